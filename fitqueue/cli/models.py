@@ -1,0 +1,28 @@
+"""A model as a table, much as Keras's `model.summary()` prints it."""
+
+from collections.abc import Sequence
+
+from fitqueue.cli.output import print_table, say
+from fitqueue.cli.text import size
+from fitqueue.views import LayerView, ModelSummary
+
+
+def print_model(model: ModelSummary) -> None:
+    """The layers on stdout; parameters and memory below them on stderr."""
+    print_table(["LAYER", "CLASS", "OUTPUT", "PARAMETERS", "INPUTS"], map(_row, model.layers))
+    frozen = model.parameters - model.trainable_parameters
+    say(f"{model.parameters:,} parameters" + (f", {frozen:,} of them frozen" if frozen else ""))
+    memory = model.memory
+    say(
+        f"About {size(memory.total)} to train: weights {size(memory.weights)}, gradients {size(memory.gradients)}, "
+        f"optimizer {size(memory.optimizer)}, outputs of a batch {size(memory.activations)}"
+    )
+
+
+def _row(layer: LayerView) -> list[str]:
+    shapes = ", ".join(_shape(shape) for shape in layer.output_shapes)
+    return [layer.name, layer.class_name, shapes, f"{layer.parameters:,}", ", ".join(layer.inputs)]
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("any" if length is None else str(length) for length in shape) + ")"

@@ -1,0 +1,6 @@
+"""The client: everything a service of FitQueue offers, as one class that raises the errors of `fitqueue.errors`."""
+
+from fitqueue.client.client import Client
+from fitqueue.client.configuration import Connection, find_connection
+
+__all__ = ["Client", "Connection", "find_connection"]

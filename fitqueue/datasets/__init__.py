@@ -1,0 +1,113 @@
+"""The data sets that every FitQueue has, and how any data set is described.
+
+`digits` is shipped with the package; the others are those of `keras.datasets`, which Keras's own loader downloads to
+the worker when a job first asks for one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """Shape with the axis of samples first; None stands for an axis whose length differs from sample to sample."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    name: str
+    arrays: dict[str, ArrayInfo]
+
+
+@dataclass(frozen=True)
+class BuiltinDataset:
+    """Exactly one of `path` (an .npz that is shipped) and `keras_module` (its name in keras.datasets) is set."""
+
+    info: DatasetInfo
+    source: str
+    path: Path | None = None
+    keras_module: str | None = None
+    classes: int | None = None
+    """How many classes `y_train` and `y_test` tell apart, from 0 on; None where they are no labels."""
+
+
+def _arrays(
+    train: int, test: int, sample: tuple[int | None, ...], dtype: str, *, label: tuple[int, ...] = (), label_dtype: str
+) -> dict[str, ArrayInfo]:
+    """The four arrays that all sets of keras.datasets have."""
+    return {
+        "x_train": ArrayInfo((train, *sample), dtype),
+        "y_train": ArrayInfo((train, *label), label_dtype),
+        "x_test": ArrayInfo((test, *sample), dtype),
+        "y_test": ArrayInfo((test, *label), label_dtype),
+    }
+
+
+def _from_keras(name: str, source: str, arrays: dict[str, ArrayInfo], *, classes: int | None = None) -> BuiltinDataset:
+    return BuiltinDataset(DatasetInfo(name, arrays), source, keras_module=name, classes=classes)
+
+
+_DIGITS: Final = BuiltinDataset(
+    DatasetInfo("digits", _arrays(1437, 360, (8, 8), "uint8", label_dtype="uint8")),
+    "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998; "
+    "CC BY 4.0",
+    path=Path(__file__).with_name("digits.npz"),
+    classes=10,
+)
+
+BUILTIN: Final[dict[str, BuiltinDataset]] = {
+    dataset.info.name: dataset
+    for dataset in (
+        _DIGITS,
+        _from_keras(
+            "mnist",
+            "MNIST handwritten digits, Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0",
+            _arrays(60_000, 10_000, (28, 28), "uint8", label_dtype="uint8"),
+            classes=10,
+        ),
+        _from_keras(
+            "fashion_mnist",
+            "Fashion-MNIST, Zalando SE, 2017; MIT",
+            _arrays(60_000, 10_000, (28, 28), "uint8", label_dtype="uint8"),
+            classes=10,
+        ),
+        _from_keras(
+            "cifar10",
+            "CIFAR-10, A. Krizhevsky, 2009",
+            _arrays(50_000, 10_000, (32, 32, 3), "uint8", label=(1,), label_dtype="uint8"),
+            classes=10,
+        ),
+        _from_keras(
+            "cifar100",
+            "CIFAR-100 (fine labels), A. Krizhevsky, 2009",
+            _arrays(50_000, 10_000, (32, 32, 3), "uint8", label=(1,), label_dtype="int64"),
+            classes=100,
+        ),
+        _from_keras(
+            "imdb",
+            "IMDB movie reviews as word indices, A. Maas and others, 2011",
+            _arrays(25_000, 25_000, (None,), "int64", label_dtype="int64"),
+            classes=2,
+        ),
+        _from_keras(
+            "reuters",
+            "Reuters newswire topics as word indices",
+            _arrays(8_982, 2_246, (None,), "int64", label_dtype="int64"),
+            classes=46,
+        ),
+        _from_keras(
+            "california_housing",
+            "California housing prices, 1990 census, R. Pace and R. Barry, 1997",
+            _arrays(16_512, 4_128, (8,), "float32", label_dtype="float32"),
+        ),
+        _from_keras(
+            "boston_housing",
+            "Boston housing prices, D. Harrison and D. Rubinfeld, 1978",
+            _arrays(404, 102, (13,), "float64", label_dtype="float64"),
+        ),
+    )
+}

@@ -1,0 +1,32 @@
+"""Jobs as data: what a user may write, checked without Keras, and what the service understood."""
+
+from fitqueue.datasets import ArrayInfo, DatasetInfo
+from fitqueue.spec.catalogue import raw_catalogue
+from fitqueue.spec.data import DataSpec, PrepareStep, prepared_shape
+from fitqueue.spec.filepath import BadTemplate, Template
+from fitqueue.spec.job import JobSpec, ParsedJob, parse_job, read_job
+from fitqueue.spec.logged import direction, logged_names
+from fitqueue.spec.strict_json import parse_json
+from fitqueue.spec.training import CompileSpec, FitSpec, KerasObject, Resources
+
+__all__ = [
+    "ArrayInfo",
+    "BadTemplate",
+    "CompileSpec",
+    "DataSpec",
+    "DatasetInfo",
+    "FitSpec",
+    "JobSpec",
+    "KerasObject",
+    "ParsedJob",
+    "PrepareStep",
+    "Resources",
+    "Template",
+    "direction",
+    "logged_names",
+    "parse_job",
+    "parse_json",
+    "prepared_shape",
+    "raw_catalogue",
+    "read_job",
+]

@@ -1,0 +1,319 @@
+"""A whole job: read strictly when a person speaks (`parse_job`), leniently when it comes back (`read_job`)."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import Field, ValidationError
+
+from fitqueue.datasets import BUILTIN, DatasetInfo
+from fitqueue.errors import InvalidSpec, MalformedJSON
+from fitqueue.spec import catalogue, fitting
+from fitqueue.spec.base import EACH, Enough, FaultCode, Place, Report, Strict, form, listed, report_validation_error
+from fitqueue.spec.callbacks import (
+    check_checkpoints,
+    check_logged,
+    check_optimizer,
+    check_validated_names,
+    in_logged_names,
+    without_needless,
+)
+from fitqueue.spec.data import DataSpec
+from fitqueue.spec.filepath import COUNTERS
+from fitqueue.spec.logged import flat_metrics, logged_names, named_metrics, output_names
+from fitqueue.spec.naming import Names
+from fitqueue.spec.objects import FAULTY, check_object
+from fitqueue.spec.strict_json import parse_json
+from fitqueue.spec.training import (
+    MAX_OBJECTS,
+    CompileSpec,
+    FitSpec,
+    InitialWeights,
+    KerasObject,
+    Losses,
+    Metrics,
+    Resources,
+)
+from fitqueue.views import Notice
+
+MAX_SEED: Final = 2**32 - 1
+
+FindDataset = Callable[[str], DatasetInfo | None]
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, Field(max_length=255)]
+
+
+class JobSpec(Strict):
+    """A job as the service understood it, defaults filled in."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")
+    model: KerasObject
+    compile: CompileSpec
+    data: DataSpec
+    fit: FitSpec = Field(default_factory=FitSpec)
+    callbacks: list[KerasObject] = Field(default_factory=list, max_length=MAX_OBJECTS)
+    resources: Resources = Field(default_factory=Resources)
+    initial_weights: InitialWeights | None = None
+    priority: int = Field(default=0, ge=-100, le=100, description="higher is sooner")
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="drawn when the job is made, if not given")
+    max_runtime_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
+    max_attempts: int = Field(default=5, ge=1, le=100)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=64)
+
+    def to_json(self) -> dict[str, Any]:
+        """What is stored and shown; `read_job` reads it back."""
+        return self.model_dump(mode="json")
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether each epoch ends with a validation, so that the logs have `val_…`."""
+        return self.data.validation is not None or self.fit.validation_split > 0
+
+
+@dataclass(frozen=True)
+class ParsedJob:
+    spec: JobSpec
+    notices: list[Notice]
+
+
+def read_job(stored: Mapping[str, Any]) -> JobSpec:
+    """A job that was parsed before, by this version or another. Unknown fields are ignored."""
+    return JobSpec.model_validate(stored, strict=False, extra="ignore")
+
+
+def parse_job(raw: Any, find_dataset: FindDataset) -> ParsedJob:
+    """The job that a person wrote, as the value of its JSON. Raises InvalidSpec, which names all faults at once.
+
+    `find_dataset` is asked for what is no built-in data set.
+    """
+    report = Report()
+    at = Place(report)
+    if not isinstance(raw, dict):
+        at.fault(FaultCode.WRONG_TYPE, "Expected an object.", raw, "an object")
+        raise _invalid(report)
+    try:
+        spec = _parsed(raw, find_dataset, at)
+    except Enough:
+        raise _invalid(report) from None
+    return ParsedJob(spec, report.notices)
+
+
+def _parsed(raw: dict[str, Any], find_dataset: FindDataset, at: Place) -> JobSpec:
+    """Raises InvalidSpec, or Enough where there are too many faults to name."""
+    draft = _with_checked_objects(raw, at)
+    try:
+        spec = JobSpec.model_validate(draft)
+    except ValidationError as error:
+        report_validation_error(error, JobSpec, at)
+    parts = _Parts.of(draft)
+    model = _check_together(parts, find_dataset, at)
+    if at.report.faults:
+        raise _invalid(at.report)
+    seed = secrets.randbelow(MAX_SEED) if spec.seed is None else spec.seed
+    compiled = spec.compile.model_copy(update=parts.metrics)
+    spec = spec.model_copy(update={"model": model, "compile": compiled, "seed": seed})
+    callbacks = in_logged_names(spec.callbacks, logged_names(spec), at / "callbacks")
+    return spec.model_copy(update={"callbacks": without_needless(callbacks, at / "callbacks")})
+
+
+def _invalid(report: Report) -> InvalidSpec:
+    count = len(report.faults)
+    message = "The job has a fault." if count == 1 else f"The job has {count} faults."
+    if count >= report.limit:
+        message = f"The job has many faults. The first {count} are named."
+    return InvalidSpec(message, errors=report.faults)
+
+
+# --- First the objects of Keras, each for itself -------------------------------------------------------------------
+
+
+def _with_checked_objects(raw: dict[str, Any], at: Place) -> dict[str, Any]:
+    draft = dict(raw)
+    if "model" in raw:
+        draft["model"] = _checked_model(raw["model"], at / "model")
+    if isinstance(raw.get("compile"), dict):
+        draft["compile"] = _checked_compile(raw["compile"], at / "compile")
+    if isinstance(raw.get("callbacks"), list):
+        draft["callbacks"] = _checked_list(raw["callbacks"], "callbacks", at / "callbacks")
+    return draft
+
+
+def _checked_model(value: Any, at: Place) -> Any:
+    """`model.to_json()` gives a string: that is as good as what it holds."""
+    if isinstance(value, str):
+        try:
+            value = parse_json(value.encode("utf-8", "surrogatepass"))
+        except MalformedJSON as error:
+            at.fault(FaultCode.WRONG_TYPE, f"A model in a string is JSON. {error.message}", value, "JSON")
+            return FAULTY
+    if isinstance(value, dict) and isinstance(value.get("class_name"), str):
+        if value["class_name"] not in catalogue.MODELS and not catalogue.is_application(value["class_name"]):
+            (at / "class_name").fault(
+                FaultCode.UNKNOWN_CLASS,
+                "A model is a Sequential, a Functional, or an architecture of keras.applications.",
+                received=value["class_name"],
+                expected="'Sequential', 'Functional', or a name such as 'ResNet50'",
+            )
+            return FAULTY
+    elif isinstance(value, str):
+        at.fault(FaultCode.WRONG_TYPE, "Expected an object.", value, "an object")
+        return FAULTY
+    return check_object(value, "layers", at)
+
+
+def _checked_compile(value: dict[str, Any], at: Place) -> dict[str, Any]:
+    draft = dict(value)
+    if "optimizer" in value:
+        draft["optimizer"] = check_object(value["optimizer"], "optimizers", at / "optimizer")
+    if "loss" in value:
+        draft["loss"] = _checked_loss(value["loss"], at / "loss")
+    for name in ("metrics", "weighted_metrics"):
+        if name in value:
+            draft[name] = _checked_metrics(value[name], at / name)
+    return draft
+
+
+def _checked_loss(value: Any, at: Place) -> Any:
+    if value and form(value) == EACH.tag:
+        return {output: check_object(one, "losses", at / output) for output, one in value.items()}
+    return check_object(value, "losses", at)
+
+
+def _checked_metrics(value: Any, at: Place) -> Any:
+    if value and form(value) == EACH.tag:
+        # Keras takes a metric alone for a list of one; what is stored is always a list.
+        return {
+            output: _checked_list(some if isinstance(some, list) else [some], "metrics", at / output)
+            for output, some in value.items()
+        }
+    return _checked_list(value, "metrics", at) if isinstance(value, list) else value
+
+
+_TAKEN_NAMES: Final = (*COUNTERS, "loss")
+
+
+def _checked_list(values: list[Any], kind: str, at: Place) -> list[Any]:
+    """One more than may be there is kept, so that the list is found to be too long and no time goes into the rest."""
+    checked = [check_object(value, kind, at / i) for i, value in enumerate(values[: MAX_OBJECTS + 1])]
+    for i, one in enumerate(checked):
+        if kind == "metrics" and isinstance(one, dict) and one["config"].get("name") in _TAKEN_NAMES:
+            (at / i / "config" / "name").fault(
+                FaultCode.BAD_NAME,
+                "A metric of this name would hide what Keras itself calls so.",
+                received=one["config"]["name"],
+                expected="another name than " + listed(_TAKEN_NAMES),
+            )
+    return checked
+
+
+# --- Then the parts together ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of a job that are sound in themselves; None for one that is not."""
+
+    model: KerasObject | None
+    optimizer: KerasObject | None
+    loss: Losses | None
+    metrics: dict[str, Metrics] | None
+    """`metrics` and `weighted_metrics`, with the names that Keras gives them."""
+    data: DataSpec | None
+    fit: FitSpec | None
+    validated: bool
+    """Whether the job means to be validated, be the rest of its data sound or not."""
+    callbacks: list[KerasObject | None]
+
+    @classmethod
+    def of(cls, draft: dict[str, Any]) -> "_Parts":
+        compile_draft, data, fit = (_object(draft.get(name)) for name in ("compile", "data", "fit"))
+        return cls(
+            model=_sound(draft.get("model")),
+            optimizer=_sound(compile_draft.get("optimizer")),
+            loss=_sound_loss(compile_draft.get("loss")),
+            metrics=_sound_metrics(compile_draft),
+            data=_part(DataSpec, draft.get("data")),
+            fit=_part(FitSpec, draft.get("fit", {})),
+            validated=bool(data.get("validation") or fit.get("validation_split")),
+            callbacks=[_sound(one) for one in draft["callbacks"]] if isinstance(draft.get("callbacks"), list) else [],
+        )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+Part = TypeVar("Part", bound=Strict)
+
+
+def _part(model: type[Part], value: Any) -> Part | None:
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _sound(value: Any) -> KerasObject | None:
+    part = _part(KerasObject, value)
+    return part if part is not None and part.class_name else None
+
+
+def _sound_loss(value: Any) -> Losses | None:
+    if isinstance(value, dict) and "class_name" not in value:
+        losses = {output: _sound_object(one) for output, one in value.items()}
+        sound = {output: one for output, one in losses.items() if one is not None}
+        return sound if len(sound) == len(losses) else None
+    return _sound_object(value)
+
+
+def _sound_object(value: Any) -> str | KerasObject | None:
+    return value if isinstance(value, str) else _sound(value)
+
+
+def _sound_metrics(draft: dict[str, Any]) -> dict[str, Metrics] | None:
+    names = Names()
+    found: dict[str, Metrics] = {}
+    for field in ("metrics", "weighted_metrics"):
+        value = draft.get(field, [])
+        by_output = value if isinstance(value, dict) else {"": value}
+        sound: dict[str, list[str | KerasObject]] = {}
+        for output, some in by_output.items():
+            metrics = [_sound_object(one) for one in some] if isinstance(some, list) else [None]
+            sound[output] = [metric for metric in metrics if metric is not None]
+            if len(sound[output]) != len(metrics):
+                return None
+        found[field] = named_metrics(sound if isinstance(value, dict) else sound[""], names)
+    return found
+
+
+def _check_together(parts: _Parts, find_dataset: FindDataset, at: Place) -> KerasObject | None:
+    """Check what no part can know alone. The model comes back, with an input where only the data tells its shape."""
+    model = parts.model
+    if parts.data is not None:
+        info = _dataset(parts.data.dataset, find_dataset, at / "data" / "dataset")
+        if info is not None:
+            shape = fitting.check_data(parts.data, info, at / "data")
+            if model is not None and shape is not None:
+                model = fitting.fit_model(model, shape, at / "model")
+    if parts.data is not None and parts.fit is not None:
+        fitting.check_validation(parts.data, parts.fit, at)
+        fitting.check_class_weight(parts.data, parts.fit, at / "fit" / "class_weight")
+    if parts.optimizer is not None:
+        check_optimizer(parts.callbacks, parts.optimizer, at / "callbacks")
+    if parts.metrics is not None and parts.loss is not None and model is not None:
+        outputs = output_names(model)
+        fitting.check_outputs(parts.loss, parts.metrics, outputs, at / "compile")
+        metrics = flat_metrics(parts.metrics["metrics"], parts.metrics["weighted_metrics"], parts.loss, outputs)
+        check_logged(parts.callbacks, metrics, parts.validated, at / "callbacks")
+    if parts.fit is not None:
+        check_validated_names(parts.callbacks, parts.fit.validation_freq, at / "callbacks")
+    check_checkpoints(parts.callbacks, at / "callbacks")
+    return model
+
+
+def _dataset(name: str, find_dataset: FindDataset, at: Place) -> DatasetInfo | None:
+    info = BUILTIN[name].info if name in BUILTIN else find_dataset(name)
+    if info is None:
+        fitting.fault_unknown_dataset(name, at)
+    return info

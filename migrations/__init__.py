@@ -1,0 +1,1 @@
+"""The history of the tables, by Alembic: `service.migrate.upgrade` applies it."""

@@ -1,0 +1,76 @@
+"""The API's description, for programs (OpenAPI) and for people (a page that needs no other server)."""
+
+import json
+from importlib import resources
+from typing import Final
+
+from flask import Blueprint, Response, current_app, redirect, request
+from flask_openapi3.openapi import OpenAPI
+from werkzeug.wrappers import Response as BaseResponse
+
+from service.api import PREFIX
+from service.api.requests import COOKIE
+
+blueprint = Blueprint("docs", __name__)
+
+# Without what would ask servers elsewhere, and be refused by `_POLICY`.
+_CONFIGURATION: Final = json.dumps(
+    {
+        "withDefaultFonts": False,
+        "telemetry": False,
+        "hideClientButton": True,
+        "showDeveloperTools": "never",
+        "agent": {"disabled": True},
+    }
+)
+
+_PAGE: Final = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>FitQueue API</title>
+</head>
+<body>
+<script id="api-reference" data-url="{PREFIX}/openapi.json" data-configuration='{_CONFIGURATION}'></script>
+<script src="/docs/scalar.js"></script>
+</body>
+</html>
+"""
+
+# The page's own script and styles, and requests to this service; nothing else, wherever the script would like to ask.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@blueprint.get("/")
+def index() -> BaseResponse:
+    return redirect("/docs")
+
+
+@blueprint.get("/docs")
+def page() -> BaseResponse:
+    """With `?token=…`, the token moves into a cookie at once, so that it stays in no address."""
+    if "token" in request.args:
+        response = redirect("/docs")
+        token = request.args["token"]
+        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=request.is_secure)
+        return response
+    return Response(_PAGE, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
+
+
+@blueprint.get("/docs/scalar.js")
+def script() -> Response:
+    file = resources.files("flask_openapi3_scalar") / "templates/scalar/js/scalar.standalone.js"
+    response = Response(file.read_bytes(), mimetype="text/javascript")
+    response.headers["Cache-Control"] = "private, max-age=86400"
+    return response
+
+
+@blueprint.get(f"{PREFIX}/openapi.json")
+def openapi() -> Response:
+    app = current_app
+    assert isinstance(app, OpenAPI)
+    return Response(app.json.dumps(app.api_doc), mimetype="application/json")

@@ -1,0 +1,69 @@
+"""Stored files as answers: whole or one range, tagged by their sha256."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from flask import Response, request
+from flask_openapi3.types import ResponseDict
+from werkzeug.http import dump_options_header
+
+from fitqueue.errors import RangeNotSatisfiable
+from service.api.errors import problem
+from service.api.parameters import problems
+from service.models import Artifact, Checkpoint
+from service.storage import FileStore
+
+_FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+DOWNLOAD: Final[ResponseDict] = {200: {"content": _FILE}, 206: {"content": _FILE}, 304: None, **problems(404, 416)}
+
+
+def send(store: FileStore, row: Checkpoint | Artifact, name: str) -> Response:
+    """The file, or the one range of it that the request asks for; to be saved under `name`.
+
+    Raises:
+        FileNotFoundError: it is not there any more.
+    """
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": dump_options_header("attachment", {"filename": name}),
+    }
+    if row.sha256 in request.if_none_match:
+        response = Response(status=304, headers=headers)
+    else:
+        part = _range(row)
+        if part is None:
+            return _unsatisfiable(row)
+        start, stop, status = part
+        headers["Content-Length"] = str(stop - start)
+        if status == 206:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{row.size}"
+        chunks: Iterator[bytes] = store.open(row.storage_key, start, stop - start)
+        response = Response(chunks, status, headers=headers, mimetype="application/octet-stream")
+    response.set_etag(row.sha256)
+    response.last_modified = row.created_at
+    return response
+
+
+def _range(row: Checkpoint | Artifact) -> tuple[int, int, int] | None:
+    """First byte, the one after the last, and the status; None where the range lies outside.
+
+    As RFC 9110 allows, several ranges get the whole.
+    """
+    wanted = request.range
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1 or not _range_is_valid(row):
+        return 0, row.size, 200
+    bounds = wanted.range_for_length(row.size)
+    return None if bounds is None else (bounds[0], bounds[1], 206)
+
+
+def _unsatisfiable(row: Checkpoint | Artifact) -> Response:
+    received = request.headers["Range"][:100]
+    response = problem(RangeNotSatisfiable(f"The file has {row.size} bytes; got the range '{received}'."))
+    response.headers["Content-Range"] = f"bytes */{row.size}"
+    return response
+
+
+def _range_is_valid(row: Checkpoint | Artifact) -> bool:
+    """Whether the range means this very file: without `If-Range`, or where that names its tag."""
+    condition = request.if_range
+    return "If-Range" not in request.headers or condition.etag == row.sha256

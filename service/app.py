@@ -1,0 +1,78 @@
+"""The API as a WSGI application."""
+
+from flask import Flask
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.info import Info
+from flask_openapi3.models.server import Server
+from flask_openapi3.openapi import OpenAPI
+
+from fitqueue import __version__
+from fitqueue.views import Problem
+from service.api import (
+    artifacts,
+    checkpoints,
+    context,
+    datasets,
+    docs,
+    errors,
+    jobs,
+    records,
+    requests,
+    service,
+    workers,
+)
+from service.api.context import Services
+from service.checker import Checker
+from service.db import Database
+from service.queue import Bell
+from service.settings import Settings
+from service.storage import FileStore
+
+_BLUEPRINTS: tuple[APIBlueprint, ...] = (
+    jobs.blueprint,
+    records.blueprint,
+    checkpoints.blueprint,
+    artifacts.blueprint,
+    datasets.blueprint,
+    workers.blueprint,
+    service.blueprint,
+)
+
+_INFO = Info(
+    title="FitQueue",
+    version=__version__,
+    description="model.fit as a service: submit a Keras job as data, watch it train, fetch its best weights.",
+)
+
+
+def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
+    """Connects to nothing yet: the API starts, and answers `/healthz`, while the database is down.
+
+    Without a checker jobs are taken with their models unchecked.
+    """
+    app = OpenAPI(
+        __name__,
+        info=_INFO,
+        servers=[Server(url="/")],
+        security_schemes={"token": {"type": "http", "scheme": "bearer"}},
+        openapi_extensions={"security": [{"token": []}]},
+        validation_error_model=Problem,
+        validation_error_callback=errors.raise_invalid_request,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    app.extensions[context.EXTENSION] = Services(
+        settings=settings,
+        database=Database(settings.database_url),
+        store=FileStore(settings.store),
+        bell=Bell(settings.redis_url),
+        checker=checker,
+    )
+    requests.register(app)
+    errors.register(app)
+    for blueprint in _BLUEPRINTS:
+        app.register_api(blueprint)
+    app.register_blueprint(docs.blueprint)
+    return app

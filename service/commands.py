@@ -1,0 +1,142 @@
+"""The commands that need the database or start processes: `fitqueue up`, `fitqueue token` and `fitqueue migrate`.
+
+They join the `fitqueue` command line by the entry points of `pyproject.toml`.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from fitqueue.errors import FitQueueError
+from service.db import Database
+from service.migrate import upgrade
+from service.settings import Settings
+from service.stack import STOP_SIGNALS, Stack
+from service.store import tokens
+
+
+@click.command()
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("var"), show_default=True
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any free one.")
+@click.option(
+    "--run",
+    "program",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Run this Python program once all is ready, then stop everything and exit as it did.",
+)
+def up(folder: Path, port: int, program: Path | None) -> None:
+    """Start API, Redis and one worker on this machine.
+
+    Everything lies in one folder: database, files, logs, and `client.json` with the address and the token, by which
+    the other commands find the service. Ctrl-C stops all of it; jobs that run are put back, for the next start.
+    """
+    # `kill` and a closed terminal end it as orderly as Ctrl-C does.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with Stack(folder, port=port, say=click.echo) as stack:
+            if program is not None:
+                sys.exit(_run(program, stack))
+            click.echo(_welcome(stack))
+            _wait_until_interrupted(stack)
+    except FitQueueError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("\nStopped. Jobs that were running are back in the queue.")
+
+
+def _run(program: Path, stack: Stack) -> int:
+    environment = {**os.environ, "FITQUEUE_URL": stack.url, "FITQUEUE_TOKEN": stack.token}
+    return subprocess.run([sys.executable, str(program)], env=environment, check=False).returncode
+
+
+def _welcome(stack: Stack) -> str:
+    return f"""
+FitQueue is ready.
+
+    API      {stack.url}/api/v1
+    Docs     {stack.url}/docs?token={stack.token}
+    Token    {stack.token}
+    Files    {stack.folder}
+
+In another shell:
+{_how_to_find(stack)}
+    {sys.argv[0]} submit examples/digits_cnn.json --wait
+
+Ctrl-C stops all of it."""
+
+
+def _how_to_find(stack: Stack) -> str:
+    """The command line looks for var/client.json in its folder and those above."""
+    if stack.folder.name == "var":
+        return f"\n    cd {shlex.quote(str(stack.folder.parent))}"
+    return f"\n    export FITQUEUE_URL={stack.url} FITQUEUE_TOKEN={stack.token}"
+
+
+def _wait_until_interrupted(stack: Stack) -> None:
+    pause = threading.Event()
+    while not pause.wait(1.0):
+        stack.raise_if_one_ended()
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database of FITQUEUE_DATABASE_URL to this version."""
+    upgrade(_settings().database_url)
+    click.echo("The database is up to date.")
+
+
+@click.group()
+def token() -> None:
+    """Make, list and revoke tokens, in the database of FITQUEUE_DATABASE_URL.
+
+    Run it where the service runs: beside `fitqueue up`, or as `docker compose exec api fitqueue token …`.
+    """
+
+
+@token.command("create")
+@click.argument("name")
+def create_token(name: str) -> None:
+    """Make a token for NAME and print it. It is stored hashed: it cannot be shown again."""
+    with _database().write() as session:
+        click.echo(tokens.create(session, name=name))
+
+
+@token.command("list")
+def list_tokens() -> None:
+    """List the tokens: their ids, names and times, not the tokens themselves."""
+    with _database().read() as session:
+        for row in tokens.list_all(session):
+            state = f"revoked {row.revoked_at:%Y-%m-%d %H:%M}" if row.revoked_at else "valid"
+            click.echo(f"{row.id}  {row.created_at:%Y-%m-%d %H:%M}  {state:24}  {row.name}")
+
+
+@token.command("revoke")
+@click.argument("token_id")
+def revoke_token(token_id: str) -> None:
+    """Revoke the token of this id, as `fitqueue token list` shows it."""
+    with _database().write() as session:
+        if not tokens.revoke(session, token_id):
+            raise click.ClickException(f"There is no valid token of the id '{token_id}'.")
+    click.echo(f"Revoked {token_id}.")
+
+
+def _database() -> Database:
+    return Database(_settings().database_url)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [f"FITQUEUE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        raise click.ClickException("; ".join(faults)) from error

@@ -1,0 +1,25 @@
+"""How gunicorn serves the API, embedded and in containers: `gunicorn --config python:service.gunicorn_settings`.
+
+One process, since a request costs milliseconds of it; many threads, since a long poll costs a thread and nothing else.
+"""
+
+from service.logs import JSONFormatter
+from service.settings import Settings
+
+_settings = Settings()
+
+wsgi_app = "service.wsgi:app"
+bind = f"{_settings.host}:{_settings.port}"
+worker_class = "gthread"
+threads = 64
+graceful_timeout = 5
+control_socket_disable = True
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JSONFormatter}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": _settings.log_level, "handlers": ["stderr"]},
+    # Each request is logged by the application, with its id.
+    "loggers": {"gunicorn.error": {"handlers": [], "propagate": True}, "gunicorn.access": {"handlers": []}},
+}

@@ -1,0 +1,60 @@
+"""What can be set, from environment variables that begin with `FITQUEUE_`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+class Settings(BaseSettings):
+    """Raises pydantic.ValidationError for a value that cannot be used, naming the variable."""
+
+    model_config = SettingsConfigDict(env_prefix="FITQUEUE_", frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        default="sqlite:///var/fitqueue.db",
+        description="The database, as SQLAlchemy writes it: `sqlite:///path` or `postgresql+psycopg://…`.",
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="Redis, which tells workers that there is work. While it is down, workers ask the database.",
+    )
+    store: Path = Field(default=Path("var/store"), description="The folder that holds checkpoints and data sets.")
+    host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
+    port: int = Field(default=8765, ge=0, le=65535, description="The port that the API listens on.")
+    max_body_bytes: int = Field(
+        default=8 * MIB, ge=1024, description="The largest body of any request but an upload of a data set."
+    )
+    max_dataset_bytes: int = Field(
+        default=20 * GIB, ge=1024, description="The largest data set, both as uploaded and as its arrays declare it."
+    )
+    max_model_bytes: int = Field(
+        default=1024 * GIB, ge=1, description="The largest model that is taken, by the memory that its training needs."
+    )
+    lease_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a worker may be silent before its jobs go to another. It must be the same everywhere.",
+    )
+    pools: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("default",), min_length=1, description="The pools that this worker serves, separated by commas."
+    )
+    slots: int = Field(default=1, ge=1, le=64, description="How many jobs this worker trains at the same time.")
+    cpu_devices: int = Field(
+        default=1, ge=1, le=64, description="How many logical CPUs a job trains on where there is no GPU."
+    )
+    work_dir: Path = Field(default=Path("var/work"), description="The folder in which this worker's jobs write.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least severity that is logged."
+    )
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value

@@ -1,0 +1,25 @@
+"""The files that callbacks of jobs wrote."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fitqueue.errors import ArtifactNotFound
+from service.models import Artifact
+from service.store import jobs
+
+
+def list_all(session: Session, job_id: str) -> Sequence[Artifact]:
+    """By name. Raises JobNotFound."""
+    jobs.get(session, job_id)
+    return session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)).all()
+
+
+def get(session: Session, job_id: str, name: str) -> Artifact:
+    """Raises JobNotFound, ArtifactNotFound."""
+    jobs.get(session, job_id)
+    artifact = session.get(Artifact, (job_id, name), populate_existing=True)
+    if artifact is None:
+        raise ArtifactNotFound(f"The job {job_id} has no artifact '{name}'.")
+    return artifact

@@ -1,0 +1,184 @@
+"""Jobs as users see them: created, found, listed, cancelled, deleted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobEnded, JobNotEnded, JobNotFound
+from fitqueue.spec import JobSpec
+from fitqueue.states import EventKind, JobState
+from fitqueue.views import ModelSummary, Notice
+from service import clock
+from service.ids import new_id
+from service.models import Artifact, Checkpoint, Job, JobLabel
+from service.store import events, transitions
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """A key that a client chose for a request, and the hash of what it asked for."""
+
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs: those of any of the states (all, if none is named) that have everything else that is asked for."""
+
+    states: Sequence[JobState] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    pool: str | None = None
+    name: str | None = None
+
+
+def create(
+    session: Session,
+    spec: JobSpec,
+    notices: Sequence[Notice],
+    *,
+    summary: ModelSummary | None = None,
+    dataset_id: str | None = None,
+    token_id: str | None = None,
+    idempotency: Idempotency | None = None,
+) -> Job:
+    """Stores a checked job; with an idempotency key that was used before, the job that was stored then.
+
+    Raises:
+        IdempotencyMismatch: the key came with another body before.
+        DatasetNotFound: the data set was deleted since the job was checked.
+    """
+    job = Job(
+        id=new_id("job"),
+        name=spec.name,
+        pool=spec.resources.pool,
+        gpus=spec.resources.gpus,
+        priority=spec.priority,
+        spec=spec.to_json(),
+        notices=[notice.model_dump() for notice in notices],
+        model_summary=summary.model_dump() if summary else None,
+        dataset_id=dataset_id,
+        epochs=spec.fit.epochs,
+        max_attempts=spec.max_attempts,
+        max_runtime_seconds=spec.max_runtime_seconds,
+        created_at=clock.now(session),
+        token_id=token_id,
+        idempotency_key=idempotency.key if idempotency else None,
+        idempotency_sha256=idempotency.sha256 if idempotency else None,
+    )
+    try:
+        with session.begin_nested():
+            transitions.submit(session, job, spec.labels)
+    except IntegrityError as error:
+        # Another request with the same key came first; or the data set is gone. The constraints tell, without a race.
+        earlier = find_earlier(session, token_id, idempotency)
+        if earlier is not None:
+            return earlier
+        if dataset_id is not None:
+            raise DatasetNotFound(f"The data set {dataset_id} was deleted while the job was checked.") from error
+        raise
+    return job
+
+
+def find_earlier(session: Session, token_id: str | None, idempotency: Idempotency | None) -> Job | None:
+    """The job that this token created with this key, if there is one.
+
+    Raises:
+        IdempotencyMismatch: it was created by another body.
+    """
+    if idempotency is None:
+        return None
+    job = session.scalar(select(Job).where(Job.token_id == token_id, Job.idempotency_key == idempotency.key))
+    if job is not None and job.idempotency_sha256 != idempotency.sha256:
+        raise IdempotencyMismatch(f"The Idempotency-Key '{idempotency.key}' made {job.id}, from another body.")
+    return job
+
+
+def get(session: Session, job_id: str) -> Job:
+    """Raises JobNotFound."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise JobNotFound(f"There is no job '{job_id}'.")
+    return job
+
+
+def version(session: Session, job_id: str) -> int:
+    """Raises JobNotFound."""
+    found = session.scalar(select(Job.version).where(Job.id == job_id))
+    if found is None:
+        raise JobNotFound(f"There is no job '{job_id}'.")
+    return found
+
+
+def list_page(session: Session, wanted: Filter, before: str | None, limit: int) -> tuple[Sequence[Job], str | None]:
+    """A page of jobs, newest first, and the cursor of the next one: the id before which it begins.
+
+    Jobs that come or go between two pages make no other job appear twice or be missed.
+    """
+    query = select(Job).order_by(Job.id.desc()).limit(limit + 1)
+    if wanted.states:
+        query = query.where(Job.state.in_(wanted.states))
+    if wanted.pool is not None:
+        query = query.where(Job.pool == wanted.pool)
+    if wanted.name is not None:
+        query = query.where(Job.name == wanted.name)
+    for key, value in wanted.labels.items():
+        query = query.where(exists().where(JobLabel.job_id == Job.id, JobLabel.key == key, JobLabel.value == value))
+    if before is not None:
+        query = query.where(Job.id < before)
+    rows = session.scalars(query).all()
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def cancel(session: Session, job_id: str) -> Job:
+    """Cancels a job that waits, and asks a running one to stop. A second time changes nothing.
+
+    Raises:
+        JobNotFound, JobEnded.
+    """
+    job = _locked(session, job_id)
+    now = clock.now(session)
+    if job.state is JobState.QUEUED:
+        return transitions.cancel_queued(session, job_id, now) or job
+    if job.state is JobState.RUNNING and job.cancel_requested_at is None:
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id)
+            .values(cancel_requested_at=now, version=Job.version + 1)
+            .execution_options(synchronize_session=False)
+        )
+        events.append(session, job, EventKind.CANCEL_REQUESTED, now, "Somebody asked the job to stop.")
+        session.refresh(job)
+        return job
+    if job.state in {JobState.RUNNING, JobState.CANCELLED}:
+        return job
+    raise JobEnded(f"The job {job_id} has {job.state} already ({job.reason}).")
+
+
+def delete(session: Session, job_id: str) -> list[str]:
+    """Deletes an ended job with all that hangs on it; the storage keys of its files, to be deleted after the commit.
+
+    Raises:
+        JobNotFound, JobNotEnded.
+    """
+    job = _locked(session, job_id)
+    if not job.state.is_final:
+        raise JobNotEnded(f"The job {job_id} is {job.state}; cancel it first.")
+    keys = [
+        key
+        for table in (Checkpoint, Artifact)
+        for key in session.scalars(select(table.storage_key).where(table.job_id == job_id).distinct())
+    ]
+    session.delete(job)
+    session.flush()
+    return keys
+
+
+def _locked(session: Session, job_id: str) -> Job:
+    job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    if job is None:
+        raise JobNotFound(f"There is no job '{job_id}'.")
+    return job

@@ -1,0 +1,235 @@
+"""Who may train a job, and until when.
+
+A claim gives a lease: the right to train a job for some seconds, renewed while the worker lives. Its attempt number is
+the fence of every later write. A lease that is out goes back into the queue by any worker's sweeper (`expire_leases`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from fitqueue.states import JobState, Reason
+from service import clock
+from service.models import Checkpoint, Dataset, Epoch, EpochMetric, Job
+from service.store import transitions
+
+SWEEP_LIMIT: Final = 100
+LONGEST_BACKOFF_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to train `job_id` as its attempt number `attempt`."""
+
+    job_id: str
+    attempt: int
+    worker_id: str
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job to train. `dataset_key` names the stored `.npz`; it is None for a built-in data set."""
+
+    lease: Lease
+    pool: str
+    gpus: int
+    spec: dict[str, Any]
+    dataset_key: str | None
+    dataset_sha256: str | None
+    seconds_used: float
+    """How long earlier attempts ran, of the job's `max_runtime_seconds`."""
+    initial_weights_key: str | None
+    """Where the weights lie that training begins with; None also where the job that had them was deleted."""
+
+
+@dataclass(frozen=True)
+class Renewal:
+    cancel_requested: bool
+
+
+class LeaseLost(Exception):
+    """The job belongs to this attempt no longer: the writer must stop, and nothing it did since counts."""
+
+
+def claim(
+    session: Session, worker_id: str, pools: Sequence[str], gpus_free: int, lease_seconds: float
+) -> ClaimedJob | None:
+    """Takes the best job that waits in these pools and fits the free GPUs; None where there is none.
+
+    The best is the oldest of the highest priority. A new attempt begins anew: epochs of an earlier one are deleted.
+    """
+    now = clock.now(session)
+    # SKIP LOCKED: workers that claim at the same moment take different jobs. SQLite, where only one writes, ignores it.
+    candidate = (
+        select(Job.id)
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.pool.in_(pools),
+            Job.gpus <= gpus_free,
+            or_(Job.not_before.is_(None), Job.not_before <= now),
+        )
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    job = transitions.claim(session, candidate, worker_id, now + timedelta(seconds=lease_seconds), now)
+    if job is None:
+        return None
+    if job.attempt > 1:
+        for table in (EpochMetric, Epoch):
+            session.execute(delete(table).where(table.job_id == job.id))
+    dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
+    return ClaimedJob(
+        lease=Lease(job.id, job.attempt, worker_id),
+        pool=job.pool,
+        gpus=job.gpus,
+        spec=job.spec,
+        dataset_key=dataset.storage_key if dataset else None,
+        dataset_sha256=dataset.sha256 if dataset else None,
+        seconds_used=job.seconds_used,
+        initial_weights_key=_initial_weights_key(session, job.spec),
+    )
+
+
+def _initial_weights_key(session: Session, spec: Mapping[str, Any]) -> str | None:
+    """Of the best weights at this moment: the job that they are of may train still."""
+    wanted = spec.get("initial_weights")
+    if wanted is None:
+        return None
+    return session.scalar(
+        select(Checkpoint.storage_key).where(Checkpoint.job_id == wanted["job"], Checkpoint.name == "best")
+    )
+
+
+def renew(session: Session, lease: Lease, lease_seconds: float) -> Renewal | None:
+    """Prolongs the lease and tells whether somebody asked for the end; None where the lease is lost.
+
+    A lease that ran out but was not yet taken back is renewed: nobody else has the job.
+    """
+    expires_at = clock.now(session) + timedelta(seconds=lease_seconds)
+    row = session.execute(
+        update(Job)
+        .where(*_held(lease))
+        .values(lease_expires_at=expires_at)
+        .returning(Job.cancel_requested_at)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return None if row is None else Renewal(cancel_requested=row[0] is not None)
+
+
+def finish(session: Session, lease: Lease, reason: Reason, message: str) -> bool:
+    """Ends the job. True also where this attempt had ended it before: the answer to its commit may have been lost."""
+    job = transitions.finish(session, lease.job_id, lease.attempt, reason, message, clock.now(session))
+    return job is not None or _ended_by(session, lease)
+
+
+def put_back(session: Session, lease: Lease, why: str) -> bool:
+    """Gives the job back in order, as at a shutdown: no loss, no waiting. A job that was to be cancelled is cancelled.
+
+    `why` is a sentence for people. False where the lease is lost.
+    """
+    now = clock.now(session)
+    return _put_back(session, lease.job_id, lease.attempt, why, now, not_before=None, loss=False) is not None
+
+
+def lose(session: Session, lease: Lease, why: str) -> bool:
+    """Gives the job back after something went wrong with the attempt that is not the job's fault.
+
+    It counts against `max_attempts`, and the job waits before it is tried again. `why` is a sentence for people without
+    its full stop. False where the lease is lost.
+    """
+    job = session.scalars(select(Job).where(*_held(lease)).with_for_update()).one_or_none()
+    if job is None:
+        return False
+    _take_back(session, job, why, clock.now(session))
+    return True
+
+
+def expire_leases(session: Session) -> list[str]:
+    """Takes back the jobs of silent workers; the pools that have work again, each once.
+
+    A job whose worker was lost for the `max_attempts`-th time fails with `worker_lost`.
+    """
+    now = clock.now(session)
+    expired = session.scalars(
+        select(Job)
+        .where(Job.state == JobState.RUNNING, Job.lease_expires_at < now)
+        .order_by(Job.lease_expires_at)
+        .limit(SWEEP_LIMIT)
+        .with_for_update(skip_locked=True)
+    ).all()
+    put_back_jobs = [
+        job for job in expired if _take_back(session, job, f"The worker {job.worker_id} was silent for too long", now)
+    ]
+    return sorted({job.pool for job in put_back_jobs})
+
+
+def check_held(session: Session, lease: Lease) -> None:
+    """Locks the job's row for this transaction.
+
+    Raises:
+        LeaseLost: the job is not this attempt's any more.
+    """
+    held = session.execute(select(Job.id).where(*_held(lease)).with_for_update()).one_or_none()
+    if held is None:
+        raise LeaseLost(f"Attempt {lease.attempt} of {lease.job_id} is over for {lease.worker_id}.")
+
+
+def _held(lease: Lease) -> tuple[Any, ...]:
+    return (
+        Job.id == lease.job_id,
+        Job.state == JobState.RUNNING,
+        Job.attempt == lease.attempt,
+        Job.worker_id == lease.worker_id,
+    )
+
+
+def _ended_by(session: Session, lease: Lease) -> bool:
+    found = session.execute(
+        select(Job.id).where(
+            Job.id == lease.job_id,
+            Job.finished_at.is_not(None),
+            Job.attempt == lease.attempt,
+            Job.worker_id == lease.worker_id,
+        )
+    ).one_or_none()
+    return found is not None
+
+
+def _take_back(session: Session, job: Job, lost: str, now: datetime) -> bool:
+    """True where the job waits again."""
+    if job.cancel_requested_at is None and job.losses + 1 >= job.max_attempts:
+        message = f"{lost}; this was the last of {job.max_attempts} attempts."
+        transitions.finish(session, job.id, job.attempt, Reason.WORKER_LOST, message, now)
+        return False
+    not_before = now + timedelta(seconds=backoff_seconds(job.losses + 1))
+    moved = _put_back(
+        session, job.id, job.attempt, f"{lost}; the job waits again.", now, not_before=not_before, loss=True
+    )
+    return moved is not None and moved.state is JobState.QUEUED
+
+
+def backoff_seconds(losses: int) -> float:
+    """How long a job waits after its n-th loss: 2, 4, 8 … seconds. A job that kills workers must not do it often."""
+    return min(2.0**losses, LONGEST_BACKOFF_SECONDS)
+
+
+def _put_back(
+    session: Session, job_id: str, attempt: int, why: str, now: datetime, *, not_before: datetime | None, loss: bool
+) -> Job | None:
+    moved = transitions.put_back(session, job_id, attempt, why, now, not_before=not_before, loss=loss)
+    if moved is not None:
+        return moved
+    wanted = session.execute(
+        select(Job.id).where(Job.id == job_id, Job.attempt == attempt, Job.cancel_requested_at.is_not(None))
+    ).one_or_none()
+    if wanted is None:
+        return None
+    return transitions.finish(
+        session, job_id, attempt, Reason.CANCELLED_BY_USER, "The job was cancelled; its worker had stopped.", now
+    )

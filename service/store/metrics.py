@@ -1,0 +1,108 @@
+"""What a job's epochs logged, in rows."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session, aliased
+
+from fitqueue.diagnosis import HISTORY, Losses
+from fitqueue.views import EpochView
+from service.models import Epoch, EpochMetric
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """`metrics` in the order in which Keras logged them, NaN and infinity included."""
+
+    epoch: int
+    metrics: Mapping[str, float]
+    learning_rate: float | None
+    seconds: float
+    steps_per_second: float
+    attempt: int
+    finished_at: datetime
+
+
+def list_after(session: Session, job_id: str, after: int, limit: int) -> list[EpochRow]:
+    """The epochs with a number above `after`, in their order."""
+    epochs = session.scalars(
+        select(Epoch).where(Epoch.job_id == job_id, Epoch.epoch > after).order_by(Epoch.epoch).limit(limit)
+    ).all()
+    metrics = _metrics_of(session, job_id, epochs)
+    return [
+        EpochRow(
+            epoch=row.epoch,
+            metrics=metrics[row.epoch],
+            learning_rate=row.learning_rate,
+            seconds=row.seconds,
+            steps_per_second=row.steps / row.seconds if row.seconds > 0 else 0.0,
+            attempt=row.attempt,
+            finished_at=row.finished_at,
+        )
+        for row in epochs
+    ]
+
+
+def names(session: Session, job_id: str) -> Sequence[str]:
+    """Of all that was ever logged, in the order in which it was logged."""
+    return session.scalars(
+        select(EpochMetric.name)
+        .where(EpochMetric.job_id == job_id)
+        .group_by(EpochMetric.name)
+        .order_by(func.min(EpochMetric.position), EpochMetric.name)
+    ).all()
+
+
+def losses(session: Session, job_id: str) -> list[Losses]:
+    """The last epochs for a diagnosis: those that were validated, or all where none was."""
+    training, validation = aliased(EpochMetric), aliased(EpochMetric)
+    last = (
+        select(training.epoch, training.value)
+        .where(training.job_id == job_id, training.name == "loss")
+        .order_by(training.epoch.desc())
+        .limit(HISTORY)
+    )
+    # Not an outer join: SQLite stores NaN as NULL, so a NULL would mean two things.
+    compared = last.join(
+        validation,
+        and_(
+            validation.job_id == training.job_id,
+            validation.epoch == training.epoch,
+            validation.name == "val_loss",
+        ),
+    ).add_columns(validation.value)
+    found = [Losses(*row) for row in session.execute(compared)]
+    return (found or [Losses(*row, None) for row in session.execute(last)])[::-1]
+
+
+def view(row: EpochRow) -> EpochView:
+    finite = {name: value if math.isfinite(value) else None for name, value in row.metrics.items()}
+    rate = row.learning_rate
+    return EpochView(
+        epoch=row.epoch,
+        metrics=finite,
+        non_finite=[name for name, value in finite.items() if value is None],
+        learning_rate=rate if rate is not None and math.isfinite(rate) else None,
+        seconds=row.seconds,
+        steps_per_second=round(row.steps_per_second, 3),
+        attempt=row.attempt,
+        finished_at=row.finished_at,
+    )
+
+
+def _metrics_of(session: Session, job_id: str, epochs: Sequence[Epoch]) -> dict[int, dict[str, float]]:
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    if epochs:
+        first, last = epochs[0].epoch, epochs[-1].epoch
+        rows = session.scalars(
+            select(EpochMetric)
+            .where(EpochMetric.job_id == job_id, EpochMetric.epoch.between(first, last))
+            .order_by(EpochMetric.epoch, EpochMetric.position)
+        )
+        for row in rows:
+            found[row.epoch][row.name] = row.value
+    return found

@@ -1,0 +1,184 @@
+"""What a worker writes about one attempt: each event in a short transaction of its own, guarded by the lease.
+
+While the database is down, a write is tried again and again. Meanwhile the child trains on, until what it says fills
+the pipe, and then it waits: nothing is lost and nothing piles up.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Final, TypeVar
+
+from sqlalchemy.orm import Session
+
+from fitqueue.errors import DatabaseUnavailable
+from fitqueue.states import JobState, Reason, state_of
+from service.db import Database
+from service.storage import FileStore, artifact_key, checkpoint_key
+from service.store import leases, records
+from service.store.leases import Lease, LeaseLost
+from workers.nursery import LogLines
+from workers.protocol import ArtifactWritten, CheckpointWritten, EpochEnded, PhaseChanged, Progress
+
+_logger = logging.getLogger(__name__)
+
+LINES_SECONDS: Final = 0.5
+LINES_LIMIT: Final = 200
+DATABASE_RETRY_SECONDS: Final = 1.0
+
+Answer = TypeVar("Answer")
+
+
+class Ledger:
+    """Of one attempt at one job. Every method but `note_lines` raises LeaseLost when the attempt is over."""
+
+    def __init__(
+        self, database: Database, store: FileStore, lease: Lease, lease_seconds: float, stopping: Event
+    ) -> None:
+        """`stopping` is set when the worker shuts down: then a dead database is not waited for."""
+        self._database = database
+        self._store = store
+        self._lease = lease
+        self._lease_seconds = lease_seconds
+        self._stopping = stopping
+        self._lines: list[records.LineRecord] = []
+        self._lines_stored_at = 0.0
+        self._last_checkpoint: tuple[str, str] | None = None
+        self._outages = 0
+
+    def phase(self, changed: PhaseChanged) -> None:
+        self._write(lambda session: records.record_phase(session, self._lease, changed.phase))
+
+    def progress(self, at: Progress) -> None:
+        self._write(lambda session: records.record_progress(session, self._lease, at.epoch, at.step, at.steps))
+
+    def epoch(self, ended: EpochEnded) -> None:
+        record = records.EpochRecord(
+            epoch=ended.epoch,
+            logs=ended.logs,
+            learning_rate=ended.learning_rate,
+            next_learning_rate=ended.next_learning_rate,
+            seconds=ended.seconds,
+            steps=ended.steps,
+        )
+        self._write(lambda session: records.record_epoch(session, self._lease, record))
+
+    def checkpoint(self, written: CheckpointWritten, directory: Path) -> None:
+        """Store the file, then point its names at it. In this order: a name never points at nothing.
+
+        Raises:
+            OSError: it could not be stored.
+        """
+        key = checkpoint_key(self._lease, written.format)
+        self._store.put(key, directory / Path(written.file).name)
+        record = _checkpoint_record(written, key)
+        outages = self._outages
+        try:
+            unused = self._write(lambda session: records.record_checkpoint(session, self._lease, record))
+        except BaseException:
+            # Where the answer to a commit was lost, a row may point at the file all the same.
+            if self._outages == outages:
+                self._store.delete(key)
+            raise
+        if "last" in written.names:
+            self._last_checkpoint = (key, written.sha256)
+        for old in unused:
+            self._store.delete(old)
+
+    def artifact(self, written: ArtifactWritten, directory: Path) -> None:
+        """Store the file, then its row.
+
+        Raises:
+            OSError: it could not be stored.
+        """
+        key = artifact_key(self._lease)
+        self._store.put(key, directory / Path(written.file).name)
+        record = records.ArtifactRecord(written.name, key, written.size, written.sha256)
+        try:
+            unused = self._write(lambda session: records.record_artifact(session, self._lease, record))
+        except BaseException:
+            self._store.delete(key)
+            raise
+        for old in unused:
+            self._store.delete(old)
+
+    def note_lines(self, printed: LogLines) -> None:
+        now = datetime.now(UTC)
+        self._lines += [records.LineRecord(now, printed.stream, line) for line in printed.lines]
+
+    def store_lines(self, *, all_of_them: bool = False) -> None:
+        """What was noted, a few times a second and not line by line."""
+        waited = time.monotonic() - self._lines_stored_at
+        if self._lines and (all_of_them or len(self._lines) >= LINES_LIMIT or waited >= LINES_SECONDS):
+            lines, self._lines = self._lines, []
+            self._lines_stored_at = time.monotonic()
+            self._write(lambda session: records.record_log_lines(session, self._lease, lines))
+
+    def renew(self) -> bool:
+        """Prolong the lease; whether somebody asked for the end of the job."""
+        renewal = self._write(lambda session: leases.renew(session, self._lease, self._lease_seconds))
+        if renewal is None:
+            raise LeaseLost("the lease could not be renewed")
+        return renewal.cancel_requested
+
+    def finish(self, reason: Reason, message: str) -> None:
+        """A job succeeds only if its last checkpoint reads back whole."""
+        if state_of(reason) is JobState.SUCCEEDED and (fault := self._fault_of_last_checkpoint()):
+            reason, message = Reason.ARTIFACT_STORE_FAILED, fault
+        if not self._write(lambda session: leases.finish(session, self._lease, reason, message)):
+            raise LeaseLost("the job was not this attempt's any more when it ended")
+        _logger.info("The job ended.", extra={"reason": str(reason)})
+
+    def give_back(self, why: str) -> None:
+        if not self._write(lambda session: leases.put_back(session, self._lease, why)):
+            raise LeaseLost("the job was not this attempt's any more when it was to be given back")
+        _logger.info("The job was given back.", extra={"why": why})
+
+    def lose(self, why: str) -> None:
+        """As `give_back`, after something went wrong: it counts, and the job waits. `why` without its full stop."""
+        if not self._write(lambda session: leases.lose(session, self._lease, why)):
+            raise LeaseLost("the job was not this attempt's any more when it was to be given back")
+        _logger.warning("The attempt was lost.", extra={"why": why})
+
+    def _fault_of_last_checkpoint(self) -> str | None:
+        """What is wrong with the last checkpoint as it lies in the store; None if it reads back whole."""
+        if self._last_checkpoint is None:
+            return "No checkpoint of the trained model was written."
+        key, sha256 = self._last_checkpoint
+        found = hashlib.sha256()
+        try:
+            for chunk in self._store.open(key):
+                found.update(chunk)
+        except OSError as error:
+            return f"The last checkpoint cannot be read back: {error}"
+        return None if found.hexdigest() == sha256 else "The last checkpoint did not read back as it was written."
+
+    def _write(self, act: Callable[[Session], Answer]) -> Answer:
+        while True:
+            try:
+                with self._database.write() as session:
+                    return act(session)
+            except DatabaseUnavailable as error:
+                self._outages += 1
+                _logger.warning("The database is down; trying again.", extra={"error": str(error)})
+                if self._stopping.wait(DATABASE_RETRY_SECONDS):
+                    raise LeaseLost("the database is down while the worker stops") from error
+
+
+def _checkpoint_record(written: CheckpointWritten, key: str) -> records.CheckpointRecord:
+    return records.CheckpointRecord(
+        names=written.names,
+        storage_key=key,
+        format=written.format,
+        epoch=written.epoch,
+        batch=written.batch,
+        logs=written.logs,
+        monitor=written.monitor,
+        value=written.value,
+        size=written.size,
+        sha256=written.sha256,
+    )

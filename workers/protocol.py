@@ -1,0 +1,138 @@
+"""What a worker and the child that trains one job say to each other. It can be read in a minute.
+
+Each message is one line of JSON with the speaker's word in `say`. The worker writes on the child's control pipe, the
+child on its event pipe; both pipes carry nothing else. The control pipe is also the lifeline: when it closes without
+a word, the worker is gone, and the child goes too. NaN and infinity are written as the constants that JSON lacks:
+both ends are ours.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from fitqueue.states import Phase, Reason
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+# --- The worker says --------------------------------------------------------------------------------------------
+
+
+class Start(Message):
+    """The first line: the whole job. The child knows nothing else."""
+
+    say: Literal["start"] = "start"
+    job_id: str
+    attempt: int
+    spec: dict[str, Any]
+    dataset_path: str | None = Field(description="the user's .npz on this machine; None for a built-in data set")
+    initial_weights: str | None = Field(default=None, description="a weights file to begin with, on this machine")
+    work_dir: str = Field(description="the child writes here and nowhere else")
+    gpus: list[str] = Field(description="UUIDs of the GPUs it may see")
+    cpu_devices: int = Field(description="logical CPUs to train on where there is no GPU")
+    threads: int = Field(description="intra-op threads; 0 lets TensorFlow choose")
+
+
+class Stop(Message):
+    """End at the next batch boundary, keeping what was trained."""
+
+    say: Literal["stop"] = "stop"
+    why: Literal["cancel", "shutdown", "max_runtime"]
+
+
+Command = Annotated[Start | Stop, Field(discriminator="say")]
+
+# --- The child says ---------------------------------------------------------------------------------------------
+
+
+class PhaseChanged(Message):
+    say: Literal["phase"] = "phase"
+    phase: Phase
+
+
+class Progress(Message):
+    """At most twice a second, and once when the first step is done."""
+
+    say: Literal["progress"] = "progress"
+    epoch: int = Field(description="1-based")
+    step: int
+    steps: int
+
+
+class EpochEnded(Message):
+    say: Literal["epoch"] = "epoch"
+    epoch: int = Field(description="1-based")
+    logs: dict[str, float]
+    learning_rate: float = Field(description="the rate that this epoch was trained with")
+    next_learning_rate: float = Field(description="as this epoch's callbacks left it; a schedule is no callback")
+    seconds: float
+    steps: int
+
+
+class CheckpointWritten(Message):
+    """A file lies whole in the work directory: written beside, flushed, renamed. The worker stores it."""
+
+    say: Literal["checkpoint"] = "checkpoint"
+    file: str = Field(description="its name in the work directory")
+    names: list[str] = Field(description="what users call it: `best`, `last`, and what ModelCheckpoint's template gave")
+    format: Literal["weights.h5", "keras"]
+    epoch: int
+    batch: int | None = None
+    logs: dict[str, float]
+    monitor: str | None
+    value: float | None
+    size: int
+    sha256: str
+
+
+class ArtifactWritten(Message):
+    """A file that a callback of the job wrote lies whole in the work directory. The worker stores it."""
+
+    say: Literal["artifact"] = "artifact"
+    file: str = Field(description="its name in the work directory")
+    name: str = Field(description="what users call it, as the job says")
+    size: int
+    sha256: str
+
+
+class Ended(Message):
+    """The last word. It is believed before the exit code."""
+
+    say: Literal["ended"] = "ended"
+    reason: Reason
+    message: str
+
+
+class Stopped(Message):
+    """The last word of a child that was asked to make room: the job goes back into the queue."""
+
+    say: Literal["stopped"] = "stopped"
+
+
+Event = Annotated[
+    PhaseChanged | Progress | EpochEnded | CheckpointWritten | ArtifactWritten | Ended | Stopped,
+    Field(discriminator="say"),
+]
+
+_COMMANDS: TypeAdapter[Start | Stop] = TypeAdapter(Command)
+_EVENTS: TypeAdapter[PhaseChanged | Progress | EpochEnded | CheckpointWritten | ArtifactWritten | Ended | Stopped] = (
+    TypeAdapter(Event)
+)
+
+
+def encode(message: Message) -> bytes:
+    return message.model_dump_json().encode() + b"\n"
+
+
+def decode_command(line: bytes) -> Start | Stop:
+    """Raises pydantic.ValidationError for a line that is no command."""
+    return _COMMANDS.validate_json(line)
+
+
+def decode_event(
+    line: bytes,
+) -> PhaseChanged | Progress | EpochEnded | CheckpointWritten | ArtifactWritten | Ended | Stopped:
+    """Raises pydantic.ValidationError for a line that is no event."""
+    return _EVENTS.validate_json(line)

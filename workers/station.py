@@ -1,0 +1,87 @@
+"""The slots of a worker: each takes a job, has it trained, and takes the next, until none waits."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import BoundedSemaphore, Lock
+from typing import Final
+
+from fitqueue.errors import DatabaseUnavailable
+from service.store import leases
+from service.store.leases import ClaimedJob
+from workers.devices import GPUs
+from workers.supervisor import Supervision, Workplace
+
+_logger = logging.getLogger(__name__)
+
+# What breaks one job here may break every job; without a pause each would be claimed and given back as fast as the
+# database can.
+BROKEN_SECONDS: Final = 30.0
+
+
+class Station:
+    """Thread-safe. Whoever learns that there may be work calls `work`, on a thread that it can spare."""
+
+    def __init__(self, place: Workplace, worker_id: str, pools: Sequence[str], slots: int, gpus: GPUs) -> None:
+        self._place = place
+        self._worker_id = worker_id
+        self._pools = tuple(pools)
+        self._slots = BoundedSemaphore(slots)
+        self._gpus = gpus
+        # One claim at a time on this worker: the GPUs that are free before it must be free after it.
+        self._claiming = Lock()
+        # One look waits for a slot at most: the poller asks for one every few seconds, and trainings take hours.
+        self._waiting = BoundedSemaphore(1)
+        self._looking = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
+
+    def work(self, pools: Sequence[str] | None = None) -> None:
+        """Train jobs of these pools, or of all that the worker serves, while a slot is free and one waits."""
+        pools = self._pools if pools is None else [pool for pool in pools if pool in self._pools]
+        while pools and not self._place.stopping.is_set() and self._slots.acquire(blocking=False):
+            try:
+                trained = self._train_one(pools)
+            except DatabaseUnavailable:
+                raise
+            except Exception:
+                _logger.exception("A job could not be trained here, and was given back.")
+                self._place.stopping.wait(BROKEN_SECONDS)
+                return
+            finally:
+                self._slots.release()
+            if not trained:
+                return
+
+    def look(self) -> None:
+        """Ask the database for work, on a thread of the station's own."""
+        if not self._place.stopping.is_set() and self._waiting.acquire(blocking=False):
+            self._looking.submit(self._look)
+
+    def close(self) -> None:
+        """Return when the last job that `look` found was given back. `stopping` must be set."""
+        self._looking.shutdown(wait=True, cancel_futures=True)
+
+    def _look(self) -> None:
+        self._waiting.release()
+        try:
+            self.work()
+        except DatabaseUnavailable as error:
+            _logger.warning("The database is down; asking again soon.", extra={"error": str(error)})
+        except Exception:
+            _logger.exception("A slot failed; its job goes to another attempt.")
+
+    def _train_one(self, pools: Sequence[str]) -> bool:
+        with ExitStack() as held:
+            with self._claiming:
+                claimed = self._claim(pools)
+                if claimed is None:
+                    return False
+                gpus = held.enter_context(self._gpus.lend(claimed.gpus))
+            _logger.info("A job was taken.", extra={"job": claimed.lease.job_id, "attempt": claimed.lease.attempt})
+            self.look()  # where one job waits there may be more, and another slot for them
+            Supervision(self._place, claimed, gpus).run()
+        return True
+
+    def _claim(self, pools: Sequence[str]) -> ClaimedJob | None:
+        with self._place.database.write() as session:
+            return leases.claim(session, self._worker_id, pools, self._gpus.free, self._place.lease_seconds)

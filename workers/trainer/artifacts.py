@@ -1,0 +1,59 @@
+"""Files that callbacks of a job write beside its weights: kept in the work directory, and announced when it ends."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import keras
+
+from fitqueue.spec import KerasObject
+from workers.protocol import ArtifactWritten, Message
+from workers.trainer.build import callback_arguments
+from workers.trainer.checkpoints import CheckpointFailed, flushed
+
+WRITERS: Final = frozenset({"CSVLogger", "TensorBoard"})
+
+
+class Artifacts:
+    """Makes the callbacks that write. The names they give are labels: no file is opened under them."""
+
+    def __init__(self, directory: Path, say: Callable[[Message], None]) -> None:
+        self._directory = directory
+        self._say = say
+        self._written: list[tuple[keras.callbacks.Callback, str, Path]] = []
+
+    def callback(self, spec: KerasObject) -> keras.callbacks.Callback:
+        arguments = callback_arguments(spec)
+        path = self._directory / f"artifact-{len(self._written)}"
+        if spec.class_name == "CSVLogger":
+            name = arguments["filename"]
+            made = keras.callbacks.CSVLogger(**arguments | {"filename": str(path)})
+        else:
+            name = f"{arguments['log_dir']}.zip"
+            made = keras.callbacks.TensorBoard(**arguments | {"log_dir": str(path)})
+        self._written.append((made, name, path))
+        return made
+
+    def announce(self, *, ended: bool) -> None:
+        """Tell the worker of the files. Where the training was left and has not `ended`, Keras closed none of them.
+
+        Raises:
+            CheckpointFailed: one cannot be written whole.
+        """
+        for callback, name, path in self._written:
+            if not ended:
+                with suppress(Exception):  # what was not begun cannot be closed
+                    callback.on_train_end()
+            if path.exists():
+                self._announce(name, path)
+
+    def _announce(self, name: str, path: Path) -> None:
+        try:
+            if path.is_dir():
+                path = Path(shutil.make_archive(str(path), "zip", path))
+            size, sha256 = flushed(path)
+        except OSError as error:
+            raise CheckpointFailed(f"The artifact {name!r} could not be written: {error}") from error
+        self._say(ArtifactWritten(file=path.name, name=name, size=size, sha256=sha256))

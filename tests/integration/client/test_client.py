@@ -1,0 +1,260 @@
+"""The client against the real service; a hand of the tests plays the worker."""
+
+import hashlib
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fitqueue
+from fitqueue import errors
+from fitqueue.client import Client
+from fitqueue.states import EventKind, JobState, Reason
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    path = tmp_path / "letters.npz"
+    np.savez(path, x=np.arange(600_000, dtype="float32").reshape(-1, 4), y=np.zeros(150_000, dtype="int32"))
+    return path
+
+
+def test_submit_takes_a_dict_bytes_or_a_path(client: Client, job: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(job))
+    for spec in (job, path.read_bytes(), path, str(path)):
+        submitted = client.submit(spec)
+        assert (submitted.state, submitted.name) == (JobState.QUEUED, "digits")
+    assert len(list(client.list())) == 4
+
+
+def test_a_dry_run_stores_nothing(client: Client, job: dict[str, Any]) -> None:
+    answer = client.submit(job, dry_run=True)
+    assert answer.spec["fit"]["batch_size"] == 32
+    # This service has no checker, and says so.
+    assert [(notice.pointer, notice.code) for notice in answer.notices] == [
+        ("/compile/optimizer/config/lr", "translated"),
+        ("/model", "unchecked"),
+    ]
+    assert answer.model is None
+    assert list(client.list()) == []
+
+
+def test_all_faults_come_at_once(client: Client, job: dict[str, Any]) -> None:
+    job["fit"]["epochs"] = "three"
+    job["data"]["dataset"] = "nothing"
+    with pytest.raises(errors.InvalidSpec) as caught:
+        client.submit(job)
+    assert {fault.pointer for fault in caught.value.errors} == {"/fit/epochs", "/data/dataset"}
+
+
+@pytest.mark.parametrize("spec", [b"{broken", {"name": float("nan")}, {"name": object()}])
+def test_what_is_no_json(client: Client, spec: Any) -> None:
+    with pytest.raises(errors.MalformedJSON):
+        client.submit(spec)
+
+
+def test_a_wrong_token(service: Any) -> None:
+    with pytest.raises(errors.Unauthenticated):
+        Client(service.url, "fq_wrong").workers()
+
+
+def test_the_list_goes_over_pages_and_is_filtered(client: Client, job: dict[str, Any]) -> None:
+    ids = [client.submit({**job, "labels": {"n": str(n % 2)}}).id for n in range(60)]
+    client.cancel(ids[0])
+    assert [each.id for each in client.list()] == ids[::-1]
+    assert [each.id for each in client.list(state="cancelled")] == [ids[0]]
+    assert [each.id for each in client.list(state=["queued"], labels={"n": "1"})] == ids[1::2][::-1]
+    assert list(client.list(pool="elsewhere")) == list(client.list(name="other")) == []
+
+
+def test_a_job_from_its_submission_to_its_end(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    seen: list[tuple[str, int]] = []
+    running = threading.Event()
+
+    def on_update(view: fitqueue.views.JobView) -> None:
+        seen.append((view.state, view.progress.step))
+        if view.progress.step == 4:
+            running.set()
+
+    ended: list[fitqueue.views.JobView] = []
+    waiter = threading.Thread(target=lambda: ended.append(client.wait(submitted.id, timeout=60, on_update=on_update)))
+    waiter.start()
+    hand = service.claim()
+    hand.progress(1, 4)
+    assert running.wait(30)
+    hand.epoch(1, 0.5)
+    hand.finish(Reason.EARLY_STOPPED)
+    waiter.join(30)
+    assert seen[-1][0] == "succeeded"
+    assert ended[0].reason is Reason.EARLY_STOPPED
+    assert client.wait(submitted.id) == ended[0]
+
+
+def test_submit_and_wait(service: Any, client: Client, job: dict[str, Any]) -> None:
+    ended: list[Any] = []
+    waiter = threading.Thread(target=lambda: ended.append(client.submit(job, wait=True)))
+    waiter.start()
+    job_id = next(_until_listed(client))
+    client.cancel(job_id)
+    waiter.join(30)
+    assert ended[0].state is JobState.CANCELLED
+
+
+def _until_listed(client: Client) -> Any:
+    while True:
+        yield from (each.id for each in client.list())
+
+
+def test_waiting_has_an_end(client: Client, job: dict[str, Any]) -> None:
+    with pytest.raises(errors.WaitTimeout):
+        client.wait(client.submit(job).id, timeout=1)
+
+
+def test_no_such_job(client: Client) -> None:
+    for call in (client.get, client.cancel, client.delete, client.wait, client.metrics, client.checkpoints):
+        with pytest.raises(errors.JobNotFound):
+            call("job_nothing")
+    for records in (client.events, client.logs):
+        with pytest.raises(errors.JobNotFound):
+            next(records("job_nothing"))
+        with pytest.raises(errors.JobNotFound):
+            next(records("job_nothing", follow=True))
+
+
+def test_cancel_and_delete_in_the_wrong_order(client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    with pytest.raises(errors.JobNotEnded):
+        client.delete(submitted.id)
+    assert client.cancel(submitted.id).state is JobState.CANCELLED
+    assert client.cancel(submitted.id).state is JobState.CANCELLED
+    client.delete(submitted.id)
+    with pytest.raises(errors.JobNotFound):
+        client.get(submitted.id)
+
+
+def test_what_has_succeeded_cannot_be_cancelled(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    service.claim().finish()
+    with pytest.raises(errors.JobEnded):
+        client.cancel(submitted.id)
+
+
+def test_metrics(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    hand = service.claim()
+    hand.epoch(1, 0.5)
+    hand.epoch(2, float("inf"))
+    rows = client.metrics(submitted.id)
+    assert [(row.epoch, row.metrics["loss"], row.non_finite) for row in rows] == [
+        (1, 0.5, []),
+        (2, None, ["loss", "val_loss"]),
+    ]
+    assert [row.epoch for row in client.metrics(submitted.id, after=1)] == [2]
+    assert client.metrics_csv(submitted.id).splitlines()[0].startswith("epoch,")
+
+
+def test_events_and_logs_are_followed_to_the_end(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    hand = service.claim()
+    hand.log("first", "second \u2028 line \x85 whole")
+    events: list[Any] = []
+    lines: list[str] = []
+    followers = [
+        threading.Thread(target=lambda: events.extend(client.events(submitted.id, follow=True))),
+        threading.Thread(target=lambda: lines.extend(line.text for line in client.logs(submitted.id, follow=True))),
+    ]
+    for follower in followers:
+        follower.start()
+    hand.epoch(1, 0.5)
+    hand.log("third")
+    hand.finish()
+    for follower in followers:
+        follower.join(30)
+    assert [event.kind for event in events] == [
+        EventKind.SUBMITTED,
+        EventKind.CLAIMED,
+        EventKind.EPOCH_ENDED,
+        EventKind.SUCCEEDED,
+    ]
+    assert lines == ["first", "second \u2028 line \x85 whole", "third"]
+    assert list(client.events(submitted.id)) == events
+    assert list(client.events(submitted.id, after=events[1].id)) == events[2:]
+    assert [line.text for line in client.logs(submitted.id, tail=2)] == lines[1:]
+    assert [line.text for line in client.logs(submitted.id, tail=2, follow=True)] == lines[1:]
+
+
+def test_downloads(service: Any, client: Client, job: dict[str, Any], tmp_path: Path) -> None:
+    submitted = client.submit(job)
+    hand = service.claim()
+    with pytest.raises(errors.NoCheckpointYet):
+        client.download(submitted.id, "best", tmp_path)
+    content = bytes(range(256)) * 4000
+    name = "ep001-loss0.500.weights.h5"
+    hand.checkpoint(["best", "last", name], 1, content, 0.5)
+    with pytest.raises(errors.CheckpointNotFound):
+        client.download(submitted.id, "other", tmp_path)
+    paths = [client.download(submitted.id, each, tmp_path) for each in ("best", "last", name)]
+    assert [path.name for path in paths] == [
+        f"{submitted.id}-best.weights.h5",
+        f"{submitted.id}-last.weights.h5",
+        name,
+    ]
+    assert all(path.read_bytes() == content for path in paths)
+    assert {path.name for path in client.checkpoints(submitted.id)} == {"best", "last", name}
+
+
+def test_a_download_goes_on_in_the_real_service_too(
+    service: Any, client: Client, job: dict[str, Any], tmp_path: Path
+) -> None:
+    submitted = client.submit(job)
+    content = bytes(range(256)) * 4000
+    service.claim().checkpoint(["best"], 1, content, 0.5)
+    sha256 = hashlib.sha256(content).hexdigest()
+    (tmp_path / f".w.{sha256[:16]}.part").write_bytes(content[:1000])
+    seen: list[tuple[int, int]] = []
+    client.download(submitted.id, path=tmp_path / "w", on_progress=lambda done, total: seen.append((done, total)))
+    assert (tmp_path / "w").read_bytes() == content
+    assert seen[0] == (1000, len(content))
+
+
+def test_data_sets(client: Client, npz: Path) -> None:
+    sent: list[int] = []
+    stored = client.upload(npz, "letters", on_progress=lambda done, _total: sent.append(done))
+    assert [(array.name, array.shape, array.dtype) for array in stored.arrays] == [
+        ("x", [150_000, 4], "float32"),
+        ("y", [150_000], "int32"),
+    ]
+    assert sent[-1] == npz.stat().st_size
+    sent.clear()
+    again = client.upload(npz, "letters", on_progress=lambda done, _total: sent.append(done))
+    assert (again.id, sent) == (stored.id, [])
+    assert client.dataset("letters") == client.dataset(stored.id) == stored
+    assert {"digits", "letters"} <= {each.name for each in client.datasets()}
+    client.delete_dataset("letters")
+    with pytest.raises(errors.DatasetNotFound):
+        client.dataset("letters")
+
+
+def test_a_file_that_is_no_data_set(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(b"no zip")
+    with pytest.raises(errors.InvalidDataset):
+        client.upload(tmp_path / "x.npz", "x")
+
+
+def test_workers(service: Any, client: Client, job: dict[str, Any]) -> None:
+    assert list(client.workers()) == []
+    submitted = client.submit(job)
+    service.claim()
+    [worker] = client.workers()
+    assert (worker.id, worker.alive, worker.jobs) == ("wk_1", True, [submitted.id])
+
+
+def test_import_fitqueue_gives_the_client_and_nothing_else() -> None:
+    assert fitqueue.Client is Client
+    with pytest.raises(AttributeError, match="'Nothing'"):
+        _ = fitqueue.Nothing

@@ -1,0 +1,118 @@
+"""What a person sees: commands in a pseudo-terminal."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitqueue.client import Client
+from fitqueue.states import Phase
+
+
+class Terminal:
+    """A command in a terminal of its own; `until` reads until some text has appeared."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [Path(sys.executable).with_name("fitqueue"), *arguments], stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        while text not in self.shown:
+            assert self._read(), f"{text!r} never appeared in {self.shown!r}"
+
+    def finish(self) -> int:
+        while self._read():
+            pass
+        return self.process.wait()
+
+    def _read(self) -> bool:
+        try:
+            piece = os.read(self._ours, 65_536)
+        except OSError:  # how Linux says that the other side has closed
+            return False
+        self.shown += piece.decode(errors="replace")
+        return bool(piece)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal(service: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Terminal]]:
+    monkeypatch.setenv("FITQUEUE_URL", service.url)
+    monkeypatch.setenv("FITQUEUE_TOKEN", service.token)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    opened: list[Terminal] = []
+
+    def open_terminal(*arguments: str) -> Terminal:
+        opened.append(Terminal(*arguments))
+        return opened[-1]
+
+    yield open_terminal
+    for each in opened:
+        each.close()
+
+
+def test_the_bar_moves_and_is_gone_at_the_end(terminal: Any, service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit({**job, "name": "tiny [red]"})
+    screen = terminal("watch", submitted.id)
+    screen.until("in the queue")
+    hand = service.claim()
+    hand.phase(Phase.LOADING_DATA)
+    screen.until("Loading data")
+    hand.phase(Phase.TRAINING)
+    hand.progress(1, 4)
+    screen.until("4/10 steps")
+    assert "Epoch 1/3" in screen.shown
+    hand.epoch(1, 0.5)
+    screen.until("0.5")
+    hand.finish()
+    assert screen.finish() == 0
+    assert "tiny [red]" in screen.shown
+    assert "\x1b[?25h" in screen.shown, "the cursor is shown again"
+
+
+def test_interrupting_leaves_the_job_alone(terminal: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    screen = terminal("watch", submitted.id)
+    screen.until("in the queue")
+    screen.process.send_signal(signal.SIGINT)
+    assert screen.finish() == 130
+    assert f"fitqueue cancel {submitted.id}" in screen.shown
+    assert "\x1b[?25h" in screen.shown, "the cursor is shown again"
+    assert "Traceback" not in screen.shown
+    assert client.get(submitted.id).state == "queued"
+
+
+def test_a_log_cannot_command_the_terminal(terminal: Any, service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    service.claim().log("red \x1b[31m title \x1b]0;owned\x07")
+    screen = terminal("logs", submitted.id)
+    assert screen.finish() == 0
+    assert screen.shown.strip() == "red \\x1b[31m title \\x1b]0;owned\\x07"
+
+
+def test_a_closed_pipe_is_no_error(service: Any, client: Client, job: dict[str, Any], terminal: Any) -> None:
+    submitted = client.submit(job)
+    service.claim().log(*["line"] * 20_000)
+    fitqueue = Path(sys.executable).with_name("fitqueue")
+    with subprocess.Popen([fitqueue, "logs", submitted.id], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

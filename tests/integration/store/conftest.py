@@ -1,0 +1,49 @@
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service import clock
+from service.db import Database
+from service.store import leases
+from service.store.leases import ClaimedJob
+
+
+@pytest.fixture
+def claim(database: Database) -> Callable[..., ClaimedJob | None]:
+    def claim(
+        worker: str = "w1", pools: tuple[str, ...] = ("default",), gpus: int = 0, seconds: float = 30.0
+    ) -> ClaimedJob | None:
+        with database.write() as session:
+            return leases.claim(session, worker, pools, gpus, seconds)
+
+    return claim
+
+
+@pytest.fixture
+def take(claim: Callable[..., ClaimedJob | None]) -> Callable[..., ClaimedJob]:
+    """A claim that finds a job."""
+
+    def take(*arguments: Any, **options: Any) -> ClaimedJob:
+        claimed = claim(*arguments, **options)
+        assert claimed is not None
+        return claimed
+
+    return take
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the database's clock on by some seconds."""
+    real, shift = clock.now, [0.0]
+
+    def now(session: object) -> datetime:
+        return real(session) + timedelta(seconds=shift[0])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(clock, "now", now)
+
+    def move(seconds: float) -> None:
+        shift[0] += seconds
+
+    return move

@@ -1,0 +1,119 @@
+"""Real Redis servers and whole workers, started as an operator starts them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import psutil
+import pytest
+
+from service.db import Database
+from service.models import Job
+from service.stack import free_port, redis_server
+from service.store import jobs, workers
+
+ROOT = Path(__file__).parents[3]
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Any]:
+    """Looks again and again until something is true; what it was then."""
+
+    def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"not within {seconds} s"
+            Event().wait(0.02)
+        return found
+
+    return until
+
+
+class Redis:
+    """A server on a port of its own, which can be stopped, started again and frozen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port(0)
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
+        self._process = subprocess.Popen([redis_server(), *options], stdout=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """Not started yet."""
+    redis = Redis(tmp_path)
+    yield redis
+    redis.stop()
+
+
+class Worker:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 30.0) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+
+@pytest.fixture(scope="session")
+def run_worker(until: Callable[..., Any]) -> Callable[..., Any]:
+    """Starts `python -m workers`; a context manager that is entered when the worker is registered."""
+
+    @contextmanager
+    def run(database: Database, folder: Path, **settings: Any) -> Iterator[Worker]:
+        before = _alive(database)
+        folder.mkdir(exist_ok=True)
+        variables = {f"FITQUEUE_{name.upper()}": str(value) for name, value in settings.items()}
+        variables |= {"FITQUEUE_STORE": str(folder / "store"), "FITQUEUE_WORK_DIR": str(folder / "work")}
+        with (folder / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "workers"], cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log
+            )
+        worker = Worker(process, folder / "worker.log")
+        try:
+            until(lambda: process.poll() is not None or _alive(database) > before)
+            assert process.poll() is None, worker.log.read_text()
+            yield worker
+        finally:
+            process.kill()
+            process.wait()
+
+    return run
+
+
+def _alive(database: Database) -> int:
+    with database.read() as session:
+        return len(workers.list_alive(session, 3600.0))
+
+
+@pytest.fixture(scope="session")
+def look_at() -> Callable[[Database, str], Job]:
+    def look_at(database: Database, job_id: str) -> Job:
+        with database.read() as session:
+            return jobs.get(session, job_id)
+
+    return look_at

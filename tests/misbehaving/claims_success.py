@@ -1,0 +1,12 @@
+"""Says that all is well without ever having written a checkpoint."""
+
+import os
+
+from says import begin
+
+from workers.protocol import Ended
+
+
+def main(pipes):
+    begin(pipes, Ended(reason="completed", message="All 5 epochs were trained."))
+    os._exit(0)

@@ -1,0 +1,117 @@
+"""A supervisor with a real database, a real store and real children that misbehave; no worker around it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from fitqueue.spec import parse_job
+from service.db import Database
+from service.models import Job
+from service.storage import FileStore
+from service.store import jobs, leases
+from service.store.leases import ClaimedJob
+from workers.nursery import Nursery
+from workers.supervisor import Patience, Supervision, Workplace
+
+HURRIED = Patience(first_word=1.0, stop=(0.2, 0.4), shutdown=(0.2, 0.4))
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """One kind of database is enough here: the store's own tests run on both."""
+    path = tmp_path / "fitqueue.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def submit(database: Database) -> Callable[..., str]:
+    """Stores a small job; its id."""
+
+    def submit(**fields: Any) -> str:
+        raw = {
+            "model": {
+                "class_name": "Sequential",
+                "config": {
+                    "layers": [
+                        {"class_name": "Flatten", "config": {}},
+                        {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
+                    ]
+                },
+            },
+            "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"},
+            "data": {"dataset": "digits", "x": "x_train", "y": "y_train"},
+            "fit": {"epochs": 100_000, "batch_size": 64},
+        }
+        with database.write() as session:
+            return jobs.create(session, parse_job(raw | fields, lambda name: None).spec, []).id
+
+    return submit
+
+
+@pytest.fixture
+def stopping() -> Event:
+    return Event()
+
+
+@pytest.fixture
+def place(
+    database: Database, tmp_path: Path, stopping: Event, nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Workplace]:
+    """A worker's place whose children run the module of this folder that is named."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+    def make(trainer: str) -> Workplace:
+        return Workplace(
+            database=database,
+            store=FileStore(tmp_path / "store"),
+            nursery=Nursery(trainer),
+            work_dir=tmp_path / "work",
+            lease_seconds=30.0,
+            cpu_devices=1,
+            threads=0,
+            stopping=stopping,
+            patience=HURRIED,
+        )
+
+    return make
+
+
+@pytest.fixture
+def claim(database: Database) -> Callable[[], ClaimedJob]:
+    def claim() -> ClaimedJob:
+        with database.write() as session:
+            claimed = leases.claim(session, "wk_test", ["default"], 0, 30.0)
+        assert claimed is not None
+        return claimed
+
+    return claim
+
+
+@pytest.fixture
+def supervise(
+    place: Callable[[str], Workplace],
+    submit: Callable[..., str],
+    claim: Callable[[], ClaimedJob],
+    view: Callable[[str], Job],
+) -> Callable[..., Job]:
+    """Has a job trained by the misbehaving child of this name; the job afterwards."""
+
+    def supervise(trainer: str, **fields: Any) -> Job:
+        job_id = submit(**fields)
+        Supervision(place(trainer), claim(), []).run()
+        return view(job_id)
+
+    return supervise
+
+
+@pytest.fixture
+def view(database: Database) -> Callable[[str], Job]:
+    def view(job_id: str) -> Job:
+        with database.read() as session:
+            return jobs.get(session, job_id)
+
+    return view

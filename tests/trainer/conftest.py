@@ -1,0 +1,5 @@
+"""TensorFlow is loaded once for all tests of this folder, quietly."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,111 @@
+"""Several inputs and outputs by their names, and weights of samples: against plain Keras."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from fitqueue.datasets import ArrayInfo, DatasetInfo
+from fitqueue.spec import logged_names, read_job
+from fitqueue.states import Reason
+
+SAMPLES = 50
+
+
+def _model() -> keras.Model:
+    left, right = keras.Input((4,), name="left"), keras.Input((3,), name="right")
+    both = keras.layers.Concatenate(name="both")([left, right])
+    kind = keras.layers.Dense(5, activation="softmax", kernel_initializer="ones", name="kind")(both)
+    size = keras.layers.Dense(1, kernel_initializer="ones", name="size")(both)
+    return keras.Model([left, right], [kind, size])
+
+
+JOB: dict[str, Any] = {
+    "compile": {
+        "optimizer": "sgd",
+        "loss": {"kind": "sparse_categorical_crossentropy", "size": "mse"},
+        "metrics": {"kind": ["accuracy"]},
+        "weighted_metrics": {"size": ["mae"]},
+        "loss_weights": {"kind": 1.0, "size": 0.25},
+    },
+    "data": {
+        "dataset": "mine",
+        "x": {"left": "a", "right": "b"},
+        "y": {"kind": "c", "size": "d"},
+        "sample_weight": {"kind": "w", "size": "w"},
+        "prepare": {"x": {"right": [{"scale": 0.5}]}},
+    },
+    "fit": {"epochs": 3, "batch_size": 16, "shuffle": False, "validation_split": 0.2},
+}
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[str, dict[str, Any], Callable[[str], DatasetInfo]]:
+    random = np.random.default_rng(5)
+    arrays = {
+        "a": random.random((SAMPLES, 4), dtype="float32"),
+        "b": random.random((SAMPLES, 3), dtype="float32"),
+        "c": random.integers(0, 5, SAMPLES),
+        "d": random.random((SAMPLES, 1), dtype="float32"),
+        "w": random.random(SAMPLES),
+    }
+    np.savez(tmp_path / "data.npz", **arrays)
+    infos = {name: ArrayInfo(array.shape, str(array.dtype)) for name, array in arrays.items()}
+    return str(tmp_path / "data.npz"), arrays, lambda name: DatasetInfo(name, infos)
+
+
+def test_parts_by_name(make_spec: Callable[..., Any], train: Callable[..., Any], stored: Any) -> None:
+    path, arrays, find = stored
+    spec = make_spec(find, model=_model().to_json(), **JOB)
+    one, two = (train(spec, dataset_path=path, cpu_devices=devices) for devices in (1, 2))
+    assert one.ending.reason is two.ending.reason is Reason.COMPLETED, (one.lines, two.lines)
+    model = _model()
+    model.compile(**JOB["compile"])
+    keras.utils.set_random_seed(7)
+    theirs = model.fit(
+        {"left": arrays["a"], "right": arrays["b"] * np.float32(0.5)},
+        [arrays["c"], arrays["d"]],
+        sample_weight=[arrays["w"], arrays["w"]],
+        verbose=0,
+        **JOB["fit"],
+    ).history
+    assert set(one.history) == set(theirs) == set(logged_names(read_job(spec)))
+    for name, values in theirs.items():
+        assert one.history[name] == pytest.approx(values, rel=1e-6), name
+        assert two.history[name] == pytest.approx(values, rel=1e-5), name
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        {"class_weight": {"0": 3.0, "4": 0.5}},
+        {"steps_per_epoch": 2},
+        {"validation_split": 0.2, "validation_freq": 2, "validation_batch_size": 3},
+        {"validation_split": 0.2, "validation_freq": [1, 3], "validation_steps": 1},
+    ],
+    ids=lambda fit: next(reversed(fit)),
+)
+def test_what_fit_takes(
+    fit: dict[str, Any], make_spec: Callable[..., Any], train: Callable[..., Any], stored: Any
+) -> None:
+    path, arrays, find = stored
+    layers = [keras.Input((4,)), keras.layers.Dense(5, activation="softmax", kernel_initializer="ones")]
+    fit = {"epochs": 3, "batch_size": 16, "shuffle": False} | fit
+    compiled = {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", "weighted_metrics": ["accuracy"],
+                "steps_per_execution": 2}  # fmt: skip
+    spec = make_spec(
+        find, model=keras.Sequential(layers).to_json(), compile=compiled, fit=fit,
+        data={"dataset": "mine", "x": "a", "y": "c"},
+    )  # fmt: skip
+    ours = train(spec, dataset_path=path)
+    model = keras.Sequential(layers)
+    model.compile(**compiled)
+    weights = {int(label): weight for label, weight in fit.get("class_weight", {}).items()}
+    model.fit(arrays["a"], arrays["c"], verbose=0, **fit | {"class_weight": weights or None})
+    history = model.history.history
+    assert [epoch.logs["loss"] for epoch in ours.epochs] == pytest.approx(history["loss"], rel=1e-6)
+    validated = [epoch.logs["val_loss"] for epoch in ours.epochs if "val_loss" in epoch.logs]
+    assert validated == pytest.approx(history.get("val_loss", []), rel=1e-6)

@@ -1,0 +1,91 @@
+"""What Keras builds is not refused by the check, though it makes no weights and some layers make theirs at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from fitqueue.checking import Answer, Question
+from service.checker import Checker
+
+LAYERS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "layers.json").read_text())
+LAYERS |= {
+    "EinsumDense": {"config": {"equation": "ab,bc->ac", "output_shape": 3}, "shape": [4]},
+    "stateful": {"config": {"units": 3, "stateful": True}, "shape": [5, 2], "class_name": "LSTM", "batch": 8},
+    "stateful in a wrapper": {
+        "config": {"layer": {"class_name": "GRU", "config": {"units": 3, "stateful": True}}},
+        "shape": [5, 2],
+        "class_name": "Bidirectional",
+        "batch": 8,
+    },
+}
+
+
+def layer(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "config": config}
+
+
+def asked(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **arguments: Any) -> Answer:
+    """A regression onto one number for each sample, of this shape, through these layers."""
+    head = [layer("Flatten"), layer("Dense", units=1)]
+    spec = {
+        "model": layer("Sequential", layers=[*layers, *head]),
+        "compile": {"optimizer": layer("SGD", learning_rate=0.1), "loss": "mse", "metrics": ["mae"]},
+        "data": {"dataset": "digits", "x": "x", "y": "y"},
+        "fit": {"batch_size": 8},
+        "seed": 1,
+    }
+    arrays = {"x": {"shape": [64, *shape], "dtype": "float32"}, "y": {"shape": [64, 1], "dtype": "float32"}}
+    question = Question.model_validate(
+        {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": None, "max_bytes": 10**12, **arguments}
+    )
+    answer = checker.ask(question)
+    assert answer is not None
+    return answer
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_of_the_catalogue_passes(name: str, checker: Checker) -> None:
+    case = LAYERS[name]
+    shape = [case.get("batch"), *case["shape"]]
+    layers = [layer("InputLayer", batch_shape=shape), layer(case.get("class_name", name), **case["config"])]
+    answer = asked(checker, layers, case["shape"])
+    assert answer.faults == []
+    assert answer.summary is not None
+    config = case["config"]
+    if "layer" not in config and not config.get("stateful"):
+        theirs = keras.Sequential([keras.Input(case["shape"]), getattr(keras.layers, name)(**config)])
+        assert answer.summary.layers[0].parameters == theirs.count_params()
+        assert answer.summary.layers[0].output_shapes[0] == list(theirs.output_shape)
+
+
+def test_a_model_of_two_outputs_passes(checker: Checker) -> None:
+    def tensor(name: str) -> dict[str, Any]:
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+
+    def dense(name: str) -> dict[str, Any]:
+        nodes = [{"args": [tensor("in")], "kwargs": {}}]
+        return {**layer("Dense", name=name, units=10, activation="softmax"), "inbound_nodes": nodes}
+
+    first = {**layer("InputLayer", name="in", shape=[64]), "inbound_nodes": []}
+    layers, ends = [first, dense("a"), dense("b")], [["a", 0, 0], ["b", 0, 0]]
+    model = layer("Functional", layers=layers, input_layers=["in", 0, 0], output_layers=ends)
+    spec = {
+        "model": model,
+        "compile": {
+            "optimizer": layer("SGD"),
+            "loss": "sparse_categorical_crossentropy",
+            "metrics": {"a": ["accuracy"]},
+        },
+        "data": {"dataset": "digits", "x": "x", "y": {"a": "y", "b": "y"}},
+        "seed": 1,
+    }
+    arrays = {"x": {"shape": [64, 64], "dtype": "float32"}, "y": {"shape": [64], "dtype": "uint8"}}
+    question = {"spec": spec, "arrays": arrays, "classes": 10, "dataset_path": None, "max_bytes": 10**12}
+    answer = checker.ask(Question.model_validate(question))
+    assert answer is not None
+    assert answer.faults == []
+    assert answer.summary is not None
+    assert answer.summary.parameters == 2 * 650

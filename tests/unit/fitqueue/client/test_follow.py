@@ -1,0 +1,116 @@
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitqueue import errors
+from fitqueue.client import follow
+from fitqueue.client.follow import ServerSentEvent, parse_events, split_lines
+from fitqueue.client.transport import Transport
+
+
+def job(state: str, step: int = 0) -> bytes:
+    view = {
+        "id": "j",
+        "name": None,
+        "state": state,
+        "reason": "completed" if state == "succeeded" else None,
+        "message": None,
+        "phase": None,
+        "progress": {"epoch": 1, "epochs": 2, "step": step, "steps": 9, "percent": 0.0, "eta_seconds": None},
+        "best": None,
+        "queue": None,
+        "attempt": 1,
+        "max_attempts": 5,
+        "pool": "default",
+        "priority": 0,
+        "labels": {},
+        "worker": "w",
+        "cancel_requested_at": None,
+        "created_at": "2026-01-01T00:00:00Z",
+        "started_at": None,
+        "finished_at": None,
+        "spec": {},
+        "notices": [],
+    }
+    return json.dumps(view).encode()
+
+
+@given(lines=st.lists(st.text().filter(lambda text: not set(text) & set("\r\n"))), cuts=st.lists(st.integers(0, 200)))
+def test_lines_are_the_same_however_the_bytes_arrive(lines: list[str], cuts: list[int]) -> None:
+    whole = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    pieces = [whole[start:end] for start, end in pairwise(edges)]
+    assert list(split_lines(pieces)) == whole.decode().split("\n")[:-1]
+
+
+def test_a_line_of_windows() -> None:
+    assert list(split_lines([b"a\r", b"\nb\r\n"])) == ["a", "b"]
+
+
+def test_events_of_all_shapes() -> None:
+    lines = [
+        ": keep-alive",
+        "",
+        "id: 1",
+        "event: x",
+        "data: one",
+        "",
+        "data:two",
+        "data:  lines",
+        "",
+        "id: 3",
+        "data: cut",
+    ]
+    assert list(parse_events(lines)) == [ServerSentEvent("1", "one"), ServerSentEvent("1", "two\n lines")]
+
+
+def test_a_stream_goes_on_where_it_broke_off(service: Any, transport: Transport) -> None:
+    first, second = b"id: 4\ndata: four\n\nid: 5\nda", b"id: 5\ndata: five\n\n"
+    service.script = [
+        service.Answer(body=first + b"...", stops_at=len(first)),
+        service.Answer(body=second),
+        service.Answer(body=job("succeeded")),
+        service.Answer(body=b"id: 6\ndata: six\n\n"),
+    ]
+    assert list(follow.follow(transport, "/jobs/j/events", 3)) == ["four", "five", "six"]
+    streams = [request for request in service.requests if "follow=true" in request.path]
+    assert [request.headers["Last-Event-ID"] for request in streams] == ["3", "4", "5"]
+
+
+def test_a_stream_of_no_job(service: Any, transport: Transport) -> None:
+    service.script = [service.problem(404, "job_not_found")]
+    with pytest.raises(errors.JobNotFound):
+        list(follow.follow(transport, "/jobs/j/events", 0))
+
+
+def test_watching_asks_for_changes_only(service: Any, transport: Transport) -> None:
+    service.script = [
+        service.Answer(body=job("queued"), headers={"ETag": '"1"'}),
+        service.Answer(body=job("running", 3), headers={"ETag": '"2"'}),
+        service.Answer(304, b""),
+        service.Answer(body=job("succeeded"), headers={"ETag": '"3"'}),
+    ]
+    seen = [(view.state, view.progress.step) for view in follow.watch(transport, "/jobs/j", None)]
+    assert seen == [("queued", 0), ("running", 3), ("succeeded", 0)]
+    assert [request.headers.get("If-None-Match") for request in service.requests] == [None, '"1"', '"2"', '"2"']
+    assert [request.path.partition("?")[2] for request in service.requests] == ["", *["wait=30"] * 3]
+
+
+def test_watching_sits_an_outage_out(service: Any, transport: Transport) -> None:
+    service.script = [
+        service.Answer(body=job("running"), headers={"ETag": '"1"'}),
+        service.Answer(stops_at=-1),
+        service.problem(503, "database_unavailable"),
+        service.Answer(body=job("succeeded"), headers={"ETag": '"2"'}),
+    ]
+    assert [view.state for view in follow.watch(transport, "/jobs/j", None)] == ["running", "succeeded"]
+
+
+def test_watching_ends_in_time(service: Any, transport: Transport) -> None:
+    service.script = [service.Answer(body=job("running"), headers={"ETag": '"1"'}), service.Answer(304, b"")]
+    with pytest.raises(errors.WaitTimeout, match=r"after 0\.1 s"):
+        list(follow.watch(transport, "/jobs/j", 0.1))

@@ -1,0 +1,94 @@
+"""numpy and Keras's own utilities are the oracle for what steps do to a shape."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fitqueue.datasets import BUILTIN, ArrayInfo
+from fitqueue.spec import PrepareStep, prepared_shape
+from fitqueue.spec.data import StepError
+
+IMAGES = ArrayInfo((10, 8, 8), "uint8")
+WORDS = ArrayInfo((10, None), "int64")
+
+
+def step(**key: object) -> PrepareStep:
+    return PrepareStep.model_validate(key)
+
+
+@given(st.lists(st.integers(1, 6), max_size=4), st.lists(st.integers(1, 6) | st.just(-1), max_size=4))
+def test_reshape_does_what_numpy_does(sample: list[int], shape: list[int]) -> None:
+    assume(math.prod(sample) > 0)
+    array = np.zeros((2, *sample), np.float32)
+    try:
+        expected = array[0].reshape(shape).shape
+    except ValueError:
+        with pytest.raises(StepError):
+            prepared_shape(ArrayInfo(array.shape, "float32"), [step(reshape=shape)])
+    else:
+        assert prepared_shape(ArrayInfo(array.shape, "float32"), [step(reshape=shape)]).shape == (2, *expected)
+
+
+@pytest.mark.parametrize(
+    ("array", "steps", "shape", "dtype"),
+    [
+        (IMAGES, [step(reshape=[8, 8, 1]), step(scale=1 / 16)], (10, 8, 8, 1), "float32"),
+        (IMAGES, [step(reshape=[-1])], (10, 64), "uint8"),
+        (IMAGES, [step(astype="int32")], (10, 8, 8), "int32"),
+        (IMAGES, [step(offset=-8)], (10, 8, 8), "float32"),
+        (ArrayInfo((10,), "uint8"), [step(one_hot=10)], (10, 10), "float32"),
+        (ArrayInfo((10, 1), "uint8"), [step(one_hot=10)], (10, 10), "float32"),
+        (ArrayInfo((10, 5), "int64"), [step(one_hot=3)], (10, 5, 3), "float32"),
+        (WORDS, [step(pad_sequences={"maxlen": 20})], (10, 20), "int32"),
+        (WORDS, [], (10, None), "int64"),
+    ],
+)
+def test_steps(array: ArrayInfo, steps: list[PrepareStep], shape: tuple[int, ...], dtype: str) -> None:
+    assert prepared_shape(array, steps) == ArrayInfo(shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("array", "steps", "index", "says"),
+    [
+        (IMAGES, [step(scale=2), step(reshape=[7, 7])], 1, "64 values"),
+        (IMAGES, [step(reshape=[-1, -1])], 0, "at most one is -1"),
+        (ArrayInfo((10,), "float32"), [step(one_hot=10)], 0, "whole numbers"),
+        (IMAGES, [step(pad_sequences={"maxlen": 5})], 0, "one sequence a sample"),
+        (WORDS, [step(scale=2)], 0, "pad_sequences first"),
+        (WORDS, [step(reshape=[2, 2])], 0, "pad_sequences first"),
+    ],
+)
+def test_steps_that_do_not_fit(array: ArrayInfo, steps: list[PrepareStep], index: int, says: str) -> None:
+    with pytest.raises(StepError, match=says) as caught:
+        prepared_shape(array, steps)
+    assert caught.value.index == index
+
+
+@pytest.mark.parametrize("keys", [{}, {"scale": 1.0, "offset": 1.0}, {"scale": None}, {"resize": [2]}])
+def test_a_step_has_exactly_one_key(keys: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        PrepareStep.model_validate(keys)
+
+
+def test_a_step_is_written_with_its_key_alone() -> None:
+    assert step(reshape=[8, 8, 1]).model_dump(mode="json") == {"reshape": [8, 8, 1]}
+
+
+def test_the_shipped_digits_are_as_described() -> None:
+    digits = BUILTIN["digits"]
+    assert digits.path is not None
+    with np.load(digits.path, allow_pickle=False) as arrays:
+        found = {name: ArrayInfo(arrays[name].shape, str(arrays[name].dtype)) for name in arrays.files}
+        assert arrays["x_train"].max() == 16
+        assert sorted(set(arrays["y_test"].tolist())) == list(range(10))
+    assert found == digits.info.arrays
+
+
+def test_each_built_in_set_has_one_source_of_its_arrays() -> None:
+    for name, dataset in BUILTIN.items():
+        assert dataset.info.name == name
+        assert (dataset.path is None) != (dataset.keras_module is None)

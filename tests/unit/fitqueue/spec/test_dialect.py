@@ -1,0 +1,247 @@
+"""What Keras took in 2020 is read, and each translation is named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fitqueue.errors import Fault
+from fitqueue.spec import ParsedJob
+
+Changed = Callable[[str, Any], dict[str, Any]]
+Parse = Callable[[Any], ParsedJob]
+FindFault = Callable[[Any], Fault]
+
+FIRST = "/model/config/layers/0"
+
+
+def _series(*layers: dict[str, Any]) -> dict[str, Any]:
+    """A job on samples of 12 numbers."""
+    return {
+        "model": {"class_name": "Sequential", "config": {"layers": list(layers)}},
+        "compile": {"optimizer": "sgd", "loss": "mse"},
+        "data": {"dataset": "mine", "x": "x", "y": "y"},
+        "seed": 1,
+    }
+
+
+def _layer(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "config": config}
+
+
+def _recurrent(**config: Any) -> dict[str, Any]:
+    job = _series(_layer("LSTM", units=3, **config))
+    job["data"]["prepare"] = {"x": [{"reshape": [12, 1]}]}
+    return job
+
+
+def _notices(parsed: ParsedJob) -> list[tuple[str, str]]:
+    return [(notice.pointer, notice.code) for notice in parsed.notices]
+
+
+def test_lr_is_the_learning_rate(changed: Changed, parse: Parse) -> None:
+    parsed = parse(changed("/compile/optimizer", _layer("Adam", lr=1e-4)))
+    assert parsed.spec.compile.optimizer.config["learning_rate"] == 1e-4
+    assert _notices(parsed) == [("/compile/optimizer/config/lr", "translated")]
+
+
+def test_a_fault_stands_where_it_was_written(changed: Changed, fault: FindFault) -> None:
+    found = fault(changed("/compile/optimizer", _layer("Adam", lr=-1)))
+    assert (found.pointer, found.code) == ("/compile/optimizer/config/lr", "out_of_range")
+
+
+def test_both_names_at_once_contradict_each_other(changed: Changed, fault: FindFault) -> None:
+    found = fault(changed("/compile/optimizer", _layer("Adam", lr=1e-4, learning_rate=1e-3)))
+    assert (found.pointer, found.code) == ("/compile/optimizer/config/lr", "conflict")
+
+
+def test_epsilon_of_reduce_lr_on_plateau_is_min_delta(changed: Changed, parse: Parse) -> None:
+    parsed = parse(changed("/callbacks/0", _layer("ReduceLROnPlateau", epsilon=0.5)) | {})
+    assert parsed.spec.callbacks[0].config["min_delta"] == 0.5
+    assert _notices(parsed) == [("/callbacks/0/config/epsilon", "translated")]
+
+
+def test_epsilon_of_an_optimizer_stays(changed: Changed, parse: Parse) -> None:
+    parsed = parse(changed("/compile/optimizer", _layer("Adam", epsilon=1e-3)))
+    assert parsed.spec.compile.optimizer.config["epsilon"] == 1e-3
+    assert parsed.notices == []
+
+
+@pytest.mark.parametrize(
+    ("written", "weights_only", "read", "translated"),
+    [
+        ("{epoch:02d}.h5", True, "{epoch:02d}.weights.h5", True),
+        ("{epoch:02d}.hdf5", True, "{epoch:02d}.weights.h5", True),
+        ("{epoch:02d}.h5", False, "{epoch:02d}.keras", True),
+        ("w.{epoch:02d}-{val_loss:.2f}.hdf5", False, "w.{epoch:02d}-{val_loss:.2f}.keras", True),
+        ("{epoch:02d}.weights.h5", False, "{epoch:02d}.keras", True),
+        ("{epoch:02d}.weights.h5", True, "{epoch:02d}.weights.h5", False),
+        ("{epoch:02d}.keras", False, "{epoch:02d}.keras", False),
+    ],
+)
+def test_endings(written: str, weights_only: bool, read: str, translated: bool, changed: Changed, parse: Parse) -> None:
+    callback = _layer("ModelCheckpoint", filepath=written, save_weights_only=weights_only, period=3)
+    parsed = parse(changed("/callbacks/0", callback))
+    assert parsed.spec.callbacks[0].config["filepath"] == read
+    assert parsed.spec.callbacks[0].config["period"] == 3
+    assert _notices(parsed) == ([("/callbacks/0/config/filepath", "translated")] if translated else [])
+
+
+@pytest.mark.parametrize(("argument", "value"), [("input_shape", [12]), ("input_dim", 12), ("input_shape", 12)])
+def test_the_input_shape_of_a_first_layer_is_an_input_layer(argument: str, value: Any, parse: Parse) -> None:
+    parsed = parse(_series(_layer("Dense", units=3, **{argument: value})))
+    assert parsed.spec.model.config["layers"] == [_layer("InputLayer", shape=[12]), _layer("Dense", units=3)]
+    assert _notices(parsed) == [(f"{FIRST}/config/{argument}", "translated")]
+
+
+def test_a_batch_input_shape_is_an_input_layer(parse: Parse) -> None:
+    parsed = parse(_series(_layer("Dense", units=3, batch_input_shape=[None, 12])))
+    assert parsed.spec.model.config["layers"][0] == _layer("InputLayer", batch_shape=[None, 12])
+
+
+def test_an_embedding_keeps_its_input_dim(parse: Parse) -> None:
+    parsed = parse(_series(_layer("Embedding", input_dim=100, output_dim=4, input_length=12)))
+    assert parsed.spec.model.config["layers"] == [
+        _layer("InputLayer", shape=[12]),
+        _layer("Embedding", input_dim=100, output_dim=4),
+    ]
+
+
+def test_an_input_shape_further_back_has_never_counted(parse: Parse) -> None:
+    parsed = parse(_series(_layer("Dense", units=3, input_dim=12), _layer("Dense", units=1, input_shape=[99])))
+    assert parsed.spec.model.config["layers"][2] == _layer("Dense", units=1)
+    assert _notices(parsed)[1] == ("/model/config/layers/1/config/input_shape", "ignored")
+
+
+@pytest.mark.parametrize("value", ["12", [12, "1"], [0], {}])
+def test_a_wrong_input_shape_is_named_where_it_stands(value: Any, fault: FindFault) -> None:
+    found = fault(_series(_layer("Dense", units=3, input_shape=value)))
+    assert found.pointer.startswith(f"{FIRST}/config/input_shape")
+
+
+# The seven arguments of `tf.keras.Input`, as the document has them.
+@pytest.mark.parametrize(
+    ("config", "kept"),
+    [
+        ({"shape": 12}, {"shape": [12]}),
+        ({"shape": [12]}, {"shape": [12]}),
+        ({"shape": [12], "batch_size": None, "name": None, "dtype": None, "sparse": False, "tensor": None}, None),
+        ({"shape": [12], "name": "numbers", "dtype": "float32"}, None),
+        ({"shape": [12], "sparse": True}, None),
+        ({"shape": [12], "batch_size": 10}, None),
+    ],
+)
+def test_input_in_all_its_documented_arguments(config: dict[str, Any], kept: Any, parse: Parse) -> None:
+    parsed = parse(_series(_layer("Input", **config), _layer("Dense", units=1)))
+    kept = kept or {name: value for name, value in config.items() if name != "tensor"}
+    assert parsed.spec.model.config["layers"][0] == _layer("InputLayer", **kept)
+
+
+def test_a_tensor_cannot_be_wrapped(fault: FindFault) -> None:
+    found = fault(_series(_layer("Input", shape=[12], tensor=[1, 2]), _layer("Dense", units=1)))
+    assert (found.pointer, found.code) == (f"{FIRST}/config/tensor", "not_supported")
+    assert "data" in found.message
+
+
+def test_the_lstm_of_the_document(parse: Parse) -> None:
+    documented = {
+        "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True,
+        "kernel_initializer": "glorot_uniform", "recurrent_initializer": "orthogonal", "bias_initializer": "zeros",
+        "unit_forget_bias": True, "kernel_regularizer": None, "recurrent_regularizer": None, "bias_regularizer": None,
+        "activity_regularizer": None, "kernel_constraint": None, "recurrent_constraint": None, "bias_constraint": None,
+        "dropout": 0.0, "recurrent_dropout": 0.0, "return_sequences": False, "return_state": False,
+        "go_backwards": False, "stateful": False, "unroll": False,
+    }  # fmt: skip
+    parsed = parse(_recurrent(**documented, implementation=2, time_major=False))
+    assert parsed.spec.model.config["layers"][1] == _layer("LSTM", units=3, **documented)
+    assert {notice.pointer.rsplit("/", 1)[1] for notice in parsed.notices} == {"implementation", "time_major", "model"}
+
+
+def test_time_major_says_what_to_do_instead(fault: FindFault) -> None:
+    found = fault(_recurrent(time_major=True))
+    assert (found.pointer, found.code) == (f"{FIRST}/config/time_major", "not_supported")
+    assert "Permute" in found.message
+
+
+def test_repeat_vector(parse: Parse, fault: FindFault) -> None:
+    layers = [_layer("Dense", units=32, input_dim=12), _layer("RepeatVector", n=3), _layer("LSTM", units=1)]
+    assert parse(_series(*layers)).spec.model.config["layers"][2] == _layer("RepeatVector", n=3)
+    layers[1] = _layer("RepeatVector", n=3.0)
+    assert fault(_series(*layers)).pointer == "/model/config/layers/1/config/n"
+
+
+def test_decay_is_a_schedule(changed: Changed, parse: Parse, fault: FindFault) -> None:
+    """Keras 2: lr / (1 + decay * step)."""
+    config = parse(changed("/compile/optimizer", _layer("SGD", lr=0.5, decay=0.01))).spec.compile.optimizer.config
+    assert config["learning_rate"]["class_name"] == "InverseTimeDecay"
+    assert config["learning_rate"]["config"] == {"initial_learning_rate": 0.5, "decay_steps": 1, "decay_rate": 0.01}
+    default = parse(changed("/compile/optimizer", _layer("SGD", decay=0.01))).spec.compile.optimizer.config
+    assert default["learning_rate"]["config"]["initial_learning_rate"] == 0.01
+    parsed = parse(changed("/compile/optimizer", _layer("Adam", decay=0.0, epsilon=None)))
+    assert parsed.spec.compile.optimizer.config["learning_rate"] == 0.001
+    assert {notice.code for notice in parsed.notices} == {"ignored", "translated"}
+    assert (
+        fault(changed("/compile/optimizer", _layer("Adam", decay="0.1"))).pointer == "/compile/optimizer/config/decay"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("kullback_leibler_divergence", "kl_divergence"),
+        ("cosine_proximity", "cosine_similarity"),
+        ("logcosh", "log_cosh"),
+        ("huber_loss", "huber"),
+    ],
+)
+def test_losses_under_old_names(old: str, new: str, changed: Changed, parse: Parse) -> None:
+    parsed = parse(changed("/compile/loss", old))
+    assert parsed.spec.compile.loss == new
+    assert _notices(parsed) == [("/compile/loss", "translated")]
+
+
+@pytest.mark.parametrize(("old", "new"), [("CuDNNLSTM", "LSTM"), ("CuDNNGRU", "GRU")])
+def test_layers_under_old_names(old: str, new: str, parse: Parse) -> None:
+    job = _recurrent()
+    job["model"]["config"]["layers"][0]["class_name"] = old
+    parsed = parse(job)
+    assert parsed.spec.model.config["layers"][1] == _layer(new, units=3)
+    assert (f"{FIRST}/class_name", "translated") in _notices(parsed)
+
+
+def test_units_may_be_a_whole_number_with_a_point(parse: Parse, fault: FindFault) -> None:
+    parsed = parse(_series(_layer("Dense", units=10.0, input_dim=12)))
+    assert parsed.spec.model.config["layers"][1] == _layer("Dense", units=10)
+    assert (f"{FIRST}/config/units", "translated") in _notices(parsed)
+    assert fault(_series(_layer("Dense", units=10.5, input_dim=12))).code == "wrong_type"
+
+
+def test_a_thresholded_relu_is_a_relu(parse: Parse) -> None:
+    parsed = parse(_series(_layer("Dense", units=3, input_dim=12), _layer("ThresholdedReLU", theta=0.5)))
+    assert parsed.spec.model.config["layers"][2] == _layer("ReLU", threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("logged", "monitor", "read"),
+    [("accuracy", "val_acc", "val_accuracy"), ("acc", "val_accuracy", "val_acc"), ("acc", "val_acc", "val_acc")],
+)
+def test_accuracy_is_matched_to_what_is_logged(
+    logged: str, monitor: str, read: str, changed: Changed, parse: Parse
+) -> None:
+    job = changed("/compile/metrics", [logged])
+    filepath = f"{{epoch:02d}}-{{{monitor}:.2f}}.keras"
+    job["callbacks"] = [
+        _layer("EarlyStopping", monitor=monitor),
+        _layer("ModelCheckpoint", monitor=monitor, filepath=filepath),
+    ]
+    parsed = parse(job)
+    assert [callback.config["monitor"] for callback in parsed.spec.callbacks] == [read, read]
+    assert parsed.spec.callbacks[1].config["filepath"] == f"{{epoch:02d}}-{{{read}:.2f}}.keras"
+    translated = [] if read == monitor else ["0/config/monitor", "1/config/monitor", "1/config/filepath"]
+    assert _notices(parsed) == [(f"/callbacks/{place}", "translated") for place in translated]
+
+
+def test_the_learning_rate_was_logged_as_lr(changed: Changed, parse: Parse) -> None:
+    job = changed("/callbacks/0", _layer("ReduceLROnPlateau"))
+    job["callbacks"].append(_layer("EarlyStopping", monitor="lr", mode="min"))
+    assert parse(job).spec.callbacks[1].config["monitor"] == "learning_rate"

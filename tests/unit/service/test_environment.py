@@ -1,0 +1,28 @@
+from service.environment import for_children
+
+SECRETS = {
+    "FITQUEUE_DATABASE_URL": "postgresql://fitqueue:secret@db/fitqueue",
+    "FITQUEUE_REDIS_URL": "redis://:secret@redis/0",
+    "FITQUEUE_TOKEN": "fq_secret",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "PGPASSWORD": "secret",
+    "DOCKER_SOMETHING_NOBODY_THOUGHT_OF": "secret",
+}
+
+
+def test_no_secret_reaches_a_child() -> None:
+    assert "secret" not in str(for_children(SECRETS | {"PATH": "/bin"}))
+
+
+def test_what_training_needs_reaches_it() -> None:
+    kept = {"PATH": "/bin", "HOME": "/home/x", "https_proxy": "http://proxy", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert kept.items() <= for_children(kept).items()
+
+
+def test_what_the_operator_says_about_tensorflows_log_counts() -> None:
+    assert for_children({})["TF_CPP_MIN_LOG_LEVEL"] == "2"
+    assert for_children({"TF_CPP_MIN_LOG_LEVEL": "0"})["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_the_backend_is_not_for_the_environment_to_choose() -> None:
+    assert for_children({"KERAS_BACKEND": "torch"})["KERAS_BACKEND"] == "tensorflow"

@@ -1,0 +1,106 @@
+"""What the benchmarks share: a stack in a temporary folder, the CNN as a job, plain runs beside it, and a table."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import fitqueue
+from fitqueue.datasets import BUILTIN
+from service.stack import Stack
+
+PLAIN_SCRIPT = Path(__file__).with_name("plain_train.py")
+DIGITS = str(BUILTIN["digits"].path)
+console = Console(stderr=True)
+
+
+@contextmanager
+def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
+    """A stack with a worker that is warm: it has trained one job already."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fitqueue-") as folder,
+        Stack(Path(folder), port=0, environment=settings, say=console.print) as stack,
+    ):
+        client = fitqueue.Client(stack.url, stack.token)
+        client.wait(client.submit(cnn_job("digits", epochs=1)).id)
+        yield stack, client
+
+
+def cnn_job(
+    dataset: str, epochs: int, side: int = 8, scale: float = 1 / 16, learning_rate: float = 1e-3
+) -> dict[str, Any]:
+    """The document's CNN, with its three callbacks, as a job on square grey images."""
+    return {
+        "model": {
+            "class_name": "Sequential",
+            "config": {
+                "layers": [
+                    {"class_name": "Input", "config": {"shape": [side, side, 1]}},
+                    _layer("Conv2D", filters=32, kernel_size=[5, 5], activation="relu", padding="same"),
+                    _layer("MaxPooling2D", pool_size=[2, 2], strides=2, padding="same"),
+                    _layer("Conv2D", filters=64, kernel_size=[5, 5], activation="relu", padding="same"),
+                    _layer("MaxPooling2D", pool_size=[2, 2], strides=2, padding="same"),
+                    _layer("Flatten"),
+                    _layer("Dense", units=1024, activation="relu"),
+                    _layer("Dense", units=10, activation="softmax"),
+                ]
+            },
+        },
+        "compile": {
+            "optimizer": _layer("Adam", learning_rate=learning_rate),
+            "loss": "categorical_crossentropy",
+            "metrics": ["accuracy"],
+        },
+        "data": {
+            "dataset": dataset,
+            "x": "x_train",
+            "y": "y_train",
+            "validation": {"x": "x_test", "y": "y_test"},
+            "prepare": {"x": [{"reshape": [side, side, 1]}, {"scale": scale}], "y": [{"one_hot": 10}]},
+        },
+        "fit": {"epochs": epochs, "batch_size": 64},
+        "callbacks": [
+            _layer("EarlyStopping", monitor="val_loss", patience=epochs),
+            _layer(
+                "ModelCheckpoint",
+                filepath="ep{epoch:03d}-loss{loss:.3f}-val_loss{val_loss:.3f}.weights.h5",
+                save_best_only=True,
+                save_weights_only=True,
+            ),
+            _layer("ReduceLROnPlateau", monitor="val_loss", patience=epochs),
+        ],
+        "seed": 7,
+    }
+
+
+def _layer(class_name: str, **config: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "config": config}
+
+
+def plain_command(data: str, epochs: int, learning_rate: float = 1e-3, scale: float = 1 / 16) -> list[str]:
+    return [sys.executable, str(PLAIN_SCRIPT), data, str(epochs), str(learning_rate), str(scale)]
+
+
+def run_plain(command: Sequence[str]) -> dict[str, float]:
+    """Runs the plain script; its figures, and `seconds_to_first_step` from the start of its process."""
+    started = time.time()
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return {**figures, "seconds_to_first_step": figures["first_step_at"] - started}
+
+
+def report(title: str, rows: Sequence[tuple[str, str]], figures: Mapping[str, Any]) -> None:
+    """A table for people on stderr, then one JSON line on stdout."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
+    print(json.dumps({"benchmark": title, **figures}))

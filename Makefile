@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-slow lint catalogue requirements clean
+
+# One stamp a set of pins: a changed requirements file makes the environment anew, an unchanged one costs nothing.
+ENVIRONMENT := .venv/.made
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(ENVIRONMENT) ## train the CNN on real handwritten digits, end to end, then stop everything
+	@$(BIN)/fitqueue up --run examples/digits_demo.py
+
+up: $(ENVIRONMENT) ## start API, Redis and one worker here; Ctrl-C stops all of it
+	@$(BIN)/fitqueue up
+
+test: $(ENVIRONMENT) ## run the tests
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(ENVIRONMENT) ## run the tests that train on whole data sets, too
+	$(BIN)/pytest
+
+lint: $(ENVIRONMENT) ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+catalogue: $(ENVIRONMENT) ## take the catalogue of layers, optimizers, … from the installed Keras anew
+	$(BIN)/python -m tools.make_catalogue
+
+requirements: ## pin everything in pyproject.toml anew
+	tools/pin
+
+clean: ## remove the environment and everything that ran here
+	rm -rf .venv .tools var
+
+$(ENVIRONMENT): requirements/dev.txt requirements/uv.txt pyproject.toml
+	@tools/make-environment $(PYTHON)

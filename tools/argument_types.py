@@ -1,0 +1,219 @@
+"""Types of Keras's arguments where the signature does not tell: the rules of the catalogue, as JSON Schema."""
+
+import inspect
+from typing import Any
+
+from tools.schemas import (
+    ABOVE_ZERO,
+    ARRAY_DTYPES,
+    AXIS,
+    BOOL,
+    FLOAT_OR_FLOATS,
+    FLOATS,
+    FRACTION,
+    LEARNING_RATE,
+    MODE,
+    NAME,
+    NATURAL,
+    NOT_HERE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    RATE,
+    REDUCTION,
+    SEED,
+    SPAN,
+    STRING,
+    Schema,
+    any_of,
+    array,
+    each_axis,
+    integer,
+    keras,
+    nullable,
+    number,
+    one_of,
+)
+from tools.types_by_class import BY_CLASS, of_application
+
+BY_NAME: dict[str, Schema] = {
+    "name": NAME,
+    "dtype": nullable(keras("dtype_policies")),
+    "seed": SEED,
+    "units": POSITIVE,
+    "filters": POSITIVE,
+    "groups": POSITIVE,
+    "depth_multiplier": POSITIVE,
+    "output_dim": POSITIVE,
+    "input_dim": POSITIVE,
+    "activation": nullable(keras("activations")),
+    "recurrent_activation": nullable(keras("activations")),
+    "data_format": nullable(one_of("channels_last", "channels_first")),
+    "padding": one_of("valid", "same"),
+    "dropout": RATE,
+    "recurrent_dropout": RATE,
+    "layer": keras("layers"),
+    "learning_rate": LEARNING_RATE,
+    "initial_learning_rate": NOT_NEGATIVE,
+    "weight_decay": nullable(NOT_NEGATIVE),
+    "clipnorm": nullable(ABOVE_ZERO),
+    "clipvalue": nullable(ABOVE_ZERO),
+    "global_clipnorm": nullable(ABOVE_ZERO),
+    "ema_momentum": FRACTION,
+    "ema_overwrite_frequency": nullable(POSITIVE),
+    "loss_scale_factor": nullable(ABOVE_ZERO),
+    "gradient_accumulation_steps": nullable(integer(2)),
+    "beta_1": FRACTION,
+    "beta_2": FRACTION,
+    "momentum": FRACTION,
+    "rho": FRACTION,
+    "epsilon": NOT_NEGATIVE,
+    "reduction": REDUCTION,
+    "from_logits": BOOL,
+    "label_smoothing": FRACTION,
+    "monitor": STRING,
+    "mode": MODE,
+    "verbose": one_of(0, 1),
+    "patience": NATURAL,
+    "cooldown": NATURAL,
+    "min_delta": number(),
+    "start_from_epoch": NATURAL,
+    "num_classes": integer(2),
+    # Keras makes them while it builds the metric, so the check would pay for a billion of them.
+    "num_thresholds": integer(1, 100_000),
+    "thresholds": FLOAT_OR_FLOATS,
+    "class_id": nullable(NATURAL),
+    "top_k": nullable(POSITIVE),
+    "k": POSITIVE,
+    "ignore_class": nullable(integer()),
+    "target_class_ids": array(NATURAL, 1, 1000),
+    "threshold": nullable(number()),
+    "axis": AXIS,
+    "decay_steps": POSITIVE,
+    "lora_rank": NOT_HERE,
+    "lora_alpha": NOT_HERE,
+    "quantization_config": NOT_HERE,
+    "weights": NOT_HERE,
+    "input_axes": NOT_HERE,
+    "output_axes": NOT_HERE,
+    "gptq_unpacked_column_size": NOT_HERE,
+    "input_tensor": NOT_HERE,
+    "noise_shape": nullable(array(nullable(POSITIVE), 1, 16)),
+    "height": POSITIVE,
+    "width": POSITIVE,
+    "factor": SPAN,
+    "value_range": array(number(), 2, 2),
+    "interpolation": one_of("bilinear", "nearest"),
+    "fill_mode": one_of("constant", "nearest", "wrap", "reflect"),
+    "fill_value": number(),
+    "cell": any_of(keras("layers"), array(keras("layers"), 1, 64)),
+    "num_heads": POSITIVE,
+    "key_dim": POSITIVE,
+    "value_dim": nullable(POSITIVE),
+    "sliding_window": nullable(POSITIVE),
+    "flash_attention": nullable(BOOL),
+    "num_bins": POSITIVE,
+    "window": nullable(one_of("hann", "hamming")),
+    "scaling": nullable(one_of("density", "spectrum")),
+    "fft_length": nullable(POSITIVE),
+    "autocast": BOOL,
+}
+
+AXES = {"1D": 1, "2D": 2, "3D": 3}
+BY_AXES: dict[str, Schema] = {
+    "kernel_size": POSITIVE,
+    "pool_size": POSITIVE,
+    "strides": POSITIVE,
+    "dilation_rate": POSITIVE,
+    "output_padding": NATURAL,
+    "size": POSITIVE,
+}
+
+# What layers take beyond their signature, through the base class.
+_OF_EVERY_LAYER: dict[str, Schema] = {
+    "name": NAME | {"default": None, "description": "The layer's name; by default its class's, numbered."},
+    "trainable": BOOL | {"default": True, "description": "Whether training changes the layer's weights."},
+    "dtype": nullable(keras("dtype_policies"))
+    | {"default": None, "description": "The type of the layer's weights and computations."},
+}
+_OF_MOST_LAYERS: dict[str, Schema] = _OF_EVERY_LAYER | {
+    "autocast": BOOL | {"default": True, "description": "Whether inputs are cast to the layer's own type."},
+    "activity_regularizer": nullable(keras("regularizers"))
+    | {"default": None, "description": "Regularizer function for the output."},
+}
+# Arguments of the base that these classes set themselves, or do not hand on.
+_NOT_TAKEN = {
+    "ActivityRegularization": ["activity_regularizer"],
+    "IntegerLookup": ["activity_regularizer", "autocast"],
+}
+_OF_APPLICATIONS: dict[str, Schema] = {
+    "trainable": BOOL | {"default": True, "description": "Whether training changes the weights."},
+}
+_OURS: dict[str, dict[str, Schema]] = {
+    "ModelCheckpoint": {
+        "period": POSITIVE | {"default": 1, "description": "Epochs between two checkpoints, as Keras had it in 2020."},
+        "include_optimizer": BOOL
+        | {"default": False, "description": "Whether the optimizer's state is in the file, too."},
+    },
+    "LayerNormalization": {
+        "rms_scaling": one_of(False) | {"default": False, "description": "Keras writes it; RMS scaling is gone."}
+    },
+    # Arguments of a base that these hand on, and that Keras writes into their config.
+    **{
+        name: {"data_format": BY_NAME["data_format"] | {"default": None, "description": "The order of the axes."}}
+        for name in ("AutoContrast", "RandomBrightness", "RandomContrast", "Solarization")
+    },
+    **{
+        name: {
+            "unroll": BOOL | {"default": False, "description": "Whether the time steps are unrolled."},
+            "zero_output_for_mask": BOOL | {"default": False, "description": "Zeros for masked time steps."},
+        }
+        for name in ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+    },
+    "AdditiveAttention": {"seed": SEED | {"default": None, "description": "For its dropout."}},
+    "ReversibleEmbedding": {"quantization_config": NOT_HERE | {"default": None}},
+    "IntegerLookup": {
+        "vocabulary_size": nullable(NATURAL) | {"default": None, "description": "Keras writes it; it has no effect."}
+    },
+    **{
+        name: {"zero_output_for_mask": BOOL | {"default": False, "description": "Zeros for masked time steps."}}
+        for name in ("LSTM", "GRU", "SimpleRNN")
+    },
+}
+
+
+def our_arguments(kind: str, name: str, *, takes_more: bool) -> dict[str, Schema]:
+    """Arguments of a class that are not in its signature. `takes_more`: it hands what it does not know to its base."""
+    common = {"layers": _OF_MOST_LAYERS, "applications": _OF_APPLICATIONS}.get(kind, {})
+    common = {argument: schema for argument, schema in common.items() if argument not in _NOT_TAKEN.get(name, ())}
+    return _OURS.get(name, {}) | (common if takes_more or kind == "applications" else {})
+
+
+def type_of(kind: str, cls: str, name: str, default: Any) -> Schema:
+    """The type of an argument. Raises LookupError where no rule tells it."""
+    if (cls, name) in BY_CLASS:
+        return BY_CLASS[cls, name]
+    if kind == "applications" and (found := of_application(name)):
+        return found
+    if kind in {"losses", "metrics"} and name == "dtype":
+        return nullable(one_of(*(ARRAY_DTYPES if "IoU" in cls else FLOATS)))
+    for suffix, of_kind in (("_initializer", "initializers"), ("_regularizer", "regularizers")):
+        if name.endswith(suffix):
+            return nullable(keras(of_kind))
+    if name.endswith("_constraint"):
+        return nullable(keras("constraints"))
+    if kind == "layers" and name in BY_AXES:
+        axes = next((count for ending, count in AXES.items() if ending in cls), 1)
+        schema = each_axis(BY_AXES[name], axes)
+        return nullable(schema) if default is None else schema
+    if name in BY_NAME:
+        return BY_NAME[name]
+    return _type_of_default(cls, name, default)
+
+
+def _type_of_default(cls: str, name: str, default: Any) -> Schema:
+    if isinstance(default, bool):
+        return BOOL
+    if isinstance(default, int | float):
+        return number()
+    reason = "has no default" if default is inspect.Parameter.empty else f"has the default {default!r}"
+    raise LookupError(f"no rule tells the type of {cls}.{name}, which {reason}")

@@ -1,0 +1,79 @@
+"""Words of the catalogue's schemas: JSON Schema, and two keywords of ours.
+
+`{"keras": kind}` is an object of that kind of the catalogue, or its name; `{"declared": form}` is a declaration of our
+own in place of what only code could say in Keras.
+"""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+MAX_INTEGER = 2**31 - 1
+
+FLOATS = ["float16", "bfloat16", "float32", "float64"]
+DTYPES = [*FLOATS, "mixed_float16", "mixed_bfloat16"]
+ARRAY_DTYPES = [*FLOATS, "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
+
+
+def integer(low: int = -MAX_INTEGER, high: int = MAX_INTEGER) -> Schema:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def number(**bounds: float) -> Schema:
+    return {"type": "number", **bounds}
+
+
+def one_of(*values: Any) -> Schema:
+    return {"enum": list(values)}
+
+
+def any_of(*schemas: Schema) -> Schema:
+    return {"anyOf": list(schemas)}
+
+
+def nullable(schema: Schema) -> Schema:
+    return any_of(*schema.get("anyOf", [schema]), NULL)
+
+
+def array(items: Schema, least: int = 0, most: int = 64) -> Schema:
+    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
+
+
+def keras(kind: str) -> Schema:
+    return {"keras": kind}
+
+
+def pattern(expression: str, title: str) -> Schema:
+    """A string that the whole expression matches; `title` says in words what that is."""
+    return {"type": "string", "pattern": expression, "title": title}
+
+
+def declared(form: str) -> Schema:
+    return {"declared": form}
+
+
+def each_axis(items: Schema, axes: int) -> Schema:
+    """One number for all axes, or a list with one for each."""
+    return any_of(items, array(items, axes, axes))
+
+
+NULL: Schema = {"type": "null"}
+BOOL: Schema = {"type": "boolean"}
+STRING: Schema = {"type": "string", "maxLength": 128}
+NAME: Schema = nullable({"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"})
+NOT_HERE: Schema = NULL | {"description": "Keras has it, this service does not: null only."}
+POSITIVE = integer(1)
+NATURAL = integer(0)
+SEED = nullable(integer(0))
+AXIS = integer(-16, 16)
+FRACTION = number(minimum=0, maximum=1)
+RATE = number(minimum=0, exclusiveMaximum=1)
+NOT_NEGATIVE = number(minimum=0)
+ABOVE_ZERO = number(exclusiveMinimum=0)
+SHAPE = nullable(array(nullable(POSITIVE), 0, 16))
+MODE = one_of("auto", "min", "max")
+LEARNING_RATE = any_of(NOT_NEGATIVE, keras("schedules"))
+REDUCTION = nullable(one_of("sum", "sum_over_batch_size", "mean", "mean_with_sample_weight", "none"))
+FLOAT_OR_FLOATS = nullable(any_of(FRACTION, array(FRACTION, 1, 1000)))
+SPAN = any_of(number(), array(number(), 2, 2))
+"""A number, or the two ends of a range to draw from."""

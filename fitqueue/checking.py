@@ -19,7 +19,7 @@ class Array(BaseModel):
 
 
 class Question(BaseModel):
-    """A job that was found sound without Keras. `arrays` are those of its data set."""
+    """A job, or what is sound of one: a SoundJob. `arrays` are those of its data set."""
 
     model_config = ConfigDict(frozen=True)
 

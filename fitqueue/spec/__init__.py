@@ -4,8 +4,9 @@ from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.spec.catalogue import raw_catalogue
 from fitqueue.spec.data import DataSpec, PrepareStep, prepared_shape
 from fitqueue.spec.filepath import BadTemplate, Template
-from fitqueue.spec.job import JobSpec, ParsedJob, parse_job, read_job
+from fitqueue.spec.job import ExaminedJob, JobSpec, ParsedJob, examine_job, invalid_job, parse_job, read_job
 from fitqueue.spec.logged import direction, logged_names
+from fitqueue.spec.sound import SoundJob
 from fitqueue.spec.strict_json import parse_json
 from fitqueue.spec.training import CompileSpec, FitSpec, KerasObject, Resources
 
@@ -15,14 +16,18 @@ __all__ = [
     "CompileSpec",
     "DataSpec",
     "DatasetInfo",
+    "ExaminedJob",
     "FitSpec",
     "JobSpec",
     "KerasObject",
     "ParsedJob",
     "PrepareStep",
     "Resources",
+    "SoundJob",
     "Template",
     "direction",
+    "examine_job",
+    "invalid_job",
     "logged_names",
     "parse_job",
     "parse_json",

@@ -13,8 +13,8 @@ from fitqueue.checking import Array
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.base import FaultCode, NoticeCode, Place
 from fitqueue.spec.data import Part, PrepareStep, StepError, parts, prepared_shape
-from fitqueue.spec.job import JobSpec
 from fitqueue.spec.naming import snake_case
+from fitqueue.spec.sound import SoundJob
 from fitqueue.spec.training import KerasObject
 
 Shape = Sequence[int | None]
@@ -63,14 +63,15 @@ def prepared(wanted: Sequence[Part], arrays: Mapping[str, Array]) -> Prepared:
     return found
 
 
-def trained_samples(spec: JobSpec, x: ArrayInfo) -> int:
+def trained_samples(spec: SoundJob, x: ArrayInfo) -> int:
     """Samples that are left when `validation_split` has taken its share, as Keras cuts them."""
+    assert spec.fit is not None
     return math.floor((x.shape[0] or 0) * (1 - spec.fit.validation_split))
 
 
-def check_fit(spec: JobSpec, x: Prepared, at: Place) -> None:
+def check_fit(spec: SoundJob, x: Prepared, at: Place) -> None:
     first = next(iter(x.values()), None)
-    if first is None or first.shape[0] is None:
+    if spec.fit is None or first is None or first.shape[0] is None:
         return
     samples, trained = first.shape[0], trained_samples(spec, first)
     if spec.fit.validation_split > 0 and not 0 < trained < samples:
@@ -87,11 +88,12 @@ def check_fit(spec: JobSpec, x: Prepared, at: Place) -> None:
         )
 
 
-def check_devices(spec: JobSpec, at: Place) -> None:
+def check_devices(spec: SoundJob, at: Place) -> None:
     """What Keras refuses to do on several devices, though not before the first step."""
-    if spec.resources.strategy != "mirrored" and spec.resources.gpus < 2:
+    if spec.resources is None or (spec.resources.strategy != "mirrored" and spec.resources.gpus < 2):
         return
-    here, config = at / "compile" / "optimizer" / "config", spec.compile.optimizer.config
+    here, optimizer = at / "compile" / "optimizer" / "config", spec.compile.optimizer
+    config = optimizer.config if optimizer is not None else {}
     if config.get("use_ema") and config.get("ema_overwrite_frequency"):
         (here / "ema_overwrite_frequency").fault(
             FaultCode.NOT_SUPPORTED, "Keras cannot overwrite the weights by their average on several devices."
@@ -100,7 +102,7 @@ def check_devices(spec: JobSpec, at: Place) -> None:
         (here / "gradient_accumulation_steps").fault(
             FaultCode.NOT_SUPPORTED, "Keras cannot accumulate gradients with weight decay on several devices."
         )
-    for pointer in stateful(spec.model):
+    for pointer in stateful(spec.model) if spec.model is not None else ():
         Place(at.report, pointer).fault(
             FaultCode.NOT_SUPPORTED, "A layer that keeps its state from batch to batch cannot train on several devices."
         )
@@ -140,7 +142,7 @@ def loss_name(loss: object) -> str | None:
     return loss if isinstance(loss, str) else None
 
 
-def advice(spec: JobSpec, targets: Shape, outputs: Shape) -> str:
+def advice(spec: SoundJob, targets: Shape, outputs: Shape) -> str:
     """What probably was meant where the loss does not take these targets."""
     name = loss_name(spec.compile.loss)
     width = outputs[-1] if outputs else None
@@ -156,7 +158,7 @@ def advice(spec: JobSpec, targets: Shape, outputs: Shape) -> str:
 
 
 def check_targets(
-    spec: JobSpec, y: ArrayInfo | None, labels: Labels | None, outputs: Outputs | None, at: Place
+    spec: SoundJob, y: ArrayInfo | None, labels: Labels | None, outputs: Outputs | None, at: Place
 ) -> None:
     """`y` is None where there are several arrays of targets; `labels`, where known, are what it is made from."""
     if y is None:
@@ -174,8 +176,9 @@ def check_targets(
     _suspect_broadcast(name, y.shape[1:], outputs, here)
 
 
-def _steps(spec: JobSpec) -> Sequence[PrepareStep]:
+def _steps(spec: SoundJob) -> Sequence[PrepareStep]:
     """What prepares the only array of targets."""
+    assert spec.data is not None
     [only] = parts(spec.data.y, spec.data.prepare.y)
     return only.steps
 
@@ -192,7 +195,7 @@ def _check_one_hot(steps: Sequence[PrepareStep], labels: Labels, at: Place) -> N
             )
 
 
-def _check_sparse(spec: JobSpec, y: ArrayInfo, labels: Labels | None, outputs: Outputs, at: Place) -> None:
+def _check_sparse(spec: SoundJob, y: ArrayInfo, labels: Labels | None, outputs: Outputs, at: Place) -> None:
     width = outputs.shape[-1]
     if labels is None:
         if y.dtype.startswith("float"):
@@ -212,8 +215,9 @@ def _ignores_class(loss: object) -> bool:
     return isinstance(loss, KerasObject) and loss.config.get("ignore_class") is not None
 
 
-def _output_place(spec: JobSpec, outputs: Outputs, at: Place) -> Place:
+def _output_place(spec: SoundJob, outputs: Outputs, at: Place) -> Place:
     """Where the width of the output is said: the `units` of the layer that it comes from."""
+    assert spec.model is not None
     layers = spec.model.config.get("layers", [])
     named = [i for i, layer in enumerate(layers) if layer["config"].get("name") == outputs.layer]
     for i in named or range(len(layers) - 1, -1, -1):

@@ -1,16 +1,29 @@
 """A whole job: read strictly when a person speaks (`parse_job`), leniently when it comes back (`read_job`)."""
 
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
-from fitqueue.errors import InvalidSpec, MalformedJSON
+from fitqueue.errors import Fault, InvalidSpec, MalformedJSON
 from fitqueue.spec import catalogue, fitting
-from fitqueue.spec.base import EACH, Enough, FaultCode, Place, Report, Strict, form, listed, report_validation_error
+from fitqueue.spec.base import (
+    EACH,
+    MAX_FAULTS,
+    Enough,
+    FaultCode,
+    Place,
+    Report,
+    Strict,
+    form,
+    listed,
+    report_validation_error,
+)
 from fitqueue.spec.callbacks import (
     check_checkpoints,
     check_logged,
@@ -21,9 +34,9 @@ from fitqueue.spec.callbacks import (
 )
 from fitqueue.spec.data import DataSpec
 from fitqueue.spec.filepath import COUNTERS
-from fitqueue.spec.logged import flat_metrics, logged_names, named_metrics, output_names
-from fitqueue.spec.naming import Names
+from fitqueue.spec.logged import flat_metrics, logged_names, output_names
 from fitqueue.spec.objects import FAULTY, check_object
+from fitqueue.spec.sound import SoundJob, sound_parts
 from fitqueue.spec.strict_json import parse_json
 from fitqueue.spec.training import (
     MAX_OBJECTS,
@@ -31,8 +44,6 @@ from fitqueue.spec.training import (
     FitSpec,
     InitialWeights,
     KerasObject,
-    Losses,
-    Metrics,
     Resources,
 )
 from fitqueue.views import Notice
@@ -77,6 +88,17 @@ class ParsedJob:
     notices: list[Notice]
 
 
+@dataclass(frozen=True)
+class ExaminedJob:
+    """What was understood of a job that a person wrote. `spec` is there if nothing is wrong with it."""
+
+    spec: JobSpec | None
+    sound: SoundJob
+    """Empty where there are too many faults to go on."""
+    faults: list[Fault]
+    notices: list[Notice]
+
+
 def read_job(stored: Mapping[str, Any]) -> JobSpec:
     """A job that was parsed before, by this version or another. Unknown fields are ignored."""
     return JobSpec.model_validate(stored, strict=False, extra="ignore")
@@ -87,42 +109,80 @@ def parse_job(raw: Any, find_dataset: FindDataset) -> ParsedJob:
 
     `find_dataset` is asked for what is no built-in data set.
     """
+    examined = examine_job(raw, find_dataset)
+    if examined.spec is None:
+        raise invalid_job(examined.faults)
+    return ParsedJob(examined.spec, examined.notices)
+
+
+def examine_job(raw: Any, find_dataset: FindDataset) -> ExaminedJob:
+    """As `parse_job`; of a job with faults, the faults and what is sound beside them."""
     report = Report()
     at = Place(report)
-    if not isinstance(raw, dict):
+    spec, sound = None, SoundJob()
+    if isinstance(raw, dict):
+        with suppress(Enough):
+            spec, sound = _examined(raw, find_dataset, at)
+    else:
         at.fault(FaultCode.WRONG_TYPE, "Expected an object.", raw, "an object")
-        raise _invalid(report)
-    try:
-        spec = _parsed(raw, find_dataset, at)
-    except Enough:
-        raise _invalid(report) from None
-    return ParsedJob(spec, report.notices)
+    return ExaminedJob(spec, sound, report.faults, report.notices)
 
 
-def _parsed(raw: dict[str, Any], find_dataset: FindDataset, at: Place) -> JobSpec:
-    """Raises InvalidSpec, or Enough where there are too many faults to name."""
+def _examined(raw: dict[str, Any], find_dataset: FindDataset, at: Place) -> tuple[JobSpec | None, SoundJob]:
+    """The spec if the job has no fault, and its sound parts. Raises Enough where there are too many faults to name."""
     draft = _with_checked_objects(raw, at)
+    spec = None
     try:
         spec = JobSpec.model_validate(draft)
     except ValidationError as error:
         report_validation_error(error, JobSpec, at)
-    parts = _Parts.of(draft)
-    model = _check_together(parts, find_dataset, at)
-    if at.report.faults:
-        raise _invalid(at.report)
+    parts = _with_sound_layers(sound_parts(draft), raw.get("model"), at / "model")
+    parts = parts.model_copy(update={"model": _check_together(parts, _is_validated(draft), find_dataset, at)})
+    return None if spec is None or at.report.faults else _finished(spec, parts, at), parts
+
+
+def _finished(spec: JobSpec, parts: SoundJob, at: Place) -> JobSpec:
+    """With what follows from the rest of the job, and under the names that the job logs."""
     seed = secrets.randbelow(MAX_SEED) if spec.seed is None else spec.seed
-    compiled = spec.compile.model_copy(update=parts.metrics)
-    spec = spec.model_copy(update={"model": model, "compile": compiled, "seed": seed})
+    compiled = spec.compile.model_copy(update=parts.compile.named_metrics())
+    spec = spec.model_copy(update={"model": parts.model, "compile": compiled, "seed": seed})
     callbacks = in_logged_names(spec.callbacks, logged_names(spec), at / "callbacks")
     return spec.model_copy(update={"callbacks": without_needless(callbacks, at / "callbacks")})
 
 
-def _invalid(report: Report) -> InvalidSpec:
-    count = len(report.faults)
+def _is_validated(draft: Mapping[str, Any]) -> bool:
+    data, fit = (part if isinstance(part, dict) else {} for part in (draft.get("data"), draft.get("fit")))
+    return bool(data.get("validation") or fit.get("validation_split"))
+
+
+def _with_sound_layers(parts: SoundJob, raw: Any, at: Place) -> SoundJob:
+    """Where the model is a Sequential with a faulty layer, with the layers before that one, which can be built."""
+    if parts.model is not None or not isinstance(raw, dict) or not isinstance(raw.get("config"), dict):
+        return parts
+    layers = raw["config"].get("layers")
+    sound = _first_fault_among(at / "config" / "layers")
+    if raw.get("class_name") != "Sequential" or not isinstance(layers, list) or not sound:
+        return parts
+    beginning = {**raw, "config": {**raw["config"], "layers": layers[:sound]}}
+    model = check_object(beginning, "layers", Place(Report()))
+    return (
+        parts if model is FAULTY else parts.model_copy(update={"model": KerasObject(**model), "model_is_whole": False})
+    )
+
+
+def _first_fault_among(items: Place) -> int:
+    """The index of the first item of a list that has a fault; 0 if none has."""
+    pattern = re.compile(re.escape(items.pointer) + r"/(\d+)(/|$)")
+    found = [int(match[1]) for fault in items.report.faults if (match := pattern.match(fault.pointer))]
+    return min(found, default=0)
+
+
+def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
+    count = len(faults)
     message = "The job has a fault." if count == 1 else f"The job has {count} faults."
-    if count >= report.limit:
-        message = f"The job has many faults. The first {count} are named."
-    return InvalidSpec(message, errors=report.faults)
+    if count >= MAX_FAULTS:
+        message = f"The job has many faults. The first {MAX_FAULTS} are named."
+    return InvalidSpec(message, errors=list(faults[:MAX_FAULTS]))
 
 
 # --- First the objects of Keras, each for itself -------------------------------------------------------------------
@@ -210,86 +270,13 @@ def _checked_list(values: list[Any], kind: str, at: Place) -> list[Any]:
 # --- Then the parts together ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The parts of a job that are sound in themselves; None for one that is not."""
+def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset, at: Place) -> KerasObject | None:
+    """Check what no part can know alone. The model comes back, with an input where only the data tells its shape.
 
-    model: KerasObject | None
-    optimizer: KerasObject | None
-    loss: Losses | None
-    metrics: dict[str, Metrics] | None
-    """`metrics` and `weighted_metrics`, with the names that Keras gives them."""
-    data: DataSpec | None
-    fit: FitSpec | None
-    validated: bool
-    """Whether the job means to be validated, be the rest of its data sound or not."""
-    callbacks: list[KerasObject | None]
-
-    @classmethod
-    def of(cls, draft: dict[str, Any]) -> "_Parts":
-        compile_draft, data, fit = (_object(draft.get(name)) for name in ("compile", "data", "fit"))
-        return cls(
-            model=_sound(draft.get("model")),
-            optimizer=_sound(compile_draft.get("optimizer")),
-            loss=_sound_loss(compile_draft.get("loss")),
-            metrics=_sound_metrics(compile_draft),
-            data=_part(DataSpec, draft.get("data")),
-            fit=_part(FitSpec, draft.get("fit", {})),
-            validated=bool(data.get("validation") or fit.get("validation_split")),
-            callbacks=[_sound(one) for one in draft["callbacks"]] if isinstance(draft.get("callbacks"), list) else [],
-        )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-Part = TypeVar("Part", bound=Strict)
-
-
-def _part(model: type[Part], value: Any) -> Part | None:
-    try:
-        return model.model_validate(value)
-    except ValidationError:
-        return None
-
-
-def _sound(value: Any) -> KerasObject | None:
-    part = _part(KerasObject, value)
-    return part if part is not None and part.class_name else None
-
-
-def _sound_loss(value: Any) -> Losses | None:
-    if isinstance(value, dict) and "class_name" not in value:
-        losses = {output: _sound_object(one) for output, one in value.items()}
-        sound = {output: one for output, one in losses.items() if one is not None}
-        return sound if len(sound) == len(losses) else None
-    return _sound_object(value)
-
-
-def _sound_object(value: Any) -> str | KerasObject | None:
-    return value if isinstance(value, str) else _sound(value)
-
-
-def _sound_metrics(draft: dict[str, Any]) -> dict[str, Metrics] | None:
-    names = Names()
-    found: dict[str, Metrics] = {}
-    for field in ("metrics", "weighted_metrics"):
-        value = draft.get(field, [])
-        by_output = value if isinstance(value, dict) else {"": value}
-        sound: dict[str, list[str | KerasObject]] = {}
-        for output, some in by_output.items():
-            metrics = [_sound_object(one) for one in some] if isinstance(some, list) else [None]
-            sound[output] = [metric for metric in metrics if metric is not None]
-            if len(sound[output]) != len(metrics):
-                return None
-        found[field] = named_metrics(sound if isinstance(value, dict) else sound[""], names)
-    return found
-
-
-def _check_together(parts: _Parts, find_dataset: FindDataset, at: Place) -> KerasObject | None:
-    """Check what no part can know alone. The model comes back, with an input where only the data tells its shape."""
-    model = parts.model
+    `validated`: whether the job means to be validated, be the rest of its data sound or not.
+    """
+    model, compiled = parts.model, parts.compile
+    loss, metrics = compiled.whole_loss, compiled.named_metrics()
     if parts.data is not None:
         info = _dataset(parts.data.dataset, find_dataset, at / "data" / "dataset")
         if info is not None:
@@ -299,13 +286,13 @@ def _check_together(parts: _Parts, find_dataset: FindDataset, at: Place) -> Kera
     if parts.data is not None and parts.fit is not None:
         fitting.check_validation(parts.data, parts.fit, at)
         fitting.check_class_weight(parts.data, parts.fit, at / "fit" / "class_weight")
-    if parts.optimizer is not None:
-        check_optimizer(parts.callbacks, parts.optimizer, at / "callbacks")
-    if parts.metrics is not None and parts.loss is not None and model is not None:
+    if compiled.optimizer is not None:
+        check_optimizer(parts.callbacks, compiled.optimizer, at / "callbacks")
+    if metrics is not None and loss is not None and model is not None:
         outputs = output_names(model)
-        fitting.check_outputs(parts.loss, parts.metrics, outputs, at / "compile")
-        metrics = flat_metrics(parts.metrics["metrics"], parts.metrics["weighted_metrics"], parts.loss, outputs)
-        check_logged(parts.callbacks, metrics, parts.validated, at / "callbacks")
+        fitting.check_outputs(loss, metrics, outputs, at / "compile")
+        flat = flat_metrics(metrics["metrics"], metrics["weighted_metrics"], loss, outputs)
+        check_logged(parts.callbacks, flat, validated, at / "callbacks")
     if parts.fit is not None:
         check_validated_names(parts.callbacks, parts.fit.validation_freq, at / "callbacks")
     check_checkpoints(parts.callbacks, at / "callbacks")

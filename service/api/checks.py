@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fitqueue.checking import Array, Question
+from fitqueue.checking import Answer, Array, Question
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.errors import Fault, InvalidSpec, NotFound
-from fitqueue.spec import ParsedJob
+from fitqueue.errors import Fault, NotFound
+from fitqueue.spec import JobSpec, SoundJob, examine_job, invalid_job
 from fitqueue.spec.as_sent import as_sent
 from fitqueue.spec.base import FaultCode, NoticeCode
+from fitqueue.spec.training import InitialWeights
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.models import Dataset
@@ -43,21 +44,42 @@ class DatasetFinder:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedJob:
+    """A job that nothing is known to be wrong with."""
+
+    spec: JobSpec
     notices: list[Notice]
     summary: ModelSummary | None
 
 
-def check_model(parts: Services, sent: Any, parsed: ParsedJob, finder: DatasetFinder) -> Checked:
-    """Have the model built by Keras and compared with the rest of its job.
+def check_job(parts: Services, sent: Any, finder: DatasetFinder) -> CheckedJob:
+    """Read the job, and have Keras build its model and compare it with the rest, or with what is sound of the rest.
 
     Raises:
         InvalidSpec: the job cannot be trained; pointers lead into the job as it was sent.
     """
-    reference = parsed.spec.data.dataset
+    examined = examine_job(sent, finder)
+    sound = examined.spec or examined.sound
+    stored = sound.to_json()
+    answer = _checked_by_keras(parts, sound, stored, finder)
+    found = [fault.model_copy(update={"pointer": as_sent(fault.pointer, sent, stored)}) for fault in answer.faults]
+    faults = [*examined.faults, *_initial_weights_faults(parts, sound.initial_weights), *found]
+    if examined.spec is None or faults:
+        raise invalid_job(faults)
+    notices = [
+        notice.model_copy(update={"pointer": as_sent(notice.pointer, sent, stored)}) for notice in answer.notices
+    ]
+    return CheckedJob(examined.spec, [*examined.notices, *notices], answer.summary)
+
+
+def _checked_by_keras(
+    parts: Services, sound: JobSpec | SoundJob, stored: dict[str, Any], finder: DatasetFinder
+) -> Answer:
+    if sound == SoundJob():
+        return Answer()
+    reference = sound.data.dataset if sound.data is not None else ""
     info = finder(reference)
     builtin = BUILTIN.get(reference)
-    stored = parsed.spec.to_json()
     question = Question(
         spec=stored,
         arrays={name: _array(array) for name, array in info.arrays.items()} if info else {},
@@ -66,41 +88,27 @@ def check_model(parts: Services, sent: Any, parsed: ParsedJob, finder: DatasetFi
         max_bytes=parts.settings.max_model_bytes,
     )
     answer = parts.checker.ask(question) if parts.checker else None
-    if answer is None:
-        return Checked([*parsed.notices, _UNCHECKED], None)
-    if answer.faults:
-        count = len(answer.faults)
-        raise InvalidSpec(
-            "The job has a fault." if count == 1 else f"The job has {count} faults.",
-            errors=[
-                fault.model_copy(update={"pointer": as_sent(fault.pointer, sent, stored)}) for fault in answer.faults
-            ],
-        )
-    found = [notice.model_copy(update={"pointer": as_sent(notice.pointer, sent, stored)}) for notice in answer.notices]
-    return Checked([*parsed.notices, *found], answer.summary)
+    return answer or Answer(notices=[_UNCHECKED])
 
 
-def check_initial_weights(parts: Services, parsed: ParsedJob) -> None:
-    """The job whose weights are wanted is there and has some.
-
-    Raises:
-        InvalidSpec: it is not, or has none.
-    """
-    wanted = parsed.spec.initial_weights
+def _initial_weights_faults(parts: Services, wanted: InitialWeights | None) -> list[Fault]:
+    """The job whose weights are wanted is not there, or has none."""
     if wanted is None:
-        return
+        return []
     try:
         with parts.database.read() as session:
             checkpoints.get(session, wanted.job, "best")
     except NotFound as error:
-        fault = Fault(
-            pointer="/initial_weights/job",
-            code=str(FaultCode.UNKNOWN_JOB),
-            message=error.message,
-            received=wanted.job,
-            expected="the id of a job that has saved its best weights",
-        )
-        raise InvalidSpec("The job has a fault.", errors=[fault]) from error
+        return [
+            Fault(
+                pointer="/initial_weights/job",
+                code=str(FaultCode.UNKNOWN_JOB),
+                message=error.message,
+                received=wanted.job,
+                expected="the id of a job that has saved its best weights",
+            )
+        ]
+    return []
 
 
 def _array(array: ArrayInfo) -> Array:

@@ -12,11 +12,11 @@ from pydantic import Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import Fault, InvalidRequest, JobNotFound, UnsupportedMediaType
-from fitqueue.spec import parse_job, parse_json
+from fitqueue.spec import parse_json
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages
-from service.api.checks import DatasetFinder, check_initial_weights, check_model
+from service.api.checks import DatasetFinder, check_job
 from service.api.context import Services, services, token_id
 from service.api.following import wait_until
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, problems
@@ -109,18 +109,16 @@ def submit(query: SubmitQuery) -> Response:
     if not query.dry_run and (earlier := _find_earlier(parts, idempotency)) is not None:
         return _created(earlier, replayed=True)
     finder = DatasetFinder(parts)
-    parsed = parse_job(raw, finder)
-    check_initial_weights(parts, parsed)
-    checked = check_model(parts, raw, parsed, finder)
+    checked = check_job(parts, raw, finder)
     if query.dry_run:
-        return answer(DryRun(spec=parsed.spec.to_json(), notices=checked.notices, model=checked.summary))
+        return answer(DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary))
     with parts.database.write() as session:
         job = jobs.create(
             session,
-            parsed.spec,
+            checked.spec,
             checked.notices,
             summary=checked.summary,
-            dataset_id=finder.uploaded(parsed.spec.data.dataset),
+            dataset_id=finder.uploaded(checked.spec.data.dataset),
             token_id=token_id(),
             idempotency=idempotency,
         )

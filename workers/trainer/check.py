@@ -7,7 +7,6 @@ of the first batch. What Keras lets pass though it goes wrong later is in `fitqu
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,18 +15,18 @@ from keras.src.backend import compute_output_spec
 from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from fitqueue.checking import Answer, Question
-from fitqueue.spec import JobSpec, KerasObject, agreement, read_job
+from fitqueue.spec import FitSpec, KerasObject, SoundJob, agreement
 from fitqueue.spec.agreement import Prepared
 from fitqueue.spec.base import Enough, FaultCode, Place, Report, listed
 from fitqueue.spec.data import parts
 from fitqueue.spec.fitting import takes
+from fitqueue.spec.model import input_shape
 from fitqueue.views import ModelSummary
 from workers.trainer import data
 from workers.trainer.build import build_callback, build_loss, build_metrics, build_model, build_optimizer
 from workers.trainer.objects import ModelBuildError, keras_words
 from workers.trainer.summary import summarize
 
-Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 GIB: Final = 1024**3
@@ -45,51 +44,67 @@ def check(question: Question, say: Say) -> Answer:
     To be called in a process of its own that has its limits: a model can be made to take any time and memory. `say`
     is told the pointer of each thing before it is made: the last one is that of which the process died.
     """
-    spec = read_job(question.spec)
+    spec = SoundJob.model_validate(question.spec)
     report = Report()
     summary = None
     with suppress(Enough):
         at = Place(report)
         made = _Made(spec, at, say)
-        x = agreement.prepared(parts(spec.data.x, spec.data.prepare.x), question.arrays)
-        y = agreement.prepared(parts(spec.data.y, spec.data.prepare.y), question.arrays)
+        x, y = _prepared(spec, question)
         agreement.check_fit(spec, x, at)
         agreement.check_devices(spec, at)
         if made.model is None:
             return Answer(faults=report.faults, notices=report.notices)
-        summary = summarize(made.model, spec.compile.optimizer, spec.fit.batch_size)
+        # What is not known yet of a faulty job takes the least memory.
+        fit, optimizer = spec.fit or FitSpec(batch_size=1), spec.compile.optimizer or KerasObject(class_name="SGD")
+        summary = summarize(made.model, optimizer, fit.batch_size)
         if _is_bearable(summary, question.max_bytes, at):
-            _check_model(made, spec, x, y, at)
-            agreement.check_targets(spec, y.get(None), _labels(spec, question), _outputs(made.model), at)
+            _check_inputs(made.model, spec, x, at / "data" / "x")
+            if spec.model_is_whole:
+                _check_state(made.model, spec, x, at / "fit" / "batch_size")
+                _check_targets(made, spec, y, at)
+                agreement.check_targets(spec, y.get(None), _labels(spec, question), _outputs(made.model), at)
     return Answer(faults=report.faults, notices=report.notices, summary=summary)
+
+
+def _prepared(spec: SoundJob, question: Question) -> tuple[Prepared, Prepared]:
+    data = spec.data
+    if data is None:
+        return {}, {}
+    x, y = parts(data.x, data.prepare.x), parts(data.y, data.prepare.y)
+    return agreement.prepared(x, question.arrays), agreement.prepared(y, question.arrays)
 
 
 class _Made:
     """What Keras made of the job; None for what it refused."""
 
-    def __init__(self, spec: JobSpec, at: Place, say: Say) -> None:
+    def __init__(self, spec: SoundJob, at: Place, say: Say) -> None:
         self._at = at
         self._say = say
         compiled = spec.compile
         # An optimizer has numbers of its own from the start, for which the scope below has no room.
-        self._make("/compile/optimizer", lambda: build_optimizer(compiled.optimizer))
+        self._make("/compile/optimizer", build_optimizer, compiled.optimizer)
         with keras.StatelessScope(initialize_variables=False):
-            self.loss = self._make("/compile/loss", lambda: build_loss(compiled.loss))
-            self.metrics = self._make_all(
-                "/compile/metrics", _only(compiled.metrics), lambda one: build_metrics([one])[0]
-            )
-            self._make_all("/callbacks", spec.callbacks, _try_callback)
-            self.model = self._make("/model", partial(_built, spec.model), FaultCode.INVALID_MODEL)
+            self.loss = self._make("/compile/loss", build_loss, compiled.whole_loss)
+            self.metrics = self._make_all("/compile/metrics", _build_metric, _only(compiled.metrics))
+            self._make_all("/callbacks", _try_callback, spec.callbacks)
+            self.model = self._make("/model", _built, spec.model, FaultCode.INVALID_MODEL)
 
-    def _make_all(self, pointer: str, items: Sequence[Item], make: Callable[[Item], Any]) -> list[Any]:
-        return [self._make(f"{pointer}/{i}", partial(make, item)) for i, item in enumerate(items)]
+    def _make_all(self, pointer: str, make: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        return [self._make(f"{pointer}/{i}", make, item) for i, item in enumerate(items)]
 
     def _make(
-        self, pointer: str, make: Callable[[], Made], code: FaultCode = FaultCode.REFUSED_BY_KERAS
+        self,
+        pointer: str,
+        make: Callable[[Any], Made],
+        item: Any,
+        code: FaultCode = FaultCode.REFUSED_BY_KERAS,
     ) -> Made | None:
+        if item is None:
+            return None
         self._say(pointer)
         try:
-            return make()
+            return make(item)
         except ModelBuildError as error:
             if _NO_ROOM in error.message:
                 raise  # a fault of this check's, not of the job: nothing is known of the model then
@@ -108,7 +123,11 @@ def _built(model: KerasObject) -> keras.Model:
     return build_model(agreement.without_state(model), pretrained=False)
 
 
-def _only(metrics: Any) -> list[str | KerasObject]:
+def _build_metric(metric: str | KerasObject) -> Any:
+    return build_metrics([metric])[0]
+
+
+def _only(metrics: Any) -> list[str | KerasObject | None]:
     return metrics if isinstance(metrics, list) else []
 
 
@@ -137,18 +156,10 @@ def _is_bearable(summary: ModelSummary, most: int, at: Place) -> bool:
 # --- Compared with the data ----------------------------------------------------------------------------------------
 
 
-def _check_model(made: _Made, spec: JobSpec, x: Prepared, y: Prepared, at: Place) -> None:
-    model = made.model
-    assert model is not None
-    _check_inputs(model, x, at / "data" / "x")
-    _check_state(model, spec, x, at / "fit" / "batch_size")
-    if None in y and len(model.outputs) == 1:
-        batch = min(spec.fit.batch_size, y[None].shape[0] or 1)
-        symbols = keras.KerasTensor((batch, *y[None].shape[1:]), y[None].dtype), _symbol(model.outputs[0], batch)
-        _compare(made, spec, symbols, at)
-
-
-def _check_inputs(model: keras.Model, x: Prepared, at: Place) -> None:
+def _check_inputs(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> None:
+    assert spec.model is not None
+    if input_shape(spec.model.model_dump()) is not None and None in x:
+        return  # it was compared already, and a job that Keras is asked about may be wrong there
     wanted: dict[str | None, list[int | None]] = {
         tensor._keras_history.operation.name: list(tensor.shape[1:]) for tensor in model.inputs
     }
@@ -172,8 +183,9 @@ def _check_inputs(model: keras.Model, x: Prepared, at: Place) -> None:
             )
 
 
-def _check_state(model: keras.Model, spec: JobSpec, x: Prepared, at: Place) -> None:
+def _check_state(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> None:
     """A layer that keeps its state from batch to batch knows batches of one size alone."""
+    assert spec.model is not None
     size, stateful = model.inputs[0].shape[0], agreement.stateful(spec.model)
     if stateful and size is None:
         Place(at.report, stateful[0]).fault(
@@ -181,7 +193,7 @@ def _check_state(model: keras.Model, spec: JobSpec, x: Prepared, at: Place) -> N
             "A stateful layer must know the size of its batches.",
             expected="an InputLayer with a batch_shape, the size of a batch first",
         )
-    if not x or not stateful or size is None:
+    if not x or not stateful or size is None or spec.fit is None:
         return
     samples = agreement.trained_samples(spec, next(iter(x.values())))
     if spec.fit.batch_size != size or samples % size:
@@ -198,7 +210,16 @@ def _symbol(tensor: keras.KerasTensor, batch: int) -> keras.KerasTensor:
     return keras.KerasTensor((batch, *tensor.shape[1:]), tensor.dtype)
 
 
-def _compare(made: _Made, spec: JobSpec, symbols: tuple[keras.KerasTensor, keras.KerasTensor], at: Place) -> None:
+def _check_targets(made: _Made, spec: SoundJob, y: Prepared, at: Place) -> None:
+    model = made.model
+    assert model is not None
+    if None in y and len(model.outputs) == 1:
+        batch = min((spec.fit or FitSpec()).batch_size, y[None].shape[0] or 1)
+        symbols = keras.KerasTensor((batch, *y[None].shape[1:]), y[None].dtype), _symbol(model.outputs[0], batch)
+        _compare(made, spec, symbols, at)
+
+
+def _compare(made: _Made, spec: SoundJob, symbols: tuple[keras.KerasTensor, keras.KerasTensor], at: Place) -> None:
     """Let Keras's loss and each metric see targets and outputs, as it does at the first batch."""
     if made.loss is not None:
         _see(CompileLoss(made.loss), symbols, at / "compile" / "loss", agreement.advice(spec, *_shapes(symbols)))
@@ -249,11 +270,11 @@ def _outputs(model: keras.Model) -> agreement.Outputs | None:
 _READABLE_BYTES: Final = 64 * 1024**2
 
 
-def _labels(spec: JobSpec, question: Question) -> agreement.Labels | None:
+def _labels(spec: SoundJob, question: Question) -> agreement.Labels | None:
     """What the raw targets are, if they are labels: known of a built-in set, read from a user's file if it is small."""
     if question.classes is not None:
         return agreement.Labels(0, question.classes - 1)
-    name = spec.data.y
+    name = spec.data.y if spec.data is not None else None
     if not isinstance(name, str) or question.dataset_path is None:
         return None
     if name not in question.arrays or agreement.size(question.arrays[name]) > _READABLE_BYTES:

@@ -1,23 +1,26 @@
 """Celery as a worker hears it: the bell's settings on the receiving side, each with its reason."""
 
 import logging
+from collections.abc import Sequence
 
 from celery import Celery
+from kombu.entity import Queue
 
-from service.queue import make_celery
+from service.queue import make_celery, queue_name
 
 
-def make_app(redis_url: str, slots: int) -> Celery:
+def make_app(redis_url: str, pools: Sequence[str], slots: int) -> Celery:
     app = make_celery(redis_url)
     app.conf.update(
+        # No acknowledgements: a bell that is lost costs nothing, and one whose acknowledgement fails, because Redis
+        # was lost at that moment, counts as being worked at for ever: the worker would hear no other.
+        task_queues=[Queue(queue_name(pool), no_ack=True) for pool in pools],  # type: ignore[no-untyped-call] # kombu's
         # Threads: a process of the prefork pool is daemonic and may start no children.
         worker_pool="threads",
         worker_concurrency=slots,
         # A bell that waits behind a training is a bell that an idle worker does not hear.
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        # Early: a late one is redelivered when training outlasts the visibility timeout, and heard twice.
-        task_acks_late=False,
         # A bell rings once; that Redis was lost while its job is trained says nothing about the job.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         # A dead Redis is waited for without an end; meanwhile the database is asked.

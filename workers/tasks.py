@@ -71,6 +71,6 @@ class Ear:
     def _throw_away_bells(self) -> None:
         try:
             with self._app.connection_for_write() as connection:
-                connection.default_channel.client.delete(*self._queues, "unacked", "unacked_index")
+                connection.default_channel.client.delete(*self._queues)
         except Exception as error:  # Redis may be what failed
             _logger.warning("The queues could not be emptied.", extra={"error": repr(error)})

@@ -63,7 +63,7 @@ class Worker:
     def run(self, directory: Path) -> None:
         """Serve until `stopping` is set, then give back what is being trained."""
         station = self._station(directory)
-        app = make_app(self._settings.redis_url, self._settings.slots)
+        app = make_app(self._settings.redis_url, self._settings.pools, self._settings.slots)
         add_tasks(app, station)
         ear = Ear(app, self._settings.pools, self._stopping)
         reaper = Reaper(self._database, Bell(self._settings.redis_url), self._settings.work_dir)

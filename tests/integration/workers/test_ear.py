@@ -7,6 +7,8 @@ from threading import Event
 from typing import Any
 
 import pytest
+from kombu.transport.redis import QoS
+from redis.exceptions import ConnectionError
 
 from service.queue import Bell, queue_name
 from workers import tasks
@@ -14,6 +16,7 @@ from workers.app import make_app
 from workers.tasks import Ear, add_tasks
 
 SECONDS = 30.0
+POOLS = ("default", "big")
 
 
 class Listening:
@@ -31,9 +34,9 @@ def station(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
     """Listens on two pools. Redis need not run yet."""
     monkeypatch.setattr(tasks, "RESTART_SECONDS", 0.1)
     station, stopping = Listening(), Event()
-    app = make_app(redis.url, slots=1)
+    app = make_app(redis.url, POOLS, slots=1)
     add_tasks(app, station)  # type: ignore[arg-type]
-    ear = Ear(app, ("default", "big"), stopping)
+    ear = Ear(app, POOLS, stopping)
     ear.start()
     yield station
     stopping.set()
@@ -99,3 +102,18 @@ def test_a_message_that_cannot_be_read_does_not_make_deaf(
         connection.sendall(b"*3\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
         assert connection.recv(100).startswith(b":")
     until(rung_and_heard(redis, station))
+
+
+def test_a_bell_is_heard_after_one_that_could_not_be_acknowledged(
+    redis: Any, station: Listening, ring: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Redis is lost at that moment. To Celery the first bell would be worked at for ever."""
+
+    def lost(*_: Any) -> None:
+        raise ConnectionError("Redis is gone")
+
+    monkeypatch.setattr(QoS, "ack", lost)
+    redis.start()
+    for _ in range(3):
+        ring("default")
+        assert station.heard.get(timeout=SECONDS) == ["default"]

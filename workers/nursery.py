@@ -21,19 +21,7 @@ from pydantic import ValidationError
 
 from workers.entry import ChildPipes, enter
 from workers.lines import LineCutter
-from workers.protocol import (
-    ArtifactWritten,
-    CheckpointWritten,
-    Ended,
-    EpochEnded,
-    PhaseChanged,
-    Progress,
-    Start,
-    Stop,
-    Stopped,
-    decode_event,
-    encode,
-)
+from workers.protocol import AnyEvent, Start, Stop, decode_event, encode
 
 PRELOAD: Final = "workers.trainer.preload"
 TRAINER: Final = "workers.trainer.run"
@@ -44,8 +32,6 @@ _TELL_SECONDS: Final = 10.0
 _REAP_SECONDS: Final = 5.0
 # What multiprocessing reports when the nursery could not tell it the exit code.
 _UNKNOWN_EXIT_CODE: Final = 255
-
-ChildEvent = PhaseChanged | Progress | EpochEnded | CheckpointWritten | ArtifactWritten | Ended | Stopped
 
 
 class NurseryBroken(Exception):
@@ -70,7 +56,7 @@ class Garbled:
     error: str
 
 
-Heard = ChildEvent | LogLines | Garbled
+Heard = AnyEvent | LogLines | Garbled
 
 
 class Nursery:
@@ -239,7 +225,7 @@ def _read(readers: _Readers, timeout: float) -> Iterator[Heard | None]:
         yield from readers[end].feed(chunk) if chunk else readers.pop(end).end()
 
 
-def _decoded(line: bytes) -> ChildEvent | Garbled:
+def _decoded(line: bytes) -> AnyEvent | Garbled:
     try:
         return decode_event(line)
     except ValidationError as error:

@@ -29,6 +29,10 @@ class Start(Message):
     spec: dict[str, Any]
     dataset_path: str | None = Field(description="the user's .npz on this machine; None for a built-in data set")
     initial_weights: str | None = Field(default=None, description="a weights file to begin with, on this machine")
+    snapshot: str | None = Field(default=None, description="a snapshot to go on from, on this machine")
+    snapshot_seconds: float = Field(
+        default=300.0, description="how long an epoch may be trained without a snapshot; 0: one after each batch"
+    )
     work_dir: str = Field(description="the child writes here and nowhere else")
     gpus: list[str] = Field(description="UUIDs of the GPUs it may see")
     cpu_devices: int = Field(description="logical CPUs to train on where there is no GPU")
@@ -87,6 +91,29 @@ class CheckpointWritten(Message):
     sha256: str
 
 
+class SnapshotWritten(Message):
+    """All that a training needs to go on lies whole in the work directory. The worker stores it.
+
+    What was saved before it was taken has been announced before it.
+    """
+
+    say: Literal["snapshot"] = "snapshot"
+    file: str = Field(description="its name in the work directory")
+    epoch: int = Field(description="whole epochs that were trained")
+    step: int = Field(description="steps of the next that were done")
+    size: int
+    sha256: str
+
+
+class Resumed(Message):
+    """Training goes on from a snapshot."""
+
+    say: Literal["resumed"] = "resumed"
+    epoch: int = Field(description="whole epochs that were trained")
+    step: int = Field(description="steps of the next that were done")
+    differences: list[str] = Field(description="why the numbers may differ in their last bits; empty: they do not")
+
+
 class ArtifactWritten(Message):
     """A file that a callback of the job wrote lies whole in the work directory. The worker stores it."""
 
@@ -111,15 +138,21 @@ class Stopped(Message):
     say: Literal["stopped"] = "stopped"
 
 
-Event = Annotated[
-    PhaseChanged | Progress | EpochEnded | CheckpointWritten | ArtifactWritten | Ended | Stopped,
-    Field(discriminator="say"),
-]
+AnyEvent = (
+    PhaseChanged
+    | Resumed
+    | Progress
+    | EpochEnded
+    | CheckpointWritten
+    | SnapshotWritten
+    | ArtifactWritten
+    | Ended
+    | Stopped
+)
+Event = Annotated[AnyEvent, Field(discriminator="say")]
 
 _COMMANDS: TypeAdapter[Start | Stop] = TypeAdapter(Command)
-_EVENTS: TypeAdapter[PhaseChanged | Progress | EpochEnded | CheckpointWritten | ArtifactWritten | Ended | Stopped] = (
-    TypeAdapter(Event)
-)
+_EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Event)
 
 
 def encode(message: Message) -> bytes:
@@ -131,8 +164,6 @@ def decode_command(line: bytes) -> Start | Stop:
     return _COMMANDS.validate_json(line)
 
 
-def decode_event(
-    line: bytes,
-) -> PhaseChanged | Progress | EpochEnded | CheckpointWritten | ArtifactWritten | Ended | Stopped:
+def decode_event(line: bytes) -> AnyEvent:
     """Raises pydantic.ValidationError for a line that is no event."""
     return _EVENTS.validate_json(line)

@@ -14,7 +14,8 @@ import keras
 from fitqueue.spec import KerasObject
 from fitqueue.spec.filepath import MAX_RENDERED
 from fitqueue.spec.schedules import rate, read_schedule
-from workers.trainer.checkpoints import BEST, LAST, Files, Format, Moment, Order, Writer
+from workers.trainer.checkpoints import BEST, LAST, Files, Format, Moment, Order, SnapshotOrder, Writer
+from workers.trainer.snapshot import Snapshot
 
 
 class Keeper:
@@ -57,6 +58,10 @@ class Keeper:
         if self._last_weights is None or any((a != b).any() for a, b in zip(now, self._last_weights, strict=True)):
             self.want(LAST, "weights.h5")
             self.commit(moment)
+
+    def keep_snapshot(self, snapshot: Snapshot, *, can_wait: bool) -> None:
+        """Raises CheckpointFailed."""
+        self.writer.order(SnapshotOrder(snapshot, can_wait))
 
     def close(self) -> None:
         """Raises CheckpointFailed."""

@@ -20,14 +20,16 @@ import keras
 import numpy as np
 
 from workers.paths import WRITING_PREFIX
-from workers.protocol import CheckpointWritten, Message
+from workers.protocol import CheckpointWritten, Message, SnapshotWritten
+from workers.trainer.snapshot import Snapshot
+from workers.trainer.snapshot import write as write_snapshot
 
 Format = Literal["weights.h5", "keras"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 BEST: Final = "best"
 LAST: Final = "last"
-# `best` and `last` change with nearly every epoch; a short epoch is not worth a file of its own.
+# `best`, `last` and the snapshot change with nearly every epoch; a short epoch is not worth files of its own.
 PAUSE_SECONDS: Final = 3.0
 # Copies that wait for the disk: more would only fill the memory while the disk is the bottleneck.
 WAITING_LIMIT: Final = 2
@@ -60,6 +62,14 @@ class Order:
         return set(self.names) <= {BEST, LAST}
 
 
+@dataclass
+class SnapshotOrder:
+    """A snapshot to write. One that can wait is needless when there is a newer one."""
+
+    snapshot: Snapshot
+    can_wait: bool
+
+
 class Files:
     """Gives files their names in the work directory, and announces the finished ones."""
 
@@ -75,17 +85,7 @@ class Files:
         Raises:
             CheckpointFailed: the disk is full, or whatever else kept the file from being written whole.
         """
-        self._count += 1
-        name = f"{self._count:06d}.{format}"
-        beside, path = self._directory / f"{WRITING_PREFIX}{name}", self._directory / name
-        try:
-            save(str(beside))
-            size, sha256 = flushed(beside)
-            beside.rename(path)
-            _sync(self._directory)
-        except (OSError, ValueError, RuntimeError) as error:  # h5py has its own words for a full disk
-            beside.unlink(missing_ok=True)
-            raise CheckpointFailed(f"A checkpoint of epoch {moment.epoch} could not be written: {error}") from error
+        name, size, sha256 = self._written(format, f"A checkpoint of epoch {moment.epoch}", save)
         value = moment.logs.get(self._monitor)
         self._say(
             CheckpointWritten(
@@ -102,22 +102,49 @@ class Files:
             )
         )
 
+    def write_snapshot(self, snapshot: Snapshot) -> None:
+        """Raises CheckpointFailed."""
+        position = snapshot.position
+        what = f"A snapshot after epoch {position.epoch}"
+        name, size, sha256 = self._written("snapshot", what, lambda path: write_snapshot(snapshot, Path(path)))
+        self._say(SnapshotWritten(file=name, epoch=position.epoch, step=position.step, size=size, sha256=sha256))
+
+    def _written(self, suffix: str, what: str, save: Callable[[str], object]) -> tuple[str, int, str]:
+        """Name, size and sha256 of a file that lies whole on the disk. Raises CheckpointFailed."""
+        self._count += 1
+        name = f"{self._count:06d}.{suffix}"
+        beside, path = self._directory / f"{WRITING_PREFIX}{name}", self._directory / name
+        try:
+            save(str(beside))
+            size, sha256 = flushed(beside)
+            beside.rename(path)
+            _sync(self._directory)
+        except (OSError, ValueError, RuntimeError) as error:  # h5py has its own words for a full disk
+            beside.unlink(missing_ok=True)
+            raise CheckpointFailed(f"{what} could not be written: {error}") from error
+        return name, size, sha256
+
 
 class Writer:
-    """Writes orders in a thread of its own. To be closed: until then the newest `best` and `last` may wait."""
+    """Writes orders in their order, in a thread of its own. To be closed: until then the newest may wait.
+
+    So a snapshot is announced after all that was ordered before it: what a training that goes on from it will not save
+    again is stored.
+    """
 
     def __init__(self, twin: keras.Model, files: Files) -> None:
         self._twin = twin
         self._files = files
-        self._orders: list[Order] = []
+        self._orders: list[Order | SnapshotOrder] = []
         self._changed = Condition()
         self._closing = False
         self._failure: Exception | None = None
-        self._last_written = -PAUSE_SECONDS
+        self._round: list[Order | SnapshotOrder] = []
+        self._round_began = -PAUSE_SECONDS
         self._thread = Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order | SnapshotOrder) -> None:
         """Have it written. Blocks while the disk cannot keep up.
 
         Raises:
@@ -126,8 +153,10 @@ class Writer:
         with self._changed:
             self._changed.wait_for(lambda: self._failure or self._urgent() < WAITING_LIMIT)
             self._raise_failure()
-            self._supersede(order.names)
+            self._supersede(order)
             self._orders.append(order)
+            if isinstance(order, SnapshotOrder) and not order.can_wait:
+                self._round = list(self._orders)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -145,10 +174,14 @@ class Writer:
     def _urgent(self) -> int:
         return sum(not order.can_wait for order in self._orders)
 
-    def _supersede(self, names: list[str]) -> None:
-        for order in self._orders:
-            order.names = [name for name in order.names if name not in names or name not in (BEST, LAST)]
-        self._orders = [order for order in self._orders if order.names]
+    def _supersede(self, newer: Order | SnapshotOrder) -> None:
+        if isinstance(newer, SnapshotOrder):
+            self._orders = [one for one in self._orders if not isinstance(one, SnapshotOrder) or not one.can_wait]
+            return
+        weights = [order for order in self._orders if isinstance(order, Order)]
+        for order in weights:
+            order.names = [name for name in order.names if name not in newer.names or name not in (BEST, LAST)]
+        self._orders = [order for order in self._orders if isinstance(order, SnapshotOrder) or order.names]
 
     def _work(self) -> None:
         try:
@@ -159,29 +192,38 @@ class Writer:
                 self._failure = error
                 self._changed.notify_all()
 
-    def _next(self) -> Order | None:
+    def _next(self) -> Order | SnapshotOrder | None:
         """The next order that is due; None when all is done and no more will come."""
         with self._changed:
             while True:
+                self._begin_round()
                 due = next((order for order in self._orders if self._is_due(order)), None)
                 if due is not None:
-                    self._orders.remove(due)
+                    self._orders = [order for order in self._orders if order is not due]
                     self._changed.notify_all()
                     return due
                 if self._closing:
                     return None
-                pause = self._last_written + PAUSE_SECONDS - time.monotonic() if self._orders else None
+                pause = self._round_began + PAUSE_SECONDS - time.monotonic() if self._orders else None
                 self._changed.wait(timeout=pause)
 
-    def _is_due(self, order: Order) -> bool:
-        return self._closing or not order.can_wait or time.monotonic() - self._last_written >= PAUSE_SECONDS
+    def _begin_round(self) -> None:
+        """What waits at this moment becomes due together, so that `best`, `last` and a snapshot share one pause."""
+        now = time.monotonic()
+        if self._orders and now - self._round_began >= PAUSE_SECONDS:
+            self._round, self._round_began = list(self._orders), now
 
-    def _write(self, order: Order) -> None:
+    def _is_due(self, order: Order | SnapshotOrder) -> bool:
+        return self._closing or not order.can_wait or any(order is due for due in self._round)
+
+    def _write(self, order: Order | SnapshotOrder) -> None:
+        if isinstance(order, SnapshotOrder):
+            self._files.write_snapshot(order.snapshot)
+            return
         with keras.device("cpu:0"):
             self._twin.set_weights(order.weights)
         save = self._twin.save if order.format == "keras" else self._twin.save_weights
         self._files.write(order.moment, order.format, order.names, save)
-        self._last_written = time.monotonic()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -15,7 +15,7 @@ from fitqueue.spec import KerasObject, direction, logged_names, read_job
 from fitqueue.spec.logged import metrics_of
 from fitqueue.spec.replication import obstacle
 from fitqueue.states import Phase
-from workers.protocol import Ended, PhaseChanged, Start, Stopped
+from workers.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import endings, feeding, strategy
 from workers.trainer.artifacts import WRITERS, Artifacts
 from workers.trainer.build import ModelBuildError, build_callback, build_model, callback_arguments, compile_model
@@ -24,6 +24,9 @@ from workers.trainer.checkpoints import Files, Writer, make_twin
 from workers.trainer.control import Control, StopRequested
 from workers.trainer.data import Data, load
 from workers.trainer.reporting import Reporting, Say
+from workers.trainer.resuming import Snapshots, begin_at, differences, fingerprint
+from workers.trainer.snapshot import Snapshot
+from workers.trainer.snapshot import read as read_snapshot
 
 
 class Training:
@@ -39,6 +42,12 @@ class Training:
         scheduled = isinstance(self._spec.compile.optimizer.config.get("learning_rate"), dict)
         self._reporting = Reporting(say, control, scheduled=scheduled)
         self._artifacts = Artifacts(Path(start.work_dir), say)
+        self._snapshots: Snapshots | None = None
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether all weights come from a snapshot."""
+        return self._start.snapshot is not None
 
     @property
     def nan_watched(self) -> bool:
@@ -77,6 +86,8 @@ class Training:
         try:
             self._fit(model, fed, keeper)
         except StopRequested as request:
+            if self._snapshots is not None:
+                self._snapshots.take_last()
             return endings.of_stop(request.stop, self._reporting.epoch, self._reporting.step)
         return endings.of_training(self._reporting.epoch, self._spec.fit.epochs, self._reporting.logs)
 
@@ -98,14 +109,14 @@ class Training:
             compiled = compiled.model_copy(update={"steps_per_execution": 1, "jit_compile": False})
         keras.config.set_dtype_policy(compiled.dtype_policy)
         with strategy.scope(chosen):
-            model = build_model(self._spec.model)
+            model = build_model(self._spec.model, pretrained=not self._goes_on)
             compile_model(model, compiled)
             self._load_initial_weights(model)
         return model
 
     def _load_initial_weights(self, model: keras.Model) -> None:
         wanted, path = self._spec.initial_weights, self._start.initial_weights
-        if wanted is None:
+        if wanted is None or self._goes_on:
             return
         if path is None:
             raise ModelBuildError("/initial_weights/job", f"The job {wanted.job} is gone, and its weights with it.")
@@ -135,15 +146,37 @@ class Training:
         # Reports before it keeps: a checkpoint is announced after the epoch that it is of.
         ours = [self._reporting, KeepBest(keeper, *self._best_monitor()), KeepLast(keeper, each_batch=each_batch)]
         fit = self._spec.fit
+        restored = self._restored(model)
+        begin = restored.position.epoch if restored is not None else 0
+        # A training that a callback had ended has no epoch left, though not all were trained.
+        epochs = begin if restored is not None and restored.stop_training else fit.epochs
+        seconds = self._start.snapshot_seconds
+        self._snapshots = Snapshots(
+            [*own, *ours],
+            lambda snapshot: keeper.keep_snapshot(snapshot, can_wait=seconds > 0),
+            seconds=seconds,
+            fingerprint=fingerprint(),
+            restored=restored,
+        )
         model.fit(
             **fed,
-            epochs=fit.epochs,
+            initial_epoch=begin,
+            epochs=epochs,
             verbose=fit.verbose,
             steps_per_epoch=fit.steps_per_epoch,
             validation_steps=fit.validation_steps,
             validation_freq=fit.validation_freq,
-            callbacks=[*own, *ours],
+            callbacks=[*own, *ours, self._snapshots],
         )
+
+    def _restored(self, model: keras.Model) -> Snapshot | None:
+        if self._start.snapshot is None:
+            return None
+        snapshot = read_snapshot(Path(self._start.snapshot))
+        position, changed = snapshot.position, differences(fingerprint(), snapshot.fingerprint)
+        self._say(Resumed(epoch=position.epoch, step=position.step, differences=changed))
+        begin_at(position, model)
+        return snapshot
 
     def _callback(self, callback: KerasObject, model: keras.Model, keeper: Keeper) -> keras.callbacks.Callback:
         if callback.class_name in WRITERS:

@@ -126,6 +126,7 @@ class EventKind(DescribedEnum):
         "The monitored value is better than in any epoch before, and its weights are stored.",
     )
     CHECKPOINT_SAVED = ("checkpoint_saved", "A ModelCheckpoint of the job wrote a checkpoint, and it is stored.")
+    RESUMED = ("resumed", "Training goes on from a snapshot of an earlier attempt; `data` says from where.")
     CANCEL_REQUESTED = ("cancel_requested", "Somebody asked the job to stop.")
     PUT_BACK = ("put_back", "The worker was lost or shut down; the job waits for another.")
     SUCCEEDED = ("succeeded", "The job ended well.")

@@ -289,6 +289,23 @@ class Artifact(Base):
     created_at: Mapped[datetime]
 
 
+class Snapshot(Base):
+    """A file from which the training of a job can go on: `epoch` whole epochs are trained, and `step` steps."""
+
+    __tablename__ = "snapshots"
+
+    storage_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    epoch: Mapped[int]
+    step: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    attempt: Mapped[int]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "job_id"),)
+
+
 class Dataset(Base):
     """An uploaded `.npz`, once by its content. `arrays` is a list of `{name, shape, dtype}`."""
 

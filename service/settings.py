@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         default=1, ge=1, le=64, description="How many logical CPUs a job trains on where there is no GPU."
     )
     work_dir: Path = Field(default=Path("var/work"), description="The folder in which this worker's jobs write.")
+    snapshot_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        description="How long an epoch may be trained without a snapshot to go on from; 0: one after each batch.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severity that is logged."
     )

@@ -14,7 +14,7 @@ from typing import Final
 
 from service.store.leases import Lease
 
-_KEY: Final = re.compile(r"(artifacts|checkpoints|datasets)(/[A-Za-z0-9_-][A-Za-z0-9_.-]*){1,3}")
+_KEY: Final = re.compile(r"(artifacts|checkpoints|datasets|snapshots)(/[A-Za-z0-9_-][A-Za-z0-9_.-]*){1,3}")
 _CHUNK: Final = 256 * 1024
 
 
@@ -26,6 +26,11 @@ def checkpoint_key(lease: Lease, format: str) -> str:
 def artifact_key(lease: Lease) -> str:
     """As a checkpoint's: never used before."""
     return f"artifacts/{lease.job_id}/{lease.attempt}-{secrets.token_hex(8)}"
+
+
+def snapshot_key(lease: Lease) -> str:
+    """As a checkpoint's: never used before."""
+    return f"snapshots/{lease.job_id}/{lease.attempt}-{secrets.token_hex(8)}"
 
 
 def dataset_key(dataset_id: str) -> str:

@@ -18,11 +18,21 @@ from sqlalchemy.orm import Session
 from fitqueue.errors import DatabaseUnavailable
 from fitqueue.states import JobState, Reason, state_of
 from service.db import Database
-from service.storage import FileStore, artifact_key, checkpoint_key
-from service.store import leases, records
+from service.models import Snapshot
+from service.storage import FileStore, artifact_key, checkpoint_key, snapshot_key
+from service.store import leases, records, snapshots
 from service.store.leases import Lease, LeaseLost
+from service.store.snapshots import SnapshotRecord
 from workers.nursery import LogLines
-from workers.protocol import ArtifactWritten, CheckpointWritten, EpochEnded, PhaseChanged, Progress
+from workers.protocol import (
+    ArtifactWritten,
+    CheckpointWritten,
+    EpochEnded,
+    PhaseChanged,
+    Progress,
+    Resumed,
+    SnapshotWritten,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -53,6 +63,34 @@ class Ledger:
     def phase(self, changed: PhaseChanged) -> None:
         self._write(lambda session: records.record_phase(session, self._lease, changed.phase))
 
+    def begin(self, snapshot: SnapshotRecord | None) -> None:
+        """Training begins, or goes on from a snapshot."""
+        epoch, step = (snapshot.epoch, snapshot.step) if snapshot is not None else (0, 0)
+        self._write(lambda session: records.begin(session, self._lease, epoch, step))
+
+    def resumed(self, at: Resumed) -> None:
+        self._write(lambda session: records.record_resumed(session, self._lease, at.epoch, at.step, at.differences))
+
+    def newest_whole_snapshot(self) -> SnapshotRecord | None:
+        """The newest from which training can go on: one that reads back as it was written."""
+        job_id = self._lease.job_id
+        known = self._write(lambda session: [_snapshot_record(row) for row in snapshots.newest_first(session, job_id)])
+        return next((snapshot for snapshot in known if self._is_whole(snapshot)), None)
+
+    def forget_snapshot(self, snapshot: SnapshotRecord) -> None:
+        self._write(lambda session: snapshots.forget(session, self._lease, snapshot.storage_key))
+        self._store.delete(snapshot.storage_key)
+
+    def _is_whole(self, snapshot: SnapshotRecord) -> bool:
+        try:
+            whole = self._reads_back(snapshot.storage_key, snapshot.sha256)
+        except OSError as error:
+            _logger.error("A snapshot cannot be read.", extra={"error": str(error)})
+            return False
+        if not whole:
+            _logger.error("A snapshot did not read back as it was written.", extra={"key": snapshot.storage_key})
+        return whole
+
     def progress(self, at: Progress) -> None:
         self._write(lambda session: records.record_progress(session, self._lease, at.epoch, at.step, at.steps))
 
@@ -74,20 +112,26 @@ class Ledger:
             OSError: it could not be stored.
         """
         key = checkpoint_key(self._lease, written.format)
-        self._store.put(key, directory / Path(written.file).name)
         record = _checkpoint_record(written, key)
-        outages = self._outages
-        try:
-            unused = self._write(lambda session: records.record_checkpoint(session, self._lease, record))
-        except BaseException:
-            # Where the answer to a commit was lost, a row may point at the file all the same.
-            if self._outages == outages:
-                self._store.delete(key)
-            raise
+        self._put(
+            key,
+            directory / Path(written.file).name,
+            lambda session: records.record_checkpoint(session, self._lease, record),
+        )
         if "last" in written.names:
             self._last_checkpoint = (key, written.sha256)
-        for old in unused:
-            self._store.delete(old)
+
+    def snapshot(self, written: SnapshotWritten, directory: Path) -> None:
+        """Store the file, then its row.
+
+        Raises:
+            OSError: it could not be stored.
+        """
+        key = snapshot_key(self._lease)
+        record = SnapshotRecord(key, written.epoch, written.step, written.size, written.sha256)
+        self._put(
+            key, directory / Path(written.file).name, lambda session: snapshots.record(session, self._lease, record)
+        )
 
     def artifact(self, written: ArtifactWritten, directory: Path) -> None:
         """Store the file, then its row.
@@ -96,15 +140,12 @@ class Ledger:
             OSError: it could not be stored.
         """
         key = artifact_key(self._lease)
-        self._store.put(key, directory / Path(written.file).name)
         record = records.ArtifactRecord(written.name, key, written.size, written.sha256)
-        try:
-            unused = self._write(lambda session: records.record_artifact(session, self._lease, record))
-        except BaseException:
-            self._store.delete(key)
-            raise
-        for old in unused:
-            self._store.delete(old)
+        self._put(
+            key,
+            directory / Path(written.file).name,
+            lambda session: records.record_artifact(session, self._lease, record),
+        )
 
     def note_lines(self, printed: LogLines) -> None:
         now = datetime.now(UTC)
@@ -131,6 +172,9 @@ class Ledger:
             reason, message = Reason.ARTIFACT_STORE_FAILED, fault
         if not self._write(lambda session: leases.finish(session, self._lease, reason, message)):
             raise LeaseLost("the job was not this attempt's any more when it ended")
+        # One stays, to go on from where the job is extended.
+        for needless in self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)):
+            self._store.delete(needless)
         _logger.info("The job ended.", extra={"reason": str(reason)})
 
     def give_back(self, why: str) -> None:
@@ -144,18 +188,35 @@ class Ledger:
             raise LeaseLost("the job was not this attempt's any more when it was to be given back")
         _logger.warning("The attempt was lost.", extra={"why": why})
 
+    def _put(self, key: str, file: Path, record: Callable[[Session], list[str]]) -> None:
+        """Store the file, then its row; then delete the files that the row replaced."""
+        self._store.put(key, file)
+        outages = self._outages
+        try:
+            needless = self._write(record)
+        except BaseException:
+            # Where the answer to a commit was lost, a row may point at the file all the same.
+            if self._outages == outages:
+                self._store.delete(key)
+            raise
+        for old in needless:
+            self._store.delete(old)
+
     def _fault_of_last_checkpoint(self) -> str | None:
         """What is wrong with the last checkpoint as it lies in the store; None if it reads back whole."""
         if self._last_checkpoint is None:
             return "No checkpoint of the trained model was written."
-        key, sha256 = self._last_checkpoint
-        found = hashlib.sha256()
         try:
-            for chunk in self._store.open(key):
-                found.update(chunk)
+            whole = self._reads_back(*self._last_checkpoint)
         except OSError as error:
             return f"The last checkpoint cannot be read back: {error}"
-        return None if found.hexdigest() == sha256 else "The last checkpoint did not read back as it was written."
+        return None if whole else "The last checkpoint did not read back as it was written."
+
+    def _reads_back(self, key: str, sha256: str) -> bool:
+        found = hashlib.sha256()
+        for chunk in self._store.open(key):
+            found.update(chunk)
+        return found.hexdigest() == sha256
 
     def _write(self, act: Callable[[Session], Answer]) -> Answer:
         while True:
@@ -167,6 +228,10 @@ class Ledger:
                 _logger.warning("The database is down; trying again.", extra={"error": str(error)})
                 if self._stopping.wait(DATABASE_RETRY_SECONDS):
                     raise LeaseLost("the database is down while the worker stops") from error
+
+
+def _snapshot_record(row: Snapshot) -> SnapshotRecord:
+    return SnapshotRecord(row.storage_key, row.epoch, row.step, row.size, row.sha256)
 
 
 def _checkpoint_record(written: CheckpointWritten, key: str) -> records.CheckpointRecord:

@@ -132,6 +132,13 @@ class Ended(Message):
     message: str
 
 
+class SnapshotRefused(Message):
+    """The last word of a child that cannot go on from its snapshot: another program had taken it."""
+
+    say: Literal["snapshot_refused"] = "snapshot_refused"
+    message: str
+
+
 class Stopped(Message):
     """The last word of a child that was asked to make room: the job goes back into the queue."""
 
@@ -147,6 +154,7 @@ AnyEvent = (
     | SnapshotWritten
     | ArtifactWritten
     | Ended
+    | SnapshotRefused
     | Stopped
 )
 Event = Annotated[AnyEvent, Field(discriminator="say")]

@@ -19,6 +19,7 @@ from service.db import Database
 from service.logs import bound
 from service.storage import FileStore
 from service.store.leases import ClaimedJob, LeaseLost
+from service.store.snapshots import SnapshotRecord
 from workers import deaths
 from workers.ledger import Ledger
 from workers.nursery import Child, ChildDeaf, Garbled, Heard, LogLines, Nursery, NurseryBroken
@@ -30,6 +31,9 @@ from workers.protocol import (
     EpochEnded,
     PhaseChanged,
     Progress,
+    Resumed,
+    SnapshotRefused,
+    SnapshotWritten,
     Start,
     Stop,
     Stopped,
@@ -67,6 +71,7 @@ class Workplace:
     lease_seconds: float
     cpu_devices: int
     threads: int
+    snapshot_seconds: float
     stopping: Event
     """Set when the worker shuts down."""
     patience: Patience = Patience()
@@ -82,7 +87,8 @@ class Supervision:
         self._ledger = Ledger(place.database, place.store, claimed.lease, place.lease_seconds, place.stopping)
         self._directory = attempt_dir(place.work_dir, claimed.lease.job_id, claimed.lease.attempt)
         self._last_lines: list[str] = []
-        self._last_word: Ended | Stopped | None = None
+        self._last_word: Ended | SnapshotRefused | Stopped | None = None
+        self._snapshot: SnapshotRecord | None = None
         self._own_verdict: Ended | None = None
         self._asked: Why | None = None
         self._asked_at = 0.0
@@ -115,6 +121,8 @@ class Supervision:
 
     def _train(self) -> None:
         self._directory.mkdir(parents=True)
+        self._snapshot = self._ledger.newest_whole_snapshot()
+        self._ledger.begin(self._snapshot)
         with self._place.nursery.spawn() as child:
             self._began_at = time.monotonic()
             with suppress(ChildDeaf):  # the deadline of its first word follows
@@ -136,6 +144,8 @@ class Supervision:
             spec=self._claimed.spec,
             dataset_path=str(self._place.store.local_path(key)) if key else None,
             initial_weights=self._fetch_initial_weights(),
+            snapshot=str(self._place.store.local_path(self._snapshot.storage_key)) if self._snapshot else None,
+            snapshot_seconds=self._place.snapshot_seconds,
             work_dir=str(self._directory.absolute()),
             gpus=self._gpus,
             cpu_devices=self._place.cpu_devices,
@@ -160,24 +170,29 @@ class Supervision:
                 self._last_lines = (self._last_lines + heard.lines)[-deaths.LINES_SHOWN :]
             case PhaseChanged():
                 self._ledger.phase(heard)
+            case Resumed():
+                self._ledger.resumed(heard)
             case Progress():
                 self._ledger.progress(heard)
             case EpochEnded():
                 self._ledger.epoch(heard)
-            case CheckpointWritten() | ArtifactWritten():
+            case CheckpointWritten() | SnapshotWritten() | ArtifactWritten():
                 self._keep(heard, child)
-            case Ended() | Stopped():
+            case Ended() | SnapshotRefused() | Stopped():
                 self._last_word = heard
             case Garbled():
                 _logger.error("The child said what is no event.", extra={"line": repr(heard.line[:200])})
 
-    def _keep(self, written: CheckpointWritten | ArtifactWritten, child: Child) -> None:
-        what = "A checkpoint" if isinstance(written, CheckpointWritten) else "An artifact"
+    def _keep(self, written: CheckpointWritten | SnapshotWritten | ArtifactWritten, child: Child) -> None:
+        what = f"A {written.say}"
         try:
-            if isinstance(written, CheckpointWritten):
-                self._ledger.checkpoint(written, self._directory)
-            else:
-                self._ledger.artifact(written, self._directory)
+            match written:
+                case CheckpointWritten():
+                    self._ledger.checkpoint(written, self._directory)
+                case SnapshotWritten():
+                    self._ledger.snapshot(written, self._directory)
+                case ArtifactWritten():
+                    self._ledger.artifact(written, self._directory)
         except OSError as error:
             _logger.exception("A file of the job could not be stored.", extra={"what": what})
             message = f"{what} could not be stored: {error}"
@@ -228,6 +243,10 @@ class Supervision:
                 self._ledger.give_back("The worker was shut down; the job waits for another.")
             case Ended(reason=reason, message=message):
                 self._ledger.finish(reason, message)
+            case SnapshotRefused(message=message):
+                assert self._snapshot is not None
+                self._ledger.forget_snapshot(self._snapshot)
+                self._ledger.lose(message.removesuffix("."))
             case None:
                 said = deaths.in_words(exit_code).message.removesuffix(".")
                 self._ledger.lose(said if self._spoke else "The training process never spoke and was ended")

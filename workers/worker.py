@@ -109,6 +109,7 @@ class Worker:
             lease_seconds=settings.lease_seconds,
             cpu_devices=settings.cpu_devices,
             threads=max(1, processors() // settings.slots),
+            snapshot_seconds=settings.snapshot_seconds,
             stopping=self._stopping,
         )
         return Station(place, self.id, settings.pools, settings.slots, self._gpus)

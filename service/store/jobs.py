@@ -13,7 +13,7 @@ from fitqueue.states import EventKind, JobState
 from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.ids import new_id
-from service.models import Artifact, Checkpoint, Job, JobLabel
+from service.models import Artifact, Checkpoint, Job, JobLabel, Snapshot
 from service.store import events, transitions
 
 
@@ -169,7 +169,7 @@ def delete(session: Session, job_id: str) -> list[str]:
         raise JobNotEnded(f"The job {job_id} is {job.state}; cancel it first.")
     keys = [
         key
-        for table in (Checkpoint, Artifact)
+        for table in (Checkpoint, Artifact, Snapshot)
         for key in session.scalars(select(table.storage_key).where(table.job_id == job_id).distinct())
     ]
     session.delete(job)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState, Reason
 from service import clock
-from service.models import Checkpoint, Dataset, Epoch, EpochMetric, Job
+from service.models import Checkpoint, Dataset, Job
 from service.store import transitions
 
 SWEEP_LIMIT: Final = 100
@@ -60,7 +60,7 @@ def claim(
 ) -> ClaimedJob | None:
     """Takes the best job that waits in these pools and fits the free GPUs; None where there is none.
 
-    The best is the oldest of the highest priority. A new attempt begins anew: epochs of an earlier one are deleted.
+    The best is the oldest of the highest priority.
     """
     now = clock.now(session)
     # SKIP LOCKED: workers that claim at the same moment take different jobs. SQLite, where only one writes, ignores it.
@@ -80,9 +80,6 @@ def claim(
     job = transitions.claim(session, candidate, worker_id, now + timedelta(seconds=lease_seconds), now)
     if job is None:
         return None
-    if job.attempt > 1:
-        for table in (EpochMetric, Epoch):
-            session.execute(delete(table).where(table.job_id == job.id))
     dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
     return ClaimedJob(
         lease=Lease(job.id, job.attempt, worker_id),

@@ -65,6 +65,23 @@ class LineRecord:
     text: str
 
 
+def begin(session: Session, lease: Lease, epoch: int, step: int) -> None:
+    """Training begins after `epoch` whole epochs and `step` steps: what earlier attempts recorded beyond goes."""
+    best = {"best_epoch": None, "best_monitor": None, "best_value": None} if epoch == step == 0 else {}
+    job = _change(session, lease, epoch=epoch + (step > 0), step=step, **best)
+    for table in (EpochMetric, Epoch):
+        session.execute(delete(table).where(table.job_id == job.id, table.epoch > epoch))
+
+
+def record_resumed(session: Session, lease: Lease, epoch: int, step: int, differences: Sequence[str]) -> None:
+    """`differences`: why the numbers may differ in their last bits from those of a training without a break."""
+    job = _change(session, lease)
+    where = f"after {step} steps of epoch {epoch + 1}" if step else f"after epoch {epoch}"
+    inexact = f" It may differ in the last bits: {'; '.join(differences)}." if differences else ""
+    data = {"epoch": epoch, "step": step, "exact": not differences}
+    events.append(session, job, EventKind.RESUMED, clock.now(session), f"Training goes on {where}.{inexact}", data)
+
+
 def record_phase(session: Session, lease: Lease, phase: Phase) -> None:
     job = _change(session, lease, phase=phase)
     events.append(session, job, EventKind.PHASE_CHANGED, clock.now(session), phase.about, {"phase": phase.value})
@@ -214,10 +231,12 @@ __all__ = [
     "EpochRecord",
     "LeaseLost",
     "LineRecord",
+    "begin",
     "record_artifact",
     "record_checkpoint",
     "record_epoch",
     "record_log_lines",
     "record_phase",
     "record_progress",
+    "record_resumed",
 ]

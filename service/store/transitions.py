@@ -33,7 +33,7 @@ def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
 def claim(
     session: Session, candidate: ScalarSelect[str], worker_id: str, lease_expires_at: datetime, now: datetime
 ) -> Job | None:
-    """queued → running: the job that `candidate` selects goes to the worker, as a new attempt from the beginning."""
+    """queued → running: the job that `candidate` selects goes to the worker, as a new attempt."""
     job = _move(
         session,
         (Job.id == candidate, Job.state == JobState.QUEUED),
@@ -43,12 +43,6 @@ def claim(
         lease_expires_at=lease_expires_at,
         claimed_at=now,
         not_before=None,
-        epoch=0,
-        step=0,
-        steps=None,
-        best_epoch=None,
-        best_monitor=None,
-        best_value=None,
     )
     if job is None:
         return None

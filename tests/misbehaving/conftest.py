@@ -73,6 +73,7 @@ def place(
             lease_seconds=30.0,
             cpu_devices=1,
             threads=0,
+            snapshot_seconds=300.0,
             stopping=stopping,
             patience=HURRIED,
         )

@@ -8,10 +8,11 @@ import os
 import traceback
 
 from workers.entry import ChildPipes
-from workers.protocol import Ended, Stopped
+from workers.protocol import Ended, SnapshotRefused, Stopped
 from workers.trainer import endings, stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
+from workers.trainer.snapshot import SnapshotUnfit
 from workers.trainer.training import Training
 
 
@@ -27,9 +28,11 @@ def main(pipes: ChildPipes) -> None:
     os._exit(0)
 
 
-def _trained(training: Training) -> Ended | Stopped:
+def _trained(training: Training) -> Ended | SnapshotRefused | Stopped:
     try:
         return training.run()
+    except SnapshotUnfit as error:
+        return SnapshotRefused(message=str(error))
     except BaseException as error:  # nothing may leave the process without a last word
         traceback.print_exc()
         return endings.of_error(error, training=training.began, nan_watched=training.nan_watched)

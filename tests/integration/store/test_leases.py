@@ -224,15 +224,31 @@ def test_a_wish_to_cancel_outlives_the_worker(database: Database, submit: Submit
         assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
 
-def test_a_new_attempt_begins_anew(database: Database, submit: Submit, take: Take) -> None:
+def record_of(epoch: int) -> EpochRecord:
+    return EpochRecord(epoch=epoch, logs={"loss": 1.0}, learning_rate=0.1, next_learning_rate=0.1, seconds=1.0, steps=3)
+
+
+@pytest.mark.parametrize(
+    ("place", "left", "shown"), [((0, 0), [], (0, 0)), ((1, 0), [1], (1, 0)), ((1, 2), [1], (2, 2))]
+)
+def test_what_was_recorded_beyond_its_place_goes_when_training_begins(
+    place: tuple[int, int],
+    left: list[int],
+    shown: tuple[int, int],
+    database: Database,
+    submit: Submit,
+    take: Take,
+) -> None:
     job_id = submit()
     claimed = take()
-    record = EpochRecord(epoch=1, logs={"loss": 1.0}, learning_rate=0.1, next_learning_rate=0.1, seconds=1.0, steps=3)
     with database.write() as session:
-        records.record_epoch(session, claimed.lease, record)
+        for epoch in (1, 2):
+            records.record_epoch(session, claimed.lease, record_of(epoch))
         leases.put_back(session, claimed.lease, "The worker shuts down.")
-    take()
+    again = take()
+    with database.write() as session:
+        records.begin(session, again.lease, *place)
     with database.read() as session:
-        assert session.scalars(select(Epoch).where(Epoch.job_id == job_id)).all() == []
+        assert session.scalars(select(Epoch.epoch).where(Epoch.job_id == job_id)).all() == left
     job = _job(database, job_id)
-    assert (job.epoch, job.step, job.steps, job.best_epoch) == (0, 0, None, None)
+    assert (job.epoch, job.step) == shown

@@ -8,10 +8,11 @@ from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import select
 
-from fitqueue.states import JobState, Reason
+from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
-from service.models import Job
+from service.models import Checkpoint, Epoch, EpochMetric, Event, Job
 from service.stack import free_port
 from service.store import jobs, workers
 
@@ -20,6 +21,35 @@ LEASE_SECONDS = 3.0
 
 LookAt = Callable[[Database, str], Job]
 Until = Callable[..., Any]
+
+JOB: dict[str, Any] = {
+    "model": {
+        "class_name": "Sequential",
+        "config": {
+            "layers": [
+                {"class_name": "InputLayer", "config": {"batch_shape": [None, 8, 8]}},
+                {"class_name": "Flatten", "config": {}},
+                {"class_name": "Dropout", "config": {"rate": 0.3}},
+                {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
+            ]
+        },
+    },
+    "compile": {
+        "optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.01}},
+        "loss": "sparse_categorical_crossentropy",
+        "metrics": ["accuracy"],
+    },
+    "fit": {"epochs": 40, "batch_size": 128, "shuffle": True, "verbose": 0},
+    "callbacks": [
+        {"class_name": "EarlyStopping", "config": {
+            "monitor": "loss", "patience": 3, "min_delta": 0.02, "restore_best_weights": True}},
+        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "patience": 1, "min_delta": 0.05}},
+        {"class_name": "ModelCheckpoint", "config": {
+            "filepath": "e{epoch:02d}-{loss:.4f}.weights.h5", "monitor": "loss", "save_best_only": True,
+            "save_weights_only": True}},
+    ],
+    "seed": 11,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +139,66 @@ def test_another_worker_takes_the_job_of_one_that_was_killed(
             assert look_at(database, job_id).losses == 1
             second.stop(signal.SIGINT)
             assert look_at(database, job_id).state is JobState.QUEUED
+
+
+def has_trained(database: Database, look_at: LookAt, job_id: str, epoch: int) -> Callable[[], bool]:
+    return lambda: look_at(database, job_id).epoch >= epoch
+
+
+def result(database: Database, job_id: str) -> dict[str, Any]:
+    """All that a training leaves, but for its times."""
+    with database.read() as session:
+        epochs = session.execute(
+            select(Epoch.epoch, Epoch.learning_rate, Epoch.steps).where(Epoch.job_id == job_id).order_by(Epoch.epoch)
+        ).all()
+        metrics = session.execute(
+            select(EpochMetric.epoch, EpochMetric.name, EpochMetric.value)
+            .where(EpochMetric.job_id == job_id)
+            .order_by(EpochMetric.epoch, EpochMetric.position)
+        ).all()
+        checkpoints = session.execute(
+            select(Checkpoint.name, Checkpoint.epoch, Checkpoint.value, Checkpoint.sha256)
+            .where(Checkpoint.job_id == job_id)
+            .order_by(Checkpoint.name)
+        ).all()
+    return {"epochs": epochs, "metrics": metrics, "checkpoints": checkpoints}
+
+
+def events(database: Database, job_id: str, kind: EventKind) -> list[dict[str, Any]]:
+    with database.read() as session:
+        return list(
+            session.scalars(select(Event.data).where(Event.job_id == job_id, Event.kind == kind).order_by(Event.id))
+        )
+
+
+def test_killed_then_stopped_it_ends_as_one_that_was_left_in_peace(
+    database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
+    until: Until, look_at: LookAt,
+) -> None:  # fmt: skip
+    settings = {**settings, "snapshot_seconds": 0}
+    peaceful, troubled = submit(**JOB), submit(**JOB)
+    with run_worker(database, tmp_path, **settings) as worker:
+        until(lambda: look_at(database, peaceful).state is JobState.SUCCEEDED)
+        until(has_trained(database, look_at, troubled, 2))
+        worker.stop(signal.SIGKILL)
+    with run_worker(database, tmp_path, **settings) as worker:
+        until(lambda: look_at(database, troubled).attempt == 2)
+        until(has_trained(database, look_at, troubled, 6))
+        assert worker.stop() == 0
+    put_back = look_at(database, troubled)
+    assert (put_back.state, put_back.losses) == (JobState.QUEUED, 1)
+    with run_worker(database, tmp_path, **settings):
+        until(lambda: look_at(database, troubled).state is JobState.SUCCEEDED)
+
+    assert result(database, troubled) == result(database, peaceful)
+    ended, wanted = look_at(database, troubled), look_at(database, peaceful)
+    assert (ended.reason, ended.message, ended.best_epoch) == (wanted.reason, wanted.message, wanted.best_epoch)
+    assert (ended.attempt, ended.losses) == (3, 1)
+    resumed = events(database, troubled, EventKind.RESUMED)
+    assert [event["exact"] for event in resumed] == [True, True]
+    assert [event["epoch"] > 0 for event in resumed] == [True, True]
+    assert len(snapshot_files(tmp_path, troubled)) == 1
+
+
+def snapshot_files(folder: Path, job_id: str) -> list[Path]:
+    return list((folder / "store" / "snapshots" / job_id).iterdir())

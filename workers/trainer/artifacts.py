@@ -1,7 +1,7 @@
 """Files that callbacks of a job write beside its weights: kept in the work directory, and announced when it ends."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,24 @@ class Artifacts:
             made = keras.callbacks.TensorBoard(**arguments | {"log_dir": str(path)})
         self._written.append((made, name, path))
         return made
+
+    def files(self) -> dict[str, bytes]:
+        """All that the callbacks have written until now, by paths in the work directory."""
+        for callback, _, _ in self._written:
+            for writer in getattr(callback, "_writers", {}).values():  # TensorBoard's; a CSVLogger flushes each line
+                writer.flush()
+        roots = [path for _, _, path in self._written]
+        paths = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*")))]
+        return {str(path.relative_to(self._directory)): path.read_bytes() for path in paths if path.is_file()}
+
+    def restore(self, files: Mapping[str, bytes]) -> None:
+        """To be called before the callbacks begin, which then go on in these files, or beside them."""
+        for name, content in files.items():
+            path = self._directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        for callback, _, _ in self._written:
+            callback.append = True  # a CSVLogger's
 
     def announce(self, *, ended: bool) -> None:
         """Tell the worker of the files. Where the training was left and has not `ended`, Keras closed none of them.

@@ -26,6 +26,7 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
     def __init__(
         self,
         callbacks: Sequence[keras.callbacks.Callback],
+        files: Callable[[], dict[str, bytes]],
         order: Callable[[Snapshot], None],
         *,
         seconds: float,
@@ -33,9 +34,13 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         restored: Snapshot | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`order` has a snapshot written; `seconds` may pass within an epoch before one is taken."""
+        """`files` tells what the callbacks have written until now, and `order` has a snapshot written.
+
+        `seconds` may pass within an epoch before one is taken.
+        """
         super().__init__()
         self._callbacks = callbacks
+        self._files = files
         self._order = order
         self._seconds = seconds
         self._fingerprint = fingerprint
@@ -77,7 +82,7 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
             self._take(self._next)
 
     def _take(self, position: Position) -> None:
-        self._order(State(self.model, self._callbacks).take(position, self._fingerprint))
+        self._order(State(self.model, self._callbacks).take(position, self._files(), self._fingerprint))
         self._taken_at = self._clock()
 
 

@@ -53,6 +53,8 @@ class Snapshot:
     """Of the variables, then of the weights that callbacks keep."""
     counts: list[dict[str, Any]]
     """Of each callback: its class, what it counts, and how many arrays it keeps."""
+    files: dict[str, bytes]
+    """What callbacks have written, by paths."""
     fingerprint: dict[str, str]
 
 
@@ -64,13 +66,14 @@ class State:
         self._callbacks = callbacks
         self._variables = _variables(model)
 
-    def take(self, position: Position, fingerprint: Mapping[str, str]) -> Snapshot:
+    def take(self, position: Position, files: dict[str, bytes], fingerprint: Mapping[str, str]) -> Snapshot:
         """To be called between two batches; it takes as long as a copy of the weights and of the optimizer's slots."""
         return Snapshot(
             position=position,
             stop_training=bool(self._model.stop_training),
             arrays=[_copy(one) for one in self._variables] + [kept for one in self._callbacks for kept in _kept(one)],
             counts=[_counts(one) for one in self._callbacks],
+            files=files,
             fingerprint=dict(fingerprint),
         )
 
@@ -107,8 +110,11 @@ def write(snapshot: Snapshot, path: Path) -> None:
         "counts": snapshot.counts,
         "fingerprint": snapshot.fingerprint,
         "dtypes": [array.dtype.name for array in snapshot.arrays],
+        "files": list(snapshot.files),
     }
     arrays: dict[str, Any] = {f"array_{i}": _plain(array) for i, array in enumerate(snapshot.arrays)}
+    for i, content in enumerate(snapshot.files.values()):
+        arrays[f"file_{i}"] = np.frombuffer(content, np.uint8)
     with path.open("wb") as file:
         np.savez(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
 
@@ -120,6 +126,7 @@ def read(path: Path) -> Snapshot:
             about = json.loads(file["about"].tobytes())
             stored = (file[f"array_{i}"] for i in range(len(about["dtypes"])))
             arrays = [array.view(dtype) for array, dtype in zip(stored, about["dtypes"], strict=True)]
+            files = {name: file[f"file_{i}"].tobytes() for i, name in enumerate(about["files"])}
     except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
         raise SnapshotUnfit(f"The snapshot cannot be read: {error}") from error
     return Snapshot(
@@ -127,6 +134,7 @@ def read(path: Path) -> Snapshot:
         stop_training=about["stop_training"],
         arrays=arrays,
         counts=about["counts"],
+        files=files,
         fingerprint=about["fingerprint"],
     )
 

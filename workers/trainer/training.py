@@ -153,6 +153,7 @@ class Training:
         seconds = self._start.snapshot_seconds
         self._snapshots = Snapshots(
             [*own, *ours],
+            self._artifacts.files,
             lambda snapshot: keeper.keep_snapshot(snapshot, can_wait=seconds > 0),
             seconds=seconds,
             fingerprint=fingerprint(),
@@ -175,6 +176,7 @@ class Training:
         snapshot = read_snapshot(Path(self._start.snapshot))
         position, changed = snapshot.position, differences(fingerprint(), snapshot.fingerprint)
         self._say(Resumed(epoch=position.epoch, step=position.step, differences=changed))
+        self._artifacts.restore(snapshot.files)
         begin_at(position, model)
         return snapshot
 

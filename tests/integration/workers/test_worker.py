@@ -52,9 +52,9 @@ JOB: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Database]:
-    path = tmp_path_factory.mktemp("db") / "fitqueue.db"
+@pytest.fixture
+def database(tmp_path: Path, sqlite_template: Path) -> Iterator[Database]:
+    path = tmp_path / "fitqueue.db"
     shutil.copyfile(sqlite_template, path)
     database = Database(f"sqlite:///{path}")
     yield database

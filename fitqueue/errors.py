@@ -138,6 +138,12 @@ class JobNotEnded(Conflict):
     code = "job_not_ended"
 
 
+class JobNotExtendable(Conflict):
+    """The job ended in a way that more epochs cannot mend, or left nothing to go on from."""
+
+    code = "job_not_extendable"
+
+
 class NameTaken(Conflict):
     """Another data set has this name already."""
 

@@ -1,7 +1,8 @@
 """The states of a job, its moves between them, why it ended, and what it does meanwhile.
 
-States are facts. A wish is no state: asking a running job to stop sets `cancel_requested_at` and leaves it running
-until it has stopped. Why a job ended decides how it ended (`state_of`), so no code can say one without the other.
+States are facts. A wish is no state: asking a running job to stop sets `cancel_requested_at` (to pause,
+`pause_requested_at`) and leaves it running until it has stopped. Why a job ended decides how it ended (`state_of`), so
+no code can say one without the other.
 """
 
 from enum import StrEnum
@@ -30,6 +31,10 @@ class JobState(DescribedEnum):
         "running",
         "A worker holds the job under a lease and trains it. Only the holder of the lease may write about it.",
     )
+    PAUSED = (
+        "paused",
+        "Somebody asked the job to wait. It holds no device, and goes on where it stood when somebody resumes it.",
+    )
     SUCCEEDED = (
         "succeeded",
         "Training ended as the job asked, and its last checkpoint was read back whole.",
@@ -55,12 +60,20 @@ MOVES: Final = frozenset(
     {
         (JobState.QUEUED, JobState.RUNNING),
         (JobState.QUEUED, JobState.CANCELLED),
+        (JobState.QUEUED, JobState.PAUSED),
+        (JobState.RUNNING, JobState.PAUSED),
+        (JobState.PAUSED, JobState.QUEUED),
+        (JobState.PAUSED, JobState.CANCELLED),
         (JobState.RUNNING, JobState.QUEUED),
         (JobState.RUNNING, JobState.SUCCEEDED),
         (JobState.RUNNING, JobState.FAILED),
         (JobState.RUNNING, JobState.CANCELLED),
+        (JobState.SUCCEEDED, JobState.QUEUED),
+        (JobState.FAILED, JobState.QUEUED),
+        (JobState.CANCELLED, JobState.QUEUED),
     }
 )
+"""The last three: an ended job is extended."""
 
 
 class Reason(DescribedEnum):
@@ -99,6 +112,12 @@ _STATE_OF: Final = {
 }
 
 
+EXTENDABLE: Final = frozenset(
+    {Reason.COMPLETED, Reason.EARLY_STOPPED, Reason.CANCELLED_BY_USER, Reason.MAX_RUNTIME, Reason.WORKER_LOST}
+)
+"""Ends after which a job can be extended: nothing was wrong with the training itself."""
+
+
 def state_of(reason: Reason) -> JobState:
     """The final state that follows from why a job ended."""
     return _STATE_OF[reason]
@@ -127,8 +146,12 @@ class EventKind(DescribedEnum):
     )
     CHECKPOINT_SAVED = ("checkpoint_saved", "A ModelCheckpoint of the job wrote a checkpoint, and it is stored.")
     RESUMED = ("resumed", "Training goes on from a snapshot of an earlier attempt; `data` says from where.")
-    CANCEL_REQUESTED = ("cancel_requested", "Somebody asked the job to stop.")
-    PUT_BACK = ("put_back", "The worker was lost or shut down; the job waits for another.")
+    CANCEL_REQUESTED = ("cancel_requested", "Somebody asked the job to stop; `data` says who.")
+    PAUSE_REQUESTED = ("pause_requested", "Somebody asked the running job to wait; `data` says who.")
+    PAUSED = ("paused", "The job holds no device any more and waits to be resumed.")
+    UNPAUSED = ("unpaused", "Somebody let the job go on, or took back the wish to pause it; `data` says who.")
+    EXTENDED = ("extended", "Somebody gave the ended job more epochs; `data` says who and how many.")
+    PUT_BACK = ("put_back", "The attempt was lost, or its worker shut down; the job waits for another.")
     SUCCEEDED = ("succeeded", "The job ended well.")
     FAILED = ("failed", "The job ended in failure.")
     CANCELLED = ("cancelled", "The job ended because somebody asked for it.")

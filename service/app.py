@@ -19,6 +19,7 @@ from service.api import (
     records,
     requests,
     service,
+    wishes,
     workers,
 )
 from service.api.context import Services
@@ -30,6 +31,7 @@ from service.storage import FileStore
 
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
+    wishes.blueprint,
     records.blueprint,
     checkpoints.blueprint,
     artifacts.blueprint,

@@ -105,6 +105,8 @@ class Job(Base):
     `attempt` counts the claims and fences the writes of each; `losses` counts the attempts that ended by the fault of
     the machines, which is what `max_attempts` limits: a worker that is shut down in order costs a job nothing.
     `worker_id` stays when the job has ended, to tell who trained it. `version` grows with every change of the row.
+    `stalls` counts the losses in a row after which the job would have gone on from the same place, `stalled_epoch` and
+    `stalled_step`. The last extension gave the job `extended_by_epochs` when `extended_at_epoch` epochs were trained.
     """
 
     __tablename__ = "jobs"
@@ -138,6 +140,12 @@ class Job(Base):
     claimed_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
+    pause_requested_at: Mapped[datetime | None]
+    extended_at_epoch: Mapped[int | None]
+    extended_by_epochs: Mapped[int | None]
+    stalls: Mapped[int] = mapped_column(default=0, server_default="0")
+    stalled_epoch: Mapped[int | None]
+    stalled_step: Mapped[int | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -55,10 +55,25 @@ class Bell:
         try:
             self._celery.send_task(TASK_NAME, kwargs={"pool": pool}, queue=queue_name(pool))
         except Exception as error:  # whatever goes wrong here, the job is stored and workers will find it
-            self._silent_until = time.monotonic() + SILENCE_SECONDS
-            _logger.warning("The bell cannot be rung; workers find the job by asking.", extra=_words(pool, error))
+            self._be_silent(pool, error)
             return False
         return True
+
+    def ring_again(self, pool: str) -> bool:
+        """As `ring`, where no bell waits: one that does will be heard by the next worker that has a slot free."""
+        if time.monotonic() < self._silent_until:
+            return False
+        try:
+            with self._celery.connection_for_write() as connection:
+                waiting = connection.default_channel.client.llen(queue_name(pool))
+        except Exception as error:  # each transport has its own kinds
+            self._be_silent(pool, error)
+            return False
+        return bool(waiting) or self.ring(pool)
+
+    def _be_silent(self, pool: str, error: Exception) -> None:
+        self._silent_until = time.monotonic() + SILENCE_SECONDS
+        _logger.warning("The bell cannot be rung; workers find the job by asking.", extra=_words(pool, error))
 
     def check(self) -> str | None:
         """What is wrong with the bell, in words; None where it works. Takes a second at most."""

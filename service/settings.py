@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         ge=0,
         description="How long an epoch may be trained without a snapshot to go on from; 0: one after each batch.",
     )
+    silence_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        description="How long a training may say nothing, no progress and no line, before it is ended and put back.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severity that is logged."
     )

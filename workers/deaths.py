@@ -4,13 +4,14 @@ import signal
 from typing import Final, NamedTuple
 
 from fitqueue.states import Reason
+from workers.exits import UNRENEWED
 
 LINES_SHOWN: Final = 50
 
 
 class Death(NamedTuple):
     reason: Reason | None
-    """None: the job is not to blame, and another attempt is due."""
+    """What the job ends with if it dies so again at the same place. None: it is not to blame."""
     message: str
 
 
@@ -33,6 +34,8 @@ def in_words(exit_code: int | None) -> Death:
     """
     if exit_code is None:
         return Death(None, "The training process vanished, and nobody saw how.")
+    if exit_code == UNRENEWED:
+        return Death(None, "The training process ended itself, because the lease could not be renewed in time.")
     if exit_code >= 0:
         return Death(
             Reason.INTERNAL_ERROR, f"The training process left with exit code {exit_code} and without a last word."
@@ -41,12 +44,10 @@ def in_words(exit_code: int | None) -> Death:
     return Death(reason, f"The training process was killed by {name}: {likely}.")
 
 
-def with_last_lines(message: str, lines: list[str]) -> str:
-    """The message with what the process printed last, the newest line at the end."""
-    if not lines:
-        return message
+def last_lines(lines: list[str]) -> str:
+    """What the process printed last, the newest line at the end; empty where it printed nothing."""
     shown = lines[-LINES_SHOWN:]
-    return "\n".join([f"{message} Its last {len(shown)} lines:", *shown])
+    return "\n".join([f"Its last {len(shown)} lines:", *shown]) if shown else ""
 
 
 def _signal(number: int) -> tuple[str, str, Reason | None]:

@@ -71,11 +71,12 @@ class Ledger:
     def resumed(self, at: Resumed) -> None:
         self._write(lambda session: records.record_resumed(session, self._lease, at.epoch, at.step, at.differences))
 
-    def newest_whole_snapshot(self) -> SnapshotRecord | None:
+    def newest_whole_snapshot(self, *, pass_over_newest: bool = False) -> SnapshotRecord | None:
         """The newest from which training can go on: one that reads back as it was written."""
         job_id = self._lease.job_id
         known = self._write(lambda session: [_snapshot_record(row) for row in snapshots.newest_first(session, job_id)])
-        return next((snapshot for snapshot in known if self._is_whole(snapshot)), None)
+        candidates = known[1:] if pass_over_newest else known
+        return next((snapshot for snapshot in candidates if self._is_whole(snapshot)), None)
 
     def forget_snapshot(self, snapshot: SnapshotRecord) -> None:
         self._write(lambda session: snapshots.forget(session, self._lease, snapshot.storage_key))
@@ -159,17 +160,18 @@ class Ledger:
             self._lines_stored_at = time.monotonic()
             self._write(lambda session: records.record_log_lines(session, self._lease, lines))
 
-    def renew(self) -> bool:
-        """Prolong the lease; whether somebody asked for the end of the job."""
+    def renew(self) -> leases.Renewal:
+        """Prolong the lease; what somebody has asked for."""
         renewal = self._write(lambda session: leases.renew(session, self._lease, self._lease_seconds))
         if renewal is None:
             raise LeaseLost("the lease could not be renewed")
-        return renewal.cancel_requested
+        return renewal
 
     def finish(self, reason: Reason, message: str) -> None:
         """A job succeeds only if its last checkpoint reads back whole."""
         if state_of(reason) is JobState.SUCCEEDED and (fault := self._fault_of_last_checkpoint()):
-            reason, message = Reason.ARTIFACT_STORE_FAILED, fault
+            self.lose(fault.removesuffix("."), Reason.ARTIFACT_STORE_FAILED)
+            return
         if not self._write(lambda session: leases.finish(session, self._lease, reason, message)):
             raise LeaseLost("the job was not this attempt's any more when it ended")
         # One stays, to go on from where the job is extended.
@@ -182,9 +184,9 @@ class Ledger:
             raise LeaseLost("the job was not this attempt's any more when it was to be given back")
         _logger.info("The job was given back.", extra={"why": why})
 
-    def lose(self, why: str) -> None:
-        """As `give_back`, after something went wrong: it counts, and the job waits. `why` without its full stop."""
-        if not self._write(lambda session: leases.lose(session, self._lease, why)):
+    def lose(self, why: str, verdict: Reason | None = None, details: str = "") -> None:
+        """As `give_back`, after something went wrong: it counts, and the job waits. See `leases.lose`."""
+        if not self._write(lambda session: leases.lose(session, self._lease, why, verdict, details)):
             raise LeaseLost("the job was not this attempt's any more when it was to be given back")
         _logger.warning("The attempt was lost.", extra={"why": why})
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from workers.entry import ChildPipes, enter
 from workers.lines import LineCutter
-from workers.protocol import AnyEvent, Start, Stop, decode_event, encode
+from workers.protocol import AnyCommand, AnyEvent, decode_event, encode
 
 PRELOAD: Final = "workers.trainer.preload"
 TRAINER: Final = "workers.trainer.run"
@@ -125,14 +125,14 @@ class Child:
         self._gone = False
         os.set_blocking(control.fileno(), False)
 
-    def tell(self, message: Start | Stop) -> None:
+    def tell(self, message: AnyCommand, seconds: float = _TELL_SECONDS) -> None:
         """Send a message. A child that is gone already is no error: its end will be read from the event pipe.
 
         Raises:
-            ChildDeaf: it read nothing for ten seconds.
+            ChildDeaf: it read nothing for so long.
         """
         rest = encode(message)
-        deadline = time.monotonic() + _TELL_SECONDS
+        deadline = time.monotonic() + seconds
         with suppress(BrokenPipeError):
             while rest:
                 if not select.select([], [self._control], [], max(0.0, deadline - time.monotonic()))[1]:

@@ -2,10 +2,11 @@
 
 Each message is one line of JSON with the speaker's word in `say`. The worker writes on the child's control pipe, the
 child on its event pipe; both pipes carry nothing else. The control pipe is also the lifeline: when it closes without
-a word, the worker is gone, and the child goes too. NaN and infinity are written as the constants that JSON lacks:
-both ends are ours.
+a word, the worker is gone, and the child goes too; so it does when no word comes for the time of a lease. NaN and
+infinity are written as the constants that JSON lacks: both ends are ours.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -30,6 +31,10 @@ class Start(Message):
     dataset_path: str | None = Field(description="the user's .npz on this machine; None for a built-in data set")
     initial_weights: str | None = Field(default=None, description="a weights file to begin with, on this machine")
     snapshot: str | None = Field(default=None, description="a snapshot to go on from, on this machine")
+    extended: bool = Field(
+        default=False,
+        description="the job has ended at its snapshot and was given more epochs: what stopped it is over",
+    )
     snapshot_seconds: float = Field(
         default=300.0, description="how long an epoch may be trained without a snapshot; 0: one after each batch"
     )
@@ -37,16 +42,26 @@ class Start(Message):
     gpus: list[str] = Field(description="UUIDs of the GPUs it may see")
     cpu_devices: int = Field(description="logical CPUs to train on where there is no GPU")
     threads: int = Field(description="intra-op threads; 0 lets TensorFlow choose")
+    lease_seconds: float = Field(
+        default=math.inf, description="the process ends itself when it has heard no `renewed` for so long"
+    )
+
+
+class Renewed(Message):
+    """The worker still has the right to train the job. A worker that is frozen or cut off says nothing."""
+
+    say: Literal["renewed"] = "renewed"
 
 
 class Stop(Message):
     """End at the next batch boundary, keeping what was trained."""
 
     say: Literal["stop"] = "stop"
-    why: Literal["cancel", "shutdown", "max_runtime"]
+    why: Literal["cancel", "pause", "shutdown", "max_runtime"]
 
 
-Command = Annotated[Start | Stop, Field(discriminator="say")]
+AnyCommand = Start | Renewed | Stop
+Command = Annotated[AnyCommand, Field(discriminator="say")]
 
 # --- The child says ---------------------------------------------------------------------------------------------
 
@@ -159,7 +174,7 @@ AnyEvent = (
 )
 Event = Annotated[AnyEvent, Field(discriminator="say")]
 
-_COMMANDS: TypeAdapter[Start | Stop] = TypeAdapter(Command)
+_COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Command)
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Event)
 
 
@@ -167,7 +182,7 @@ def encode(message: Message) -> bytes:
     return message.model_dump_json().encode() + b"\n"
 
 
-def decode_command(line: bytes) -> Start | Stop:
+def decode_command(line: bytes) -> AnyCommand:
     """Raises pydantic.ValidationError for a line that is no command."""
     return _COMMANDS.validate_json(line)
 

@@ -12,6 +12,7 @@ from typing import Final
 from service.db import Database
 from service.queue import Bell
 from service.store import leases
+from workers import orphans
 
 _logger = logging.getLogger(__name__)
 
@@ -26,13 +27,16 @@ class Reaper:
         self._work_dir = work_dir
 
     def run_once(self) -> None:
-        """Put back the jobs of silent workers, and remove what workers of this machine left behind."""
+        """Put back the jobs of silent workers, ring again for jobs that wait, and remove what lost workers left."""
         with self._database.write() as session:
-            pools = leases.expire_leases(session)
+            leases.expire_leases(session)
+            pools = leases.pools_with_work(session)
         for pool in pools:
-            self._bell.ring(pool)
+            self._bell.ring_again(pool)
         for left in abandoned(self._work_dir):
-            _logger.info("Removed the work directory of a lost worker.", extra={"directory": str(left)})
+            ended = orphans.end_all(left)
+            extra = {"directory": str(left), "processes": ended}
+            _logger.info("Removed the work directory of a lost worker.", extra=extra)
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -20,7 +20,7 @@ from service.logs import bound
 from service.storage import FileStore
 from service.store.leases import ClaimedJob, LeaseLost
 from service.store.snapshots import SnapshotRecord
-from workers import deaths
+from workers import deaths, orphans
 from workers.ledger import Ledger
 from workers.nursery import Child, ChildDeaf, Garbled, Heard, LogLines, Nursery, NurseryBroken
 from workers.paths import attempt_dir
@@ -31,6 +31,7 @@ from workers.protocol import (
     EpochEnded,
     PhaseChanged,
     Progress,
+    Renewed,
     Resumed,
     SnapshotRefused,
     SnapshotWritten,
@@ -41,11 +42,19 @@ from workers.protocol import (
 
 _logger = logging.getLogger(__name__)
 
-Why = Literal["cancel", "shutdown", "max_runtime"]
+_GIVEN_BACK: Final = {
+    "shutdown": "The worker was shut down; the job waits for another.",
+    "pause": "The job left its worker, and waits to be resumed.",
+}
+OLDER_AFTER_STALLS: Final = 2
+
+Why = Literal["cancel", "pause", "shutdown", "max_runtime"]
 
 POLL_SECONDS: Final = 0.5
 # A renewal is also how the wish to cancel is read, so it is more frequent than the lease alone needs.
 RENEWAL_SECONDS: Final = 2.0
+# Of the lease: the child counts from when it hears of a renewal, the database from before it was asked.
+LEASE_MARGIN: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,10 +63,11 @@ class Patience:
 
     first_word: float = 60.0
     """It speaks within milliseconds. One that does not was forked from a nursery that is not sound."""
-    stop: tuple[float, float] = (30.0, 35.0)
-    """From the word `stop` to TERM, and to KILL: a batch may be long, and the weights have to be written."""
-    shutdown: tuple[float, float] = (5.0, 7.0)
-    """The same where the worker shuts down: it must fit into the ten seconds that containers get."""
+    stop: tuple[float, float] = (5.0, 7.0)
+    """From the word `stop` to TERM, and to KILL: a device must be free ten seconds after somebody asked for it, and
+    ten seconds is what containers get at a shutdown."""
+    silence: float = 1800.0
+    """Between two words or lines of a child."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,8 @@ class Supervision:
         self._asked: Why | None = None
         self._asked_at = 0.0
         self._spoke = False
-        self._began_at = time.monotonic()
+        self._was_silent = False
+        self._began_at = self._heard_at = time.monotonic()
         self._next_renewal = self._began_at
 
     def run(self) -> None:
@@ -121,10 +132,12 @@ class Supervision:
 
     def _train(self) -> None:
         self._directory.mkdir(parents=True)
-        self._snapshot = self._ledger.newest_whole_snapshot()
+        # Where attempts are lost again and again, their snapshot may be what they are lost by.
+        self._snapshot = self._ledger.newest_whole_snapshot(pass_over_newest=self._claimed.stalls >= OLDER_AFTER_STALLS)
         self._ledger.begin(self._snapshot)
         with self._place.nursery.spawn() as child:
-            self._began_at = time.monotonic()
+            self._began_at = self._heard_at = time.monotonic()
+            orphans.note(self._directory, child.pid)
             with suppress(ChildDeaf):  # the deadline of its first word follows
                 child.tell(self._start())
             for heard in child.events(POLL_SECONDS):
@@ -145,11 +158,13 @@ class Supervision:
             dataset_path=str(self._place.store.local_path(key)) if key else None,
             initial_weights=self._fetch_initial_weights(),
             snapshot=str(self._place.store.local_path(self._snapshot.storage_key)) if self._snapshot else None,
+            extended=self._snapshot is not None and self._snapshot.epoch == self._claimed.extended_at_epoch,
             snapshot_seconds=self._place.snapshot_seconds,
             work_dir=str(self._directory.absolute()),
             gpus=self._gpus,
             cpu_devices=self._place.cpu_devices,
             threads=self._place.threads,
+            lease_seconds=self._place.lease_seconds * (1 - LEASE_MARGIN),
         )
 
     def _fetch_initial_weights(self) -> str | None:
@@ -163,7 +178,7 @@ class Supervision:
         return str(path.absolute())
 
     def _write_down(self, heard: Heard, child: Child) -> None:
-        self._spoke = True
+        self._spoke, self._heard_at = True, time.monotonic()
         match heard:
             case LogLines():
                 self._ledger.note_lines(heard)
@@ -200,14 +215,25 @@ class Supervision:
             child.signal(SIGKILL)
 
     def _renew(self, child: Child) -> None:
-        if time.monotonic() >= self._next_renewal:
-            if self._ledger.renew():
-                self._ask(child, "cancel")
-            self._next_renewal = time.monotonic() + min(RENEWAL_SECONDS, self._place.lease_seconds / 3)
+        began = time.monotonic()
+        if began < self._next_renewal:
+            return
+        renewal = self._ledger.renew()
+        took = time.monotonic() - began
+        if took <= self._place.lease_seconds * LEASE_MARGIN:
+            with suppress(ChildDeaf):  # a child that does not read will end itself
+                child.tell(Renewed(), seconds=0)
+        if renewal.cancel_requested:
+            self._ask(child, "cancel")
+        elif renewal.pause_requested:
+            self._ask(child, "pause")
+        self._next_renewal = time.monotonic() + min(RENEWAL_SECONDS, self._place.lease_seconds / 3)
 
     def _keep_deadlines(self, child: Child) -> None:
         now = time.monotonic()
-        if not self._spoke and now - self._began_at >= self._place.patience.first_word:
+        patience = self._place.patience
+        if now - self._heard_at >= (patience.silence if self._spoke else patience.first_word):
+            self._was_silent = True
             child.signal(SIGKILL)
         if self._place.stopping.is_set():
             self._ask(child, "shutdown")
@@ -228,8 +254,7 @@ class Supervision:
                 child.tell(Stop(why=why))
 
     def _press(self, child: Child, waited: float) -> None:
-        patience = self._place.patience
-        term, kill = patience.shutdown if self._place.stopping.is_set() else patience.stop
+        term, kill = self._place.patience.stop
         if waited >= kill:
             child.signal(SIGKILL)
         elif waited >= term:
@@ -238,9 +263,12 @@ class Supervision:
     # --- when it has ended --------------------------------------------------------------------------------------
 
     def _end(self, exit_code: int | None) -> None:
-        match self._own_verdict or self._last_word or self._unsaid(exit_code):
+        match self._own_verdict or self._last_word or self._unsaid():
             case Stopped():
-                self._ledger.give_back("The worker was shut down; the job waits for another.")
+                self._ledger.give_back(_GIVEN_BACK["pause" if self._asked == "pause" else "shutdown"])
+            case Ended(reason=Reason.ARTIFACT_STORE_FAILED as reason, message=message):
+                # A full disk may be empty tomorrow, and another worker's is another.
+                self._ledger.lose(message.removesuffix("."), reason)
             case Ended(reason=reason, message=message):
                 self._ledger.finish(reason, message)
             case SnapshotRefused(message=message):
@@ -248,13 +276,21 @@ class Supervision:
                 self._ledger.forget_snapshot(self._snapshot)
                 self._ledger.lose(message.removesuffix("."))
             case None:
-                said = deaths.in_words(exit_code).message.removesuffix(".")
-                self._ledger.lose(said if self._spoke else "The training process never spoke and was ended")
+                self._lose(deaths.in_words(exit_code))
 
-    def _unsaid(self, exit_code: int | None) -> Ended | Stopped | None:
-        """What the end of a child means that left without a last word; None if the job is not to blame for it."""
+    def _lose(self, death: deaths.Death) -> None:
+        """The child died without a last word: once perhaps by the machine's doing, twice at a place by the job's."""
+        if self._was_silent:
+            silent = f"said nothing for {self._place.patience.silence:g} s" if self._spoke else "never spoke"
+            self._ledger.lose(f"The training process {silent} and was ended")
+        else:
+            verdict = death.reason if self._spoke else None
+            self._ledger.lose(death.message.removesuffix("."), verdict, deaths.last_lines(self._last_lines))
+
+    def _unsaid(self) -> Ended | Stopped | None:
+        """What the end of a child without a last word means if it was asked to end; None if it was not."""
         match self._asked:
-            case "shutdown":
+            case "shutdown" | "pause":
                 return Stopped()
             case "cancel":
                 message = "The job was cancelled; its process had to be ended by force."
@@ -262,7 +298,4 @@ class Supervision:
             case "max_runtime":
                 message = "The job had run for its max_runtime_seconds; its process had to be ended by force."
                 return Ended(reason=Reason.MAX_RUNTIME, message=message)
-        death = deaths.in_words(exit_code)
-        if death.reason is None or not self._spoke:
-            return None
-        return Ended(reason=death.reason, message=deaths.with_last_lines(death.message, self._last_lines))
+        return None

@@ -25,7 +25,7 @@ from workers.duties import Duty
 from workers.nursery import Nursery
 from workers.reaper import Reaper, own_directory
 from workers.station import Station
-from workers.supervisor import Workplace
+from workers.supervisor import Patience, Workplace
 from workers.tasks import Ear, add_tasks
 
 _logger = logging.getLogger(__name__)
@@ -111,6 +111,7 @@ class Worker:
             threads=max(1, processors() // settings.slots),
             snapshot_seconds=settings.snapshot_seconds,
             stopping=self._stopping,
+            patience=Patience(silence=settings.silence_seconds),
         )
         return Station(place, self.id, settings.pools, settings.slots, self._gpus)
 

@@ -14,6 +14,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "jobs": "List jobs, the newest first.",
         "show": "Show one job.",
         "cancel": "Ask jobs to stop.",
+        "pause": "Have jobs wait, without a device.",
+        "resume": "Let paused jobs go on.",
+        "extend": "Train an ended job for more epochs.",
         "delete": "Remove ended jobs and their files.",
     },
     "Results": {
@@ -35,7 +38,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 }
 
 _MODULES: Final = {
-    **dict.fromkeys(["submit", "watch", "jobs", "show", "cancel", "delete"], "fitqueue.cli.jobs"),
+    **dict.fromkeys(["submit", "watch", "jobs", "show", "delete"], "fitqueue.cli.jobs"),
+    **dict.fromkeys(["cancel", "pause", "resume", "extend"], "fitqueue.cli.wishes"),
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
     **dict.fromkeys(["dataset", "workers"], "fitqueue.cli.data"),
     "catalogue": "fitqueue.cli.catalogue",

@@ -1,4 +1,4 @@
-"""The commands about jobs: submit, watch, jobs, show, cancel, delete."""
+"""The commands about jobs: submit, watch, jobs, show, delete."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -49,7 +49,7 @@ def submit(job: Any, wait: bool, dry_run: bool, name: str | None, changes: tuple
         view = client.submit(body)
         _say_notices(view.notices)
         if wait:
-            return _follow(client, view.id, as_json)
+            return follow(client, view.id, as_json)
         if as_json:
             print_json(view)
         else:
@@ -67,10 +67,10 @@ def watch(job: str, as_json: bool) -> int:
     Exits 0 when it succeeded, 1 when it failed, 2 when it was cancelled.
     """
     with Client() as client:
-        return _follow(client, job, as_json)
+        return follow(client, job, as_json)
 
 
-def _follow(client: Client, job_id: str, as_json: bool) -> int:
+def follow(client: Client, job_id: str, as_json: bool) -> int:
     """With `as_json`, only the result goes to stdout and what happens meanwhile to stderr."""
     console = make_console(stderr=as_json)
     try:
@@ -133,16 +133,6 @@ def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
-def cancel(jobs: tuple[str, ...]) -> None:
-    """Ask JOBS to stop. What they trained until then stays fetchable."""
-    with Client() as client:
-        for job in jobs:
-            view = client.cancel(job)
-            say(f"{job}: {'cancelled' if view.state is JobState.CANCELLED else 'asked to stop'}")
-
-
-@click.command()
-@click.argument("jobs", nargs=-1, required=True)
 def delete(jobs: tuple[str, ...]) -> None:
     """Remove ended JOBS with their metrics, logs and files."""
     with Client() as client:
@@ -191,6 +181,7 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Submitted", moment(job.created_at)),
         ("Started", moment(job.started_at)),
         ("Asked to stop", moment(job.cancel_requested_at)),
+        ("Asked to wait", moment(job.pause_requested_at)),
         ("Ended", moment(job.finished_at)),
         ("Ran", between(job.started_at, job.finished_at)),
     ]

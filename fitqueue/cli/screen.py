@@ -18,6 +18,7 @@ from fitqueue.views import EpochView, EventView, JobSummary, JobView, QueuePlace
 STYLES = {
     JobState.QUEUED: "yellow",
     JobState.RUNNING: "blue",
+    JobState.PAUSED: "cyan",
     JobState.SUCCEEDED: "green",
     JobState.FAILED: "red",
     JobState.CANCELLED: "magenta",
@@ -100,7 +101,7 @@ class _Story:
         self._place: object = None
 
     def news(self, job: JobView) -> Iterator[Text]:
-        stage = (job.state, job.attempt, job.cancel_requested_at)
+        stage = (job.state, job.attempt, job.cancel_requested_at, job.pause_requested_at)
         if stage != self._stage:
             self._last_epoch = 0  # another attempt may have begun anew
             if not job.state.is_final:
@@ -133,6 +134,10 @@ def _stage(job: JobView) -> str:
     name = f"{job.name} ({job.id})" if job.name else job.id
     if job.cancel_requested_at:
         return f"{name} was asked to stop"
+    if job.pause_requested_at:
+        return f"{name} was asked to wait"
+    if job.state is JobState.PAUSED:
+        return f"{name} is paused; to let it go on: fitqueue resume {job.id}"
     if job.state is JobState.QUEUED:
         again = f" again, after attempt {job.attempt}" if job.attempt else ""
         return f"{name} is queued{again}"

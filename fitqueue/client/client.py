@@ -109,6 +109,27 @@ class Client:
         """
         return JobView.model_validate_json(self._call("POST", f"{_job(job_id)}/cancel"))
 
+    def pause(self, job_id: str) -> JobView:
+        """Asks the job to wait and to hold no device meanwhile. Once more changes nothing.
+
+        Raises JobEnded.
+        """
+        return JobView.model_validate_json(self._call("POST", f"{_job(job_id)}/pause"))
+
+    def resume(self, job_id: str) -> JobView:
+        """Lets a paused job go on, exactly where it was paused. Once more changes nothing. Raises JobEnded."""
+        return JobView.model_validate_json(self._call("POST", f"{_job(job_id)}/resume"))
+
+    def extend(self, job_id: str, epochs: int) -> JobView:
+        """Gives an ended job so many epochs more; it goes on from where it stopped.
+
+        Once more, before the job has ended again, changes nothing. Raises JobNotEnded, JobNotExtendable.
+        """
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps({"epochs": epochs}).encode()
+        answer = self._call("POST", f"{_job(job_id)}/extend", headers=headers, body=lambda: body)
+        return JobView.model_validate_json(answer)
+
     def delete(self, job_id: str) -> None:
         """Removes an ended job and its files. Raises JobNotEnded when it has not ended."""
         self._call("DELETE", _job(job_id), repeatable=False)

@@ -8,9 +8,10 @@ from fitqueue.spec.job import ExaminedJob, JobSpec, ParsedJob, examine_job, inva
 from fitqueue.spec.logged import direction, logged_names
 from fitqueue.spec.sound import SoundJob
 from fitqueue.spec.strict_json import parse_json
-from fitqueue.spec.training import CompileSpec, FitSpec, KerasObject, Resources
+from fitqueue.spec.training import MAX_EPOCHS, CompileSpec, FitSpec, KerasObject, Resources
 
 __all__ = [
+    "MAX_EPOCHS",
     "ArrayInfo",
     "BadTemplate",
     "CompileSpec",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from fitqueue.spec.base import EACH, ONE, ONE_OR_EACH, Strict
 
+MAX_EPOCHS: Final = 1_000_000
 MAX_OBJECTS: Final = 64
 """Metrics of a job, and callbacks."""
 
@@ -62,7 +63,7 @@ EpochNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 class FitSpec(Strict):
     """What `model.fit` takes. `batch_size` is the global batch, however many devices share it."""
 
-    epochs: int = Field(default=1, ge=1, le=1_000_000)
+    epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
     batch_size: int = Field(default=32, ge=1, le=2**20)
     shuffle: bool = True
     class_weight: Annotated[dict[ClassIndex, float], Field(min_length=1, max_length=10_000)] | None = Field(

@@ -99,7 +99,8 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name=op.f("ck_jobs_worker_if_running")),
         sa.CheckConstraint(
-            "state IN ('cancelled', 'failed', 'queued', 'running', 'succeeded')", name=op.f("ck_jobs_state_known")
+            "state IN ('cancelled', 'failed', 'paused', 'queued', 'running', 'succeeded')",
+            name=op.f("ck_jobs_state_known"),
         ),
         sa.CheckConstraint(
             "(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name=op.f("ck_jobs_idempotency_whole")

@@ -57,11 +57,11 @@ def status_of(error: FitQueueError) -> int:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def invalid_request(error: ValidationError) -> errors.InvalidRequest:
-    """What pydantic says of the parameters, in our words."""
+def invalid_request(error: ValidationError, root: str = "") -> errors.InvalidRequest:
+    """What pydantic says of the parameters, in our words; of a body with the `root` `/`."""
     faults = [
         Fault(
-            pointer=".".join(str(part) for part in fault["loc"]),
+            pointer=root + ".".join(str(part) for part in fault["loc"]),
             code=fault["type"],
             message=fault["msg"],
             received=_shortened(fault["input"]),

@@ -1,4 +1,4 @@
-"""Jobs: submitted, listed, watched, cancelled, deleted."""
+"""Jobs: submitted, listed, watched, deleted."""
 
 import hashlib
 import json
@@ -103,7 +103,7 @@ class GetQuery(Query):
 )
 def submit(query: SubmitQuery) -> Response:
     """The body is checked whole: 422 names every fault. With `dry_run` nothing is stored, and the answer is 200."""
-    raw = parse_json(_json_body())
+    raw = parse_json(json_body())
     parts = services()
     idempotency = _idempotency(raw)
     if not query.dry_run and (earlier := _find_earlier(parts, idempotency)) is not None:
@@ -122,7 +122,7 @@ def submit(query: SubmitQuery) -> Response:
             token_id=token_id(),
             idempotency=idempotency,
         )
-        view = _view(session, parts, job)
+        view = view_of(session, parts, job)
     parts.bell.ring(view.pool)
     return _created(view, replayed=False)
 
@@ -145,24 +145,13 @@ def get_job(path: JobPath, query: GetQuery) -> Response:
     parts = services()
     view, version = _read(parts, path.job_id)
     known = request.if_none_match
-    if query.wait and not view.state.is_final and (not known or _etag(view, version) in known):
+    if query.wait and not view.state.is_final and (not known or etag_of(view, version) in known):
         wait_until(parts, lambda: _has_changed(parts, path.job_id, version), query.wait)
         view, version = _read(parts, path.job_id)
-    etag = _etag(view, version)
+    etag = etag_of(view, version)
     if known and etag in known:
-        return _tagged(Response(status=304), etag)
-    return _tagged(answer(view), etag)
-
-
-@blueprint.post("/<job_id>/cancel", summary="Cancel a job", responses={202: JobView, **problems(404, 409)})
-def cancel_job(path: JobPath) -> Response:
-    """A job that waits is cancelled at once; one that runs is asked to stop. What it trained stays fetchable."""
-    parts = services()
-    with parts.database.write() as session:
-        job = jobs.cancel(session, path.job_id)
-        view = _view(session, parts, job)
-        version = job.version
-    return _tagged(answer(view, 202), _etag(view, version))
+        return tagged(Response(status=304), etag)
+    return tagged(answer(view), etag)
 
 
 @blueprint.delete("/<job_id>", summary="Delete an ended job", responses={204: None, **problems(404, 409)})
@@ -177,7 +166,7 @@ def delete_job(path: JobPath) -> Response:
     return Response(status=204)
 
 
-def _json_body() -> bytes:
+def json_body() -> bytes:
     if not request.is_json:
         raise UnsupportedMediaType(f"The Content-Type is '{request.content_type or ''}'; expected 'application/json'.")
     return request.get_data(cache=False)
@@ -204,7 +193,7 @@ def _find_earlier(parts: Services, idempotency: Idempotency | None) -> JobView |
         return None
     with parts.database.read() as session:
         job = jobs.find_earlier(session, token_id(), idempotency)
-        return None if job is None else _view(session, parts, job)
+        return None if job is None else view_of(session, parts, job)
 
 
 def _created(view: JobView, *, replayed: bool) -> Response:
@@ -217,10 +206,10 @@ def _created(view: JobView, *, replayed: bool) -> Response:
 def _read(parts: Services, job_id: str) -> tuple[JobView, int]:
     with parts.database.read() as session:
         job = jobs.get(session, job_id)
-        return _view(session, parts, job), job.version
+        return view_of(session, parts, job), job.version
 
 
-def _view(session: Session, parts: Services, job: Job) -> JobView:
+def view_of(session: Session, parts: Services, job: Job) -> JobView:
     return job_views.view(session, job, parts.settings.lease_seconds, languages.wanted())
 
 
@@ -232,12 +221,12 @@ def _has_changed(parts: Services, job_id: str, version: int) -> bool:
         return True
 
 
-def _etag(view: JobView, version: int) -> str:
+def etag_of(view: JobView, version: int) -> str:
     # What a job waits for changes without the job: it is part of the tag while there is a queue.
     queue = f"-{zlib.crc32(view.queue.model_dump_json().encode()):08x}" if view.queue else ""
     return f"{version}{queue}-{languages.wanted()}"
 
 
-def _tagged(response: Response, etag: str) -> Response:
+def tagged(response: Response, etag: str) -> Response:
     response.set_etag(etag)
     return languages.tell(response)

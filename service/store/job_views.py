@@ -69,6 +69,7 @@ def _fields(job: Job, seconds_an_epoch: float | None, queue: QueuePlace | None) 
         "labels": job.spec.get("labels") or {},
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
+        "pause_requested_at": job.pause_requested_at,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,

@@ -1,20 +1,20 @@
-"""Jobs as users see them: created, found, listed, cancelled, deleted."""
+"""Jobs as users see them: created, found, listed, deleted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobEnded, JobNotEnded, JobNotFound
+from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
 from fitqueue.spec import JobSpec
-from fitqueue.states import EventKind, JobState
+from fitqueue.states import JobState
 from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.ids import new_id
 from service.models import Artifact, Checkpoint, Job, JobLabel, Snapshot
-from service.store import events, transitions
+from service.store import transitions
 
 
 @dataclass(frozen=True)
@@ -133,38 +133,13 @@ def list_page(session: Session, wanted: Filter, before: str | None, limit: int) 
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
-def cancel(session: Session, job_id: str) -> Job:
-    """Cancels a job that waits, and asks a running one to stop. A second time changes nothing.
-
-    Raises:
-        JobNotFound, JobEnded.
-    """
-    job = _locked(session, job_id)
-    now = clock.now(session)
-    if job.state is JobState.QUEUED:
-        return transitions.cancel_queued(session, job_id, now) or job
-    if job.state is JobState.RUNNING and job.cancel_requested_at is None:
-        session.execute(
-            update(Job)
-            .where(Job.id == job_id)
-            .values(cancel_requested_at=now, version=Job.version + 1)
-            .execution_options(synchronize_session=False)
-        )
-        events.append(session, job, EventKind.CANCEL_REQUESTED, now, "Somebody asked the job to stop.")
-        session.refresh(job)
-        return job
-    if job.state in {JobState.RUNNING, JobState.CANCELLED}:
-        return job
-    raise JobEnded(f"The job {job_id} has {job.state} already ({job.reason}).")
-
-
 def delete(session: Session, job_id: str) -> list[str]:
     """Deletes an ended job with all that hangs on it; the storage keys of its files, to be deleted after the commit.
 
     Raises:
         JobNotFound, JobNotEnded.
     """
-    job = _locked(session, job_id)
+    job = locked(session, job_id)
     if not job.state.is_final:
         raise JobNotEnded(f"The job {job_id} is {job.state}; cancel it first.")
     keys = [
@@ -177,7 +152,8 @@ def delete(session: Session, job_id: str) -> list[str]:
     return keys
 
 
-def _locked(session: Session, job_id: str) -> Job:
+def locked(session: Session, job_id: str) -> Job:
+    """The job, whose row nobody else changes in this transaction. Raises JobNotFound."""
     job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
     if job is None:
         raise JobNotFound(f"There is no job '{job_id}'.")

@@ -11,14 +11,17 @@ from typing import Any, Final
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import JobState, Reason
 from service import clock
-from service.models import Checkpoint, Dataset, Job
+from service.models import Checkpoint, Dataset, Job, Snapshot
 from service.store import transitions
 
 SWEEP_LIMIT: Final = 100
 LONGEST_BACKOFF_SECONDS: Final = 300.0
+STALLS_OF_THE_SAME_DEATH: Final = 2
+STALLS_WITHOUT_PROGRESS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,20 @@ class ClaimedJob:
     dataset_sha256: str | None
     seconds_used: float
     """How long earlier attempts ran, of the job's `max_runtime_seconds`."""
+    stalls: int
+    """How many attempts in a row were lost at the same place."""
+    extended_at_epoch: int | None
+    """After how many epochs the job had ended when it was extended; None where it never was."""
     initial_weights_key: str | None
     """Where the weights lie that training begins with; None also where the job that had them was deleted."""
 
 
 @dataclass(frozen=True)
 class Renewal:
+    """What somebody has asked for meanwhile."""
+
     cancel_requested: bool
+    pause_requested: bool
 
 
 class LeaseLost(Exception):
@@ -70,7 +80,7 @@ def claim(
             Job.state == JobState.QUEUED,
             Job.pool.in_(pools),
             Job.gpus <= gpus_free,
-            or_(Job.not_before.is_(None), Job.not_before <= now),
+            _is_due(now),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
@@ -89,6 +99,8 @@ def claim(
         dataset_key=dataset.storage_key if dataset else None,
         dataset_sha256=dataset.sha256 if dataset else None,
         seconds_used=job.seconds_used,
+        stalls=job.stalls,
+        extended_at_epoch=job.extended_at_epoch,
         initial_weights_key=_initial_weights_key(session, job.spec),
     )
 
@@ -113,10 +125,10 @@ def renew(session: Session, lease: Lease, lease_seconds: float) -> Renewal | Non
         update(Job)
         .where(*_held(lease))
         .values(lease_expires_at=expires_at)
-        .returning(Job.cancel_requested_at)
+        .returning(Job.cancel_requested_at, Job.pause_requested_at)
         .execution_options(synchronize_session=False)
     ).one_or_none()
-    return None if row is None else Renewal(cancel_requested=row[0] is not None)
+    return None if row is None else Renewal(cancel_requested=row[0] is not None, pause_requested=row[1] is not None)
 
 
 def finish(session: Session, lease: Lease, reason: Reason, message: str) -> bool:
@@ -126,29 +138,30 @@ def finish(session: Session, lease: Lease, reason: Reason, message: str) -> bool
 
 
 def put_back(session: Session, lease: Lease, why: str) -> bool:
-    """Gives the job back in order, as at a shutdown: no loss, no waiting. A job that was to be cancelled is cancelled.
+    """Gives the job back in order, as at a shutdown: no loss, no waiting.
 
-    `why` is a sentence for people. False where the lease is lost.
+    A job that was to be cancelled is cancelled, and one that was to be paused is paused. `why` is a sentence for
+    people. False where the lease is lost.
     """
-    now = clock.now(session)
-    return _put_back(session, lease.job_id, lease.attempt, why, now, not_before=None, loss=False) is not None
+    return _put_back(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
 
 
-def lose(session: Session, lease: Lease, why: str) -> bool:
-    """Gives the job back after something went wrong with the attempt that is not the job's fault.
+def lose(session: Session, lease: Lease, why: str, verdict: Reason | None = None, details: str = "") -> bool:
+    """Gives the job back after an attempt was lost that the job may not be to blame for.
 
-    It counts against `max_attempts`, and the job waits before it is tried again. `why` is a sentence for people without
-    its full stop. False where the lease is lost.
+    It counts against `max_attempts`, and the job waits before it is tried again. With a `verdict` the job ends so if
+    the attempt before was lost at the same place: then it is the job's doing after all. `why` is a sentence for people
+    without its full stop, `details` are lines below it. False where the lease is lost.
     """
     job = session.scalars(select(Job).where(*_held(lease)).with_for_update()).one_or_none()
     if job is None:
         return False
-    _take_back(session, job, why, clock.now(session))
+    _take_back(session, job, _Loss(why, verdict, details), clock.now(session))
     return True
 
 
 def expire_leases(session: Session) -> list[str]:
-    """Takes back the jobs of silent workers; the pools that have work again, each once.
+    """Takes back the jobs of silent workers; the pools that have them again, each once.
 
     A job whose worker was lost for the `max_attempts`-th time fails with `worker_lost`.
     """
@@ -161,9 +174,21 @@ def expire_leases(session: Session) -> list[str]:
         .with_for_update(skip_locked=True)
     ).all()
     put_back_jobs = [
-        job for job in expired if _take_back(session, job, f"The worker {job.worker_id} was silent for too long", now)
+        job
+        for job in expired
+        if _take_back(session, job, _Loss(f"The worker {job.worker_id} was silent for too long"), now)
     ]
     return sorted({job.pool for job in put_back_jobs})
+
+
+def pools_with_work(session: Session) -> list[str]:
+    """The pools in which a job waits that could be trained now."""
+    query = select(Job.pool).where(Job.state == JobState.QUEUED, _is_due(clock.now(session))).distinct()
+    return list(session.scalars(query.order_by(Job.pool)))
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def check_held(session: Session, lease: Lease) -> None:
@@ -198,17 +223,61 @@ def _ended_by(session: Session, lease: Lease) -> bool:
     return found is not None
 
 
-def _take_back(session: Session, job: Job, lost: str, now: datetime) -> bool:
+@dataclass(frozen=True)
+class _Loss:
+    """Of an attempt. See `lose`."""
+
+    why: str
+    verdict: Reason | None = None
+    details: str = ""
+
+    def told(self, what_follows: str) -> str:
+        return "\n".join(filter(None, [f"{self.why}; {what_follows}.", self.details]))
+
+
+def _take_back(session: Session, job: Job, loss: _Loss, now: datetime) -> bool:
     """True where the job waits again."""
-    if job.cancel_requested_at is None and job.losses + 1 >= job.max_attempts:
-        message = f"{lost}; this was the last of {job.max_attempts} attempts."
-        transitions.finish(session, job.id, job.attempt, Reason.WORKER_LOST, message, now)
+    place = _place(session, job)
+    stalls = job.stalls + 1 if (job.stalled_epoch, job.stalled_step) == place else 1
+    end = _end_by_loss(job, loss, stalls) if job.cancel_requested_at is None else None
+    if end is not None:
+        transitions.finish(session, job.id, job.attempt, *end, now)
         return False
-    not_before = now + timedelta(seconds=backoff_seconds(job.losses + 1))
     moved = _put_back(
-        session, job.id, job.attempt, f"{lost}; the job waits again.", now, not_before=not_before, loss=True
+        session,
+        job.id,
+        job.attempt,
+        loss.told("the job waits again"),
+        now,
+        not_before=now + timedelta(seconds=backoff_seconds(job.losses + 1)),
+        losses=Job.losses + 1,
+        stalls=stalls,
+        stalled_epoch=place[0],
+        stalled_step=place[1],
     )
     return moved is not None and moved.state is JobState.QUEUED
+
+
+def _end_by_loss(job: Job, loss: _Loss, stalls: int) -> tuple[Reason, str] | None:
+    """The reason and the message of the end, where there is no use in another attempt."""
+    if loss.verdict is not None and stalls >= STALLS_OF_THE_SAME_DEATH:
+        return loss.verdict, loss.told(f"this was attempt {stalls} in a row that ended at the same place")
+    if job.losses + 1 >= job.max_attempts:
+        return loss.verdict or Reason.WORKER_LOST, loss.told(f"this was the last of {job.max_attempts} attempts")
+    if stalls >= STALLS_WITHOUT_PROGRESS:
+        return Reason.NO_PROGRESS, loss.told(f"{stalls} attempts in a row ended at the same place")
+    return None
+
+
+def _place(session: Session, job: Job) -> tuple[int, int]:
+    """From where another attempt would go on: epochs, and steps of the next."""
+    newest = session.execute(
+        select(Snapshot.epoch, Snapshot.step)
+        .where(Snapshot.job_id == job.id)
+        .order_by(Snapshot.epoch.desc(), Snapshot.step.desc())
+        .limit(1)
+    ).one_or_none()
+    return (newest.epoch, newest.step) if newest is not None else (0, 0)
 
 
 def backoff_seconds(losses: int) -> float:
@@ -216,12 +285,11 @@ def backoff_seconds(losses: int) -> float:
     return min(2.0**losses, LONGEST_BACKOFF_SECONDS)
 
 
-def _put_back(
-    session: Session, job_id: str, attempt: int, why: str, now: datetime, *, not_before: datetime | None, loss: bool
-) -> Job | None:
-    moved = transitions.put_back(session, job_id, attempt, why, now, not_before=not_before, loss=loss)
-    if moved is not None:
-        return moved
+def _put_back(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
+    for move in (transitions.put_back, transitions.pause):
+        moved = move(session, job_id, attempt, why, now, **changes)
+        if moved is not None:
+            return moved
     wanted = session.execute(
         select(Job.id).where(Job.id == job_id, Job.attempt == attempt, Job.cancel_requested_at.is_not(None))
     ).one_or_none()

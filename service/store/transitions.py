@@ -4,15 +4,20 @@ Each move is one conditional write: it changes the row only where the job is sti
 the caller believes in. None as an answer means «not yours any more», which is normal and no error.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import ScalarSelect, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from fitqueue.states import EventKind, JobState, Reason, state_of
+from fitqueue.states import FINAL_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
 from service.store import events
+
+By = Mapping[str, str | None]
+"""Who asked for a move, as its event tells it."""
 
 _EVENT_OF = {
     JobState.SUCCEEDED: EventKind.SUCCEEDED,
@@ -58,36 +63,94 @@ def finish(session: Session, job_id: str, attempt: int, reason: Reason, message:
     return _end(session, (Job.id == job_id, *_running(attempt)), reason, message, now)
 
 
-def cancel_queued(session: Session, job_id: str, now: datetime) -> Job | None:
+def cancel_queued(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
     """queued → cancelled."""
-    return _end(
-        session,
-        (Job.id == job_id, Job.state == JobState.QUEUED),
-        Reason.CANCELLED_BY_USER,
-        "The job was cancelled while it waited.",
-        now,
-        cancel_requested_at=now,
-    )
+    return _cancel_waiting(session, job_id, JobState.QUEUED, "The job was cancelled while it waited.", by, now)
 
 
-def put_back(
-    session: Session, job_id: str, attempt: int, why: str, now: datetime, *, not_before: datetime | None, loss: bool
-) -> Job | None:
-    """running → queued, by the fault of no job. `loss`: it counts against `max_attempts`."""
-    job = _move(
-        session,
-        (Job.id == job_id, *_running(attempt), Job.cancel_requested_at.is_(None)),
-        state=JobState.QUEUED,
-        phase=None,
-        lease_expires_at=None,
-        worker_id=None,
-        not_before=not_before,
-        losses=Job.losses + (1 if loss else 0),
-    )
+def cancel_paused(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
+    """paused → cancelled."""
+    return _cancel_waiting(session, job_id, JobState.PAUSED, "The job was cancelled while it was paused.", by, now)
+
+
+def put_back(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
+    """running → queued, by the fault of no job; only where nobody has asked for something else.
+
+    `changes` are other columns: when it may be taken again, and what is counted of the attempt that was lost.
+    """
+    unasked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_(None)
+    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *unasked), JobState.QUEUED, changes)
     if job is not None:
         _count_time(job, now)
         events.append(session, job, EventKind.PUT_BACK, now, why)
     return job
+
+
+def pause(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
+    """running → paused, where somebody has asked for it and for nothing more. `changes` as for `put_back`."""
+    asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
+    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *asked), JobState.PAUSED, changes)
+    if job is not None:
+        _count_time(job, now)
+        events.append(session, job, EventKind.PAUSED, now, why)
+    return job
+
+
+def pause_queued(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
+    """queued → paused."""
+    job = _move(session, (Job.id == job_id, Job.state == JobState.QUEUED), state=JobState.PAUSED, not_before=None)
+    if job is not None:
+        events.append(session, job, EventKind.PAUSED, now, "The job was paused while it waited.", by)
+    return job
+
+
+def unpause(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
+    """paused → queued."""
+    job = _move(session, (Job.id == job_id, Job.state == JobState.PAUSED), state=JobState.QUEUED)
+    if job is not None:
+        events.append(session, job, EventKind.UNPAUSED, now, "The job was resumed, and waits for a worker.", by)
+    return job
+
+
+def extend(
+    session: Session, job_id: str, data: Mapping[str, str | int | None], now: datetime, **changes: object
+) -> Job | None:
+    """succeeded, failed or cancelled → queued, with more epochs to train. `changes` are those of its columns."""
+    job = _move(
+        session,
+        (Job.id == job_id, Job.state.in_(FINAL_STATES)),
+        state=JobState.QUEUED,
+        reason=None,
+        message=None,
+        finished_at=None,
+        cancel_requested_at=None,
+        worker_id=None,
+        **changes,
+    )
+    if job is not None:
+        message = f"The job was extended by {data['epochs']} epochs, and waits for a worker."
+        events.append(session, job, EventKind.EXTENDED, now, message, data)
+    return job
+
+
+def _cancel_waiting(session: Session, job_id: str, state: JobState, message: str, by: By, now: datetime) -> Job | None:
+    condition = (Job.id == job_id, Job.state == state)
+    return _end(session, condition, Reason.CANCELLED_BY_USER, message, now, by, cancel_requested_at=now)
+
+
+def _leave_worker(
+    session: Session, condition: tuple[ColumnElement[bool], ...], state: JobState, changes: Mapping[str, object]
+) -> Job | None:
+    return _move(
+        session,
+        condition,
+        state=state,
+        phase=None,
+        lease_expires_at=None,
+        worker_id=None,
+        pause_requested_at=None,
+        **changes,
+    )
 
 
 def _running(attempt: int) -> tuple[ColumnElement[bool], ...]:
@@ -100,6 +163,7 @@ def _end(
     reason: Reason,
     message: str,
     now: datetime,
+    by: By = MappingProxyType({}),
     **more: datetime,
 ) -> Job | None:
     state = state_of(reason)
@@ -112,12 +176,13 @@ def _end(
         phase=None,
         lease_expires_at=None,
         not_before=None,
+        pause_requested_at=None,
         finished_at=now,
         **more,
     )
     if job is not None:
         _count_time(job, now)
-        events.append(session, job, _EVENT_OF[state], now, message, {"reason": reason})
+        events.append(session, job, _EVENT_OF[state], now, message, {"reason": reason, **by})
     return job
 
 

@@ -16,7 +16,7 @@ from service.store.leases import ClaimedJob
 from workers.nursery import Nursery
 from workers.supervisor import Patience, Supervision, Workplace
 
-HURRIED = Patience(first_word=1.0, stop=(0.2, 0.4), shutdown=(0.2, 0.4))
+HURRIED = Patience(first_word=1.0, stop=(0.2, 0.4), silence=3.0)
 
 
 @pytest.fixture
@@ -98,13 +98,21 @@ def supervise(
     submit: Callable[..., str],
     claim: Callable[[], ClaimedJob],
     view: Callable[[str], Job],
+    database: Database,
 ) -> Callable[..., Job]:
-    """Has a job trained by the misbehaving child of this name; the job afterwards."""
+    """Has a job trained by the misbehaving child of this name, so often if it must be; the job afterwards."""
 
-    def supervise(trainer: str, **fields: Any) -> Job:
+    def supervise(trainer: str, times: int = 1, **fields: Any) -> Job:
         job_id = submit(**fields)
-        Supervision(place(trainer), claim(), []).run()
+        for attempt in range(times):
+            if attempt > 0:
+                end_backoff(job_id)
+            Supervision(place(trainer), claim(), []).run()
         return view(job_id)
+
+    def end_backoff(job_id: str) -> None:
+        with database.write() as session:
+            jobs.get(session, job_id).not_before = None
 
     return supervise
 

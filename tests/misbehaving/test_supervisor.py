@@ -2,21 +2,39 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
-from fitqueue.states import JobState, Reason
+from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Job
-from service.store import jobs, leases, logs
+from service.store import events, jobs, leases, logs, records, wishes
 from service.store.leases import ClaimedJob
 from workers.devices import GPUs
+from workers.exits import UNRENEWED
 from workers.nursery import Nursery, NurseryBroken
+from workers.protocol import Renewed
+from workers.protocol import Start as Started
 from workers.station import Station
 from workers.supervisor import Supervision, Workplace
 
 Supervise = Callable[..., Job]
+Place = Callable[[str], Workplace]
+PutBacks = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def put_backs(database: Database) -> PutBacks:
+    """What the events tell of each time that the job was put back."""
+
+    def put_backs(job_id: str) -> list[str]:
+        with database.read() as session:
+            found = events.list_after(session, job_id, 0, 1_000)
+        return [event.message for event in found if event.kind is EventKind.PUT_BACK]
+
+    return put_backs
 
 
 @pytest.mark.parametrize(
@@ -27,22 +45,96 @@ Supervise = Callable[..., Job]
         ("SIGABRT", Reason.INTERNAL_ERROR, "was killed by SIGABRT"),
     ],
 )
-def test_a_child_that_dies_fails_the_job_in_words(
+def test_a_child_that_dies_twice_at_a_place_fails_the_job_in_words(
     name: str, reason: Reason, words: str, supervise: Supervise, database: Database
 ) -> None:
-    job = supervise("dies_by_signal", name=name)
+    job = supervise("dies_by_signal", times=2, name=name)
     assert (job.state, job.reason) == (JobState.FAILED, reason)
     assert job.message is not None
-    assert words in job.message
-    assert job.message.splitlines()[1:] == [f"line {number}" for number in range(10, 60)]
+    first, heading, *lines = job.message.splitlines()
+    assert words in first
+    assert first.endswith("; this was attempt 2 in a row that ended at the same place.")
+    assert [heading, *lines] == ["Its last 50 lines:", *(f"line {number}" for number in range(10, 60))]
     with database.read() as session:
         assert [line.text for line in logs.tail(session, job.id, 2)] == ["line 58", "line 59"]
 
 
+def test_a_child_that_dies_once_costs_the_job_an_attempt(supervise: Supervise, put_backs: PutBacks) -> None:
+    """It may have been the machine's doing: another job that took all its memory, an operator's mistake."""
+    job = supervise("dies_by_signal", name="SIGKILL")
+    assert (job.state, job.losses, job.stalls, job.not_before is not None) == (JobState.QUEUED, 1, 1, True)
+    [told] = put_backs(job.id)
+    assert "was killed by SIGKILL" in told
+    assert told.splitlines()[-1] == "line 59"
+
+
 def test_an_exit_code_is_told(supervise: Supervise) -> None:
-    job = supervise("leaves_without_a_word")
+    job = supervise("leaves_without_a_word", times=2)
     assert job.reason is Reason.INTERNAL_ERROR
-    assert job.message == "The training process left with exit code 3 and without a last word."
+    assert job.message == (
+        "The training process left with exit code 3 and without a last word; "
+        "this was attempt 2 in a row that ended at the same place."
+    )
+
+
+def test_an_import_that_fails_ends_the_job(supervise: Supervise, put_backs: PutBacks) -> None:
+    job = supervise("exits_on_import", times=3)
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.NO_PROGRESS)
+    assert all("exit code 1" in told for told in put_backs(job.id))
+
+
+def test_a_child_that_falls_silent_is_killed_and_the_job_waits_again(supervise: Supervise, put_backs: PutBacks) -> None:
+    job = supervise("falls_silent")
+    assert (job.state, job.losses) == (JobState.QUEUED, 1)
+    assert put_backs(job.id) == ["The training process said nothing for 3 s and was ended; the job waits again."]
+
+
+def test_three_that_fall_silent_at_the_same_place_are_enough(supervise: Supervise) -> None:
+    job = supervise("falls_silent", times=3)
+    assert (job.state, job.reason, job.losses) == (JobState.FAILED, Reason.NO_PROGRESS, 2)
+
+
+def test_a_flood_of_lines_neither_hides_the_end_nor_fills_the_database(
+    supervise: Supervise, database: Database
+) -> None:
+    job = supervise("floods_stdout")
+    assert (job.reason, job.message) == (Reason.NAN_LOSS, "The loss of epoch 3 was nan.")
+    with database.read() as session:
+        kept = logs.tail(session, job.id, 2 * records.MAX_LINES)
+    assert len(kept) == records.MAX_LINES
+    assert kept[-1].text == "line 29999"
+
+
+def test_a_child_that_eats_all_its_memory_is_told_from_others(supervise: Supervise) -> None:
+    job = supervise("eats_memory")
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY)
+
+
+def test_a_child_whose_worker_is_frozen_leaves_when_the_lease_ends(nursery: Nursery, place: Place) -> None:
+    """Its worker cannot stop it any more, and another may have the job by now."""
+    with place("trains_for_ever").nursery.spawn() as child:
+        child.tell(started(lease_seconds=0.5))
+        for _ in child.events(poll=30.0):
+            pass
+    assert child.exit_code == UNRENEWED
+
+
+def test_a_child_whose_lease_is_renewed_stays(nursery: Nursery, place: Place) -> None:
+    began = time.monotonic()
+    with place("trains_for_ever").nursery.spawn() as child:
+        child.tell(started(lease_seconds=1.0))
+        for _ in child.events(poll=30.0):
+            child.tell(Renewed())
+            if time.monotonic() - began > 3.0:
+                break
+    assert child.exit_code == -signal.SIGKILL, "the end of the block ended it"
+
+
+def started(**changes: object) -> Started:
+    start = Started(
+        job_id="job_1", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0
+    )
+    return start.model_copy(update=changes)
 
 
 def test_a_child_that_somebody_else_ends_does_not_fail_the_job(supervise: Supervise) -> None:
@@ -57,12 +149,12 @@ def test_the_last_word_is_believed_before_the_exit_code(supervise: Supervise) ->
 
 
 def test_success_without_a_checkpoint_is_none(supervise: Supervise) -> None:
-    job = supervise("claims_success")
+    job = supervise("claims_success", times=2)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.ARTIFACT_STORE_FAILED)
 
 
 def test_a_checkpoint_is_looked_for_in_the_work_directory_alone(supervise: Supervise) -> None:
-    job = supervise("announces_no_file")
+    job = supervise("announces_no_file", times=2)
     assert job.reason is Reason.ARTIFACT_STORE_FAILED
     assert job.message is not None
     assert "No such file" in job.message
@@ -85,7 +177,7 @@ def test_stopping_is_certain(
     job_id = submit()
     claimed = claim()
     with database.write() as session:
-        jobs.cancel(session, job_id)
+        wishes.cancel(session, job_id)
     Supervision(place(trainer), claimed, []).run()
     job = view(job_id)
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)

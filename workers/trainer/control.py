@@ -1,14 +1,17 @@
-"""The child's ear: reads the worker's commands, and ends the process when the worker is gone."""
+"""The child's ear: reads the worker's commands, and ends the process when the worker is gone or has lost the job."""
 
+import math
 import os
+import select
+import time
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Final
 
-from workers.protocol import Start, Stop, decode_command
+from workers.exits import ORPHANED, UNRENEWED
+from workers.protocol import AnyCommand, Renewed, Start, Stop, decode_command
 
-# The worker is gone, so nobody reads this code; it is for whoever traces processes.
-ORPHANED_EXIT_CODE: Final = 86
+_READ_BYTES: Final = 65_536
 
 
 class StopRequested(Exception):
@@ -23,15 +26,19 @@ class Control:
     """The child's end of the control pipe, which is also its lifeline."""
 
     def __init__(self, pipe: Connection) -> None:
-        self._lines = os.fdopen(os.dup(pipe.fileno()), "rb")
+        self._pipe = pipe
+        self._rest = b""
         self._wish: Stop | None = None
-        pipe.close()
+        self._lease_seconds = math.inf
+        self._lease_ends_at = math.inf
 
     def read_start(self) -> Start:
         """Wait for the first line. The process ends here if the worker goes away before it."""
         command = self._next()
         if not isinstance(command, Start):
             raise TypeError(f"the first command must be `start`, received `{command.say}`")
+        self._lease_seconds = command.lease_seconds
+        self._renew()
         return command
 
     def watch(self) -> None:
@@ -46,12 +53,26 @@ class Control:
     def _listen(self) -> None:
         while True:
             command = self._next()
+            if isinstance(command, Renewed):
+                self._renew()
             # The first wish stands: a cancelled job stays cancelled though its worker shuts down a moment later.
             if isinstance(command, Stop) and self._wish is None:
                 self._wish = command
 
-    def _next(self) -> Start | Stop:
-        line = self._lines.readline()
-        if not line:
-            os._exit(ORPHANED_EXIT_CODE)
+    def _renew(self) -> None:
+        self._lease_ends_at = time.monotonic() + self._lease_seconds
+
+    def _next(self) -> AnyCommand:
+        while b"\n" not in self._rest:
+            self._rest += self._read()
+        line, _, self._rest = self._rest.partition(b"\n")
         return decode_command(line)
+
+    def _read(self) -> bytes:
+        left = self._lease_ends_at - time.monotonic()
+        if left <= 0 or not select.select([self._pipe], [], [], None if math.isinf(left) else left)[0]:
+            os._exit(UNRENEWED)
+        chunk = os.read(self._pipe.fileno(), _READ_BYTES)
+        if not chunk:
+            os._exit(ORPHANED)
+        return chunk

@@ -47,7 +47,7 @@ def of_training(epoch: int, epochs: int, logs: Mapping[str, float]) -> Ended:
 
 def of_stop(stop: Stop, epoch: int, step: int) -> Ended | Stopped:
     """The end of a training that was left after `step` steps of `epoch` because the worker asked; 0, 0 before it."""
-    if stop.why == "shutdown":
+    if stop.why in {"shutdown", "pause"}:
         return Stopped()
     reason, what = _STOPS[stop.why]
     where = f"after {step} steps of epoch {epoch}" if epoch else "before training began"

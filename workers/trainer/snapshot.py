@@ -8,7 +8,7 @@ its own; what the callbacks count; and the place in the data.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -101,6 +101,17 @@ class State:
         for callback, counts in zip(self._callbacks, snapshot.counts, strict=True):
             for name, value in counts["counts"].items():
                 setattr(callback, name, value)
+
+
+def without_end(snapshot: Snapshot) -> Snapshot:
+    """The same, for a training that goes on though a callback had ended it: that callback has its patience again."""
+    counts = [
+        {**each, "counts": {**each["counts"], "wait": 0, "stopped_epoch": 0}}
+        if snapshot.stop_training and each["class_name"] == "EarlyStopping"
+        else each
+        for each in snapshot.counts
+    ]
+    return replace(snapshot, stop_training=False, counts=counts)
 
 
 def write(snapshot: Snapshot, path: Path) -> None:

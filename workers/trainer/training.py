@@ -25,7 +25,7 @@ from workers.trainer.control import Control, StopRequested
 from workers.trainer.data import Data, load
 from workers.trainer.reporting import Reporting, Say
 from workers.trainer.resuming import Snapshots, begin_at, differences, fingerprint
-from workers.trainer.snapshot import Snapshot
+from workers.trainer.snapshot import Snapshot, without_end
 from workers.trainer.snapshot import read as read_snapshot
 
 
@@ -174,6 +174,8 @@ class Training:
         if self._start.snapshot is None:
             return None
         snapshot = read_snapshot(Path(self._start.snapshot))
+        if self._start.extended:
+            snapshot = without_end(snapshot)
         position, changed = snapshot.position, differences(fingerprint(), snapshot.fingerprint)
         self._say(Resumed(epoch=position.epoch, step=position.step, differences=changed))
         self._artifacts.restore(snapshot.files)

@@ -11,7 +11,7 @@ from fitqueue.states import JobState, Phase, Reason
 from fitqueue.views import DryRun, JobSummary, JobView, Page, Problem
 from service.api.context import Services
 from service.db import Database
-from service.store import jobs, leases, records
+from service.store import jobs, leases, records, wishes
 from service.store.leases import ClaimedJob
 
 Raw = dict[str, Any]
@@ -153,7 +153,7 @@ def test_a_long_poll_answers_when_there_is_news(
         waiter.join(0.01)
     assert waiter.is_alive()
     with database.write() as session:
-        jobs.cancel(session, job.id)
+        wishes.cancel(session, job.id)
     waiter.join(20)
     assert not waiter.is_alive()
     assert answers[0].status_code == 200

@@ -12,7 +12,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from fitqueue.views import Notice
 from service.db import Database
 from service.models import Job
-from service.store import checkpoints, events, job_views, jobs, leases, records, workers
+from service.store import checkpoints, events, job_views, jobs, leases, records, wishes, workers
 from service.store.jobs import Filter, Idempotency
 from service.store.leases import ClaimedJob
 from service.store.records import CheckpointRecord
@@ -119,7 +119,7 @@ def test_a_waiting_job_is_cancelled_at_once(database: Database, submit: Submit) 
     job_id = submit()
     for _ in range(2):
         with database.write() as session:
-            job = jobs.cancel(session, job_id)
+            job = wishes.cancel(session, job_id)
             assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
     with database.read() as session:
         assert [e.kind for e in events.list_after(session, job_id, 0, 9)] == [EventKind.SUBMITTED, EventKind.CANCELLED]
@@ -131,7 +131,7 @@ def test_a_running_job_is_asked_to_stop(database: Database, submit: Submit, take
     wished = []
     for _ in range(2):
         with database.write() as session:
-            job = jobs.cancel(session, job_id)
+            job = wishes.cancel(session, job_id)
             wished.append((job.state, job.cancel_requested_at, job.version))
     assert wished[0] == wished[1]
     assert wished[0][0] is JobState.RUNNING
@@ -139,7 +139,7 @@ def test_a_running_job_is_asked_to_stop(database: Database, submit: Submit, take
     with database.write() as session:
         assert leases.finish(session, claimed.lease, Reason.CANCELLED_BY_USER, "stopped")
     with database.write() as session:
-        assert jobs.cancel(session, job_id).state is JobState.CANCELLED
+        assert wishes.cancel(session, job_id).state is JobState.CANCELLED
 
 
 def test_an_ended_job_cannot_be_cancelled(database: Database, submit: Submit, take: Take) -> None:
@@ -148,7 +148,7 @@ def test_an_ended_job_cannot_be_cancelled(database: Database, submit: Submit, ta
     with database.write() as session:
         leases.finish(session, claimed.lease, Reason.COMPLETED, "done")
     with pytest.raises(JobEnded, match="succeeded"), database.write() as session:
-        jobs.cancel(session, job_id)
+        wishes.cancel(session, job_id)
 
 
 def test_delete_takes_all_of_an_ended_job(database: Database, submit: Submit, take: Take) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Epoch, Event, Job
-from service.store import jobs, leases, records
+from service.store import jobs, leases, records, wishes
 from service.store.leases import ClaimedJob, Lease, LeaseLost
 from service.store.records import EpochRecord
 
@@ -120,12 +120,14 @@ def test_a_renewal_keeps_the_lease_and_tells_the_wish(
     for _ in range(3):
         later(25)
         with database.write() as session:
-            assert leases.renew(session, claimed.lease, 30) == leases.Renewal(cancel_requested=False)
+            assert leases.renew(session, claimed.lease, 30) == leases.Renewal(
+                cancel_requested=False, pause_requested=False
+            )
             assert leases.expire_leases(session) == []
     with database.write() as session:
-        jobs.cancel(session, job_id)
+        wishes.cancel(session, job_id)
     with database.write() as session:
-        assert leases.renew(session, claimed.lease, 30) == leases.Renewal(cancel_requested=True)
+        assert leases.renew(session, claimed.lease, 30) == leases.Renewal(cancel_requested=True, pause_requested=False)
 
 
 def test_a_lost_lease_can_write_nothing(database: Database, submit: Submit, take: Take, later: Later) -> None:
@@ -212,8 +214,8 @@ def test_a_wish_to_cancel_outlives_the_worker(database: Database, submit: Submit
     take("w1", seconds=30)
     claimed = take("w2", seconds=90)
     with database.write() as session:
-        jobs.cancel(session, lost)
-        jobs.cancel(session, shut_down)
+        wishes.cancel(session, lost)
+        wishes.cancel(session, shut_down)
     with database.write() as session:
         assert leases.put_back(session, claimed.lease, "The worker shuts down.")
     later(31)

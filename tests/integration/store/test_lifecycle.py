@@ -27,7 +27,7 @@ from fitqueue.states import MOVES, EventKind, JobState, Reason
 from service import clock
 from service.db import Database
 from service.models import Event, Job
-from service.store import jobs, leases, records, transitions
+from service.store import jobs, leases, records, transitions, wishes
 from service.store.leases import Lease, LeaseLost
 from service.store.records import EpochRecord
 
@@ -125,7 +125,7 @@ class Lifecycle(RuleBasedStateMachine):
         waiting = [job_id for job_id, state in self.states.items() if not state.is_final]
         if waiting:
             with self.database.write() as session:
-                jobs.cancel(session, data.draw(st.sampled_from(waiting)))
+                wishes.cancel(session, data.draw(st.sampled_from(waiting)))
 
     @rule()
     def time_passes(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fitqueue.states import EventKind, Phase
 from fitqueue.views import EventView
 from service.db import Database
-from service.store import checkpoints, events, job_views, jobs, logs, metrics, records
+from service.store import checkpoints, events, job_views, jobs, logs, metrics, records, wishes
 from service.store.leases import ClaimedJob, Lease
 from service.store.records import CheckpointRecord, EpochRecord, LineRecord
 
@@ -108,7 +108,7 @@ def test_every_record_raises_the_version(database: Database, submit: Submit, cla
         lambda session: records.record_progress(session, lease, 1, 3, 10),
         lambda session: records.record_epoch(session, lease, _epoch(1, {"loss": 1.0})),
         lambda session: records.record_checkpoint(session, lease, _checkpoint(["last"], "checkpoints/a/1")),
-        lambda session: jobs.cancel(session, lease.job_id),
+        lambda session: wishes.cancel(session, lease.job_id),
     ]
     seen = []
     for step in steps:

@@ -14,7 +14,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Checkpoint, Epoch, EpochMetric, Event, Job
 from service.stack import free_port
-from service.store import jobs, workers
+from service.store import jobs, wishes, workers
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
 LEASE_SECONDS = 3.0
@@ -106,7 +106,7 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
             assert "FITQUEUE" not in environment
 
         with database.write() as session:
-            jobs.cancel(session, two[0])
+            wishes.cancel(session, two[0])
         until(lambda: look_at(database, two[0]).state is JobState.CANCELLED)
 
         processes = worker.descendants()
@@ -118,7 +118,7 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
         assert psutil.wait_procs(processes, 10)[1] == []
         assert list((tmp_path / "work").iterdir()) == []
         with database.write() as session:
-            jobs.cancel(session, two[1])
+            wishes.cancel(session, two[1])
 
 
 def test_another_worker_takes_the_job_of_one_that_was_killed(

@@ -4,6 +4,7 @@ import pytest
 
 from fitqueue.states import Reason
 from workers import deaths
+from workers.exits import UNRENEWED
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from workers import deaths
         (-(signal.SIGRTMIN + 1), Reason.INTERNAL_ERROR, f"killed by signal {signal.SIGRTMIN + 1}"),
         (3, Reason.INTERNAL_ERROR, "left with exit code 3"),
         (0, Reason.INTERNAL_ERROR, "left with exit code 0 and without a last word"),
+        (UNRENEWED, None, "ended itself, because the lease could not be renewed in time"),
         (None, None, "vanished"),
     ],
 )
@@ -31,11 +33,10 @@ def test_every_signal_can_be_told() -> None:
         assert deaths.in_words(-number).message.endswith(".")
 
 
-def test_the_last_fifty_lines_follow_the_message() -> None:
+def test_the_last_fifty_lines_are_told() -> None:
     lines = [f"line {n}" for n in range(60)]
-    told = deaths.with_last_lines("It died.", lines).splitlines()
-    assert told == ["It died. Its last 50 lines:", *lines[10:]]
+    assert deaths.last_lines(lines).splitlines() == ["Its last 50 lines:", *lines[10:]]
 
 
-def test_nothing_follows_where_nothing_was_printed() -> None:
-    assert deaths.with_last_lines("It died.", []) == "It died."
+def test_nothing_is_told_where_nothing_was_printed() -> None:
+    assert deaths.last_lines([]) == ""

@@ -1,0 +1,25 @@
+"""Takes memory until it gets no more."""
+
+import os
+import resource
+from pathlib import Path
+
+from says import begin
+
+from workers.trainer import endings, stdio
+
+
+def main(pipes):
+    _, reporter = begin(pipes)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 64 * 2**20,) * 2)
+    taken = []
+    try:
+        while True:
+            taken.append(bytearray(2**20))
+    except MemoryError as error:
+        taken.clear()
+        ending = endings.of_error(error, training=True, nan_watched=False)
+    reporter.say(ending)
+    stdio.flush()
+    os._exit(0)

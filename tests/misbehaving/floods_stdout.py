@@ -1,0 +1,18 @@
+"""Prints far more than is kept."""
+
+import os
+import sys
+
+from says import begin
+
+from workers.protocol import Ended
+from workers.trainer import stdio
+
+
+def main(pipes):
+    _, reporter = begin(pipes)
+    for number in range(30_000):
+        sys.stdout.write(f"line {number}\n")
+    stdio.flush()
+    reporter.say(Ended(reason="nan_loss", message="The loss of epoch 3 was nan."))
+    os._exit(0)

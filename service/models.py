@@ -128,7 +128,7 @@ class Job(Base):
     step: Mapped[int] = mapped_column(default=0)
     steps: Mapped[int | None]
     best_epoch: Mapped[int | None]
-    best_monitor: Mapped[str | None] = mapped_column(String(128))
+    best_monitor: Mapped[str | None] = mapped_column(String(256))
     best_value: Mapped[float | None]
     attempt: Mapped[int] = mapped_column(default=0)
     losses: Mapped[int] = mapped_column(default=0)

@@ -67,7 +67,7 @@ def upgrade() -> None:
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("steps", sa.Integer(), nullable=True),
         sa.Column("best_epoch", sa.Integer(), nullable=True),
-        sa.Column("best_monitor", sa.String(length=128), nullable=True),
+        sa.Column("best_monitor", sa.String(length=256), nullable=True),
         sa.Column("best_value", sa.Double(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("losses", sa.Integer(), nullable=False),

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -44,6 +45,20 @@ def _checkpoint(names: Sequence[str], key: str, epoch: int = 1, value: float = 0
 def _events(database: Database, lease: Lease) -> list[EventView]:
     with database.read() as session:
         return events.list_after(session, lease.job_id, 0, 1000)
+
+
+def test_the_longest_name_of_a_metric_fits_wherever_it_is_stored(
+    database: Database, submit: Submit, claim: Claim
+) -> None:
+    lease = _running(submit, claim)
+    monitor = "val_" + 252 * "m"
+    with database.write() as session:
+        records.record_epoch(session, lease, _epoch(1, {monitor: 0.5}))
+        records.record_checkpoint(session, lease, replace(_checkpoint(["best"], "checkpoints/a/1"), monitor=monitor))
+    with database.read() as session:
+        view = job_views.view(session, jobs.get(session, lease.job_id), 30)
+    assert view.best is not None
+    assert view.best.monitor == monitor
 
 
 def test_epochs_come_back_as_they_were_logged(database: Database, submit: Submit, claim: Claim) -> None:

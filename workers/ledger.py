@@ -46,14 +46,11 @@ Answer = TypeVar("Answer")
 class Ledger:
     """Of one attempt at one job. Every method but `note_lines` raises LeaseLost when the attempt is over."""
 
-    def __init__(
-        self, database: Database, store: FileStore, lease: Lease, lease_seconds: float, stopping: Event
-    ) -> None:
+    def __init__(self, database: Database, store: FileStore, lease: Lease, stopping: Event) -> None:
         """`stopping` is set when the worker shuts down: then a dead database is not waited for."""
         self._database = database
         self._store = store
         self._lease = lease
-        self._lease_seconds = lease_seconds
         self._stopping = stopping
         self._lines: list[records.LineRecord] = []
         self._lines_stored_at = 0.0
@@ -159,13 +156,6 @@ class Ledger:
             lines, self._lines = self._lines, []
             self._lines_stored_at = time.monotonic()
             self._write(lambda session: records.record_log_lines(session, self._lease, lines))
-
-    def renew(self) -> leases.Renewal:
-        """Prolong the lease; what somebody has asked for."""
-        renewal = self._write(lambda session: leases.renew(session, self._lease, self._lease_seconds))
-        if renewal is None:
-            raise LeaseLost("the lease could not be renewed")
-        return renewal
 
     def finish(self, reason: Reason, message: str) -> None:
         """A job succeeds only if its last checkpoint reads back whole."""

@@ -123,18 +123,19 @@ class Child:
         self._control = control
         self._events, self._stdout, self._stderr = outputs
         self._gone = False
+        self._telling = Lock()
         os.set_blocking(control.fileno(), False)
 
     def tell(self, message: AnyCommand, seconds: float = _TELL_SECONDS) -> None:
-        """Send a message. A child that is gone already is no error: its end will be read from the event pipe.
+        """Send a message; from any thread. A child that is gone already is no error: its event pipe will tell.
 
         Raises:
             ChildDeaf: it read nothing for so long.
         """
         rest = encode(message)
         deadline = time.monotonic() + seconds
-        with suppress(BrokenPipeError):
-            while rest:
+        with self._telling, suppress(BrokenPipeError):
+            while rest and not self._gone:
                 if not select.select([], [self._control], [], max(0.0, deadline - time.monotonic()))[1]:
                     raise ChildDeaf(f"the training process {self.pid} reads nothing")
                 rest = rest[os.write(self._control.fileno(), rest) :]
@@ -179,9 +180,10 @@ class Child:
             self._process.join(timeout=0)
             code = self._process.exitcode
         self.exit_code = None if code == _UNKNOWN_EXIT_CODE else code
-        self._gone = True
-        for end in (self._control, self._events, self._stdout, self._stderr):
-            end.close()
+        with self._telling:
+            self._gone = True
+            for end in (self._control, self._events, self._stdout, self._stderr):
+                end.close()
 
 
 class _EventReader:

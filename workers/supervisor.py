@@ -1,7 +1,7 @@
 """Trains one claimed job in a child.
 
-One loop over what the child says, silence included. On the way the lease is renewed, the wish to cancel is read and
-deadlines are kept. When the lease is lost nothing more is written: somebody else has the job.
+One loop over what the child says, silence included. On the way wishes are passed on and deadlines are kept. When the
+lease is lost nothing more is written: somebody else has the job.
 """
 
 import logging
@@ -14,6 +14,7 @@ from signal import SIGKILL, SIGTERM
 from threading import Event
 from typing import Final, Literal
 
+from fitqueue.errors import DatabaseUnavailable
 from fitqueue.states import Reason
 from service.db import Database
 from service.logs import bound
@@ -21,6 +22,7 @@ from service.storage import FileStore
 from service.store.leases import ClaimedJob, LeaseLost
 from service.store.snapshots import SnapshotRecord
 from workers import deaths, orphans
+from workers.lease_keeper import LeaseKeeper
 from workers.ledger import Ledger
 from workers.nursery import Child, ChildDeaf, Garbled, Heard, LogLines, Nursery, NurseryBroken
 from workers.paths import attempt_dir
@@ -31,7 +33,6 @@ from workers.protocol import (
     EpochEnded,
     PhaseChanged,
     Progress,
-    Renewed,
     Resumed,
     SnapshotRefused,
     SnapshotWritten,
@@ -51,10 +52,6 @@ OLDER_AFTER_STALLS: Final = 2
 Why = Literal["cancel", "pause", "shutdown", "max_runtime"]
 
 POLL_SECONDS: Final = 0.5
-# A renewal is also how the wish to cancel is read, so it is more frequent than the lease alone needs.
-RENEWAL_SECONDS: Final = 2.0
-# Of the lease: the child counts from when it hears of a renewal, the database from before it was asked.
-LEASE_MARGIN: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,8 @@ class Supervision:
         self._place = place
         self._claimed = claimed
         self._gpus = gpus
-        self._ledger = Ledger(place.database, place.store, claimed.lease, place.lease_seconds, place.stopping)
+        self._ledger = Ledger(place.database, place.store, claimed.lease, place.stopping)
+        self._keeper = LeaseKeeper(place.database, claimed.lease, place.lease_seconds, place.patience.silence)
         self._directory = attempt_dir(place.work_dir, claimed.lease.job_id, claimed.lease.attempt)
         self._last_lines: list[str] = []
         self._last_word: Ended | SnapshotRefused | Stopped | None = None
@@ -105,7 +103,6 @@ class Supervision:
         self._spoke = False
         self._was_silent = False
         self._began_at = self._heard_at = time.monotonic()
-        self._next_renewal = self._began_at
 
     def run(self) -> None:
         """Train the job to its end, or give it back.
@@ -115,7 +112,8 @@ class Supervision:
         """
         with bound(job=self._claimed.lease.job_id, attempt=self._claimed.lease.attempt):
             try:
-                self._train()
+                with self._keeper:
+                    self._train()
             except LeaseLost as lost:
                 _logger.warning("The lease was lost; what this attempt did does not count.", extra={"why": str(lost)})
             except NurseryBroken:
@@ -138,13 +136,18 @@ class Supervision:
         with self._place.nursery.spawn() as child:
             self._began_at = self._heard_at = time.monotonic()
             orphans.note(self._directory, child.pid)
+            start = self._start()
+            with suppress(DatabaseUnavailable):  # the last renewal was seconds ago
+                self._keeper.renew()
             with suppress(ChildDeaf):  # the deadline of its first word follows
-                child.tell(self._start())
+                child.tell(start)
+            self._keeper.watch(child)
             for heard in child.events(POLL_SECONDS):
                 if heard is not None:
                     self._write_down(heard, child)
                 self._ledger.store_lines()
-                self._renew(child)
+                self._keeper.check()
+                self._pass_on_wishes(child)
                 self._keep_deadlines(child)
         self._ledger.store_lines(all_of_them=True)
         self._end(child.exit_code)
@@ -164,7 +167,7 @@ class Supervision:
             gpus=self._gpus,
             cpu_devices=self._place.cpu_devices,
             threads=self._place.threads,
-            lease_seconds=self._place.lease_seconds * (1 - LEASE_MARGIN),
+            lease_seconds=self._keeper.child_seconds,
         )
 
     def _fetch_initial_weights(self) -> str | None:
@@ -214,20 +217,11 @@ class Supervision:
             self._own_verdict = Ended(reason=Reason.ARTIFACT_STORE_FAILED, message=message)
             child.signal(SIGKILL)
 
-    def _renew(self, child: Child) -> None:
-        began = time.monotonic()
-        if began < self._next_renewal:
-            return
-        renewal = self._ledger.renew()
-        took = time.monotonic() - began
-        if took <= self._place.lease_seconds * LEASE_MARGIN:
-            with suppress(ChildDeaf):  # a child that does not read will end itself
-                child.tell(Renewed(), seconds=0)
-        if renewal.cancel_requested:
+    def _pass_on_wishes(self, child: Child) -> None:
+        if self._keeper.wishes.cancel_requested:
             self._ask(child, "cancel")
-        elif renewal.pause_requested:
+        elif self._keeper.wishes.pause_requested:
             self._ask(child, "pause")
-        self._next_renewal = time.monotonic() + min(RENEWAL_SECONDS, self._place.lease_seconds / 3)
 
     def _keep_deadlines(self, child: Child) -> None:
         now = time.monotonic()

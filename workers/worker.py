@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 
 # About how often the database is asked for work whatever Redis says: between two and five seconds.
 POLL_SECONDS: Final = 3.5
-EAR_SECONDS: Final = 8.0
+EAR_SECONDS: Final = 20.0
 
 
 def main() -> None:

@@ -60,17 +60,17 @@ def stopping() -> Event:
 @pytest.fixture
 def place(
     database: Database, tmp_path: Path, stopping: Event, nursery: Nursery, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Workplace]:
+) -> Callable[..., Workplace]:
     """A worker's place whose children run the module of this folder that is named."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
-    def make(trainer: str) -> Workplace:
+    def make(trainer: str, lease_seconds: float = 30.0) -> Workplace:
         return Workplace(
             database=database,
             store=FileStore(tmp_path / "store"),
             nursery=Nursery(trainer),
             work_dir=tmp_path / "work",
-            lease_seconds=30.0,
+            lease_seconds=lease_seconds,
             cpu_devices=1,
             threads=0,
             snapshot_seconds=300.0,
@@ -82,10 +82,10 @@ def place(
 
 
 @pytest.fixture
-def claim(database: Database) -> Callable[[], ClaimedJob]:
-    def claim() -> ClaimedJob:
+def claim(database: Database) -> Callable[..., ClaimedJob]:
+    def claim(lease_seconds: float = 30.0) -> ClaimedJob:
         with database.write() as session:
-            claimed = leases.claim(session, "wk_test", ["default"], 0, 30.0)
+            claimed = leases.claim(session, "wk_test", ["default"], 0, lease_seconds)
         assert claimed is not None
         return claimed
 

@@ -1,20 +1,24 @@
 """Whatever a child does, the job ends in a state that is right, or waits again."""
 
+import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Job
+from service.storage import FileStore
 from service.store import events, jobs, leases, logs, records, wishes
 from service.store.leases import ClaimedJob
 from workers.devices import GPUs
 from workers.exits import UNRENEWED
-from workers.nursery import Nursery, NurseryBroken
+from workers.lease_keeper import LeaseKeeper
+from workers.nursery import TRAINER, Nursery, NurseryBroken
 from workers.protocol import Renewed
 from workers.protocol import Start as Started
 from workers.station import Station
@@ -22,6 +26,7 @@ from workers.supervisor import Supervision, Workplace
 
 Supervise = Callable[..., Job]
 Place = Callable[[str], Workplace]
+Train = Callable[[], tuple[Job, list[list[str]]]]
 PutBacks = Callable[[str], list[str]]
 
 
@@ -279,3 +284,62 @@ def test_a_slot_that_failed_pauses(
     stopping.set()
     working.join(timeout=10.0)
     station.close()
+
+
+class SlowStore(FileStore):
+    """Takes twice the time of a lease to store a file, and to read one back. Meanwhile the sweeper comes round."""
+
+    def __init__(self, root: Path, lease_seconds: float, sweep: Callable[[], list[str]]) -> None:
+        super().__init__(root)
+        self._lease_seconds = lease_seconds
+        self._sweep = sweep
+        self.swept: list[list[str]] = []
+
+    def put(self, key: str, source: Path) -> None:
+        self._linger()
+        super().put(key, source)
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        self._linger()
+        return super().open(key, start, length)
+
+    def _linger(self) -> None:
+        threading.Event().wait(2 * self._lease_seconds)
+        self.swept.append(self._sweep())
+
+
+@pytest.fixture
+def train_with_a_slow_store(
+    submit: Callable[..., str], claim: Callable[..., ClaimedJob], place: Callable[..., Workplace],
+    view: Callable[[str], Job], database: Database, tmp_path: Path,
+) -> Callable[[], tuple[Job, list[list[str]]]]:  # fmt: skip
+    """The job afterwards, and what each sweep has taken back."""
+
+    def sweep() -> list[str]:
+        with database.write() as session:
+            return leases.expire_leases(session)
+
+    def train() -> tuple[Job, list[list[str]]]:
+        lease_seconds = 1.5
+        job_id = submit(fit={"epochs": 1, "batch_size": 256})
+        store = SlowStore(tmp_path / "store", lease_seconds, sweep)
+        here = dataclasses.replace(place(TRAINER, lease_seconds=lease_seconds), store=store)
+        Supervision(here, claim(lease_seconds), []).run()
+        return view(job_id), store.swept
+
+    return train
+
+
+def test_a_lease_is_kept_while_files_are_stored_and_read_back(train_with_a_slow_store: Train) -> None:
+    job, swept = train_with_a_slow_store()
+    assert (job.state, job.losses, job.attempt) == (JobState.SUCCEEDED, 0, 1)
+    assert len(swept) >= 3
+    assert not any(swept)
+
+
+def test_without_its_keeper_the_lease_is_lost(train_with_a_slow_store: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin that shows that the test can fail."""
+    monkeypatch.setattr(LeaseKeeper, "_keep", lambda keeper: None)
+    job, swept = train_with_a_slow_store()
+    assert (job.state, job.losses) == (JobState.QUEUED, 1)
+    assert any(swept)

@@ -97,7 +97,7 @@ def jobs(
 ) -> None:
     """List jobs, the newest first. Repeated states mean either, repeated labels mean both."""
     with Client() as client:
-        found = client.list(state=states, labels=dict(map(_label, labels)), pool=pool, name=name)
+        found = client.list(state=states, labels=map(_label, labels), pool=pool, name=name)
         rows = list(islice(found, limit))
     if as_json:
         print_json(rows)

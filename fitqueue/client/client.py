@@ -88,15 +88,19 @@ class Client:
         self,
         *,
         state: str | Iterable[str] | None = None,
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         pool: str | None = None,
         name: str | None = None,
     ) -> Iterator[JobSummary]:
-        """The jobs that all filters let through, newest first, fetched page by page as they are asked for."""
+        """The jobs that all filters let through, newest first, fetched page by page as they are asked for.
+
+        `labels` as a mapping, or as pairs where a key may stand twice: a job has all of them, or is not among these.
+        """
+        pairs = labels.items() if isinstance(labels, Mapping) else labels or ()
         states = [state] if isinstance(state, str) else list(state or [])
         filters: dict[str, str | list[str] | None] = {
             "state": states,
-            "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+            "label": [f"{key}={value}" for key, value in pairs],
             "pool": pool,
             "name": name,
         }

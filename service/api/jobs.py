@@ -85,6 +85,10 @@ class ListQuery(PageQuery):
     pool: Text | None = Field(default=None, max_length=64)
     name: Text | None = Field(default=None, max_length=128)
 
+    @property
+    def labels(self) -> list[tuple[str, str]]:
+        return [(key, value) for key, _, value in (label.partition("=") for label in self.label)]
+
 
 class GetQuery(Query):
     wait: int = Field(
@@ -131,8 +135,7 @@ def submit(query: SubmitQuery) -> Response:
 def list_jobs(query: ListQuery) -> Response:
     """Newest first."""
     parts = services()
-    labels = dict(label.split("=", 1) for label in query.label)
-    wanted = Filter(states=query.state, labels=labels, pool=query.pool, name=query.name)
+    wanted = Filter(states=query.state, labels=query.labels, pool=query.pool, name=query.name)
     with parts.database.read() as session:
         rows, cursor = jobs.list_page(session, wanted, query.cursor, query.limit)
         data = job_views.summaries(session, rows, parts.settings.lease_seconds)

@@ -1,7 +1,7 @@
 """Jobs as users see them: created, found, listed, deleted."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
@@ -30,7 +30,8 @@ class Filter:
     """Which jobs: those of any of the states (all, if none is named) that have everything else that is asked for."""
 
     states: Sequence[JobState] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Sequence[tuple[str, str]] = ()
+    """Pairs, not a mapping: two values of one key are two conditions, which no job meets."""
     pool: str | None = None
     name: str | None = None
 
@@ -125,7 +126,7 @@ def list_page(session: Session, wanted: Filter, before: str | None, limit: int) 
         query = query.where(Job.pool == wanted.pool)
     if wanted.name is not None:
         query = query.where(Job.name == wanted.name)
-    for key, value in wanted.labels.items():
+    for key, value in wanted.labels:
         query = query.where(exists().where(JobLabel.job_id == Job.id, JobLabel.key == key, JobLabel.value == value))
     if before is not None:
         query = query.where(Job.id < before)

@@ -158,6 +158,7 @@ def test_jobs(run: Any, job: dict[str, Any], client: Client) -> None:
     assert [each["id"] for each in json.loads(run("jobs", "--json", "--limit", "2")[1])] == ids[:0:-1]
     assert [each["id"] for each in json.loads(run("jobs", "--json", "--label", "n=1")[1])] == [ids[1]]
     assert [each["id"] for each in json.loads(run("jobs", "--json", "--state", "cancelled")[1])] == [ids[0]]
+    assert run("jobs", "--label", "n=0", "--label", "n=1")[2] == "No jobs.\n"
     assert run("jobs", "--label", "n")[0] == 3
 
 

@@ -68,6 +68,7 @@ def test_the_list_goes_over_pages_and_is_filtered(client: Client, job: dict[str,
     assert [each.id for each in client.list()] == ids[::-1]
     assert [each.id for each in client.list(state="cancelled")] == [ids[0]]
     assert [each.id for each in client.list(state=["queued"], labels={"n": "1"})] == ids[1::2][::-1]
+    assert list(client.list(labels=[("n", "0"), ("n", "1")])) == []
     assert list(client.list(pool="elsewhere")) == list(client.list(name="other")) == []
 
 

@@ -114,6 +114,7 @@ def test_lists_are_filtered_then_cut(http: FlaskClient, raw_spec: Raw) -> None:
         cursor = f"&cursor={page.next_cursor}"
     assert found == wanted[::-1]
     assert http.get(f"{URL}?state=failed").json == {"data": [], "next_cursor": None}
+    assert http.get(f"{URL}?label=team=vision&label=team=text").json == {"data": [], "next_cursor": None}
     assert http.get(f"{URL}?label=team").status_code == 422
 
 

@@ -66,9 +66,10 @@ def test_filters_come_before_the_cut(database: Database, submit: Submit, take: T
     large = submit(resources={"pool": "large"})
     running = take(pools=("large",)).lease.job_id
     assert running == large
-    assert _page(database, limit=1, labels={"team": "vision"}) == [vision]
-    assert _page(database, labels={"team": "vision", "kind": "b"}) == []
-    assert len(_page(database, labels={"kind": "a"})) == 4
+    assert _page(database, limit=1, labels=[("team", "vision")]) == [vision]
+    assert _page(database, labels=[("team", "vision"), ("kind", "b")]) == []
+    assert _page(database, labels=[("team", "vision"), ("team", "text")]) == [], "no job has both"
+    assert len(_page(database, labels=[("kind", "a")])) == 4
     assert _page(database, pool="large") == [large]
     assert _page(database, name="one") == [vision]
     assert _page(database, states=[JobState.RUNNING]) == [large]

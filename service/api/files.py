@@ -5,7 +5,7 @@ from typing import Final
 
 from flask import Response, request
 from flask_openapi3.types import ResponseDict
-from werkzeug.http import dump_options_header
+from werkzeug.http import dump_options_header, unquote_etag
 
 from fitqueue.errors import RangeNotSatisfiable
 from service.api.errors import problem
@@ -27,7 +27,7 @@ def send(store: FileStore, row: Checkpoint | Artifact, name: str) -> Response:
         "Accept-Ranges": "bytes",
         "Content-Disposition": dump_options_header("attachment", {"filename": name}),
     }
-    if row.sha256 in request.if_none_match:
+    if request.if_none_match.contains_weak(row.sha256):
         response = Response(status=304, headers=headers)
     else:
         part = _range(row)
@@ -47,9 +47,9 @@ def send(store: FileStore, row: Checkpoint | Artifact, name: str) -> Response:
 def _range(row: Checkpoint | Artifact) -> tuple[int, int, int] | None:
     """First byte, the one after the last, and the status; None where the range lies outside.
 
-    As RFC 9110 allows, several ranges get the whole.
+    As RFC 9110 allows, several ranges get the whole, and as it demands, every method but GET.
     """
-    wanted = request.range
+    wanted = request.range if request.method == "GET" else None
     if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1 or not _range_is_valid(row):
         return 0, row.size, 200
     bounds = wanted.range_for_length(row.size)
@@ -64,6 +64,6 @@ def _unsatisfiable(row: Checkpoint | Artifact) -> Response:
 
 
 def _range_is_valid(row: Checkpoint | Artifact) -> bool:
-    """Whether the range means this very file: without `If-Range`, or where that names its tag."""
-    condition = request.if_range
-    return "If-Range" not in request.headers or condition.etag == row.sha256
+    """Whether the range means this very file: without `If-Range`, or where that names its tag, and not a weak one."""
+    condition = request.headers.get("If-Range")
+    return condition is None or unquote_etag(condition) == (row.sha256, False)

@@ -11,15 +11,16 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field, StringConstraints
 from sqlalchemy.orm import Session
 
-from fitqueue.errors import Fault, InvalidRequest, JobNotFound, UnsupportedMediaType
+from fitqueue.errors import DatasetNotFound, Fault, InvalidRequest, JobNotFound, UnsupportedMediaType
 from fitqueue.spec import parse_json
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages
-from service.api.checks import DatasetFinder, check_job
+from service.api.checks import CheckedJob, DatasetFinder, check_job, dataset_is_gone
 from service.api.context import Services, services, token_id
 from service.api.following import wait_until
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, problems
+from service.ids import new_id
 from service.models import Job
 from service.store import job_views, jobs
 from service.store.jobs import Filter, Idempotency
@@ -116,17 +117,10 @@ def submit(query: SubmitQuery) -> Response:
     checked = check_job(parts, raw, finder)
     if query.dry_run:
         return answer(DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary))
-    with parts.database.write() as session:
-        job = jobs.create(
-            session,
-            checked.spec,
-            checked.notices,
-            summary=checked.summary,
-            dataset_id=finder.uploaded(checked.spec.data.dataset),
-            token_id=token_id(),
-            idempotency=idempotency,
-        )
-        view = view_of(session, parts, job)
+    job_id = new_id("job")
+    view = _stored(parts, job_id, checked, finder.uploaded(checked.spec.data.dataset), idempotency)
+    if view.id != job_id:
+        return _created(view, replayed=True)  # the same request came first while this one was checked
     parts.bell.ring(view.pool)
     return _created(view, replayed=False)
 
@@ -148,11 +142,11 @@ def get_job(path: JobPath, query: GetQuery) -> Response:
     parts = services()
     view, version = _read(parts, path.job_id)
     known = request.if_none_match
-    if query.wait and not view.state.is_final and (not known or etag_of(view, version) in known):
+    if query.wait and not view.state.is_final and (not known or known.contains_weak(etag_of(view, version))):
         wait_until(parts, lambda: _has_changed(parts, path.job_id, version), query.wait)
         view, version = _read(parts, path.job_id)
     etag = etag_of(view, version)
-    if known and etag in known:
+    if known.contains_weak(etag):
         return tagged(Response(status=304), etag)
     return tagged(answer(view), etag)
 
@@ -197,6 +191,27 @@ def _find_earlier(parts: Services, idempotency: Idempotency | None) -> JobView |
     with parts.database.read() as session:
         job = jobs.find_earlier(session, token_id(), idempotency)
         return None if job is None else view_of(session, parts, job)
+
+
+def _stored(
+    parts: Services, job_id: str, checked: CheckedJob, dataset_id: str | None, idempotency: Idempotency | None
+) -> JobView:
+    """The job under this id, or the one that the same request made before."""
+    try:
+        with parts.database.write() as session:
+            job = jobs.create(
+                session,
+                checked.spec,
+                checked.notices,
+                job_id=job_id,
+                summary=checked.summary,
+                dataset_id=dataset_id,
+                token_id=token_id(),
+                idempotency=idempotency,
+            )
+            return view_of(session, parts, job)
+    except DatasetNotFound as error:
+        raise dataset_is_gone(checked.spec, error) from error
 
 
 def _created(view: JobView, *, replayed: bool) -> Response:

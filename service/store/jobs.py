@@ -41,6 +41,7 @@ def create(
     spec: JobSpec,
     notices: Sequence[Notice],
     *,
+    job_id: str | None = None,
     summary: ModelSummary | None = None,
     dataset_id: str | None = None,
     token_id: str | None = None,
@@ -48,12 +49,14 @@ def create(
 ) -> Job:
     """Stores a checked job; with an idempotency key that was used before, the job that was stored then.
 
+    Who gives the new job its id knows the two cases apart.
+
     Raises:
         IdempotencyMismatch: the key came with another body before.
         DatasetNotFound: the data set was deleted since the job was checked.
     """
     job = Job(
-        id=new_id("job"),
+        id=job_id or new_id("job"),
         name=spec.name,
         pool=spec.resources.pool,
         gpus=spec.resources.gpus,

@@ -1,16 +1,24 @@
+import io
 import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+import redis
+from flask import Flask
 from flask.testing import FlaskClient
 
+from fitqueue.checking import Answer, Question
 from fitqueue.states import JobState, Phase, Reason
 from fitqueue.views import DryRun, JobSummary, JobView, Page, Problem
-from service.api.context import Services
+from service.api.context import EXTENSION, Services
 from service.db import Database
+from service.queue import Bell
 from service.store import jobs, leases, records, wishes
 from service.store.leases import ClaimedJob
 
@@ -99,6 +107,54 @@ def test_the_same_key_gives_the_same_job(http: FlaskClient, database: Database, 
         assert (response.status_code, Problem.model_validate_json(response.data).code) == (422, "invalid_request")
 
 
+class Meanwhile:
+    """In a checker's place: while a job is checked, something else happens."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+
+    def ask(self, question: Question) -> Answer:
+        self._act()
+        return Answer()
+
+
+@pytest.fixture
+def while_checked(app: Flask, services: Services) -> Callable[..., None]:
+    def arrange(act: Callable[[], object], **parts: Any) -> None:
+        app.extensions[EXTENSION] = replace(services, checker=Meanwhile(act), **parts)
+
+    return arrange
+
+
+def test_the_same_key_at_the_same_moment(
+    http: FlaskClient, raw_spec: Raw, redis_url: str, while_checked: Callable[..., None]
+) -> None:
+    """One request makes the job and rings for it; the others are told that they are replays."""
+    while_checked(threading.Barrier(8, timeout=60).wait, bell=Bell(redis_url))
+    with ThreadPoolExecutor(8) as threads:
+        requests = [threads.submit(http.post, URL, json=raw_spec, headers={"Idempotency-Key": "k"}) for _ in range(8)]
+    answers = [request.result() for request in requests]
+    assert [answer.status_code for answer in answers] == [201] * 8
+    assert len({answer.json["id"] for answer in answers}) == 1
+    assert sorted(answer.headers.get("Idempotency-Replayed", "") for answer in answers) == ["", *["true"] * 7]
+    assert redis.Redis.from_url(redis_url).llen("fitqueue.default") == 1
+
+
+def test_a_data_set_that_is_deleted_while_the_job_is_checked(
+    http: FlaskClient, database: Database, raw_spec: Raw, while_checked: Callable[..., None]
+) -> None:
+    arrays = io.BytesIO()
+    np.savez(arrays, x_train=np.zeros((20, 8, 8), "float32"), y_train=np.zeros(20, "int64"))
+    assert http.post("/api/v1/datasets?name=mine", data=arrays.getvalue()).status_code == 201
+    raw_spec["data"]["dataset"] = "mine"
+    while_checked(lambda: http.delete("/api/v1/datasets/mine"))
+    response = http.post(URL, json=raw_spec)
+    problem = Problem.model_validate_json(response.data)
+    assert (response.status_code, problem.code) == (422, "invalid_spec")
+    assert [(fault.pointer, fault.code) for fault in problem.errors] == [("/data/dataset", "unknown_dataset")]
+    assert _count(database) == 0
+
+
 def test_lists_are_filtered_then_cut(http: FlaskClient, raw_spec: Raw) -> None:
     wanted = [_post(http, {**raw_spec, "labels": {"team": "vision", "x": "a=b"}}).id for _ in range(3)]
     for _ in range(2):
@@ -128,7 +184,8 @@ def test_the_tag_changes_with_the_job_and_its_queue(
     unchanged = http.get(url, headers={"If-None-Match": tags[0]})
     assert (unchanged.status_code, unchanged.data) == (304, b"")
     assert unchanged.headers["ETag"] == tags[0]
-    assert http.get(url, headers={"If-None-Match": f'"other", {tags[0]}'}).status_code == 304
+    for known in (f'"other", {tags[0]}', f"W/{tags[0]}", "*"):
+        assert http.get(url, headers={"If-None-Match": known}).status_code == 304
     assert take().lease.job_id == first.id
     tags.append(http.get(url).headers["ETag"])
     lease = take().lease
@@ -167,7 +224,8 @@ def test_a_long_poll_does_not_wait_for_nothing(
     job = _post(http, raw_spec)
     url = f"{URL}/{job.id}"
     tag = http.get(url).headers["ETag"]
-    assert http.get(f"{url}?wait=1", headers={"If-None-Match": tag}).status_code == 304
+    for known in (tag, f"W/{tag}"):
+        assert http.get(f"{url}?wait=1", headers={"If-None-Match": known}).status_code == 304
     assert http.get(f"{url}?wait=60", headers={"If-None-Match": '"older"'}).status_code == 200
     while services.followers.acquire(blocking=False):
         pass

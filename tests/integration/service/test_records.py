@@ -180,7 +180,8 @@ def test_weights_are_there_from_the_first_epoch_on(
         assert int(response.headers["Content-Length"]) == len(content) == row.size
         head = http.head(row.href)
         assert (head.status_code, head.data, head.headers["Content-Length"]) == (200, b"", str(len(content)))
-        assert http.get(row.href, headers={"If-None-Match": f'"{sha256}"'}).status_code == 304
+        for tag in (f'"{sha256}"', f'W/"{sha256}"', "*"):
+            assert http.get(row.href, headers={"If-None-Match": tag}).status_code == 304
     names = [http.head(row.href).headers["Content-Disposition"] for row in page.data]
     assert f"{lease.job_id}-best.weights.h5" in names[0]
     assert "ep001-loss1.000.weights.h5" in names[2]
@@ -217,6 +218,16 @@ def test_ranges(
     assert response.headers.get("Content-Range") == (f"bytes {first}-{stop - 1}/100" if status == 206 else None)
 
 
+@pytest.mark.parametrize("wanted", ["bytes=0-9", "bytes=100-"])
+def test_a_range_is_of_no_account_where_no_body_is_asked_for(
+    http: FlaskClient, services: Services, lease: Lease, url: str, wanted: str
+) -> None:
+    _save(services, lease, bytes(100))
+    response = http.head(f"{url}/weights/best", headers={"Range": wanted})
+    assert (response.status_code, response.headers["Content-Length"]) == (200, "100")
+    assert "Content-Range" not in response.headers
+
+
 def test_a_broken_download_goes_on_only_with_the_same_file(
     http: FlaskClient, services: Services, lease: Lease, url: str
 ) -> None:
@@ -224,6 +235,7 @@ def test_a_broken_download_goes_on_only_with_the_same_file(
     tag = http.head(f"{url}/weights/best").headers["ETag"]
     headers = {"Range": "bytes=50-", "If-Range": tag}
     assert http.get(f"{url}/weights/best", headers=headers).status_code == 206
+    assert http.get(f"{url}/weights/best", headers={**headers, "If-Range": f"W/{tag}"}).status_code == 200
     _save(services, lease, b"b" * 100, epoch=2)
     response = http.get(f"{url}/weights/best", headers=headers)
     assert (response.status_code, response.data) == (200, b"b" * 100)

@@ -97,23 +97,6 @@ def test_a_dead_redis_is_told() -> None:
     assert "refused" in (bell.check() or "")
 
 
-@pytest.fixture
-def redis_url() -> Iterator[str]:
-    from service.stack import free_port, redis_server
-
-    port = free_port(0)
-    process = subprocess.Popen(
-        [redis_server(), "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if b"eady to accept connections" in line:
-            break
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    process.communicate()
-
-
 def test_the_bell_rings_in_the_pools_queue(redis_url: str) -> None:
     import redis
 

@@ -52,6 +52,11 @@ class MetricsQuery(RowsQuery):
 class LogsQuery(FollowQuery):
     tail: int | None = Field(default=None, ge=1, le=MAX_ROWS, description="only the last lines; not with `follow`")
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether a limit was asked for: the one that a page has by itself is not meant for text."""
+        return self.tail is not None or "limit" in self.model_fields_set
+
 
 @blueprint.get("/metrics", summary="Metrics of a job's epochs", responses={200: Page[EpochView], **problems(404)})
 def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
@@ -80,19 +85,19 @@ def get_events(path: JobPath, query: FollowQuery) -> Response:
 
 @blueprint.get("/logs", summary="Log of a job", responses={200: Page[LogLine], **problems(404)})
 def get_logs(path: JobPath, query: LogsQuery) -> Response:
-    """What the job's process wrote: JSON, plain text (`Accept: text/plain`), or with `follow` server-sent events."""
+    """What the job's process wrote: JSON, plain text (`Accept: text/plain`), or with `follow` server-sent events.
+
+    Plain text is all of it where neither `limit` nor `tail` says otherwise.
+    """
     parts = services()
     if query.follow:
         _first_rows(parts, path.job_id, query, logs.list_after)
         return stream(parts, _reader(parts, path.job_id, logs.list_after, lambda row: row.stream), _last_id(query))
-    if query.tail is None:
-        rows = _first_rows(parts, path.job_id, query, logs.list_after)
-        cursor = _cursor(rows, query)
-    else:
-        rows, cursor = _tail(parts, path.job_id, query.tail), None
-    if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
-        return Response("".join(f"{line.text}\n" for line in rows[: query.limit]), mimetype="text/plain")
-    return answer(Page[LogLine](data=rows if query.tail else rows[: query.limit], next_cursor=cursor))
+    page = _tail(parts, path.job_id, query.tail) if query.tail else _page(parts, path.job_id, query)
+    if request.accept_mimetypes.best_match(["application/json", "text/plain"]) != "text/plain":
+        return answer(page)
+    is_whole = query.is_limited or page.next_cursor is None
+    return Response(_text(page.data) if is_whole else _text_to_the_end(parts, path.job_id, page), mimetype="text/plain")
 
 
 def _first_rows(
@@ -104,10 +109,28 @@ def _first_rows(
         return [] if query.follow else list_after(session, job_id, query.start, query.limit + 1)
 
 
-def _tail(parts: Services, job_id: str, count: int) -> list[LogLine]:
+def _page(parts: Services, job_id: str, query: LogsQuery) -> Page[LogLine]:
+    rows = _first_rows(parts, job_id, query, logs.list_after)
+    return Page[LogLine](data=rows[: query.limit], next_cursor=_cursor(rows, query))
+
+
+def _tail(parts: Services, job_id: str, count: int) -> Page[LogLine]:
     with parts.database.read() as session:
         jobs.get(session, job_id)
-        return logs.tail(session, job_id, count)
+        return Page[LogLine](data=logs.tail(session, job_id, count))
+
+
+def _text(lines: Sequence[LogLine]) -> str:
+    return "".join(f"{line.text}\n" for line in lines)
+
+
+def _text_to_the_end(parts: Services, job_id: str, page: Page[LogLine]) -> Iterator[str]:
+    """The page and all after it: plain text has no place for a cursor, and an end that is none deceives."""
+    lines = page.data
+    while lines:
+        yield _text(lines)
+        with parts.database.read() as session:
+            lines = logs.list_after(session, job_id, lines[-1].id, STREAM_PIECE)
 
 
 def _cursor(rows: Sequence[_Row], query: FollowQuery) -> str | None:

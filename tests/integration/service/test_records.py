@@ -163,6 +163,24 @@ def test_logs_in_all_forms(http: FlaskClient, database: Database, lease: Lease, 
     stream.close()
 
 
+def test_a_log_as_text_is_whole(http: FlaskClient, database: Database, lease: Lease, url: str) -> None:
+    told = [f"line {n}\n" for n in range(1_700)]
+    with database.write() as session:
+        records.record_log_lines(session, lease, [LineRecord(AT, "stdout", line.strip()) for line in told])
+    rows = Page[LogLine].model_validate_json(http.get(f"{url}/logs?limit=1700").data).data
+    for query, expected in (
+        ("", told),
+        (f"?after={rows[99].id}", told[100:]),
+        (f"?after={rows[99].id}&limit=1200", told[100:1_300]),
+        ("?limit=1200", told[:1_200]),
+        ("?tail=1500", told[-1_500:]),
+        ("?tail=1500&limit=10", told[-1_500:]),
+    ):
+        response = http.get(f"{url}/logs{query}", headers={"Accept": "text/plain"})
+        assert response.text.splitlines(keepends=True) == expected, query
+    assert http.get(f"{url.replace('job_', 'no_')}/logs", headers={"Accept": "text/plain"}).status_code == 404
+
+
 def test_weights_are_there_from_the_first_epoch_on(
     http: FlaskClient, services: Services, lease: Lease, url: str
 ) -> None:

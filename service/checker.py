@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from threading import BoundedSemaphore, Condition, Lock, Thread
 from typing import Final
 
@@ -62,7 +63,10 @@ class Checker:
                 return
             self._starting = True
             self._complaint = "it is starting"
-        Thread(target=self._start, name="checker", daemon=True).start()
+        try:
+            Thread(target=self._start, name="checker", daemon=True).start()
+        except RuntimeError as error:  # no thread is left
+            self._settle(None, f"it cannot be started: {error}")
 
     def status(self) -> str:
         """`ok`, or why no model can be checked at the moment."""
@@ -120,8 +124,25 @@ class Checker:
                 raise _Gone(str(error)) from error
 
     def _start(self) -> None:
+        try:
+            process, control = self._run_program()
+        except OSError as error:  # no memory, no process or no file is left
+            self._settle(None, f"it cannot be started: {error}")
+            return
+        complaint = _first_words(control)
+        if complaint is None:
+            self._settle(control, "ok")
+            return
+        self._settle(None, complaint)
+        control.close()
+        process.kill()  # who said what is no word of a checker's need not end by itself
+        process.wait()
+
+    def _run_program(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """The process, and our end of the line to it."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as at_failure:
+            at_failure.enter_context(ours)
             process = subprocess.Popen(
                 [sys.executable, "-m", self._program],
                 stdin=theirs.fileno(),
@@ -129,19 +150,21 @@ class Checker:
                 stderr=subprocess.DEVNULL,
                 env=environment.for_children(os.environ),
             )
-        complaint = _first_words(ours)
+            at_failure.pop_all()
+        with self._state:
+            self._process = process
+        return process, ours
+
+    def _settle(self, control: socket.socket | None, complaint: str) -> None:
+        """Whoever waits for the start waits no longer, whatever became of it."""
         with self._state:
             self._starting = False
-            self._process = process
-            if complaint is None:
-                self._control = ours
-            else:
-                self._complaint = complaint
+            self._control = control
+            self._complaint = complaint
+            if control is None:
                 self._not_before = time.monotonic() + PAUSE_SECONDS
             self._state.notify_all()
-        if complaint is not None:
-            ours.close()
-            process.wait()
+        if control is None:
             _logger.warning("Models are not checked before they run.", extra={"error": complaint})
 
     def _drop(self, complaint: str) -> None:
@@ -155,12 +178,17 @@ class Checker:
 def _first_words(control: socket.socket) -> str | None:
     """What the checker says is wrong with it; None if it is ready."""
     said = b""
-    while not said.endswith(b"\n"):
-        chunk = control.recv(65_536)
-        if not chunk:
-            return "it ended before it was ready"
-        said += chunk
-    complaint: str | None = json.loads(said)["complaint"]
+    try:
+        while not said.endswith(b"\n"):
+            chunk = control.recv(65_536)
+            if not chunk:
+                return "it ended before it was ready"
+            said += chunk
+        complaint: str | None = json.loads(said)["complaint"]
+    except OSError as error:
+        return f"it ended before it was ready: {error}"
+    except (ValueError, LookupError, TypeError):
+        return f"it said what is no word of a checker's: {said[:100]!r}"
     return complaint
 
 
@@ -168,8 +196,11 @@ def _read(line: socket.socket, question: Question) -> Answer | None:
     """Raises _Gone if no child took the question, TimeoutError if the answer is late."""
     try:
         greeting = line.recv(1)
-        if not greeting:
-            raise _Gone("it did not take a question")
+    except ConnectionResetError as error:
+        raise _Gone(str(error)) from error
+    if not greeting:
+        raise _Gone("it did not take a question")
+    try:
         line.sendall(question.model_dump_json().encode())
         line.shutdown(socket.SHUT_WR)
         said = b"".join(iter(lambda: line.recv(65_536), b""))

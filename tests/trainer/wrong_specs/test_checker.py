@@ -2,6 +2,9 @@
 
 import os
 import signal
+import socket
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import psutil
 import pytest
 
 from fitqueue.checking import Question
-from service.checker import Checker
+from service.checker import READY_SECONDS, Checker, _Gone, _read
 
 QUESTION = Question.model_validate(
     {
@@ -98,3 +101,39 @@ def test_it_goes_with_the_api() -> None:
     process = process_of(checker)
     checker._drop("as when the API is killed")
     process.wait(10)
+
+
+def test_one_that_cannot_be_started_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    checker = Checker()
+    checker.start()
+    assert not checker.wait(60)
+    assert "cannot be started" in checker.status()
+    began = time.monotonic()
+    assert checker.ask(QUESTION) is None
+    assert time.monotonic() - began < READY_SECONDS
+    checker.close()
+
+
+@pytest.mark.parametrize("words", ["hello", "[]", "{}", "3"])
+def test_one_that_says_something_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str) -> None:
+    (tmp_path / "says_something_else.py").write_text(
+        f"import signal, socket, sys\n"
+        f"socket.socket(fileno=sys.stdin.fileno()).sendall({words + chr(10)!r}.encode())\n"
+        f"signal.pause()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    checker = Checker("says_something_else")
+    checker.start()
+    assert not checker.wait(60)
+    assert f"it said what is no word of a checker's: b'{words}" in checker.status()
+    checker.close()
+
+
+def test_a_line_that_is_cut_before_the_greeting_says_nothing_of_the_job() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(b"never read")
+        theirs.close()
+        with pytest.raises(_Gone):
+            _read(ours, QUESTION)

@@ -8,13 +8,17 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from service.store.leases import Lease
 
-_KEY: Final = re.compile(r"(artifacts|checkpoints|datasets|snapshots)(/[A-Za-z0-9_-][A-Za-z0-9_.-]*){1,3}")
+_KINDS: Final = ("artifacts", "checkpoints", "datasets", "snapshots")
+_KEY: Final = re.compile(rf"({'|'.join(_KINDS)})(/[A-Za-z0-9_-][A-Za-z0-9_.-]*){{1,3}}")
 _CHUNK: Final = 256 * 1024
 
 
@@ -56,10 +60,10 @@ class FileStore:
             OSError: it could not be stored; `source` is still there.
         """
         target = self.local_path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        os.utime(source)  # how old a stored file is counts from here
         _flush(source)
         try:
-            source.replace(target)
+            _move(source, target)
         except OSError as error:
             if not _on_another_disk(error):
                 raise
@@ -67,7 +71,7 @@ class FileStore:
             try:
                 shutil.copyfile(source, beside)
                 _flush(beside)
-                beside.replace(target)
+                _move(beside, target)
             finally:
                 beside.unlink(missing_ok=True)
             source.unlink()
@@ -106,6 +110,32 @@ class FileStore:
         """What is not there counts as deleted."""
         self.local_path(key).unlink(missing_ok=True)
 
+    def old_keys(self, older_than: timedelta) -> Iterator[str]:
+        """The keys of the files that were put so long ago, in no order."""
+        for kind in _KINDS:
+            for folder, _, names in os.walk(self._root / kind):
+                for path in (Path(folder, name) for name in names):
+                    key = path.relative_to(self._root).as_posix()
+                    if _KEY.fullmatch(key) and _is_older(path, older_than):
+                        yield key
+
+    def delete_old_incoming(self, older_than: timedelta) -> list[str]:
+        """Deletes what was begun in the temporary folder and not gone on with for so long; its names."""
+        begun = self.temporary_folder()
+        left = [path for path in begun.iterdir() if path.is_file() and _is_older(path, older_than)]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return [path.relative_to(self._root).as_posix() for path in left]
+
+    def delete_old_empty_folders(self, older_than: timedelta) -> None:
+        """Deletes the folders of jobs in which nothing is, nor was for so long."""
+        for kind in _KINDS:
+            for folder, _, _ in os.walk(self._root / kind, topdown=False):
+                path = Path(folder)
+                if path.parent != self._root and _is_older(path, older_than):
+                    with suppress(OSError):  # something lies in it
+                        path.rmdir()
+
     def local_path(self, key: str) -> Path:
         """Where the file lies on this machine. To be read only.
 
@@ -115,6 +145,23 @@ class FileStore:
         if not _KEY.fullmatch(key):
             raise ValueError(f"'{key}' is no key of the store.")
         return self._root / key
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        # The folder had been empty for long, and was deleted between the two lines.
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def _is_older(path: Path, age: timedelta) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - age.total_seconds()
+    except FileNotFoundError:
+        return False
 
 
 def _on_another_disk(error: OSError) -> bool:

@@ -1,4 +1,5 @@
 import errno
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,29 @@ def test_a_put_that_fails_keeps_the_file(store: FileStore, tmp_path: Path, monke
     assert list(store.temporary_folder().iterdir()) == []
     with pytest.raises(FileNotFoundError):
         store.size(KEY)
+
+
+def test_a_put_whose_folder_is_swept_away_meanwhile(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, swept = Path.replace, []
+
+    def replace(self: Path, target: Path) -> Path:
+        if not swept:
+            target.parent.rmdir()
+            swept.append(target.parent)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    store.put(KEY, _written(tmp_path, b"x"))
+    assert swept
+    assert store.size(KEY) == 1
+
+
+def test_a_put_of_no_file_stores_none(store: FileStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.put(KEY, tmp_path / "nowhere")
+    assert list(store.old_keys(timedelta(-1))) == []
 
 
 def test_a_file_can_be_deleted_while_it_is_read(store: FileStore, tmp_path: Path) -> None:

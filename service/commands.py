@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from fitqueue.errors import FitQueueError
-from service.db import Database
+from fitqueue.client.configuration import files_above
+from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured
+from service.db import Database, sqlite_file
 from service.migrate import upgrade
 from service.settings import Settings
 from service.stack import STOP_SIGNALS, Stack
@@ -91,15 +95,17 @@ def _wait_until_interrupted(stack: Stack) -> None:
 @click.command()
 def migrate() -> None:
     """Bring the database of FITQUEUE_DATABASE_URL to this version."""
-    upgrade(_settings().database_url)
+    with _causes_told():
+        upgrade(_settings().database_url)
     click.echo("The database is up to date.")
 
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke tokens, in the database of FITQUEUE_DATABASE_URL.
+    """Make, list and revoke tokens, in the database of the service.
 
-    Run it where the service runs: beside `fitqueue up`, or as `docker compose exec api fitqueue token …`.
+    That is the one of FITQUEUE_DATABASE_URL, or else var/fitqueue.db in this folder or one above. So run it where the
+    service runs: beside `fitqueue up`, or as `docker compose exec api fitqueue token …`.
     """
 
 
@@ -107,14 +113,14 @@ def token() -> None:
 @click.argument("name")
 def create_token(name: str) -> None:
     """Make a token for NAME and print it. It is stored hashed: it cannot be shown again."""
-    with _database().write() as session:
+    with _causes_told(), _database().write() as session:
         click.echo(tokens.create(session, name=name))
 
 
 @token.command("list")
 def list_tokens() -> None:
     """List the tokens: their ids, names and times, not the tokens themselves."""
-    with _database().read() as session:
+    with _causes_told(), _database().read() as session:
         for row in tokens.list_all(session):
             state = f"revoked {row.revoked_at:%Y-%m-%d %H:%M}" if row.revoked_at else "valid"
             click.echo(f"{row.id}  {row.created_at:%Y-%m-%d %H:%M}  {state:24}  {row.name}")
@@ -124,19 +130,50 @@ def list_tokens() -> None:
 @click.argument("token_id")
 def revoke_token(token_id: str) -> None:
     """Revoke the token of this id, as `fitqueue token list` shows it."""
-    with _database().write() as session:
+    with _causes_told(), _database().write() as session:
         if not tokens.revoke(session, token_id):
             raise click.ClickException(f"There is no valid token of the id '{token_id}'.")
     click.echo(f"Revoked {token_id}.")
 
 
 def _database() -> Database:
-    return Database(_settings().database_url)
+    """The one that is there. Never a new one: it would hold a token that opens nothing."""
+    settings = _settings()
+    if "database_url" not in settings.model_fields_set:
+        return Database(f"sqlite:///{_nearest_file()}")
+    file = sqlite_file(settings.database_url)
+    if file is not None and not file.is_file():
+        raise NotConfigured(f"There is no database yet at {file}, which FITQUEUE_DATABASE_URL names")
+    return Database(settings.database_url)
+
+
+def _nearest_file() -> Path:
+    found = next(files_above(Path.cwd(), "fitqueue.db"), None)
+    if found is None:
+        raise NotConfigured(
+            "No database is known: set FITQUEUE_DATABASE_URL, or go where `fitqueue up` has made var/fitqueue.db"
+        )
+    return found
+
+
+@contextmanager
+def _causes_told() -> Iterator[None]:
+    """Who runs the database may hear what its driver says; the API keeps that from its users."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        cause = getattr(error.__cause__, "orig", None)
+        if isinstance(error, DatabaseOutdated) or cause is None:
+            raise
+        raise DatabaseUnavailable(f"The database cannot be used: {' '.join(str(cause).split())}") from error
 
 
 def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"FITQUEUE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
-        raise click.ClickException("; ".join(faults)) from error
+        raise click.ClickException("; ".join(map(_in_words, error.errors()))) from error
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    return f"FITQUEUE_{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}"

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
 
 BUSY_SECONDS: Final = 15.0
 """How long a writer waits for another one's lock on SQLite; each holds it for milliseconds."""
+
+_DRIVERS: Final = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
+_EXPECTED: Final = "`sqlite:///path` or `postgresql+psycopg://user:password@host/name`"
 
 _POSTGRES_OPTIONS: Final = (
     "-c timezone=utc -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
@@ -27,7 +30,7 @@ class Database:
     """One database. Thread-safe; not to be used across a fork."""
 
     def __init__(self, url: str) -> None:
-        """`url` as SQLAlchemy writes it; a missing folder of a SQLite file is made. Nothing is connected yet."""
+        """`url` as `parsed` takes it; a missing folder of a SQLite file is made. Nothing is connected yet."""
         self._engine = make_engine(url)
         self._writer = self._engine.execution_options(fitqueue_begin="BEGIN IMMEDIATE")
 
@@ -38,7 +41,7 @@ class Database:
         Raises:
             DatabaseUnavailable: the database cannot be reached, or did not answer in time.
         """
-        with _translate_outages(), Session(self._engine, expire_on_commit=False) as session:
+        with _errors_told(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -48,26 +51,47 @@ class Database:
         Raises:
             DatabaseUnavailable: as in `read`; where the commit's answer was lost, it may have happened all the same.
         """
-        with _translate_outages(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with _errors_told(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
         self._engine.dispose()
 
 
+def parsed(url: str) -> URL:
+    """The address of a database, as SQLAlchemy writes it.
+
+    Raises:
+        ValueError: it is none that the service can use. The address is not repeated: a password may stand in it.
+    """
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise ValueError(f"This is no address of a database; expected {_EXPECTED}") from None
+    if found.drivername == "postgresql":
+        found = found.set(drivername="postgresql+psycopg")
+    if found.drivername not in _DRIVERS:
+        raise ValueError(f"'{found.drivername}' is no database that the service can use; expected {_EXPECTED}")
+    return found
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; None of any other one."""
+    found = parsed(url)
+    return Path(found.database) if found.get_backend_name() == "sqlite" and found.database else None
+
+
 def make_engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=16, max_overflow=64)
+    address = parsed(url)
+    if address.get_backend_name() == "sqlite":
+        if file := sqlite_file(url):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS}, pool_size=16, max_overflow=64)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
     return create_engine(
-        parsed,
+        address,
         connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS},
         pool_size=8,
         max_overflow=24,
@@ -89,15 +113,33 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _translate_outages() -> Iterator[None]:
+def outages_told() -> Iterator[None]:
+    """Raises DatabaseUnavailable where the database cannot be reached, or did not answer in time."""
     try:
         yield
     except (DBAPIError, TimeoutError) as error:
-        if _lacks_tables(error):
-            raise DatabaseOutdated() from error
-        if isinstance(error, OperationalError | InterfaceError | TimeoutError) or error.connection_invalidated:
+        if _is_outage(error):
             raise DatabaseUnavailable(_in_words(error)) from error
         raise
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        with outages_told():
+            yield
+    except DBAPIError as error:
+        if _lacks_tables(error):
+            raise DatabaseOutdated() from error
+        raise
+
+
+def _is_outage(error: DBAPIError | TimeoutError) -> bool:
+    if _lacks_tables(error):  # SQLite has the same word for it
+        return False
+    if type(error) is DatabaseError:  # of no kind: the file is no database, or a broken one
+        return True
+    return isinstance(error, OperationalError | InterfaceError | TimeoutError) or error.connection_invalidated
 
 
 def _lacks_tables(error: Exception) -> bool:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Final
 
-from service.db import make_engine
+from sqlalchemy import Connection, Engine
+
+from service.db import make_engine, outages_told
 
 HEAD: Final = "0005"
 """The newest migration. The API compares it with the database's, without loading Alembic for it."""
@@ -12,7 +14,11 @@ MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Applies what is missing, each migration in its transaction. Several callers at once wait for each other."""
+    """Applies what is missing, each migration in its transaction. Several callers at once wait for each other.
+
+    Raises:
+        DatabaseUnavailable: the database cannot be reached.
+    """
     from alembic import command  # here: the API imports this module and never migrates
     from alembic.config import Config
 
@@ -20,8 +26,14 @@ def upgrade(database_url: str, revision: str = "head") -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     engine = make_engine(database_url)
     try:
-        with engine.connect() as connection:
+        with _connected(engine) as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     finally:
         engine.dispose()
+
+
+def _connected(engine: Engine) -> Connection:
+    """Here a fault is the database's. Later SQLite would call a migration that fails by the same name."""
+    with outages_told():
+        return engine.connect()

@@ -6,14 +6,19 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service import db
+
 MIB = 1024**2
 GIB = 1024**3
 
 
 class Settings(BaseSettings):
-    """Raises pydantic.ValidationError for a value that cannot be used, naming the variable."""
+    """Raises pydantic.ValidationError for a value that cannot be used, naming the variable and not its value.
 
-    model_config = SettingsConfigDict(env_prefix="FITQUEUE_", frozen=True, extra="ignore")
+    A password may stand in the value, and what a process says when it cannot start stands in logs.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FITQUEUE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: str = Field(
         default="sqlite:///var/fitqueue.db",
@@ -61,6 +66,12 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severity that is logged."
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        db.parsed(value)
+        return value
 
     @field_validator("pools", mode="before")
     @classmethod

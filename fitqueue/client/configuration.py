@@ -84,10 +84,18 @@ def clean_token(token: str | None) -> str | None:
 
 def _stored_connections(folder: Path, environment: Mapping[str, str]) -> Iterator[Connection]:
     home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    projects = (above / "var" / "client.json" for above in [folder, *folder.parents])
-    for path in [*projects, home / "fitqueue" / "client.json"]:
+    yield from map(_read, files_above(folder, "client.json"))
+    users = home / "fitqueue" / "client.json"
+    if users.is_file() and _is_ours(users):
+        yield _read(users)
+
+
+def files_above(folder: Path, name: str) -> Iterator[Path]:
+    """What `fitqueue up` has left under this name in the `var` of the folder, or of one above; the nearest first."""
+    for above in [folder, *folder.parents]:
+        path = above / "var" / name
         if path.is_file() and _is_ours(path):
-            yield _read(path)
+            yield path
 
 
 def _is_ours(path: Path) -> bool:

@@ -66,9 +66,7 @@ VERDICTS = [Reason.OUT_OF_MEMORY, Reason.INTERNAL_ERROR, Reason.ARTIFACT_STORE_F
 
 
 @pytest.mark.parametrize("verdict", [None, *VERDICTS])
-def test_the_first_loss_is_forgiven(
-    verdict: Reason | None, database: Database, submit: Submit, claim: Claim, again: Again
-) -> None:
+def test_the_first_loss_is_forgiven(verdict: Reason | None, database: Database, submit: Submit, again: Again) -> None:
     job_id = submit()
     claimed = again()
     assert claimed.stalls == 0
@@ -76,9 +74,20 @@ def test_the_first_loss_is_forgiven(
     assert (job.state, job.reason, job.losses, job.stalls) == (JobState.QUEUED, None, 1, 1)
     assert (job.worker_id, job.lease_expires_at, job.phase) == (None, None, None)
     assert last_event(database, job_id) == (EventKind.PUT_BACK, f"{WHY}; the job waits again.\n{DETAILS}")
-    assert job.not_before is not None
-    assert claim() is None, "it is backing off"
     assert again().stalls == 1
+
+
+def test_a_job_that_is_lost_again_at_the_same_place_is_backing_off(
+    database: Database, submit: Submit, claim: Claim, again: Again, later: Later
+) -> None:
+    submit(max_attempts=20)
+    lose(database, again().lease)
+    lose(database, again().lease)
+    assert claim() is None
+    later(leases.backoff_seconds(2))
+    claimed = claim()
+    assert claimed is not None
+    assert claimed.lease.attempt == 3
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
@@ -255,11 +264,13 @@ def test_pools_with_work_are_those_where_a_job_could_be_taken_now(
     with database.write() as session:
         wishes.pause(session, ids["paused"])
         wishes.cancel(session, ids["cancelled"])
-    lose(database, take(pools=("backing-off",)).lease)
+    for _ in range(2):
+        later(leases.LONGEST_BACKOFF_SECONDS)
+        lose(database, take(pools=("backing-off",)).lease)
     assert found() == ["a", "hungry", "z"]
     taken = [take(pools=("a",)), take(pools=("a",)), take(pools=("z",))]
     assert found() == ["hungry"]
-    later(leases.backoff_seconds(1))
+    later(leases.backoff_seconds(2))
     assert found() == ["backing-off", "hungry"]
     put_back(database, taken[0].lease)
     with database.write() as session:

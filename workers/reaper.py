@@ -26,18 +26,30 @@ class Reaper:
         self._bell = bell
         self._work_dir = work_dir
 
-    def run_once(self) -> None:
-        """Put back the jobs of silent workers, ring again for jobs that wait, and remove what lost workers left."""
+    def expire_once(self) -> None:
+        """Put back the jobs of silent workers. To be called often: until then nobody trains them."""
+        with self._database.read() as session:
+            if not leases.some_have_expired(session):
+                return
         with self._database.write() as session:
             leases.expire_leases(session)
-            pools = leases.pools_with_work(session)
-        for pool in pools:
-            self._bell.ring_again(pool)
+        self._ring_again()
+
+    def run_once(self) -> None:
+        """All of it: put back, ring again for jobs that wait, and remove what lost workers of this machine left."""
+        self.expire_once()
+        self._ring_again()
         for left in abandoned(self._work_dir):
             ended = orphans.end_all(left)
             extra = {"directory": str(left), "processes": ended}
             _logger.info("Removed the work directory of a lost worker.", extra=extra)
             shutil.rmtree(left, ignore_errors=True)
+
+    def _ring_again(self) -> None:
+        with self._database.read() as session:
+            pools = leases.pools_with_work(session)
+        for pool in pools:
+            self._bell.ring_again(pool)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from threading import BoundedSemaphore, Lock
 from typing import Final
 
 from fitqueue.errors import DatabaseUnavailable
+from service.queue import Bell
 from service.store import leases
 from service.store.leases import ClaimedJob
 from workers.devices import GPUs
@@ -23,12 +24,15 @@ BROKEN_SECONDS: Final = 30.0
 class Station:
     """Thread-safe. Whoever learns that there may be work calls `work`, on a thread that it can spare."""
 
-    def __init__(self, place: Workplace, worker_id: str, pools: Sequence[str], slots: int, gpus: GPUs) -> None:
+    def __init__(
+        self, place: Workplace, worker_id: str, pools: Sequence[str], slots: int, gpus: GPUs, bell: Bell
+    ) -> None:
         self._place = place
         self._worker_id = worker_id
         self._pools = tuple(pools)
         self._slots = BoundedSemaphore(slots)
         self._gpus = gpus
+        self._bell = bell
         # One claim at a time on this worker: the GPUs that are free before it must be free after it.
         self._claiming = Lock()
         # One look waits for a slot at most: the poller asks for one every few seconds, and trainings take hours.
@@ -79,7 +83,10 @@ class Station:
                 gpus = held.enter_context(self._gpus.lend(claimed.gpus))
             _logger.info("A job was taken.", extra={"job": claimed.lease.job_id, "attempt": claimed.lease.attempt})
             self.look()  # where one job waits there may be more, and another slot for them
-            Supervision(self._place, claimed, gpus).run()
+            try:
+                Supervision(self._place, claimed, gpus).run()
+            finally:
+                self._bell.ring(claimed.pool)  # it may wait again, or its GPUs are what another waits for
         return True
 
     def _claim(self, pools: Sequence[str]) -> ClaimedJob | None:

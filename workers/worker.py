@@ -19,6 +19,7 @@ from service.queue import Bell
 from service.settings import Settings
 from service.storage import FileStore
 from service.store import workers as registry
+from service.sweeping import sweep
 from workers.app import make_app
 from workers.devices import GPUs, find_gpus, processors
 from workers.duties import Duty
@@ -32,6 +33,8 @@ _logger = logging.getLogger(__name__)
 
 # About how often the database is asked for work whatever Redis says: between two and five seconds.
 POLL_SECONDS: Final = 3.5
+EXPIRY_SECONDS: Final = 1.0
+SWEEP_SECONDS: Final = 3600.0
 EAR_SECONDS: Final = 20.0
 
 
@@ -58,6 +61,8 @@ class Worker:
         self._nursery = nursery
         self._stopping = stopping
         self._database = Database(settings.database_url)
+        self._store = FileStore(settings.store)
+        self._bell = Bell(settings.redis_url)
         self._gpus = GPUs(find_gpus())
 
     def run(self, directory: Path) -> None:
@@ -66,12 +71,14 @@ class Worker:
         app = make_app(self._settings.redis_url, self._settings.pools, self._settings.slots)
         add_tasks(app, station)
         ear = Ear(app, self._settings.pools, self._stopping)
-        reaper = Reaper(self._database, Bell(self._settings.redis_url), self._settings.work_dir)
+        reaper = Reaper(self._database, self._bell, self._settings.work_dir)
         third = self._settings.lease_seconds / 3
         duties = [
             Duty("heartbeat", self.heartbeat, third, self._stopping),
             Duty("poller", station.look, POLL_SECONDS, self._stopping),
+            Duty("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
             Duty("reaper", reaper.run_once, third, self._stopping),
+            Duty("sweeper", self.sweep_store, SWEEP_SECONDS, self._stopping),
         ]
         with ExitStack() as at_the_end:
             at_the_end.callback(self._say_goodbye)
@@ -99,11 +106,14 @@ class Worker:
                     gpus=len(self._gpus.found),
                 )
 
+    def sweep_store(self) -> None:
+        sweep(self._database, self._store)
+
     def _station(self, directory: Path) -> Station:
         settings = self._settings
         place = Workplace(
             database=self._database,
-            store=FileStore(settings.store),
+            store=self._store,
             nursery=self._nursery,
             work_dir=directory,
             lease_seconds=settings.lease_seconds,
@@ -113,7 +123,7 @@ class Worker:
             stopping=self._stopping,
             patience=Patience(silence=settings.silence_seconds),
         )
-        return Station(place, self.id, settings.pools, settings.slots, self._gpus)
+        return Station(place, self.id, settings.pools, settings.slots, self._gpus, self._bell)
 
     def _devices(self) -> list[str]:
         return [gpu.name for gpu in self._gpus.found] or [f"{self._settings.cpu_devices} CPU"]

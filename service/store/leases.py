@@ -168,7 +168,7 @@ def expire_leases(session: Session) -> list[str]:
     now = clock.now(session)
     expired = session.scalars(
         select(Job)
-        .where(Job.state == JobState.RUNNING, Job.lease_expires_at < now)
+        .where(*_expired(now))
         .order_by(Job.lease_expires_at)
         .limit(SWEEP_LIMIT)
         .with_for_update(skip_locked=True)
@@ -179,6 +179,15 @@ def expire_leases(session: Session) -> list[str]:
         if _take_back(session, job, _Loss(f"The worker {job.worker_id} was silent for too long"), now)
     ]
     return sorted({job.pool for job in put_back_jobs})
+
+
+def some_have_expired(session: Session) -> bool:
+    """Whether `expire_leases` would find any: to look writes nothing, and can be done often."""
+    return session.scalar(select(Job.id).where(*_expired(clock.now(session))).limit(1)) is not None
+
+
+def _expired(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return Job.state == JobState.RUNNING, Job.lease_expires_at < now
 
 
 def pools_with_work(session: Session) -> list[str]:
@@ -249,7 +258,7 @@ def _take_back(session: Session, job: Job, loss: _Loss, now: datetime) -> bool:
         job.attempt,
         loss.told("the job waits again"),
         now,
-        not_before=now + timedelta(seconds=backoff_seconds(job.losses + 1)),
+        not_before=now + timedelta(seconds=backoff_seconds(stalls)),
         losses=Job.losses + 1,
         stalls=stalls,
         stalled_epoch=place[0],
@@ -280,9 +289,12 @@ def _place(session: Session, job: Job) -> tuple[int, int]:
     return (newest.epoch, newest.step) if newest is not None else (0, 0)
 
 
-def backoff_seconds(losses: int) -> float:
-    """How long a job waits after its n-th loss: 2, 4, 8 … seconds. A job that kills workers must not do it often."""
-    return min(2.0**losses, LONGEST_BACKOFF_SECONDS)
+def backoff_seconds(stalls: int) -> float:
+    """How long a job waits after its n-th loss at the same place: 0, 2, 4, 8 … seconds.
+
+    A job that kills workers must not do it often; one that comes on between its losses is not to blame for them.
+    """
+    return min(2.0 ** (stalls - 1), LONGEST_BACKOFF_SECONDS) if stalls > 1 else 0.0
 
 
 def _put_back(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:

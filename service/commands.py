@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import click
 from pydantic import ValidationError
@@ -22,8 +23,13 @@ from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError
 from service.db import Database, sqlite_file
 from service.migrate import upgrade
 from service.settings import Settings
-from service.stack import STOP_SIGNALS, Stack
+from service.stack import STOP_SIGNALS, Stack, end, signals_ignored
 from service.store import tokens
+
+LOOK_SECONDS: Final = 1.0
+
+PROGRAM_SECONDS: Final = 1.0
+"""How long the program of `--run` may take to end by itself, and how long when it is told to."""
 
 
 @click.command()
@@ -37,7 +43,7 @@ from service.store import tokens
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Run this Python program once all is ready, then stop everything and exit as it did.",
 )
-def up(folder: Path, port: int, program: Path | None) -> None:
+def up(folder: Path, port: int, program: Path | None) -> int:
     """Start API, Redis and one worker on this machine.
 
     Everything lies in one folder: database, files, logs, and `client.json` with the address and the token, by which
@@ -49,18 +55,39 @@ def up(folder: Path, port: int, program: Path | None) -> None:
     try:
         with Stack(folder, port=port, say=click.echo) as stack:
             if program is not None:
-                sys.exit(_run(program, stack))
+                return _run(program, stack)
             click.echo(_welcome(stack))
             _wait_until_interrupted(stack)
     except FitQueueError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nStopped. Jobs that were running are back in the queue.")
+        if program is not None:
+            raise  # its work was not done; without a program, this is how `up` is meant to end
+    return 0
 
 
 def _run(program: Path, stack: Stack) -> int:
     environment = {**os.environ, "FITQUEUE_URL": stack.url, "FITQUEUE_TOKEN": stack.token}
-    return subprocess.run([sys.executable, str(program)], env=environment, check=False).returncode
+    process = subprocess.Popen([sys.executable, str(program)], env=environment)
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(LOOK_SECONDS)
+                # As a shell has it where a signal ended it.
+                return code if code >= 0 else 128 - code
+            stack.look_after()
+    finally:
+        with signals_ignored():
+            _end_program(process)
+
+
+def _end_program(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C reached it with us, and it may be tidying up; `kill` did not."""
+    try:
+        process.wait(PROGRAM_SECONDS)
+    except subprocess.TimeoutExpired:
+        end(process, PROGRAM_SECONDS)
 
 
 def _welcome(stack: Stack) -> str:
@@ -88,8 +115,8 @@ def _how_to_find(stack: Stack) -> str:
 
 def _wait_until_interrupted(stack: Stack) -> None:
     pause = threading.Event()
-    while not pause.wait(1.0):
-        stack.raise_if_one_ended()
+    while not pause.wait(LOOK_SECONDS):
+        stack.look_after()
 
 
 @click.command()

@@ -1,7 +1,8 @@
 """The embedded stack: Redis, the API and one worker on this machine, with everything in one folder.
 
 It starts the same programs that the compose file starts, as processes of their own, and stops them in the order that
-loses nothing: the worker first (it puts its jobs back), then the API, then Redis.
+loses nothing: the worker first (it puts its jobs back), then the API, then Redis. What may die without loss, Redis and
+the worker, is started again, as the compose file's `restart` has it.
 """
 
 import contextlib
@@ -39,11 +40,28 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 STOP_SECONDS = {"worker": 30.0, "api": 10.0, "redis": 5.0}
 
+STARTED_AGAIN = {
+    "redis": "Nothing is lost: meanwhile workers ask the database.",
+    "worker": "Its jobs go on from their last snapshots.",
+}
+"""What may die without loss, and why. Not the API: it is a process that does nothing but look after those which answer,
+and when that dies something is wrong that a start does not mend."""
+
+PAUSE_SECONDS = 5.0
+"""Between two starts of a process that dies again and again."""
+
 
 class StackFailed(FitQueueError):
     """The embedded stack could not be started."""
 
     code = "stack_failed"
+
+
+@dataclass(frozen=True)
+class _Program:
+    command: list[str]
+    environment: Mapping[str, str]
+    input: bytes = b""
 
 
 @dataclass
@@ -55,6 +73,8 @@ class Stack:
         port: the API's; the next free one is taken where this one is not free. 0: any.
         environment: settings (`FITQUEUE_…`) for all processes, over those of this process.
         say: told what happens, a line each.
+
+    Whoever waits in it calls `look_after` every second or so.
 
     Raises:
         StackFailed: another stack runs in the folder, or a process ended before it was ready.
@@ -69,6 +89,8 @@ class Stack:
     processes: dict[str, subprocess.Popen[bytes]] = field(init=False, default_factory=dict)
     _lock: IO[str] | None = field(init=False, default=None)
     _started_at: datetime = field(init=False)
+    _programs: dict[str, _Program] = field(init=False, default_factory=dict)
+    _begun: dict[str, float] = field(init=False, default_factory=dict)
 
     def __enter__(self) -> Self:
         try:
@@ -97,45 +119,46 @@ class Stack:
         write_private(self.folder / "client.json", json.dumps({"url": self.url, "token": self.token}))
 
         self.say("Starting Redis, the API and one worker …")
-        redis_url = self._start_redis()
+        self._programs = self._make_programs(port, database_url)
+        for name in self._programs:
+            self._start_process(name)
+        self._wait_until_ready()
+
+    def _make_programs(self, port: int, database_url: str) -> dict[str, _Program]:
+        """In the order in which they are started."""
+        # Chosen once: a Redis that is started again is found where the others know it.
+        redis_port, password = free_port(0), secrets.token_urlsafe(24)
+        # The configuration goes in by stdin: a password among the arguments can be read by every user of the machine.
+        configuration = (
+            f"bind 127.0.0.1\nport {redis_port}\nrequirepass {password}\ndir {_quoted(self.folder)}\n"
+            'appendonly no\nsave ""\nmaxmemory-policy noeviction\n'
+        )
         settings = {
             **os.environ,
             **self.environment,
             "FITQUEUE_HOST": "127.0.0.1",
             "FITQUEUE_PORT": str(port),
             "FITQUEUE_DATABASE_URL": database_url,
-            "FITQUEUE_REDIS_URL": redis_url,
+            "FITQUEUE_REDIS_URL": f"redis://:{password}@127.0.0.1:{redis_port}/0",
             "FITQUEUE_STORE": str(self.folder / "store"),
             "FITQUEUE_WORK_DIR": str(self.folder / "work"),
         }
-        python_m = [sys.executable, "-m"]
-        self._start_process("api", [*python_m, "gunicorn", "--config", "python:service.gunicorn_settings"], settings)
-        self._start_process("worker", [*python_m, "workers"], settings)
-        self._wait_until_ready()
+        gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_settings"]
+        return {
+            "redis": _Program([redis_server(), "-"], os.environ, configuration.encode()),
+            "api": _Program(gunicorn, settings),
+            "worker": _Program([sys.executable, "-m", "workers"], settings),
+        }
 
-    def _start_redis(self) -> str:
-        port, password = free_port(0), secrets.token_urlsafe(24)
-        # The configuration goes in by stdin: a password among the arguments can be read by every user of the machine.
-        configuration = (
-            f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {_quoted(self.folder)}\n"
-            'appendonly no\nsave ""\nmaxmemory-policy noeviction\n'
-        )
-        redis = self._start_process("redis", [redis_server(), "-"], os.environ, stdin=subprocess.PIPE)
-        assert redis.stdin is not None
-        redis.stdin.write(configuration.encode())
-        redis.stdin.close()
-        return f"redis://:{password}@127.0.0.1:{port}/0"
-
-    def _start_process(
-        self, name: str, command: list[str], environment: Mapping[str, str], stdin: int = subprocess.DEVNULL
-    ) -> subprocess.Popen[bytes]:
+    def _start_process(self, name: str) -> None:
         assert self._lock is not None
+        program = self._programs[name]
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             # A session of its own: Ctrl-C in the terminal reaches this process alone, which then stops them in order.
-            self.processes[name] = subprocess.Popen(
-                command,
-                env=dict(environment),
-                stdin=stdin,
+            process = subprocess.Popen(
+                program.command,
+                env=dict(program.environment),
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -143,36 +166,53 @@ class Stack:
                 pass_fds=[self._lock.fileno()],
                 preexec_fn=_end_with_parent,
             )
-        return self.processes[name]
+        self.processes[name], self._begun[name] = process, time.monotonic()
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # it died at once, as the next look will find
+            process.stdin.write(program.input)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}) as http:
             while not _is_ready(http, self._started_at):
-                self.raise_if_one_ended()
+                for name in self._ended():
+                    raise StackFailed(self._obituary(name))
                 if time.monotonic() > deadline:
                     raise StackFailed(f"Not ready after {READY_SECONDS:.0f} s. Look into {self.folder / 'logs'}.")
                 time.sleep(0.1)
 
-    def raise_if_one_ended(self) -> None:
-        for name, process in self.processes.items():
-            if process.poll() is not None:
-                log = self.folder / "logs" / f"{name}.log"
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-                raise StackFailed(
-                    f"The {name} process ended with exit code {process.returncode}. {log} ends so:\n{tail}"
-                )
+    def look_after(self) -> None:
+        """Starts Redis or the worker again where it died.
+
+        Raises:
+            StackFailed: the API ended.
+        """
+        for name in self._ended():
+            if name not in STARTED_AGAIN:
+                raise StackFailed(self._obituary(name))
+            if time.monotonic() - self._begun[name] > PAUSE_SECONDS:
+                code = self.processes[name].returncode
+                self._start_process(name)
+                self.say(f"The {name} process ended with exit code {code}; it is started again. {STARTED_AGAIN[name]}")
+
+    def _ended(self) -> list[str]:
+        return [name for name, process in self.processes.items() if process.poll() is not None]
+
+    def _obituary(self, name: str) -> str:
+        log = self.folder / "logs" / f"{name}.log"
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        return f"The {name} process ended with exit code {self.processes[name].returncode}. {log} ends so:\n{tail}"
 
     def stop(self) -> None:
         """Stops what runs, in the order that loses nothing. Can be called again."""
-        with _signals_ignored():
+        with signals_ignored():
             self._stop()
 
     def _stop(self) -> None:
         for name in ("worker", "api", "redis"):
             process = self.processes.pop(name, None)
             if process is not None:
-                _end(process, STOP_SECONDS[name])
+                end(process, STOP_SECONDS[name])
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -273,7 +313,7 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _signals_ignored() -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
     """Whoever presses Ctrl-C twice would else leave half of the stack running."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -286,7 +326,8 @@ def _signals_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """By TERM, and after so long by KILL."""
     process.terminate()
     try:
         process.wait(seconds)

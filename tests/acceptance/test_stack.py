@@ -12,22 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 import fitqueue
 from fitqueue.states import EventKind, JobState
+from service import commands
 from service.stack import Stack, StackFailed
 
 
 @contextmanager
-def fitqueue_up(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def fitqueue_up(folder: Path, *options: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [Path(sys.executable).with_name("fitqueue"), "up", "--dir", folder, "--port", "0"],
+        [Path(sys.executable).with_name("fitqueue"), "up", "--dir", folder, "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **settings},
     )
     try:
         yield process
@@ -44,6 +46,23 @@ def read_until(process: subprocess.Popen[str], wanted: str) -> str:
         if wanted in line:
             return read
     raise AssertionError(f"ended without saying {wanted!r}:\n{read}")
+
+
+def connect(folder: Path) -> fitqueue.Client:
+    connection = json.loads((folder / "client.json").read_text())
+    return fitqueue.Client(connection["url"], connection["token"])
+
+
+def program_below(process: subprocess.Popen[str], words: str) -> psutil.Process:
+    """The process that `fitqueue up` has started by these words."""
+    [found] = [child for child in psutil.Process(process.pid).children() if words in " ".join(child.cmdline())]
+    return found
+
+
+def queue_as_the_api_sees_it(folder: Path) -> str:
+    connection = json.loads((folder / "client.json").read_text())
+    headers = {"Authorization": f"Bearer {connection['token']}"}
+    return str(httpx.get(f"{connection['url']}/readyz", headers=headers).json()["parts"]["queue"])
 
 
 def test_ctrl_c_puts_running_jobs_back_and_the_next_start_trains_them(
@@ -82,14 +101,72 @@ def test_a_second_stack_in_the_same_folder_is_refused(stack: Stack) -> None:
         pass
 
 
-def test_a_post_is_taken_and_trained_while_redis_is_dead(tmp_path: Path, digits_job: dict[str, Any]) -> None:
-    with Stack(tmp_path / "var", port=0) as stack:
-        redis = stack.processes.pop("redis")
-        redis.kill()
-        redis.wait()
-        client = fitqueue.Client(stack.url, stack.token)
-        job = client.submit(digits_job | {"fit": {"epochs": 1, "batch_size": 64}})
-        assert client.wait(job.id).state == JobState.SUCCEEDED
+def test_redis_may_die_under_a_post(tmp_path: Path, digits_job: dict[str, Any]) -> None:
+    folder = tmp_path / "var"
+    with fitqueue_up(folder) as process:
+        read_until(process, "Ctrl-C stops all of it")
+        client = connect(folder)
+        process.send_signal(signal.SIGSTOP)  # so that Redis is down for as long as this test likes
+        program_below(process, "redis-server").kill()
+        assert queue_as_the_api_sees_it(folder) != "ok"
+        first = client.submit(digits_job | {"fit": {"epochs": 1, "batch_size": 64}})
+        assert client.wait(first.id).state == JobState.SUCCEEDED, "workers ask the database"
+        process.send_signal(signal.SIGCONT)
+        read_until(process, "The redis process ended with exit code -9; it is started again.")
+        while queue_as_the_api_sees_it(folder) != "ok":
+            assert process.poll() is None
+        second = client.submit(digits_job | {"fit": {"epochs": 1, "batch_size": 64}})
+        assert client.wait(second.id).state == JobState.SUCCEEDED
+        process.send_signal(signal.SIGINT)
+        read_until(process, "Stopped")
+        assert process.wait(60) == 0
+
+
+def test_a_worker_that_died_is_started_again(tmp_path: Path, endless_job: dict[str, Any]) -> None:
+    folder = tmp_path / "var"
+    with fitqueue_up(folder, FITQUEUE_LEASE_SECONDS="5") as process:
+        read_until(process, "Ctrl-C stops all of it")
+        client = connect(folder)
+        job = client.submit(endless_job)
+        told = client.events(job.id, follow=True)
+        next(event for event in told if event.kind == EventKind.EPOCH_ENDED)
+        program_below(process, "-m workers").kill()
+        read_until(process, "The worker process ended with exit code -9; it is started again.")
+        assert next(event for event in told if event.kind == EventKind.CLAIMED).attempt == 2
+        process.send_signal(signal.SIGINT)
+        read_until(process, "Stopped")
+
+
+def test_without_its_api_a_stack_ends(tmp_path: Path) -> None:
+    with fitqueue_up(tmp_path / "var") as process:
+        read_until(process, "Ctrl-C stops all of it")
+        program_below(process, "gunicorn").kill()
+        read_until(process, "The api process ended with exit code -9.")
+        assert process.wait(60) == 3
+
+
+@pytest.mark.parametrize(
+    ("program", "code"), [("raise SystemExit(7)", 7), ("", 0), ("import os; os.kill(os.getpid(), 9)", 137)]
+)
+def test_a_program_that_runs_beside_a_stack_gives_it_its_exit_code(
+    stack: Stack, tmp_path: Path, program: str, code: int
+) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    assert commands._run(path, stack) == code
+
+
+def test_an_interrupted_program_is_no_success_and_is_not_left_behind(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import signal; print('It runs.', flush=True); signal.pause()")
+    with fitqueue_up(tmp_path / "var", "--run", str(program)) as process:
+        read_until(process, "It runs.")
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        read_until(process, "Stopped")
+        assert process.wait(60) == 130
+        _, alive = psutil.wait_procs(below, timeout=10)
+        assert not alive
 
 
 def test_nothing_outlives_a_stack_that_was_killed(tmp_path: Path) -> None:

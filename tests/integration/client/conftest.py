@@ -19,8 +19,9 @@ from service.db import Database
 from service.migrate import upgrade
 from service.settings import Settings
 from service.storage import FileStore, checkpoint_key
-from service.store import leases, records, tokens, workers
+from service.store import leases, records, snapshots, tokens, workers
 from service.store.leases import Lease
+from service.store.snapshots import SnapshotRecord
 
 
 @dataclass
@@ -66,6 +67,11 @@ class Hand:
         )
         with self.database.write() as session:
             records.record_checkpoint(session, self.lease, record)
+
+    def snapshot(self, epoch: int) -> None:
+        record = SnapshotRecord(f"snapshots/{self.lease.job_id}/{self.lease.attempt}-{epoch}", epoch, 0, 10, "0" * 64)
+        with self.database.write() as session:
+            snapshots.record(session, self.lease, record)
 
     def log(self, *texts: str) -> None:
         lines = [records.LineRecord(at=datetime.now(UTC), stream="stdout", text=text) for text in texts]

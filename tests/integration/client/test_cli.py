@@ -11,7 +11,7 @@ import pytest
 
 from fitqueue import cli
 from fitqueue.client import Client
-from fitqueue.states import Phase, Reason
+from fitqueue.states import JobState, Phase, Reason
 
 
 @pytest.fixture
@@ -207,6 +207,87 @@ def test_a_running_job_is_asked_to_stop(run: Any, job: dict[str, Any], service: 
     service.claim()
     assert run("cancel", submitted.id)[2] == f"{submitted.id}: asked to stop\n"
     assert run("delete", submitted.id)[0] == 3
+
+
+def test_pause_and_resume(run: Any, job: dict[str, Any], service: Any, client: Client) -> None:
+    waiting, running = (client.submit(job).id for _ in range(2))
+    assert run("pause", waiting) == (0, "", f"{waiting}: paused\n")
+    hand = service.claim()
+    for _ in range(2):
+        assert run("pause", running, waiting) == (0, "", f"{running}: asked to wait\n{waiting}: paused\n")
+    assert ["State", "paused"] in [line.split() for line in run("show", waiting)[1].splitlines()]
+    assert [each["id"] for each in json.loads(run("jobs", "--json", "--state", "paused")[1])] == [waiting]
+    for _ in range(2):
+        assert run("resume", running, waiting) == (0, "", f"{running}: running\n{waiting}: queued\n")
+    hand.finish()
+    for command in ("pause", "resume"):
+        code, out, err = run(command, running)
+        assert (code, out) == (3, "")
+        assert err.startswith(f"Error: The job {running} has succeeded already")
+        assert run(command, "job_none")[0] == run(command)[0] == 3
+
+
+@pytest.fixture
+def ended(job: dict[str, Any], service: Any, client: Client) -> str:
+    """A job that was stopped after its first epoch of three."""
+    submitted = client.submit(job)
+    hand = service.claim()
+    hand.epoch(1, 0.5)
+    hand.snapshot(1)
+    hand.finish(Reason.EARLY_STOPPED)
+    return submitted.id
+
+
+def test_extend(run: Any, ended: str, client: Client) -> None:
+    said = f"{ended}: queued, to train until epoch 5. Follow it: fitqueue watch {ended}\n"
+    for _ in range(2):
+        assert run("extend", ended, "--epochs", "2") == (0, "", said)
+    code, out, err = run("extend", ended, "--epochs", "3")
+    assert (code, out) == (3, "")
+    assert "it can be extended when it has ended" in err
+    assert client.get(ended).progress.epochs == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["job_none", "--epochs", "1"], "no job"),
+        (["job_none"], "Missing option '--epochs'"),
+        (["--epochs", "1"], "Missing argument 'JOB'"),
+        (["job_none", "--epochs", "0"], "0 is not in the range x>=1"),
+        (["job_none", "--epochs", "many"], "'many' is not a valid integer"),
+        (["job_none", "--epochs", "2000000"], "/epochs"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_extends_nothing(run: Any, arguments: list[str], words: str) -> None:
+    code, out, err = run("extend", *arguments)
+    assert (code, out) == (3, "")
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [(Reason.COMPLETED, 0), (Reason.OUT_OF_MEMORY, 1), (Reason.CANCELLED_BY_USER, 2)]
+)
+def test_extend_and_wait_shows_the_rest_of_the_training(
+    run: Any, ended: str, service: Any, client: Client, reason: Reason, code: int
+) -> None:
+    def play() -> None:
+        while client.get(ended).state is not JobState.QUEUED:
+            pass
+        hand = service.claim()
+        hand.epoch(2, 0.25)
+        hand.finish(reason, "As told.")
+
+    worker = threading.Thread(target=play)
+    worker.start()
+    printed = run("extend", ended, "--epochs", "2", "--wait")
+    worker.join()
+    lines = [line.split() for line in printed[1].splitlines()]
+    assert printed[0] == code
+    assert [line[:2] for line in lines if line[:1] == ["epoch"]] == [["epoch", "1/5"], ["epoch", "2/5"]]
+    assert ["Reason", str(reason)] in lines
+    assert ["Attempts", "2"] in lines
 
 
 def test_results(run: Any, job: dict[str, Any], service: Any, client: Client, tmp_path: Path) -> None:

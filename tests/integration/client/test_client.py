@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,9 @@ def test_waiting_has_an_end(client: Client, job: dict[str, Any]) -> None:
 
 
 def test_no_such_job(client: Client) -> None:
-    for call in (client.get, client.cancel, client.delete, client.wait, client.metrics, client.checkpoints):
+    extend = partial(client.extend, epochs=1)
+    wishes = (client.cancel, client.pause, client.resume, extend)
+    for call in (client.get, *wishes, client.delete, client.wait, client.metrics, client.checkpoints):
         with pytest.raises(errors.JobNotFound):
             call("job_nothing")
     for records in (client.events, client.logs):
@@ -143,6 +146,65 @@ def test_what_has_succeeded_cannot_be_cancelled(service: Any, client: Client, jo
     service.claim().finish()
     with pytest.raises(errors.JobEnded):
         client.cancel(submitted.id)
+
+
+def test_pause_and_resume(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    assert [client.pause(submitted.id).state for _ in range(2)] == [JobState.PAUSED] * 2
+    assert [each.id for each in client.list(state="paused")] == [submitted.id]
+    assert [client.resume(submitted.id).state for _ in range(2)] == [JobState.QUEUED] * 2
+    hand = service.claim()
+    asked = [client.pause(submitted.id) for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert (asked[0].state, asked[0].pause_requested_at is not None) == (JobState.RUNNING, True)
+    hand.put_back()
+    assert client.get(submitted.id).state is JobState.PAUSED
+    client.resume(submitted.id)
+    service.claim().finish()
+    for call in (client.pause, client.resume):
+        with pytest.raises(errors.JobEnded, match="succeeded"):
+            call(submitted.id)
+    assert [event.data for event in client.events(submitted.id) if event.kind is EventKind.UNPAUSED] == [
+        {"by": "tests"}
+    ] * 2
+
+
+def test_extend(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    with pytest.raises(errors.JobNotEnded):
+        client.extend(submitted.id, 2)
+    hand = service.claim()
+    hand.epoch(1, 0.5)
+    hand.snapshot(1)
+    hand.finish(Reason.EARLY_STOPPED)
+    extended = [client.extend(submitted.id, 2) for _ in range(2)]
+    assert extended[0] == extended[1]
+    assert (extended[0].state, extended[0].progress.epochs) == (JobState.QUEUED, 5)
+    with pytest.raises(errors.JobNotEnded):
+        client.extend(submitted.id, 3)
+    service.claim().finish(Reason.NAN_LOSS)
+    with pytest.raises(errors.JobNotExtendable, match="nan_loss"):
+        client.extend(submitted.id, 2)
+    for epochs in (0, -1, 2.5, True):
+        with pytest.raises(errors.InvalidRequest) as caught:
+            client.extend(submitted.id, epochs)  # type: ignore[arg-type]
+        assert [fault.pointer for fault in caught.value.errors] == ["/epochs"]
+
+
+def test_waiting_goes_on_over_a_pause(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    seen: list[JobState] = []
+
+    def play(view: Any) -> None:
+        seen.append(view.state)
+        if view.state is JobState.PAUSED:
+            client.resume(submitted.id)
+            service.claim().finish()
+        elif seen == [JobState.QUEUED]:
+            client.pause(submitted.id)
+
+    assert client.wait(submitted.id, timeout=60, on_update=play).reason is Reason.COMPLETED
+    assert seen[:2] == [JobState.QUEUED, JobState.PAUSED]
 
 
 def test_metrics(service: Any, client: Client, job: dict[str, Any]) -> None:

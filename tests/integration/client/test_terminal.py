@@ -85,6 +85,24 @@ def test_the_bar_moves_and_is_gone_at_the_end(terminal: Any, service: Any, clien
     assert "\x1b[?25h" in screen.shown, "the cursor is shown again"
 
 
+def test_a_pause_is_told_and_what_ends_it(terminal: Any, service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    hand = service.claim()
+    screen = terminal("watch", submitted.id)
+    screen.until("runs on wk_1, attempt 1 of 5")
+    client.pause(submitted.id)
+    screen.until(f"({submitted.id}) was asked to wait")
+    hand.put_back()
+    screen.until(f"is paused; to let it go on: fitqueue resume {submitted.id}")
+    screen.until("Paused")
+    client.resume(submitted.id)
+    screen.until("is queued again, after attempt 1")
+    again = service.claim()
+    screen.until("runs on wk_1, attempt 2 of 5")
+    again.finish()
+    assert screen.finish() == 0
+
+
 def test_interrupting_leaves_the_job_alone(terminal: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     screen = terminal("watch", submitted.id)

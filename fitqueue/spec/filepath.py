@@ -7,7 +7,7 @@ between the fields has none of the characters of a path.
 
 import re
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -50,7 +50,7 @@ class Template:
             parsed = list(string.Formatter().parse(text))
         except ValueError as error:
             raise BadTemplate(f"The braces do not match: {error}. Write fields as {{epoch:02d}}.") from error
-        _check_literals(text, "".join(literal for literal, *_ in parsed))
+        _check_literals(text, [literal for literal, *_ in parsed])
         template = cls(tuple(_piece(*parts) for parts in parsed))
         if template.shortest > MAX_RENDERED:
             raise BadTemplate(
@@ -87,6 +87,15 @@ class Template:
         return "".join(_keras_piece(piece) for piece in self.pieces)
 
 
+def is_template(text: str) -> bool:
+    """Whether FitQueue takes the text for a template."""
+    try:
+        Template.parse(text)
+    except BadTemplate:
+        return False
+    return True
+
+
 def _width(spec: str) -> int:
     digits = re.match(r"\d*", spec)
     return int(digits.group() or 0) if digits else 0
@@ -99,8 +108,10 @@ def _keras_piece(piece: Piece) -> str:
     return f"{literal}{{{piece.field}:{piece.spec}}}" if piece.spec else f"{literal}{{{piece.field}}}"
 
 
-def _check_literals(text: str, literals: str) -> None:
-    if text.startswith((".", " ")) or ".." in literals:
+def _check_literals(text: str, pieces: Sequence[str]) -> None:
+    literals = "".join(pieces)
+    # Piece by piece: between two of them stands a field, and none is ever rendered as nothing.
+    if text.startswith((".", " ")) or any(".." in piece for piece in pieces):
         raise BadTemplate("A name neither starts with a dot or a space nor contains '..'.")
     if "/" in literals or "\\" in literals:
         raise BadTemplate("A name has no folders: leave out what stands before the last slash.")

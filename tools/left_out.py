@@ -56,5 +56,8 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "ProgbarLogger": EVERY_TRAINING,
     },
     "applications": {},
-    "activations": {},
+    "activations": {
+        "PReLU": "As an activation it gets its weights in the first batch only, too late to save or go on from them. "
+        "Put it behind the layer, as a layer.",
+    },
 }

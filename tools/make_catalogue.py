@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 
 from tools.argument_types import our_arguments, type_of
+from tools.layer_counts import LAYERS
 from tools.left_out import LEFT_OUT
 from tools.schemas import ARRAY_DTYPES, DTYPES
 
@@ -49,12 +50,13 @@ CONVENIENCES = {"losses": ["crossentropy", "ce"], "metrics": ["accuracy", "acc"]
 
 def catalogue() -> dict[str, Any]:
     """The whole catalogue, in a fixed order."""
-    kinds = {kind: {"classes": classes(kind), "names": names(kind)} for kind in MODULES}
+    kinds = {kind: {"classes": classes(kind), "names": names(kind), "aliases": class_aliases(kind)} for kind in MODULES}
     kinds["layers"]["names"]["Input"] = {"class": "InputLayer"}
-    kinds["activations"] = {"classes": {}, "names": {name: {} for name in sorted(activations())}}
+    kinds["activations"] = {"classes": {}, "names": {name: {} for name in sorted(activations())}, "aliases": {}}
     kinds["dtype_policies"] = {
         "classes": {"DTypePolicy": DTYPE_POLICY},
         "names": {name: {} for name in POLICIES} | {"FloatDTypePolicy": {"class": "DTypePolicy"}},
+        "aliases": {},
     }
     return {"keras": keras.__version__, "kinds": kinds, "left_out": LEFT_OUT}
 
@@ -111,6 +113,21 @@ def aliases(kind: str) -> dict[str, dict[str, Any]]:
     return dict(sorted(found.items()))
 
 
+def class_aliases(kind: str) -> dict[str, str]:
+    """Other names of classes that stand in `class_name` alone, such as "constant": as bare strings they say too little.
+
+    Keras itself takes some of them; others are the public names under which scripts have always called the class.
+    """
+    if kind not in IDENTIFIERS:
+        return {}
+    known, bare = exported(kind), names(kind)
+    found = {alias: entry["class"] for alias, entry in aliases(kind).items()}
+    found |= {name: value.__name__ for name, value in IDENTIFIERS[kind].items() if inspect.isclass(value)}
+    return {
+        alias: name for alias, name in sorted(found.items()) if name in known and alias not in bare and alias != name
+    }
+
+
 def identifiers(kind: str) -> dict[str, dict[str, Any]]:
     known = exported(kind)
     by_name: dict[str, dict[str, Any]] = {}
@@ -165,6 +182,8 @@ def entry(kind: str, name: str, value: Any) -> dict[str, Any]:
         ]
     if kind == "metrics":
         found["direction"] = direction(value)
+    if kind == "applications":
+        found["layers"] = LAYERS[name]
     return found
 
 

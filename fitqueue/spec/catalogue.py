@@ -16,6 +16,9 @@ MODELS: Final = frozenset({"Sequential", "Functional"})
 """Classes that stand where a layer may stand, and hold layers themselves."""
 
 
+ACTIVATION_LAYERS: Final = frozenset({"Activation", "ELU", "LeakyReLU", "ReLU", "Softmax"})
+"""Layers that may stand as an activation: what they give follows from what they get alone."""
+
 OBJECTS_ONLY: Final = frozenset({"layers", "schedules"})
 """Kinds of which Keras takes no bare names."""
 
@@ -24,7 +27,8 @@ OBJECTS_ONLY: Final = frozenset({"layers", "schedules"})
 class Entry:
     """A class of Keras, its arguments as JSON Schema (with `default` and `description`).
 
-    `call` names what a layer's call takes; `direction` says which way a metric gets better, where Keras knows.
+    `call` names what a layer's call takes; `direction` says which way a metric gets better, where Keras knows;
+    `layers` is how many an architecture is made of.
     """
 
     name: str
@@ -33,19 +37,24 @@ class Entry:
     required: tuple[str, ...]
     call: tuple[str, ...] = ()
     direction: str | None = None
+    layers: int = 0
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of Keras's objects. `names` are the strings that stand for an object; `""` where it is no class."""
+    """One kind of Keras's objects. `names` are the strings that stand for an object; `""` where it is no class.
+
+    `aliases` are other names of classes, which as bare strings say too little.
+    """
 
     classes: Mapping[str, Entry]
     names: Mapping[str, str]
     directions: Mapping[str, str | None] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Entry | None:
         """The class of this name, or of this other name of it."""
-        return self.classes.get(name) or self.classes.get(self.names.get(name, ""))
+        return self.classes.get(name) or self.classes.get(self.names.get(name) or self.aliases.get(name, ""))
 
     def all_names(self) -> list[str]:
         return [*self.classes, *self.names]
@@ -53,7 +62,10 @@ class Kind:
 
 @cache
 def raw_catalogue() -> dict[str, Any]:
-    """The catalogue as it is stored: `{keras, kinds: {kind: {classes, names}}, left_out: {kind: {name: reason}}}`."""
+    """The catalogue as it is stored.
+
+    `{keras, kinds: {kind: {classes, names, aliases}}, left_out: {kind: {name: reason}}}`
+    """
     loaded: dict[str, Any] = json.loads(Path(__file__).with_name("catalogue.json").read_text(encoding="utf-8"))
     return loaded
 
@@ -65,6 +77,7 @@ def kind(name: str) -> Kind:
         classes={class_name: _entry(class_name, entry) for class_name, entry in raw["classes"].items()},
         names={identifier: entry.get("class", "") for identifier, entry in raw["names"].items()},
         directions={identifier: entry.get("direction") for identifier, entry in raw["names"].items()},
+        aliases=raw["aliases"],
     )
 
 
@@ -87,4 +100,5 @@ def _entry(name: str, raw: Mapping[str, Any]) -> Entry:
         required=tuple(raw["required"]),
         call=tuple(raw.get("call", ())),
         direction=raw.get("direction"),
+        layers=raw.get("layers", 0),
     )

@@ -14,6 +14,7 @@ from fitqueue.spec.base import Place, Report
 from fitqueue.spec.naming import snake_case
 from fitqueue.spec.objects import check_object
 from fitqueue.spec.values import check_value
+from tools.layer_counts import count_layers
 
 ROOT = Path(__file__).parents[2]
 KINDS = set(catalogue.raw_catalogue()["kinds"])
@@ -31,6 +32,19 @@ def test_it_is_what_the_tool_takes_from_keras() -> None:
     )
     assert json.loads(made.stdout) == catalogue.raw_catalogue()
     assert made.stdout == (ROOT / "fitqueue" / "spec" / "catalogue.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["NASNetLarge", "EfficientNetV2L", "ResNet50", "MobileNetV3Small", "ConvNeXtTiny"])
+def test_architectures_are_weighed_by_their_layers(name: str) -> None:
+    assert catalogue.kind("applications").classes[name].layers == count_layers(name)
+
+
+def test_aliases_are_names_of_the_class_to_keras() -> None:
+    for kind in ("optimizers", "metrics", "initializers", "regularizers", "constraints"):
+        module = getattr(keras, kind)
+        for alias, class_name in catalogue.kind(kind).aliases.items():
+            known = getattr(keras.src, kind).ALL_OBJECTS_DICT
+            assert known.get(alias, getattr(module, alias, None)) is getattr(module, class_name)
 
 
 @pytest.mark.parametrize("kind", ["losses", "metrics", "initializers", "regularizers", "constraints", "activations"])

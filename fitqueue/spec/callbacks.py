@@ -84,10 +84,13 @@ def without_needless(callbacks: Sequence[KerasObject], at: Place) -> list[KerasO
     return [callback for callback in callbacks if callback.class_name != "BackupAndRestore"]
 
 
-def check_logged(callbacks: Callbacks, metrics: Metrics, validated: bool, at: Place) -> None:
-    """What a callback watches, and what names a checkpoint, stands in the logs when the callback looks."""
-    lacking = "" if validated else " The job has no validation data: give `data.validation` or `fit.validation_split`."
-    names = epoch_names(metrics, validated=validated)
+def check_logged(callbacks: Callbacks, metrics: Metrics, not_validated: str | None, at: Place) -> None:
+    """What a callback watches, and what names a checkpoint, stands in the logs when the callback looks.
+
+    `not_validated`: why no epoch ends with a validation; None where one does.
+    """
+    lacking = "" if not_validated is None else f" {not_validated}"
+    names = epoch_names(metrics, validated=not_validated is None)
     for i, callback in enumerate(callbacks):
         # One that is faulty already may have been meant for it, too.
         if (callback is None or callback.class_name in RATE_SETTERS) and "learning_rate" not in names:
@@ -114,7 +117,7 @@ def check_validated_names(callbacks: Callbacks, validation_freq: int | list[int]
                     (at / i / "config" / "filepath").fault(
                         FaultCode.NOT_LOGGED,
                         f"The field {field!r} is not logged at the end of each epoch: see `fit.validation_freq`.",
-                        received=callback.config["filepath"],
+                        received=field,
                         expected="a name without it, or a `period` that is a multiple of `validation_freq`",
                     )
 
@@ -171,7 +174,7 @@ def _check_checkpoint(config: Mapping[str, Any], at: Place) -> None:
         what = "weights alone" if config["save_weights_only"] else "a whole model"
         here.fault(FaultCode.BAD_TEMPLATE, f"The name of a file with {what} ends in {ending}.", filepath, f"…{ending}")
     if "batch" in template.fields and config["save_freq"] == "epoch":
-        here.fault(FaultCode.NOT_LOGGED, "The field 'batch' has a value only where save_freq counts batches.", filepath)
+        here.fault(FaultCode.NOT_LOGGED, "The field 'batch' has a value only where save_freq counts batches.", "batch")
 
 
 def _check_fields(filepath: str, logs: Logs, at: Place) -> None:

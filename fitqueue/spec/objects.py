@@ -48,6 +48,7 @@ def check_object(value: Any, kind: str, at: Place) -> Any:
 def _check(value: Any, kind: str, at: Place) -> Any:
     if isinstance(value, str) and kind not in catalogue.OBJECTS_ONLY:
         value = dialect.translate_name(value, kind, at)
+    if isinstance(value, str) and kind not in catalogue.OBJECTS_ONLY:
         return _complete(value, kind, at) if kind in _COMPLETED else _check_name(value, kind, at)
     if not isinstance(value, dict):
         expected = 'an object {"class_name": …, "config": {…}}'
@@ -90,6 +91,8 @@ def _complete(name: str, kind: str, at: Place) -> Any:
 
 def _check_object(value: dict[str, Any], kind: str, at: Place) -> dict[str, Any]:
     _check_keys(value, at)
+    if kind == "activations" and dialect.present_class(value.get("class_name")) in catalogue.ACTIVATION_LAYERS:
+        kind = "layers"
     value = dialect.translate_class(value, kind, at)
     class_name, config = value.get("class_name"), value.get("config", {})
     if not isinstance(class_name, str):
@@ -166,7 +169,8 @@ def _find(known: catalogue.Kind, name: str) -> catalogue.Entry | None:
 
 def _unknown_class(class_name: str, kind: str, at: Place) -> None:
     reason = dialect.OPERATION if class_name in dialect.OPERATIONS else catalogue.left_out(class_name, kind)
-    advice = f" {reason}" if reason else did_you_mean(class_name, catalogue.kind(kind).classes)
+    known = catalogue.ACTIVATION_LAYERS if kind == "activations" else catalogue.kind(kind).classes
+    advice = f" {reason}" if reason else did_you_mean(class_name, known)
     at.fault(
         FaultCode.UNKNOWN_CLASS,
         f"{class_name[:64]!r} is not one of the {kind} of this service." + advice,

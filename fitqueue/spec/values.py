@@ -1,16 +1,16 @@
 """Check one value against the schema that the catalogue gives its argument.
 
 The schemas are JSON Schema with the keywords `anyOf`, `enum`, `type`, the usual bounds, and two of ours: `keras`, an
-object of that kind or its name, and `declared`, what only code could say in Keras. Nothing is converted: 3.0 is no
-integer and "3" no number.
+object of that kind or its name, and `declared`, what only code could say in Keras. Nothing is converted but a whole
+number with a point, 3.0, which is read as the integer that it is, with a notice; "3" is no number.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from fitqueue.spec.base import Enough, FaultCode, Place, Report
+from fitqueue.spec.base import Enough, FaultCode, NoticeCode, Place, Report
 from fitqueue.spec.catalogue import OBJECTS_ONLY, Schema
 from fitqueue.spec.schedules import check_schedule
 
@@ -27,7 +27,7 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
 _DECLARED: Final[dict[str, Callable[[Any, Place], Any]]] = {"learning_rate_schedule": check_schedule}
 _TYPE_NAMES: Final = {"boolean": "true or false", "null": "null", "string": "a string", "array": "a list"}
 _KIND_NAMES: Final = {
-    "activations": "the name of an activation",
+    "activations": "the name of an activation or a layer that is one",
     "dtype_policies": "the name of a dtype policy such as 'float32'",
 }
 
@@ -36,12 +36,17 @@ def check_value(value: Any, schema: Schema, at: Place, check_object: CheckObject
     """The value, with the objects in it in their canonical form. What is wrong is written down at its place."""
     alternatives = schema.get("anyOf", [schema])
     meant = [one for one in alternatives if _is_meant(value, one)]
+    if not meant and isinstance(value, float) and value.is_integer() and _takes(int(value), alternatives):
+        at.notice(NoticeCode.TRANSLATED, f"{value} is read as {int(value)}.")
+        return check_value(int(value), schema, at, check_object)
     if len(meant) == 1:
         return _check(value, meant[0], at, check_object)
     for alternative in meant:
         trial = Place(Report(limit=1), at.pointer, at.nesting)
         with suppress(Enough):
-            return _check(value, alternative, trial, check_object)
+            checked = _check(value, alternative, trial, check_object)
+            at.report.notices.extend(trial.report.notices)
+            return checked
     code = FaultCode.WRONG_TYPE
     if any(_has_type(value, one) for one in alternatives):
         code = FaultCode.OUT_OF_RANGE if meant else FaultCode.UNKNOWN_NAME
@@ -55,6 +60,10 @@ def _is_meant(value: Any, schema: Schema) -> bool:
     if "enum" in schema:
         return any(value == one and type(value) is type(one) for one in schema["enum"])
     return _has_type(value, schema)
+
+
+def _takes(value: Any, alternatives: Sequence[Schema]) -> bool:
+    return any(_is_meant(value, one) for one in alternatives)
 
 
 def _has_type(value: Any, schema: Schema) -> bool:

@@ -1,4 +1,7 @@
-"""Models as Keras 2 wrote them: tf_keras 2.21 made `keras2/`, with weights, inputs and what came out for them."""
+"""Models and objects as Keras 2 wrote them: tf_keras 2.21 made `keras2/`.
+
+Models come with weights, inputs and what came out for them; losses, regularizers and constraints with what they gave.
+"""
 
 import json
 from pathlib import Path
@@ -11,7 +14,10 @@ import pytest
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import ParsedJob, parse_job
+from fitqueue.spec.base import Place, Report
+from fitqueue.spec.objects import check_object
 from workers.trainer.build import build_model
+from workers.trainer.objects import make_object
 
 RECORDED = Path(__file__).with_name("keras2")
 SAME = [
@@ -74,3 +80,49 @@ def test_each_translation_is_named() -> None:
     written = {notice.pointer.rsplit("/", 1)[1] for notice in notices}
     assert {"batch_input_shape", "axis", "alpha", "groups"} <= written
     assert json.loads((RECORDED / "cnn.json").read_text())["keras_version"].startswith("2.")
+
+
+# --- Everything that has a `get_config()` of its own -----------------------------------------------------------------
+
+OBJECTS: dict[str, dict[str, Any]] = json.loads((RECORDED / "objects.json").read_text())
+NAMES = OBJECTS.pop("names")
+LABELS = np.array([0, 1, 2, 1])
+TARGETS = np.eye(3, dtype="float32")[LABELS]
+PREDICTIONS = np.random.default_rng(0).dirichlet(np.ones(3), 4).astype("float32")
+WEIGHTS = np.arange(6, dtype="float32").reshape(2, 3)
+
+
+def taken(value: Any, kind: str) -> Any:
+    """What Keras 3 makes of it, as a job's."""
+    report = Report()
+    canonical = check_object(value, kind, Place(report))
+    assert not report.faults
+    made = make_object(kind, canonical, "")
+    return getattr(keras, kind).get(made) if isinstance(made, str) and kind != "activations" else made
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, objects in OBJECTS.items() for name in objects])
+def test_what_get_config_gave_is_taken(kind: str, name: str) -> None:
+    recorded = OBJECTS[kind][name]
+    made = taken({"class_name": name, "config": recorded["config"]}, kind.removeprefix("legacy_"))
+    match kind:
+        case "losses":
+            targets = LABELS if name.startswith("Sparse") else TARGETS
+            np.testing.assert_allclose(made(targets, PREDICTIONS), recorded["value"], rtol=1e-5)
+        case "regularizers":
+            np.testing.assert_allclose(made(keras.ops.convert_to_tensor(WEIGHTS)), recorded["value"], rtol=1e-5)
+        case "constraints":
+            weights = keras.ops.convert_to_tensor(2 * (WEIGHTS - 2))
+            np.testing.assert_allclose(made(weights), recorded["value"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names])
+def test_names_are_still_names(kind: str, name: str) -> None:
+    assert taken(name, kind) is not None
+
+
+@pytest.mark.parametrize("written", ["l1_l2", "l1", "l2", "L1", "L2"])
+def test_regularizers_by_name_do_as_much_as_they_did(written: str) -> None:
+    recorded = OBJECTS["regularizers"][{"l1_l2": "L1L2"}.get(written, written.upper())]
+    factors = {"l1": 0.01, "l2": 0.01} if written == "l1_l2" else recorded["config"]
+    assert taken(written, "regularizers").get_config() == pytest.approx(factors)

@@ -40,6 +40,7 @@ UPLOADED = DatasetInfo(
         "y": ArrayInfo((100,), "int64"),
         "y_short": ArrayInfo((90,), "int64"),
         "number": ArrayInfo((), "float32"),
+        "sequences": ArrayInfo((100, 5, 8), "float32"),
         "words": ArrayInfo((100, None), "int64"),
     },
 )

@@ -1,5 +1,6 @@
 """What Keras took in 2020 is read, and each translation is named."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 
 from fitqueue.errors import Fault
 from fitqueue.spec import ParsedJob
+from fitqueue.spec.dialect import logged_as
 
 Changed = Callable[[str, Any], dict[str, Any]]
 Parse = Callable[[Any], ParsedJob]
 FindFault = Callable[[Any], Fault]
 
+SEQUENCES = {"dataset": "mine", "x": "sequences", "y": "y"}
 FIRST = "/model/config/layers/0"
 
 
@@ -33,6 +36,10 @@ def _recurrent(**config: Any) -> dict[str, Any]:
     job = _series(_layer("LSTM", units=3, **config))
     job["data"]["prepare"] = {"x": [{"reshape": [12, 1]}]}
     return job
+
+
+def _reshaped(shape: list[int]) -> dict[str, Any]:
+    return {"data": {"dataset": "mine", "x": "x", "y": "y", "prepare": {"x": [{"reshape": shape}]}}}
 
 
 def _notices(parsed: ParsedJob) -> list[tuple[str, str]]:
@@ -113,6 +120,48 @@ def test_an_input_shape_further_back_has_never_counted(parse: Parse) -> None:
     assert _notices(parsed)[1] == ("/model/config/layers/1/config/input_shape", "ignored")
 
 
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        ({"input_dim": 8, "input_length": 5}, [5, 8]),
+        ({"input_dim": 8}, [None, 8]),
+        ({"input_shape": [5, 8]}, [5, 8]),
+    ],
+)
+@pytest.mark.parametrize("class_name", ["LSTM", "GRU", "CuDNNLSTM"])
+def test_a_recurrent_layer_has_time_steps_too(
+    class_name: str, config: dict[str, Any], shape: Any, parse: Parse
+) -> None:
+    job = _series(_layer(class_name, units=3, **config)) | {"data": SEQUENCES}
+    assert parse(job).spec.model.config["layers"][0] == _layer("InputLayer", shape=shape)
+
+
+@pytest.mark.parametrize("argument", ["input_dim", "input_length"])
+def test_a_wrong_axis_is_named_where_it_stands(argument: str, fault: FindFault) -> None:
+    axes = {"input_dim": 12, "input_length": 1, argument: 0}
+    found = fault(_series(_layer("LSTM", units=3, **axes)))
+    assert (found.pointer, found.code) == (f"{FIRST}/config/{argument}", "out_of_range")
+
+
+def test_a_first_layer_may_say_the_size_of_its_batches_and_have_no_weights(parse: Parse) -> None:
+    parsed = parse(_series(_layer("Dense", units=3, input_dim=12, batch_size=4, weights=None)))
+    assert parsed.spec.model.config["layers"][0] == _layer("InputLayer", shape=[12], batch_size=4)
+    assert parsed.spec.model.config["layers"][1] == _layer("Dense", units=3)
+
+
+def test_weights_come_from_another_job(fault: FindFault) -> None:
+    found = fault(_series(_layer("Dense", units=3, weights=[[1.0]])))
+    assert (found.pointer, found.code) == (f"{FIRST}/config/weights", "not_supported")
+    assert "initial_weights" in found.message
+
+
+def test_the_input_shape_of_a_layer_in_another_has_never_counted(parse: Parse) -> None:
+    inner = _layer("Dense", units=3, input_shape=[9], input_dim=9)
+    parsed = parse(_series(_layer("TimeDistributed", layer=inner), _layer("Flatten")) | _reshaped([4, 3]))
+    assert parsed.spec.model.config["layers"][1] == _layer("TimeDistributed", layer=_layer("Dense", units=3))
+    assert {code for pointer, code in _notices(parsed) if "/layer/" in pointer} == {"ignored"}
+
+
 @pytest.mark.parametrize("value", ["12", [12, "1"], [0], {}])
 def test_a_wrong_input_shape_is_named_where_it_stands(value: Any, fault: FindFault) -> None:
     found = fault(_series(_layer("Dense", units=3, input_shape=value)))
@@ -166,8 +215,24 @@ def test_time_major_says_what_to_do_instead(fault: FindFault) -> None:
 def test_repeat_vector(parse: Parse, fault: FindFault) -> None:
     layers = [_layer("Dense", units=32, input_dim=12), _layer("RepeatVector", n=3), _layer("LSTM", units=1)]
     assert parse(_series(*layers)).spec.model.config["layers"][2] == _layer("RepeatVector", n=3)
-    layers[1] = _layer("RepeatVector", n=3.0)
+    layers[1] = _layer("RepeatVector", n=3.5)
     assert fault(_series(*layers)).pointer == "/model/config/layers/1/config/n"
+
+
+def test_what_nadam_took_for_its_momentum_is_no_decay_of_the_rate(changed: Changed, parse: Parse) -> None:
+    """Keras 2 called it schedule_decay, tf.keras decay; Keras 3 has one fixed value."""
+    for old in ("schedule_decay", "decay"):
+        parsed = parse(changed("/compile/optimizer", _layer("Nadam", lr=0.002, **{old: 0.004})))
+        assert parsed.spec.compile.optimizer.config["learning_rate"] == 0.002
+        assert (f"/compile/optimizer/config/{old}", "ignored") in _notices(parsed)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 0.0])
+def test_a_rate_of_nothing_is_a_fault_where_it_stands(rate: float, changed: Changed, fault: FindFault) -> None:
+    for config in ({"lr": rate}, {"lr": rate, "decay": 0.1}):
+        found = fault(changed("/compile/optimizer", _layer("Adam", **config)))
+        assert (found.pointer, found.code) == ("/compile/optimizer/config/lr", "out_of_range")
+        assert (found.received, found.expected) == (rate, "a number > 0")
 
 
 def test_decay_is_a_schedule(changed: Changed, parse: Parse, fault: FindFault) -> None:
@@ -200,6 +265,59 @@ def test_losses_under_old_names(old: str, new: str, changed: Changed, parse: Par
     assert _notices(parsed) == [("/compile/loss", "translated")]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("kullback_leibler_divergence", "kl_divergence"), ("kld", "kl_divergence"), ("logcosh", "log_cosh_error")],
+)
+def test_metrics_under_old_names(old: str, new: str, changed: Changed, parse: Parse) -> None:
+    """Not those of losses: a loss is a function there, and a metric a class."""
+    job = changed("/compile/metrics", [old]) | {
+        "callbacks": [_layer("EarlyStopping", monitor=f"val_{old}", mode="min")]
+    }
+    parsed = parse(job)
+    assert parsed.spec.compile.metrics == [new]
+    assert parsed.spec.callbacks[0].config["monitor"] == f"val_{new}"
+    assert _notices(parsed)[0] == ("/compile/metrics/0", "translated")
+
+
+def test_a_loss_that_is_no_metric_is_not_one_under_its_old_name(changed: Changed, fault: FindFault) -> None:
+    assert fault(changed("/compile/metrics", ["huber_loss"])).code == "unknown_name"
+
+
+def test_the_reduction_of_a_keras_2_loss(changed: Changed, parse: Parse) -> None:
+    """`loss.get_config()` of tf_keras 2.21."""
+    config = {"reduction": "auto", "name": "categorical_crossentropy", "fn": "categorical_crossentropy"}
+    parsed = parse(changed("/compile/loss", _layer("CategoricalCrossentropy", **config, from_logits=False)))
+    assert parsed.spec.compile.loss.config["reduction"] == "sum_over_batch_size"
+    assert sorted(_notices(parsed)) == [
+        ("/compile/loss/config/fn", "ignored"),
+        ("/compile/loss/config/reduction", "translated"),
+    ]
+
+
+KERNEL = "/model/config/layers/1/config/kernel"
+
+
+@pytest.mark.parametrize(
+    ("argument", "written", "read"),
+    [
+        ("regularizer", "l1_l2", _layer("L1L2", l1=0.01, l2=0.01)),
+        ("regularizer", _layer("l1_l2", l1=0.1), _layer("L1L2", l1=0.1)),
+        ("regularizer", _layer("l2", l=0.1), _layer("L2", l2=0.1)),
+        ("regularizer", _layer("l1", l=0.1), _layer("L1", l1=0.1)),
+        ("constraint", "maxnorm", "max_norm"),
+        ("constraint", "nonneg", "non_neg"),
+        ("constraint", _layer("maxnorm", m=3), _layer("MaxNorm", max_value=3)),
+        ("initializer", _layer("constant", value=0.5), _layer("Constant", value=0.5)),
+    ],
+)
+def test_parts_of_layers_under_old_names(
+    argument: str, written: Any, read: Any, changed: Changed, parse: Parse
+) -> None:
+    parsed = parse(changed(f"{KERNEL}_{argument}", written))
+    assert parsed.spec.model.config["layers"][1]["config"][f"kernel_{argument}"] == read
+
+
 @pytest.mark.parametrize(("old", "new"), [("CuDNNLSTM", "LSTM"), ("CuDNNGRU", "GRU")])
 def test_layers_under_old_names(old: str, new: str, parse: Parse) -> None:
     job = _recurrent()
@@ -214,6 +332,21 @@ def test_units_may_be_a_whole_number_with_a_point(parse: Parse, fault: FindFault
     assert parsed.spec.model.config["layers"][1] == _layer("Dense", units=10)
     assert (f"{FIRST}/config/units", "translated") in _notices(parsed)
     assert fault(_series(_layer("Dense", units=10.5, input_dim=12))).code == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        _layer("RepeatVector", n=3.0),
+        _layer("Dense", units=3, input_dim=12.0),
+        _layer("Dense", units=3, input_shape=[12.0]),
+        _layer("Dropout", rate=0.5, seed=3.0),
+    ],
+)
+def test_so_may_every_whole_number(layer: dict[str, Any], parse: Parse) -> None:
+    parsed = parse(_series(layer))
+    assert "translated" in {notice.code for notice in parsed.notices}
+    assert ".0" not in json.dumps(parsed.spec.model.config)
 
 
 def test_a_thresholded_relu_is_a_relu(parse: Parse) -> None:
@@ -239,6 +372,33 @@ def test_accuracy_is_matched_to_what_is_logged(
     assert parsed.spec.callbacks[1].config["filepath"] == f"{{epoch:02d}}-{{{read}:.2f}}.keras"
     translated = [] if read == monitor else ["0/config/monitor", "1/config/monitor", "1/config/filepath"]
     assert _notices(parsed) == [(f"/callbacks/{place}", "translated") for place in translated]
+
+
+def test_accuracy_of_one_of_several_outputs() -> None:
+    names = ("loss", "a_accuracy", "b_acc", "val_a_accuracy", "val_b_acc")
+    assert [logged_as(name, names) for name in ("a_acc", "val_a_acc", "val_b_accuracy", "b_loss", "macc")] == [
+        "a_accuracy", "val_a_accuracy", "val_b_acc", "b_loss", "macc",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("callback", "read"),
+    [
+        (_layer("TensorBoard", log_dir="./logs"), "logs"),
+        (_layer("TensorBoard", log_dir="./logs/"), "logs"),
+        (_layer("CSVLogger", filename="./log.csv"), "log.csv"),
+        (_layer("ModelCheckpoint", filepath="./{epoch:02d}.keras"), "{epoch:02d}.keras"),
+    ],
+)
+def test_this_folder_is_the_jobs_own(callback: dict[str, Any], read: str, changed: Changed, parse: Parse) -> None:
+    parsed = parse(changed("/callbacks/0", callback))
+    assert read in parsed.spec.callbacks[0].config.values()
+    assert [code for _, code in _notices(parsed)] == ["translated"]
+
+
+def test_what_is_no_template_is_shown_as_it_was_sent(changed: Changed, fault: FindFault) -> None:
+    found = fault(changed("/callbacks/0", _layer("ModelCheckpoint", filepath="../{epoch:02d}.h5")))
+    assert (found.code, found.received) == ("bad_template", "../{epoch:02d}.h5")
 
 
 def test_the_learning_rate_was_logged_as_lr(changed: Changed, parse: Parse) -> None:

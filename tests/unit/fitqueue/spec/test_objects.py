@@ -8,6 +8,7 @@ import pytest
 
 from fitqueue.errors import Fault
 from fitqueue.spec import ParsedJob, catalogue
+from fitqueue.spec.model import MAX_LAYERS, weight
 
 Changed = Callable[[str, Any], dict[str, Any]]
 Parse = Callable[[Any], ParsedJob]
@@ -130,7 +131,7 @@ def test_is_taken(path: str, value: Any, changed: Changed, parse: Parse) -> None
             {"class_name": "Adam", "config": {"learning_rate": "fast"}},
             "/compile/optimizer/config/learning_rate",
             "wrong_type",
-            "a number ≥ 0 or one of Keras's schedules as {class_name, config}",
+            "a number > 0 or one of Keras's schedules as {class_name, config}",
         ),
         ("/model/config/layer", [], "/model/config/layer", "unknown_field", "'layers'"),
         ("/model/config/name", "a/b", "/model/config/name", "bad_name", ""),
@@ -174,17 +175,82 @@ def test_objects_nest_sixteen_deep_and_not_deeper(changed: Changed, fault: FindF
     assert fault(changed(DENSE, layer)).code == "too_large"
 
 
-def test_a_model_has_a_thousand_layers_and_not_more(changed: Changed, fault: FindFault, parse: Parse) -> None:
-    dense = {"class_name": "Dense", "config": {"units": 1}}
-    job = changed("/model/config/layers", [dense] * 1000)
-    assert len(parse(job).spec.model.config["layers"]) == 1001  # and the input that the data tells
-    assert fault(changed("/model/config/layers", [dense] * 1001)).code == "too_large"
+DENSE_LAYER: dict[str, Any] = {"class_name": "Dense", "config": {"units": 1}}
 
 
-def test_layers_are_counted_in_nested_models_too(changed: Changed, fault: FindFault) -> None:
-    dense = {"class_name": "Dense", "config": {"units": 1}}
-    inner = {"class_name": "Sequential", "config": {"layers": [dense] * 600}}
-    assert fault(changed("/model/config/layers", [inner, inner])).code == "too_large"
+def test_a_model_has_so_many_layers_and_not_more(changed: Changed, fault: FindFault, parse: Parse) -> None:
+    job = changed("/model/config/layers", [DENSE_LAYER] * MAX_LAYERS)
+    assert len(parse(job).spec.model.config["layers"]) == MAX_LAYERS + 1  # and the input that the data tells
+    assert fault(changed("/model/config/layers", [DENSE_LAYER] * (MAX_LAYERS + 1))).code == "too_large"
+
+
+def architecture(name: str) -> dict[str, Any]:
+    return {"class_name": name, "config": {"weights": None, "include_top": False}}
+
+
+def lstm(class_name: str = "LSTM") -> dict[str, Any]:
+    return {"class_name": class_name, "config": {"units": 1, "return_sequences": True}}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [{"class_name": "Sequential", "config": {"layers": [DENSE_LAYER] * 600}}] * 2,
+        [architecture("NASNetLarge")] * 2,
+        [architecture("ResNet50")] * 20,
+        [{"class_name": "TimeDistributed", "config": {"layer": architecture("ResNet152")}}] * 3,
+        [{"class_name": "Bidirectional", "config": {"layer": lstm()}}] * 400,
+        [{"class_name": "Bidirectional", "config": {"layer": lstm("CuDNNLSTM")}}] * 400,
+        [{"class_name": "RNN", "config": {"cell": [{"class_name": "LSTMCell", "config": {"units": 1}}] * 64}}] * 20,
+    ],
+)  # fmt: skip
+def test_layers_are_counted_in_whatever_holds_them(layers: list[Any], changed: Changed, fault: FindFault) -> None:
+    found = fault(changed("/model/config/layers", layers))
+    assert (found.pointer, found.code) == ("/model/config/layers", "too_large")
+
+
+@pytest.mark.parametrize("name", catalogue.kind("applications").classes)
+def test_one_architecture_is_never_too_large(name: str, changed: Changed, parse: Parse) -> None:
+    layers = [{"class_name": "Input", "config": {"shape": [None, None, 1]}}, architecture(name), DENSE_LAYER]
+    parse(changed("/model/config/layers", layers))
+
+
+def test_a_shared_layer_counts_as_often_as_it_is_called() -> None:
+    """A call of a model is as dear as the model."""
+    shared = {**architecture("MobileNet"), "inbound_nodes": [{}] * 3}
+    assert weight(shared) == 3 * weight(architecture("MobileNet"))
+    assert weight({**DENSE_LAYER, "inbound_nodes": []}) == weight(DENSE_LAYER) == weight(None) == 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"class_name": "LeakyReLU", "config": {"negative_slope": 0.2}, "module": "keras.layers"},
+        {"class_name": "LeakyReLU", "config": {"alpha": 0.2, "dtype": "float32", "name": "leaky"}},
+        {"class_name": "ReLU", "config": {"max_value": 6}},
+        {"class_name": "Activation", "config": {"activation": {"class_name": "Softmax", "config": {"axis": 1}}}},
+    ],
+)
+def test_a_layer_may_be_an_activation(config: dict[str, Any], changed: Changed, parse: Parse) -> None:
+    parsed = parse(changed(f"{DENSE}/config/activation", config))
+    assert parsed.spec.model.config["layers"][3]["config"]["activation"]["class_name"] == config["class_name"]
+    assert parse(parsed.spec.to_json()).spec == parsed.spec
+
+
+@pytest.mark.parametrize(
+    ("class_name", "says"),
+    [("PReLU", "Put it behind"), ("LeakyRelu", "'LeakyReLU'"), ("Dropout", ""), ("Lambda", "")],
+)
+def test_not_every_layer_may(class_name: str, says: str, changed: Changed, fault: FindFault) -> None:
+    found = fault(changed(f"{DENSE}/config/activation", {"class_name": class_name, "config": {}}))
+    assert (found.pointer, found.code) == (f"{DENSE}/config/activation/class_name", "unknown_class")
+    assert says in found.message
+
+
+def test_the_input_shape_of_an_architecture_is_its_own(changed: Changed, parse: Parse) -> None:
+    base = {"class_name": "MobileNet", "config": {"weights": None, "include_top": False, "input_shape": [32, 32, 1]}}
+    parsed = parse(changed("/model/config/layers", [base]))
+    assert parsed.spec.model.config["layers"][-1] == base
 
 
 def test_every_entry_of_the_catalogue_is_described() -> None:

@@ -14,7 +14,9 @@ from keras import layers as kl
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import JobSpec, KerasObject, catalogue, parse_job
+from fitqueue.spec.base import Place, Report
 from fitqueue.spec.model import MAX_LAYERS
+from fitqueue.spec.objects import check_object
 from workers.trainer.build import ModelBuildError, build_model
 
 Layer = dict[str, Any]
@@ -386,6 +388,9 @@ FIRST = "/model/config/layers/1"
 SECOND = "/model/config/layers/2"
 
 
+UNROLLED = layer("LSTM", units=2, unroll=True)
+
+
 @pytest.mark.parametrize(
     ("layers", "shape", "pointer", "says"),
     [
@@ -396,6 +401,32 @@ SECOND = "/model/config/layers/2"
         ([layer("TimeDistributed", layer=layer("Conv1D", filters=2, kernel_size=9))], (3, 8, 1), FIRST, "[null, 3, 8"),
         ([layer("BatchNormalization", axis=9)], (4,), FIRST, "'batch_normalization' on input of shape [null, 4]"),
         ([layer("LSTM", units=2, unroll=True)], (600, 2), f"{FIRST}/config/unroll", "600 steps"),
+        ([layer("LSTM", units=2, unroll=True, input_dim=2)], (5, 2), f"{FIRST}/config/unroll", "number of its time"),
+        (
+            [layer("Bidirectional", layer=layer("LSTM", units=2, unroll=True))],
+            (300, 2),
+            f"{FIRST}/config/layer/config/unroll",
+            "600 steps",
+        ),
+        (
+            [layer("LSTM", units=2, unroll=True, return_sequences=True), layer("GRU", units=2, unroll=True)],
+            (300, 2),
+            f"{SECOND}/config/unroll",
+            "600 steps",
+        ),
+        (
+            [layer("RNN", cell=[layer("LSTMCell", units=2), layer("GRUCell", units=2)], unroll=True)],
+            (300, 2),
+            f"{FIRST}/config/unroll",
+            "600 steps",
+        ),
+        (
+            [layer("TimeDistributed", layer=sequential(layer("RepeatVector", n=600), UNROLLED))],
+            (3, 2),
+            f"{FIRST}/config/layer/config/layers/1/config/unroll",
+            "600 steps",
+        ),
+        ([layer("ConvLSTM1D", filters=1, kernel_size=1, unroll=True)], (600, 2, 2), f"{FIRST}/config/unroll", "600"),
         ([layer("Add")], (4,), FIRST, "Add"),
     ],
 )  # fmt: skip
@@ -408,6 +439,60 @@ def test_the_layer_that_does_not_fit_is_named(
     assert says in caught.value.message
     assert not re.search(r"\x1b|Arguments received by|Exception encountered", caught.value.message)
     assert len(caught.value.message) > 20
+
+
+def test_each_call_of_a_shared_layer_is_unrolled() -> None:
+    short, long = keras.Input((2, 2)), keras.Input((300, 2))
+    shared = kl.LSTM(2, unroll=True, name="shared")
+    model = keras.Model([short, long], kl.Add()([shared(short), shared(long), shared(kl.ReLU()(long))]))
+    written = json.loads(model.to_json())
+    with pytest.raises(ModelBuildError, match="602 steps") as caught:
+        build_model(KerasObject.model_validate(checked_model(written)))
+    index = [one["name"] for one in written["config"]["layers"]].index("shared")
+    assert caught.value.pointer == f"/model/config/layers/{index}/config/unroll"
+
+
+def checked_model(written: dict[str, Any]) -> dict[str, Any]:
+    report = Report()
+    canonical: dict[str, Any] = check_object(written, "layers", Place(report))
+    assert not report.faults
+    return canonical
+
+
+def test_layers_of_a_pipeline_are_unrolled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.trainer.unrolled.MAX_UNROLLED_STEPS", 10)
+    pipeline = layer("Pipeline", layers=[layer("RepeatVector", n=11), UNROLLED])
+    with pytest.raises(ModelBuildError, match="11 steps") as caught:
+        build_model(checked(sequential(pipeline), (2,)).model)
+    assert caught.value.pointer == f"{FIRST}/config/layers/1/config/unroll"
+
+
+def test_what_is_unrolled_within_bounds_is_what_keras_makes() -> None:
+    inner = kl.Bidirectional(kl.LSTM(2, unroll=True, return_sequences=True))
+    model = keras.Sequential([keras.Input((100, 2)), inner, kl.TimeDistributed(kl.Dense(1))])
+    assert_round_trip(model, (100, 2))
+
+
+ACTIVATIONS = [kl.Activation("gelu"), kl.ELU(0.5), kl.LeakyReLU(0.2), kl.ReLU(6), kl.Softmax(1)]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda one: type(one).__name__)
+def test_a_layer_as_an_activation_is_what_keras_makes(activation: kl.Layer) -> None:
+    model = keras.Sequential([keras.Input((5, 2)), kl.Dense(3, activation), kl.Bidirectional(kl.GRU(2, activation))])
+    assert_round_trip(model, (5, 2))
+
+
+def test_the_layers_that_may_be_activations_are_those_without_weights() -> None:
+    exported = {
+        name
+        for name, value in vars(kl).items()
+        if getattr(value, "__module__", "").startswith("keras.src.layers.activations.")
+    }
+    assert exported - {"PReLU"} == catalogue.ACTIVATION_LAYERS
+    model = keras.Sequential([keras.Input((4,)), kl.Dense(3, kl.PReLU())])
+    built = len(model.weights)
+    model(samples((4,)))
+    assert len(model.weights) == built + 1  # too late
 
 
 def test_in_a_functional_model_too() -> None:

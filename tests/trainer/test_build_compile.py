@@ -18,6 +18,7 @@ from workers.trainer.build import (
     callback_arguments,
     compile_model,
 )
+from workers.trainer.objects import make_object
 
 # What Keras asks for and gives no default.
 NEEDED: dict[str, dict[str, Any]] = {
@@ -166,6 +167,33 @@ def test_names_are_those_of_a_plain_script() -> None:
     spec = job(compile={"optimizer": "sgd", "loss": "mse", "metrics": OBJECTS})
     assert theirs == set(logged_names(spec))
     assert history(spec) == theirs  # and again, in a process that is not fresh any more
+
+
+def number_arguments() -> list[tuple[str, str, str]]:
+    """Arguments that are numbers, of kinds whose classes are made with defaults for the rest."""
+    return [
+        (kind, name, argument)
+        for kind in ("optimizers", "losses", "metrics", "regularizers")
+        for name, entry in catalogue.kind(kind).classes.items()
+        for argument, schema in entry.properties.items()
+        if name != "LossScaleOptimizer" and any(one.get("type") == "number" for one in schema.get("anyOf", [schema]))
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name", "argument"), number_arguments())
+def test_a_number_may_be_written_without_its_point(kind: str, name: str, argument: str) -> None:
+    """JavaScript writes 1.0 as 1. What Keras makes of the one, it makes of the other."""
+    for number in (0, 1, 2):
+        answers = [made_with(kind, name, {**NEEDED.get(name, {}), argument: one}) for one in (number, float(number))]
+        assert answers[0] == answers[1]
+
+
+def made_with(kind: str, class_name: str, config: dict[str, Any]) -> bool:
+    try:
+        make_object(kind, KerasObject(class_name=class_name, config=config), "")
+    except ModelBuildError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.kind("metrics").names))

@@ -25,9 +25,7 @@ from workers.trainer.objects import (
     make_arguments,
     make_object,
 )
-
-MAX_UNROLLED_STEPS: Final = 512
-"""An unrolled recurrent layer of 2,000 steps takes more than a minute to build."""
+from workers.trainer.unrolled import check_unrolled
 
 FRAMES_PER_LAYER: Final = 20
 
@@ -57,7 +55,10 @@ def build_model(model: KerasObject, *, pretrained: bool = True) -> keras.Model:
     """
     # Keras walks a model's graph by recursion, a few frames a layer.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), FRAMES_PER_LAYER * MAX_LAYERS))
-    return _Builder(_names_given(model.config), pretrained).model(model.class_name, model.config, "/model")
+    builder = _Builder(_names_given(model.config), pretrained)
+    made = builder.model(model.class_name, model.config, "/model")
+    check_unrolled(made, builder.pointers)
+    return made
 
 
 def build_optimizer(optimizer: KerasObject) -> keras.optimizers.Optimizer:
@@ -134,6 +135,8 @@ class _Builder:
         self._names = Names()
         self._taken = taken
         self._pretrained = pretrained
+        self.pointers: dict[int, str] = {}
+        """Where each layer stands in the job, by its `id`: all of them are kept by the model."""
 
     def model(self, class_name: str, config: Mapping[str, Any], pointer: str) -> keras.Model:
         if catalogue.is_application(class_name):
@@ -147,12 +150,20 @@ class _Builder:
     def _layer(self, layer: Mapping[str, Any], pointer: str) -> keras.layers.Layer:
         class_name, config = layer["class_name"], layer["config"]
         if class_name in catalogue.MODELS or catalogue.is_application(class_name):
-            return self.model(class_name, config, pointer)
-        arguments = make_arguments("layers", class_name, config, f"{pointer}/config")
-        for name in layers_among(class_name, arguments):
-            arguments[name] = self._inner(arguments[name], f"{pointer}/config/{name}")
-        arguments["name"] = self._name(class_name, config)
-        return call_class(CLASSES["layers"][class_name], arguments, pointer, class_name)
+            made = self.model(class_name, config, pointer)
+        else:
+            arguments = self._arguments("layers", class_name, config, f"{pointer}/config")
+            arguments["name"] = self._name(class_name, config)
+            made = call_class(CLASSES["layers"][class_name], arguments, pointer, class_name)
+        self.pointers[id(made)] = pointer
+        return made
+
+    def _arguments(self, kind: str, class_name: str, config: Mapping[str, Any], pointer: str) -> dict[str, Any]:
+        """The arguments of a class with all objects among them made, layers too."""
+        arguments = make_arguments(kind, class_name, config, pointer)
+        for name in layers_among(kind, class_name, arguments):
+            arguments[name] = self._inner(arguments[name], f"{pointer}/{name}")
+        return arguments
 
     def _inner(self, value: Any, pointer: str) -> Any:
         """A layer that is an argument of another, or a list of such."""
@@ -161,7 +172,7 @@ class _Builder:
         return self._layer(value, pointer) if value is not None else None
 
     def _application(self, class_name: str, config: Mapping[str, Any], pointer: str) -> keras.Model:
-        arguments = make_arguments("applications", class_name, config, f"{pointer}/config")
+        arguments = self._arguments("applications", class_name, config, f"{pointer}/config")
         trainable = arguments.pop("trainable", True)
         if not self._pretrained:
             arguments["weights"] = None
@@ -178,7 +189,6 @@ class _Builder:
 
 
 def _sequential(layers: list[keras.layers.Layer], options: dict[str, Any], pointer: str) -> keras.Model:
-    _check_unrolled_sequence(layers, pointer)
     try:
         return keras.Sequential(layers, **options)
     except Exception as error:
@@ -197,28 +207,6 @@ def _output_shape(layer: keras.layers.Layer) -> Any:
         return layer.output.shape
     except AttributeError:
         return None
-
-
-def _check_unrolled_sequence(layers: list[keras.layers.Layer], pointer: str) -> None:
-    """Where a layer is unrolled, follow the shapes to it before Keras builds anything."""
-    if not any(getattr(layer, "unroll", False) for layer in layers) or not hasattr(layers[0], "batch_shape"):
-        return
-    shape = layers[0].batch_shape
-    for i, layer in enumerate(layers[1:], start=1):
-        _check_unrolled(layer, shape, f"{pointer}/config/layers/{i}")
-        try:
-            shape = layer.compute_output_shape(shape)
-        except Exception:
-            return  # Keras says what is wrong when it builds the layer
-
-
-def _check_unrolled(layer: keras.layers.Layer, shape: Any, pointer: str) -> None:
-    steps = shape[1] if isinstance(shape, tuple) and len(shape) > 1 else None
-    if getattr(layer, "unroll", False) and (steps or 0) > MAX_UNROLLED_STEPS:
-        raise ModelBuildError(
-            f"{pointer}/config/unroll",
-            f"The layer would be unrolled over {steps} steps; at most {MAX_UNROLLED_STEPS} are. Leave out `unroll`.",
-        )
 
 
 # --- Functional models ---------------------------------------------------------------------------------------------
@@ -257,8 +245,6 @@ def _run_call(
     except LookupError:
         return False
     shapes = [tensor.shape for tensor in keras.tree.flatten([args, kwargs]) if hasattr(tensor, "shape")]
-    if shapes:
-        _check_unrolled(layer, shapes[0], here)
     try:
         tensors[layer.name, number] = keras.tree.flatten(layer(*args, **kwargs))
     except Exception as error:

@@ -65,7 +65,11 @@ def _parts(value: KerasObject | Mapping[str, Any]) -> tuple[str, Mapping[str, An
 
 
 def make_arguments(kind: str, class_name: str, config: Mapping[str, Any], pointer: str) -> dict[str, Any]:
-    """The arguments of a class, with the objects among them made. Layers in layers are left as they are."""
+    """The arguments of a class, with the objects among them made. Layers among them are left as they are.
+
+    A dtype policy is handed on as its name, as Keras's `from_config` does: a layer that was made with the object, such
+    as ELU, cannot always be saved.
+    """
     if class_name not in CLASSES[kind]:
         raise ModelBuildError(pointer, f"{class_name!r} is not one of the {kind} of this service.")
     properties = catalogue.kind(kind).classes[class_name].properties
@@ -74,23 +78,44 @@ def make_arguments(kind: str, class_name: str, config: Mapping[str, Any], pointe
         if name not in properties:
             raise ModelBuildError(f"{pointer}/{name}", f"{class_name} has no argument {name!r}.")
         of_kind = _kind_in(properties[name])
-        if of_kind not in (None, "layers") and isinstance(value, str | dict):
+        if _is_layer(of_kind, value):
+            continue
+        if of_kind == "dtype_policies" and isinstance(value, dict):
+            made[name] = value["config"]["name"]
+        elif of_kind is not None and isinstance(value, str | dict):
             made[name] = make_object(of_kind, value, f"{pointer}/{name}")
+        elif kind in _PARTICULAR and _is_whole_for_float(value, properties[name]):
+            made[name] = float(value)
     return made
+
+
+_PARTICULAR: Final = {"optimizers", "metrics"}
+"""Kinds of which Keras refuses a 1 where it wants a 1.0. JSON knows no difference, and JavaScript writes the former."""
+
+
+def _is_whole_for_float(value: Any, schema: catalogue.Schema) -> bool:
+    types = {one.get("type") for one in schema.get("anyOf", [schema])}
+    return type(value) is int and "number" in types and "integer" not in types
+
+
+def _is_layer(of_kind: str | None, value: Any) -> bool:
+    """Whether the value is a layer. An activation that is an object is one, too: all others have names."""
+    return of_kind == "layers" or (of_kind == "activations" and isinstance(value, dict))
 
 
 def _kind_in(schema: catalogue.Schema) -> Any:
     return next((one["keras"] for one in schema.get("anyOf", [schema]) if "keras" in one), None)
 
 
-def layers_among(class_name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """Names of those arguments of a layer that are layers, or lists of them."""
-    properties = catalogue.kind("layers").classes[class_name].properties
-    return [name for name in arguments if _speaks_of_layers(properties[name])]
+def layers_among(kind: str, class_name: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Names of those arguments that are layers, or lists of them."""
+    properties = catalogue.kind(kind).classes[class_name].properties
+    return [name for name, value in arguments.items() if _holds_layers(value, properties[name])]
 
 
-def _speaks_of_layers(schema: catalogue.Schema) -> bool:
-    return any(one.get("keras", one.get("items", {}).get("keras")) == "layers" for one in schema.get("anyOf", [schema]))
+def _holds_layers(value: Any, schema: catalogue.Schema) -> bool:
+    kinds = {one.get("keras", one.get("items", {}).get("keras")) for one in schema.get("anyOf", [schema])}
+    return any(_is_layer(kind, value) for kind in kinds)
 
 
 def call_application(class_name: str, arguments: Mapping[str, Any], pointer: str) -> keras.Model:

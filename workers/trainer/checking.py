@@ -17,7 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-CPU_SECONDS: Final = 6
+CPU_SECONDS: Final = 0.8
+"""For whatever a job is made of but its model: a job that is made to hurt is gone within a second."""
+CPU_SECONDS_A_LAYER: Final = 0.004
+"""By the weight of the model. Keras takes a quarter of it on an idle machine."""
+MOST_CPU_SECONDS: Final = 6
 WALL_SECONDS: Final = 60
 MEMORY_BYTES: Final = 1024**3
 """Above what the imports take already."""
@@ -73,21 +77,30 @@ def _limit() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     for limit, value in {
         resource.RLIMIT_AS: pages * resource.getpagesize() + MEMORY_BYTES,
-        resource.RLIMIT_CPU: CPU_SECONDS,
+        resource.RLIMIT_CPU: MOST_CPU_SECONDS,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
     }.items():
         resource.setrlimit(limit, (value, value))
 
 
+def _allow(seconds: float) -> None:
+    """End this process after so much time of its processors; RLIMIT_CPU counts in whole seconds."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
 def _answered(question: bytes, say: Callable[[str], None]) -> bytes:
     import tensorflow as tf
 
     from fitqueue.checking import Answer, Question
+    from fitqueue.spec.model import weight
     from workers.trainer.check import check
 
     try:
-        answer = check(Question.model_validate_json(question), say)
+        asked = Question.model_validate_json(question)
+        _allow(CPU_SECONDS + CPU_SECONDS_A_LAYER * weight(asked.spec.get("model")))
+        answer = check(asked, say)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise  # the service's word for this is the same as for a process that was killed
     except Exception:

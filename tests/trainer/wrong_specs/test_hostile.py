@@ -17,7 +17,13 @@ import psutil
 import pytest
 from flask.testing import FlaskClient
 
+from fitqueue.checking import Question
+from fitqueue.spec.base import Place, Report
+from fitqueue.spec.objects import check_object
 from service.checker import Checker
+
+MEMORY_BYTES = 1024**3
+"""Of `workers/trainer/checking.py`, which no test imports into the process of the API."""
 
 SOUND: dict[str, Any] = json.loads(Path(__file__).with_name("sound.json").read_text())
 SECONDS = 1.0
@@ -34,6 +40,30 @@ def job_with(*layers: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
+HEAD = [layer("Dense", units=10, activation="softmax")]
+UNROLLED = layer("LSTM", units=2, unroll=True)
+
+
+def architecture(name: str) -> dict[str, Any]:
+    return layer(name, weights=None, include_top=False, input_shape=[64, 64, 3])
+
+
+def with_metrics(*metrics: dict[str, Any]) -> dict[str, Any]:
+    return {**SOUND["cnn"], "compile": {**SOUND["cnn"]["compile"], "metrics": list(metrics)}}
+
+
+def called_often(shared: dict[str, Any], times: int) -> dict[str, Any]:
+    """The layer on the same input again and again, and one of the results."""
+    tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": ["in", 0, 0]}}
+    named = {**shared, "config": {**shared["config"], "name": "shared"}}
+    layers = [
+        {**layer("InputLayer", shape=[64, 64, 3], name="in"), "inbound_nodes": []},
+        {**named, "inbound_nodes": [{"args": [tensor], "kwargs": {}}] * times},
+    ]
+    model = layer("Functional", layers=layers, input_layers=["in", 0, 0], output_layers=["shared", 0, 0])
+    return {**SOUND["cnn"], "model": model}
+
+
 def nested(depth: int) -> dict[str, Any]:
     inner = layer("Dense", units=1)
     for _ in range(depth):
@@ -45,14 +75,34 @@ BOMBS: dict[str, Callable[[], dict[str, Any]]] = {
     "a trillion weights": lambda: job_with(layer("Dense", units=10**6), layer("Dense", units=10**6)),
     "five thousand layers": lambda: job_with(*[layer("Dense", units=1)] * 5000),
     "deep nesting": lambda: job_with(nested(60)),
-    "a constant of 2 GB": lambda: job_with(
+    "a constant of 2 TB": lambda: job_with(
         layer("Dense", units=2**23, kernel_initializer=layer("Constant", value=1.0)), layer("Dense", units=2**16)
     ),
     "a sequence of a billion": lambda: job_with(layer("RepeatVector", n=2**30), layer("LSTM", units=2**15)),
     "a huge kernel": lambda: job_with(
         layer("Reshape", target_shape=[8, 8, 2]), layer("Conv2D", filters=10**9, kernel_size=8)
     ),
-    "an unrolled loop": lambda: job_with(layer("RepeatVector", n=10**5), layer("LSTM", units=2, unroll=True)),
+    "an unrolled loop": lambda: job_with(layer("RepeatVector", n=10**5), UNROLLED),
+    "an unrolled loop in a wrapper": lambda: job_with(
+        layer("RepeatVector", n=2000), layer("Bidirectional", layer=UNROLLED), layer("Dense", units=10)
+    ),
+    "many short unrolled loops": lambda: job_with(
+        *[layer("RepeatVector", n=100), layer("GRU", units=2, unroll=True)] * 6, layer("Dense", units=10)
+    ),
+    "an unrolled loop in a pipeline": lambda: job_with(
+        layer("Pipeline", layers=[layer("RepeatVector", n=2000), UNROLLED]), layer("Dense", units=10)
+    ),
+    "twenty of the largest architecture": lambda: job_with(*[architecture("NASNetLarge")] * 20),
+    "twenty of a common architecture": lambda: job_with(*[architecture("ResNet50")] * 20),
+    "architectures in wrappers": lambda: job_with(*[layer("TimeDistributed", layer=architecture("ResNet50"))] * 20),
+    "one layer in two directions, four hundred times": lambda: job_with(
+        layer("RepeatVector", n=2), *[layer("Bidirectional", layer=layer("LSTM", units=1, return_sequences=True))] * 400
+    ),
+    "an architecture that is called often": lambda: called_often(architecture("MobileNet"), 100),
+    "metrics of millions of thresholds": lambda: with_metrics(*[layer("AUC", num_thresholds=100_000)] * 60),
+    "a matrix of a trillion mel bins": lambda: job_with(
+        layer("RepeatVector", n=10), layer("Flatten"), layer("MelSpectrogram", num_mel_bins=10**6, fft_length=2 * 10**6)
+    ),
     "a table of a trillion": lambda: job_with(layer("Embedding", input_dim=2**31 - 1, output_dim=2**20)),
 }
 
@@ -69,6 +119,57 @@ def test_a_bomb_is_refused_soon_and_in_bounds(name: str, api: FlaskClient, check
     # What was there before belongs to the tests: some of them have loaded TensorFlow into this process.
     assert psutil.Process().memory_info().rss - memory < 128 * MIB
     assert checker.status() == "ok"
+
+
+def test_two_gigabytes_of_a_constant_are_checked_without_any_of_them(api: FlaskClient) -> None:
+    """Such a model may be trained, so it is taken; its check has half of the memory that the constant would need."""
+    kernel = layer("Dense", units=2**15, kernel_initializer=layer("Constant", value=1.0))
+    answer = api.post("/api/v1/jobs?dry_run=true", json=job_with(layer("Dense", units=2**14), kernel, *HEAD))
+    assert answer.status_code == 200, answer.json
+    assert 2 * MEMORY_BYTES == 4 * 2**14 * 2**15
+    assert answer.json["model"]["memory"]["weights"] > 2 * MEMORY_BYTES
+
+
+def test_a_constant_is_one_number(api: FlaskClient) -> None:
+    """Keras takes a whole array for it, too."""
+    dense = layer("Dense", units=10**5, kernel_initializer=layer("Constant", value=[1.0] * 10**5))
+    answer = api.post("/api/v1/jobs", json=job_with(dense))
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"].endswith("/config/kernel_initializer/config/value")
+
+
+LARGE = {
+    "the largest architecture": {"class_name": "NASNetLarge", "config": {"weights": None, "classes": 10}},
+    "the most layers of an EfficientNet": {"class_name": "EfficientNetV2L", "config": {"weights": None, "classes": 10}},
+    "a deep residual network": {"class_name": "ResNet152", "config": {"weights": None, "classes": 10}},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_model_is_no_bomb(name: str, checker: Checker) -> None:
+    assert_passes(LARGE[name], checker)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [layer("Dense", units=8)] * 400,
+        [layer("RepeatVector", n=3), *[layer("LSTM", units=2, return_sequences=True)] * 60],
+    ],
+    ids=["dense", "recurrent"],
+)
+def test_nor_are_some_hundred_layers(layers: list[dict[str, Any]], checker: Checker) -> None:
+    assert_passes(layer("Sequential", layers=[layer("Input", shape=[8]), *layers]), checker)
+
+
+def assert_passes(model: dict[str, Any], checker: Checker) -> None:
+    canonical = check_object(model, "layers", Place(Report()))
+    spec = {"model": canonical, "seed": 1, "fit": {"batch_size": 1}}
+    question = {"spec": spec, "arrays": {}, "classes": None, "dataset_path": None, "max_bytes": 10**13}
+    answer = checker.ask(Question.model_validate(question))
+    assert answer is not None
+    assert answer.faults == []
+    assert answer.summary is not None
 
 
 def patience() -> float:

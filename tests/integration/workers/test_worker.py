@@ -18,6 +18,7 @@ from service.store import jobs, wishes, workers
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
 LEASE_SECONDS = 3.0
+GONE_SECONDS = 10.0
 
 LookAt = Callable[[Database, str], Job]
 Until = Callable[..., Any]
@@ -202,3 +203,46 @@ def test_killed_then_stopped_it_ends_as_one_that_was_left_in_peace(
 
 def snapshot_files(folder: Path, job_id: str) -> list[Path]:
     return list((folder / "store" / "snapshots" / job_id).iterdir())
+
+
+def test_paused_it_makes_room_and_ends_as_one_that_was_left_in_peace(
+    database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
+    until: Until, look_at: LookAt,
+) -> None:  # fmt: skip
+    # Long enough for a word that is read once a second, and it must not stop early.
+    stopping, *others = JOB["callbacks"]
+    patient = {**stopping, "config": {**stopping["config"], "patience": 40}}
+    job = {**JOB, "fit": {**JOB["fit"], "epochs": 24, "batch_size": 16}, "callbacks": [patient, *others]}
+    with run_worker(database, tmp_path, **settings, slots=1) as worker:
+        idle = len(worker.descendants())
+        peaceful, troubled = submit(**job), submit(**job)
+        until(lambda: look_at(database, peaceful).state is JobState.SUCCEEDED)
+        until(has_trained(database, look_at, troubled, 2))
+        with database.write() as session:
+            wishes.pause(session, troubled)
+        until(lambda: look_at(database, troubled).state is not JobState.RUNNING, GONE_SECONDS)
+        paused = look_at(database, troubled)
+        assert (paused.state, paused.worker_id, paused.lease_expires_at) == (JobState.PAUSED, None, None)
+        assert (paused.losses, paused.attempt) == (0, 1)
+        assert paused.epoch < paused.epochs
+
+        meanwhile = submit(fit={"epochs": 1, "batch_size": 64})
+        until(lambda: look_at(database, meanwhile).state is JobState.SUCCEEDED)
+        assert look_at(database, troubled).version == paused.version
+
+        with database.write() as session:
+            wishes.resume(session, troubled)
+        until(lambda: look_at(database, troubled).state is JobState.SUCCEEDED)
+        assert result(database, troubled) == result(database, peaceful)
+        [resumed] = events(database, troubled, EventKind.RESUMED)
+        assert resumed["exact"] is True
+        assert resumed["epoch"] >= 2
+        assert look_at(database, troubled).attempt == 2
+        assert len(snapshot_files(tmp_path, troubled)) == 1
+
+        endless = submit(fit=ENDLESS)
+        until(is_training(database, look_at, endless))
+        with database.write() as session:
+            wishes.cancel(session, endless)
+        until(lambda: look_at(database, endless).state is JobState.CANCELLED, GONE_SECONDS)
+        until(lambda: len(worker.descendants()) <= idle, GONE_SECONDS)

@@ -27,6 +27,9 @@ class Question(BaseModel):
     arrays: dict[str, Array]
     classes: int | None = Field(description="how many classes the labels of a built-in data set have")
     dataset_path: str | None = Field(description="the user's .npz on this machine, where it is on this machine")
+    initial_model: dict[str, Any] | None = Field(
+        default=None, description="the model of the job whose weights this one begins with"
+    )
     max_bytes: int = Field(description="memory that the training of the largest model may need")
 
 

@@ -1,47 +1,21 @@
 """Check that the parts of a job agree where Keras says nothing, or says it too late.
 
-A job that Keras trains, if not as it was meant, gets a notice; one that fails on the way gets a fault.
+A job that Keras trains, if not as it was meant, gets a notice; one that fails on the way gets a fault. What concerns
+one output and its targets is in `targets.py`.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final
 
 from fitqueue.checking import Array
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.base import FaultCode, NoticeCode, Place
-from fitqueue.spec.data import Part, PrepareStep, StepError, parts, prepared_shape
-from fitqueue.spec.naming import snake_case
+from fitqueue.spec.data import Part, StepError, prepared_shape
+from fitqueue.spec.ranges import Range
+from fitqueue.spec.replication import objects_in, obstacles
 from fitqueue.spec.sound import SoundJob
-from fitqueue.spec.training import KerasObject
-
-Shape = Sequence[int | None]
-
-_SPARSE: Final = "sparse_categorical_crossentropy"
-_CATEGORICAL: Final = "categorical_crossentropy"
-_CLASSIFYING: Final = {_SPARSE, _CATEGORICAL, "categorical_focal_crossentropy"}
-_BINARY: Final = {"binary_crossentropy", "binary_focal_crossentropy"}
-# What makes probabilities of logits, by the loss that takes either.
-_PROBABILITIES: Final = {**dict.fromkeys(_CLASSIFYING, "softmax"), **dict.fromkeys(_BINARY, "sigmoid")}
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What the model puts out for a sample: its shape, the name of the last activation, and the layer it comes from."""
-
-    shape: Shape
-    activation: str
-    layer: str
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The targets as they are stored are whole numbers, from `low` to `high`."""
-
-    low: int
-    high: int
+from fitqueue.spec.training import FitSpec, KerasObject
 
 
 def size(array: Array) -> int:
@@ -86,182 +60,76 @@ def check_fit(spec: SoundJob, x: Prepared, at: Place) -> None:
             NoticeCode.SUSPICIOUS,
             f"There are {trained} samples to train on, fewer than a batch: each epoch is one step.",
         )
+    _suspect_steps(spec.fit, trained, at / "fit" / "steps_per_epoch")
+
+
+def _suspect_steps(fit: FitSpec, samples: int, at: Place) -> None:
+    batches = math.ceil(samples / fit.batch_size)
+    if fit.steps_per_epoch is not None and fit.steps_per_epoch > batches > 0:
+        at.notice(
+            NoticeCode.SUSPICIOUS,
+            f"The {samples} samples make {batches} batches of {fit.batch_size}: an epoch ends after them.",
+        )
+
+
+def check_text(arrays: Prepared, at: Place) -> None:
+    """No layer of the catalogue takes text, and no loss."""
+    for key, array in arrays.items():
+        if array.dtype == "str":
+            (at if key is None else at / key).fault(
+                FaultCode.WRONG_TYPE,
+                "The array holds text, and Keras computes with numbers.",
+                received=array.dtype,
+                expected="an array of numbers, such as the index of each word",
+            )
 
 
 def check_devices(spec: SoundJob, at: Place) -> None:
-    """What Keras refuses to do on several devices, though not before the first step."""
-    if spec.resources is None or (spec.resources.strategy != "mirrored" and spec.resources.gpus < 2):
+    """What several devices cannot compute is computed by one, and hints that they cannot take are left out."""
+    if spec.resources is None or (spec.resources.gpus < 2 and spec.resources.strategy != "mirrored"):
         return
-    here, optimizer = at / "compile" / "optimizer" / "config", spec.compile.optimizer
-    config = optimizer.config if optimizer is not None else {}
-    if config.get("use_ema") and config.get("ema_overwrite_frequency"):
-        (here / "ema_overwrite_frequency").fault(
-            FaultCode.NOT_SUPPORTED, "Keras cannot overwrite the weights by their average on several devices."
+    found = list(obstacles(spec.model, spec.compile.optimizer))
+    for obstacle in found:
+        held = f"one of the {spec.resources.gpus} devices that it holds" if spec.resources.gpus > 1 else "one device"
+        Place(at.report, obstacle.pointer).notice(
+            NoticeCode.SUSPICIOUS, f"{obstacle.why}: the job trains on {held}, without MirroredStrategy."
         )
-    if config.get("weight_decay") and config.get("gradient_accumulation_steps"):
-        (here / "gradient_accumulation_steps").fault(
-            FaultCode.NOT_SUPPORTED, "Keras cannot accumulate gradients with weight decay on several devices."
+    for hint in spec.compile.hints if spec.resources.gpus > 1 and not found else ():
+        (at / "compile" / hint).notice(NoticeCode.IGNORED, "Keras cannot do it on several devices: it is left out.")
+
+
+def suspect_fractions(values: Range | None, dtype: str, at: Place) -> None:
+    """Of what goes into an input of whole numbers, Keras drops the fractions."""
+    if values is not None and not values.whole and dtype.startswith(("int", "uint")):
+        at.notice(NoticeCode.SUSPICIOUS, f"The input takes {dtype}, and the data has fractions: they are cut off.")
+
+
+def check_indices(values: Range | None, rows: int, at: Place) -> None:
+    """What goes into an Embedding of so many rows. Keras counts negative indices from the end."""
+    if values is None:
+        return
+    # A float32 may lie a little below the number that was meant.
+    high = values.high if values.whole else values.high - abs(values.high) * 1e-6
+    if high >= rows or values.low < -rows:
+        at.fault(
+            FaultCode.OUT_OF_RANGE,
+            f"The values go from {values}, and the Embedding has rows for 0 to {rows - 1}.",
+            received=rows,
+            expected=f"at least {math.floor(high) + 1}",
         )
-    for pointer in stateful(spec.model) if spec.model is not None else ():
-        Place(at.report, pointer).fault(
-            FaultCode.NOT_SUPPORTED, "A layer that keeps its state from batch to batch cannot train on several devices."
-        )
+    elif values.low <= -1:
+        at.notice(NoticeCode.SUSPICIOUS, f"The values go from {values}; Keras counts negative ones from the last row.")
+    elif not values.whole:
+        at.notice(NoticeCode.SUSPICIOUS, f"The values go from {values}, with fractions, which Keras cuts off.")
 
 
 def stateful(model: KerasObject) -> list[str]:
     """Pointers to the argument `stateful` of each layer that keeps its state from batch to batch."""
-    return [pointer for pointer, config in _configs(model.model_dump(), "/model") if config.get("stateful") is True]
+    return [f"{pointer}/config/stateful" for pointer, _, config in objects_in(model) if config.get("stateful") is True]
 
 
 def without_state(model: KerasObject) -> KerasObject:
-    copy = model.model_dump()
-    for _, config in _configs(copy, "/model"):
+    copy = KerasObject.model_validate(model.model_dump())
+    for _, _, config in objects_in(copy):
         config.pop("stateful", None)
-    return KerasObject.model_validate(copy)
-
-
-def _configs(value: Any, pointer: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The configs of an object and of all objects in it, with a pointer to the argument `stateful` of each."""
-    if isinstance(value, dict):
-        if isinstance(value.get("config"), dict):
-            yield f"{pointer}/config/stateful", value["config"]
-        for key, inner in value.items():
-            yield from _configs(inner, f"{pointer}/{key}")
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from _configs(inner, f"{pointer}/{i}")
-
-
-# --- Targets, loss and outputs -------------------------------------------------------------------------------------
-
-
-def loss_name(loss: object) -> str | None:
-    """The loss under Keras's name for its function; None where each output has one of its own."""
-    if isinstance(loss, KerasObject):
-        return snake_case(loss.class_name)
-    return loss if isinstance(loss, str) else None
-
-
-def advice(spec: SoundJob, targets: Shape, outputs: Shape) -> str:
-    """What probably was meant where the loss does not take these targets."""
-    name = loss_name(spec.compile.loss)
-    width = outputs[-1] if outputs else None
-    labels = len(targets) < len(outputs) or (len(targets) == len(outputs) and targets[-1:] == [1])
-    if name == _CATEGORICAL and labels:
-        return (
-            f" The targets are labels: use the loss {_SPARSE!r}, or make them rows by a step "
-            f'{{"one_hot": {width}}} in data.prepare.y.'
-        )
-    if name == _SPARSE and list(targets) == list(outputs):
-        return f" The targets are rows, not labels: use the loss {_CATEGORICAL!r}."
-    return ""
-
-
-def check_targets(
-    spec: SoundJob, y: ArrayInfo | None, labels: Labels | None, outputs: Outputs | None, at: Place
-) -> None:
-    """`y` is None where there are several arrays of targets; `labels`, where known, are what it is made from."""
-    if y is None:
-        return
-    if labels is not None:
-        _check_one_hot(_steps(spec), labels, at / "data" / "prepare" / "y")
-    name = loss_name(spec.compile.loss)
-    if name is None or outputs is None or not outputs.shape:
-        return
-    if name == _SPARSE and not _steps(spec):
-        _check_sparse(spec, y, labels, outputs, at)
-    here = at / "compile" / "loss"
-    _suspect_activation(spec.compile.loss, name, outputs, here)
-    _suspect_labels(name, labels if not _steps(spec) else None, here)
-    _suspect_broadcast(name, y.shape[1:], outputs, here)
-
-
-def _steps(spec: SoundJob) -> Sequence[PrepareStep]:
-    """What prepares the only array of targets."""
-    assert spec.data is not None
-    [only] = parts(spec.data.y, spec.data.prepare.y)
-    return only.steps
-
-
-def _check_one_hot(steps: Sequence[PrepareStep], labels: Labels, at: Place) -> None:
-    """A step before it may change the labels, so only the first can be told."""
-    for step in steps[:1]:
-        if step.one_hot is not None and not 0 <= labels.low <= labels.high < step.one_hot:
-            (at / 0 / "one_hot").fault(
-                FaultCode.OUT_OF_RANGE,
-                f"The labels go from {labels.low} to {labels.high}; one_hot takes 0 to {step.one_hot - 1}.",
-                received=step.one_hot,
-                expected=f"at least {labels.high + 1}" if labels.low >= 0 else "labels from 0 on",
-            )
-
-
-def _check_sparse(spec: SoundJob, y: ArrayInfo, labels: Labels | None, outputs: Outputs, at: Place) -> None:
-    width = outputs.shape[-1]
-    if labels is None:
-        if y.dtype.startswith("float"):
-            message = f"The loss {_SPARSE!r} reads the targets as labels; theirs is the type {y.dtype}, rounded down."
-            (at / "compile" / "loss").notice(NoticeCode.SUSPICIOUS, message)
-    elif width is not None and not 0 <= labels.low <= labels.high < width and not _ignores_class(spec.compile.loss):
-        _output_place(spec, outputs, at).fault(
-            FaultCode.BAD_TARGETS,
-            f"The labels go from {labels.low} to {labels.high}, and the model puts out {width} numbers, for the "
-            f"classes 0 to {width - 1}.",
-            received=width,
-            expected=f"{labels.high + 1} units" if labels.low >= 0 else "labels from 0 on",
-        )
-
-
-def _ignores_class(loss: object) -> bool:
-    return isinstance(loss, KerasObject) and loss.config.get("ignore_class") is not None
-
-
-def _output_place(spec: SoundJob, outputs: Outputs, at: Place) -> Place:
-    """Where the width of the output is said: the `units` of the layer that it comes from."""
-    assert spec.model is not None
-    layers = spec.model.config.get("layers", [])
-    named = [i for i, layer in enumerate(layers) if layer["config"].get("name") == outputs.layer]
-    for i in named or range(len(layers) - 1, -1, -1):
-        here = at / "model" / "config" / "layers" / i
-        if "units" in layers[i]["config"]:
-            return here / "config" / "units"
-        if "layers" in layers[i]["config"] or named:
-            return here
-    return at / "model"
-
-
-def _suspect_activation(loss: object, name: str, outputs: Outputs, at: Place) -> None:
-    wanted = _PROBABILITIES.get(name)
-    if wanted is None:
-        return
-    logits = isinstance(loss, KerasObject) and bool(loss.config.get("from_logits"))
-    if logits and outputs.activation in ("softmax", "sigmoid"):
-        at.notice(
-            NoticeCode.SUSPICIOUS, f"from_logits is true, and the output is made by {outputs.activation} already."
-        )
-    elif not logits and outputs.activation in ("linear", "relu", "tanh"):
-        at.notice(
-            NoticeCode.SUSPICIOUS,
-            f"The loss {name!r} expects probabilities, and the output's activation is {outputs.activation}: give the "
-            f"last layer {wanted!r}, or the loss from_logits.",
-        )
-    elif outputs.activation == "softmax" and outputs.shape[-1] == 1:
-        at.notice(NoticeCode.SUSPICIOUS, "A softmax over one number is always 1: nothing can be learned.")
-
-
-def _suspect_labels(name: str, labels: Labels | None, at: Place) -> None:
-    if name in _BINARY and labels is not None and labels.high > 1:
-        at.notice(
-            NoticeCode.SUSPICIOUS,
-            f"The loss {name!r} tells two classes apart, and the labels go from {labels.low} to {labels.high}.",
-        )
-
-
-def _suspect_broadcast(name: str, targets: Shape, outputs: Outputs, at: Place) -> None:
-    """Where ranks are equal and one length is 1, NumPy's rule compares each number with the same target."""
-    differing = [pair for pair in zip(targets, outputs.shape, strict=False) if None not in pair and len(set(pair)) > 1]
-    if name != _SPARSE and len(targets) == len(outputs.shape) and differing and all(1 in pair for pair in differing):
-        at.notice(
-            NoticeCode.SUSPICIOUS,
-            f"Targets of shape {list(targets)} are compared with outputs of shape {list(outputs.shape)}: each target "
-            "with several outputs, or the other way about.",
-        )
+    return copy

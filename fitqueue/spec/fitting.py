@@ -1,13 +1,12 @@
 """Check that data, preparation and model fit together, as far as shapes tell before anything is loaded."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.spec import model as models
-from fitqueue.spec.base import FaultCode, Place, did_you_mean, listed
+from fitqueue.spec.base import FaultCode, NoticeCode, Place, did_you_mean, listed
 from fitqueue.spec.data import DataSpec, PrepareStep, StepError, Validation, parts, prepared_shape
-from fitqueue.spec.training import FitSpec, KerasObject, Losses, Metrics
+from fitqueue.spec.training import FitSpec, KerasObject
 
 Shape = tuple[int | None, ...]
 
@@ -21,14 +20,29 @@ def fault_unknown_dataset(name: str, at: Place) -> None:
     )
 
 
-def check_validation(data: DataSpec, fit: FitSpec, at: Place) -> None:
+def check_validation(data: DataSpec, fit: FitSpec, validated: bool, at: Place) -> None:
+    """`validated`: whether the job names data to validate on, be it sound or not."""
+    if not validated:
+        _ignore_validation(fit, at)
+    elif not fit.validates:
+        (at / "validation_freq").notice(
+            NoticeCode.SUSPICIOUS,
+            f"None of the {fit.epochs} epochs is validated: no `val_` is logged, and `best` follows the loss.",
+        )
     if data.validation is not None and fit.validation_split > 0:
-        (at / "fit" / "validation_split").fault(
+        (at / "validation_split").fault(
             FaultCode.CONFLICT,
             "Validation data is named in `data.validation` already.",
             received=fit.validation_split,
             expected="one of the two",
         )
+
+
+def _ignore_validation(fit: FitSpec, at: Place) -> None:
+    for name in ("validation_freq", "validation_steps", "validation_batch_size"):
+        if name in fit.model_fields_set and getattr(fit, name) is not None:
+            message = "The job has no validation data: it is not validated, however this is set."
+            (at / name).notice(NoticeCode.IGNORED, message)
 
 
 def check_class_weight(data: DataSpec, fit: FitSpec, at: Place) -> None:
@@ -39,26 +53,6 @@ def check_class_weight(data: DataSpec, fit: FitSpec, at: Place) -> None:
     if isinstance(data.y, dict):
         message = "Classes have weights only where there is one array of targets: give `data.sample_weight` by output."
         at.fault(FaultCode.CONFLICT, message, fit.class_weight)
-
-
-def check_outputs(loss: Losses, metrics: Mapping[str, Metrics], outputs: Sequence[str], at: Place) -> None:
-    """Losses and metrics that go by outputs name those that the model has."""
-    for field, value in {"loss": loss, **metrics}.items():
-        if isinstance(value, dict):
-            for name in value:
-                if outputs != [""] and name not in outputs:
-                    (at / field / name).fault(
-                        FaultCode.UNKNOWN_NAME,
-                        f"The model has no output {name[:64]!r}." + did_you_mean(name, outputs),
-                        received=name,
-                        expected=f"one of {listed(outputs)}",
-                    )
-        elif isinstance(value, list) and value and len(outputs) > 1:
-            (at / field).fault(
-                FaultCode.WRONG_TYPE,
-                f"The model has the outputs {listed(outputs)}: say which metrics are whose.",
-                expected=f'an object such as {{"{outputs[0]}": […]}}',
-            )
 
 
 def check_data(data: DataSpec, info: DatasetInfo, at: Place) -> Shape | None:
@@ -108,6 +102,14 @@ def _check_weights(names: DataSpec | Validation, weights: Parts, at: Place) -> N
         if array is not None and array.dtype in ("bool", "str"):
             message = f"Weights of samples are numbers, and the array holds {array.dtype}."
             _inside(at, key).fault(FaultCode.WRONG_TYPE, message)
+    only = weights.get(None)
+    if only is not None and len(outputs) > 1 and only.shape[1:] not in ((), (1,)):
+        at.fault(
+            FaultCode.BAD_SHAPE,
+            "Weights for all outputs together are one number a sample.",
+            received=list(only.shape),
+            expected=f"{[only.shape[0]]}, or an object with weights for each output",
+        )
 
 
 def _prepared_parts(axis: str, data: DataSpec, arrays: Parts, at: Place) -> Parts:
@@ -219,7 +221,7 @@ def fit_model(model: KerasObject, sample: Shape, at: Place) -> KerasObject:
     raw = model.model_dump()
     found = models.input_shape(raw)
     if found is None:
-        if model.class_name == "Sequential" and not _starts_with_model(raw):
+        if model.class_name == "Sequential":
             return KerasObject.model_validate(models.with_input(raw, list(sample), at))
         return model
     shape, pointer = found
@@ -231,10 +233,6 @@ def fit_model(model: KerasObject, sample: Shape, at: Place) -> KerasObject:
             expected=str(list(sample)),
         )
     return model
-
-
-def _starts_with_model(model: dict[str, Any]) -> bool:
-    return "layers" in model["config"]["layers"][0]["config"]
 
 
 def takes(shape: Sequence[int | None], sample: Shape) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import Fault, InvalidSpec, MalformedJSON
-from fitqueue.spec import catalogue, fitting
+from fitqueue.spec import by_name, catalogue, fitting
 from fitqueue.spec.base import (
     EACH,
     MAX_FAULTS,
@@ -78,8 +78,8 @@ class JobSpec(Strict):
 
     @property
     def is_validated(self) -> bool:
-        """Whether each epoch ends with a validation, so that the logs have `val_…`."""
-        return self.data.validation is not None or self.fit.validation_split > 0
+        """Whether an epoch of the training ends with a validation, so that the logs have `val_…`."""
+        return (self.data.validation is not None or self.fit.validation_split > 0) and self.fit.validates
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,8 @@ def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset,
     """
     model, compiled = parts.model, parts.compile
     loss, metrics = compiled.whole_loss, compiled.named_metrics()
+    if model is not None:
+        _check_names(parts, by_name.ends_of(model), at)
     if parts.data is not None:
         info = _dataset(parts.data.dataset, find_dataset, at / "data" / "dataset")
         if info is not None:
@@ -284,19 +286,32 @@ def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset,
             if model is not None and shape is not None:
                 model = fitting.fit_model(model, shape, at / "model")
     if parts.data is not None and parts.fit is not None:
-        fitting.check_validation(parts.data, parts.fit, at)
+        fitting.check_validation(parts.data, parts.fit, validated, at / "fit")
         fitting.check_class_weight(parts.data, parts.fit, at / "fit" / "class_weight")
     if compiled.optimizer is not None:
         check_optimizer(parts.callbacks, compiled.optimizer, at / "callbacks")
     if metrics is not None and loss is not None and model is not None:
-        outputs = output_names(model)
-        fitting.check_outputs(loss, metrics, outputs, at / "compile")
-        flat = flat_metrics(metrics["metrics"], metrics["weighted_metrics"], loss, outputs)
-        check_logged(parts.callbacks, flat, validated, at / "callbacks")
+        flat = flat_metrics(metrics["metrics"], metrics["weighted_metrics"], loss, output_names(model))
+        check_logged(parts.callbacks, flat, _not_validated(validated, parts.fit), at / "callbacks")
     if parts.fit is not None:
         check_validated_names(parts.callbacks, parts.fit.validation_freq, at / "callbacks")
     check_checkpoints(parts.callbacks, at / "callbacks")
     return model
+
+
+def _check_names(parts: SoundJob, ends: by_name.Ends, at: Place) -> None:
+    if parts.data is not None:
+        by_name.check_arrays(parts.data, ends, at / "data")
+    by_name.check_compile(parts.compile, ends, at / "compile")
+
+
+def _not_validated(validated: bool, fit: FitSpec | None) -> str | None:
+    """Why no epoch ends with a validation; None where one does."""
+    if not validated:
+        return "The job has no validation data: give `data.validation` or `fit.validation_split`."
+    if fit is not None and not fit.validates:
+        return f"None of the {fit.epochs} epochs is validated: see `fit.validation_freq`."
+    return None
 
 
 def _dataset(name: str, find_dataset: FindDataset, at: Place) -> DatasetInfo | None:

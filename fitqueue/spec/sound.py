@@ -8,7 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fitqueue.spec.data import DataSpec
 from fitqueue.spec.logged import named_metrics
 from fitqueue.spec.naming import Names
-from fitqueue.spec.training import FitSpec, InitialWeights, KerasObject, Losses, Metrics, Resources
+from fitqueue.spec.training import (
+    Factors,
+    FitSpec,
+    InitialWeights,
+    KerasObject,
+    Losses,
+    Metrics,
+    Resources,
+    hints_of,
+)
 
 SoundObject = str | KerasObject | None
 SoundLosses = SoundObject | dict[str, SoundObject]
@@ -22,6 +31,13 @@ class SoundCompile(BaseModel):
     loss: SoundLosses = None
     metrics: SoundMetrics = Field(default_factory=list)
     weighted_metrics: SoundMetrics = Field(default_factory=list)
+    loss_weights: Factors | None = None
+    jit_compile: bool | str = "auto"
+    steps_per_execution: int = 1
+
+    @property
+    def hints(self) -> list[str]:
+        return hints_of(self.steps_per_execution, self.jit_compile)
 
     @property
     def whole_loss(self) -> Losses | None:
@@ -81,7 +97,23 @@ def _sound_compile(draft: Mapping[str, Any]) -> SoundCompile:
         loss=_sound_losses(draft.get("loss")),
         metrics=_sound_metrics(draft.get("metrics", [])),
         weighted_metrics=_sound_metrics(draft.get("weighted_metrics", [])),
+        **_sound_rest(draft),
     )
+
+
+class _Rest(BaseModel):
+    """What else the check needs of `compile`, each as a CompileSpec has it."""
+
+    model_config = ConfigDict(strict=True)
+
+    loss_weights: Factors | None = None
+    jit_compile: bool | str = "auto"
+    steps_per_execution: int = 1
+
+
+def _sound_rest(draft: Mapping[str, Any]) -> dict[str, Any]:
+    alone = ((name, _part(_Rest, {name: draft[name]})) for name in _Rest.model_fields if name in draft)
+    return {name: getattr(part, name) for name, part in alone if part is not None}
 
 
 def _sound_losses(value: Any) -> SoundLosses:

@@ -53,6 +53,16 @@ class CompileSpec(Strict):
     )
     dtype_policy: Policy = Field(default="float32", description="what the layers compute with that name none")
 
+    @property
+    def hints(self) -> list[str]:
+        return hints_of(self.steps_per_execution, self.jit_compile)
+
+
+def hints_of(steps_per_execution: int, jit_compile: bool | str) -> list[str]:
+    """The arguments of `compile` that ask for speed, which Keras takes on one device only."""
+    asked = {"steps_per_execution": steps_per_execution > 1, "jit_compile": jit_compile is True}
+    return [name for name, is_asked in asked.items() if is_asked]
+
 
 ClassIndex = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,6})$")]
 """The label of a class; the keys of JSON are strings."""
@@ -79,6 +89,13 @@ class FitSpec(Strict):
     )
     validation_split: float = Field(default=0.0, ge=0, lt=1, description="the last share of the data, held back")
     verbose: Literal["auto", 0, 1, 2] = Field(default=2, description="what is printed into the job's log")
+
+    @property
+    def validates(self) -> bool:
+        """Whether one of the epochs ends with a validation, given data for it."""
+        return (
+            self.validation_freq if isinstance(self.validation_freq, int) else min(self.validation_freq)
+        ) <= self.epochs
 
 
 class InitialWeights(Strict):

@@ -13,7 +13,7 @@ from fitqueue.spec.training import InitialWeights
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.models import Dataset
-from service.store import checkpoints, datasets
+from service.store import checkpoints, datasets, jobs
 
 
 class DatasetFinder:
@@ -61,9 +61,10 @@ def check_job(parts: Services, sent: Any, finder: DatasetFinder) -> CheckedJob:
     examined = examine_job(sent, finder)
     sound = examined.spec or examined.sound
     stored = sound.to_json()
-    answer = _checked_by_keras(parts, sound, stored, finder)
+    unfit, initial = _initial_weights(parts, sound.initial_weights)
+    answer = _checked_by_keras(parts, sound, stored, finder, initial)
     found = [fault.model_copy(update={"pointer": as_sent(fault.pointer, sent, stored)}) for fault in answer.faults]
-    faults = [*examined.faults, *_initial_weights_faults(parts, sound.initial_weights), *found]
+    faults = [*examined.faults, *unfit, *found]
     if examined.spec is None or faults:
         raise invalid_job(faults)
     notices = [
@@ -85,7 +86,11 @@ def dataset_is_gone(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
 
 
 def _checked_by_keras(
-    parts: Services, sound: JobSpec | SoundJob, stored: dict[str, Any], finder: DatasetFinder
+    parts: Services,
+    sound: JobSpec | SoundJob,
+    stored: dict[str, Any],
+    finder: DatasetFinder,
+    initial: dict[str, Any] | None,
 ) -> Answer:
     if sound == SoundJob():
         return Answer()
@@ -97,30 +102,30 @@ def _checked_by_keras(
         arrays={name: _array(array) for name, array in info.arrays.items()} if info else {},
         classes=builtin.classes if builtin else None,
         dataset_path=finder.path(reference),
+        initial_model=initial,
         max_bytes=parts.settings.max_model_bytes,
     )
     answer = parts.checker.ask(question) if parts.checker else None
     return answer or Answer(notices=[_UNCHECKED])
 
 
-def _initial_weights_faults(parts: Services, wanted: InitialWeights | None) -> list[Fault]:
-    """The job whose weights are wanted is not there, or has none."""
+def _initial_weights(parts: Services, wanted: InitialWeights | None) -> tuple[list[Fault], dict[str, Any] | None]:
+    """The model whose weights are wanted, or the fault that the job is not there or has none."""
     if wanted is None:
-        return []
+        return [], None
     try:
         with parts.database.read() as session:
             checkpoints.get(session, wanted.job, "best")
+            return [], jobs.get(session, wanted.job).spec.get("model")
     except NotFound as error:
-        return [
-            Fault(
-                pointer="/initial_weights/job",
-                code=str(FaultCode.UNKNOWN_JOB),
-                message=error.message,
-                received=wanted.job,
-                expected="the id of a job that has saved its best weights",
-            )
-        ]
-    return []
+        fault = Fault(
+            pointer="/initial_weights/job",
+            code=str(FaultCode.UNKNOWN_JOB),
+            message=error.message,
+            received=wanted.job,
+            expected="the id of a job that has saved its best weights",
+        )
+        return [fault], None
 
 
 def _array(array: ArrayInfo) -> Array:

@@ -1,30 +1,36 @@
 """The check of a job that needs Keras: its model is built, without a weight, and compared with the rest of the job.
 
 Keras is the judge: its layers find their shapes, and its loss and metrics are called on symbols that have the shapes
-of the first batch. What Keras lets pass though it goes wrong later is in `fitqueue/spec/agreement.py`.
+of the first batch. What Keras lets pass though it goes wrong later is in `fitqueue/spec/agreement.py` and `targets.py`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import keras
-from keras.src.backend import compute_output_spec
-from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
+from pydantic import ValidationError
 
 from fitqueue.checking import Answer, Question
-from fitqueue.spec import FitSpec, KerasObject, SoundJob, agreement
+from fitqueue.datasets import ArrayInfo
+from fitqueue.spec import FitSpec, KerasObject, SoundJob, agreement, by_name
 from fitqueue.spec.agreement import Prepared
-from fitqueue.spec.base import Enough, FaultCode, Place, Report, listed
+from fitqueue.spec.base import Enough, FaultCode, NoticeCode, Place, Report, listed
 from fitqueue.spec.data import parts
 from fitqueue.spec.fitting import takes
 from fitqueue.spec.model import input_shape
+from fitqueue.spec.ranges import Range, ranges_before
+from fitqueue.spec.sound import SoundLosses, SoundMetrics
+from fitqueue.spec.targets import Output, Places, Targets, check_class_weight, check_targets
 from fitqueue.views import ModelSummary
-from workers.trainer import data
 from workers.trainer.build import build_callback, build_loss, build_metrics, build_model, build_optimizer
-from workers.trainer.objects import ModelBuildError, keras_words
+from workers.trainer.feeding import named_outputs
+from workers.trainer.judging import Batch, Compiled, Judge, Metric
+from workers.trainer.known import Known
+from workers.trainer.objects import ModelBuildError
+from workers.trainer.places import layer_place, width_place
+from workers.trainer.stored import stored_shapes
 from workers.trainer.summary import summarize
 
 Made = TypeVar("Made")
@@ -49,9 +55,9 @@ def check(question: Question, say: Say) -> Answer:
     summary = None
     with suppress(Enough):
         at = Place(report)
-        made = _Made(spec, at, say)
-        x, y = _prepared(spec, question)
-        agreement.check_fit(spec, x, at)
+        made = _Made(spec, question.initial_model, at, say)
+        arrays = _Arrays(spec, question)
+        agreement.check_fit(spec, arrays.x, at)
         agreement.check_devices(spec, at)
         if made.model is None:
             return Answer(faults=report.faults, notices=report.notices)
@@ -59,39 +65,83 @@ def check(question: Question, say: Say) -> Answer:
         fit, optimizer = spec.fit or FitSpec(batch_size=1), spec.compile.optimizer or KerasObject(class_name="SGD")
         summary = summarize(made.model, optimizer, fit.batch_size)
         if _is_bearable(summary, question.max_bytes, at):
-            _check_inputs(made.model, spec, x, at / "data" / "x")
-            if spec.model_is_whole:
-                _check_state(made.model, spec, x, at / "fit" / "batch_size")
-                _check_targets(made, spec, y, at)
-                agreement.check_targets(spec, y.get(None), _labels(spec, question), _outputs(made.model), at)
+            _check_with_model(made, made.model, spec, arrays, at)
     return Answer(faults=report.faults, notices=report.notices, summary=summary)
 
 
-def _prepared(spec: SoundJob, question: Question) -> tuple[Prepared, Prepared]:
-    data = spec.data
-    if data is None:
-        return {}, {}
-    x, y = parts(data.x, data.prepare.x), parts(data.y, data.prepare.y)
-    return agreement.prepared(x, question.arrays), agreement.prepared(y, question.arrays)
+def _check_with_model(made: "_Made", model: keras.Model, spec: SoundJob, arrays: "_Arrays", at: Place) -> None:
+    _check_names(model, spec, at)
+    agreement.check_text(arrays.x, at / "data" / "x")
+    agreement.check_text(arrays.y, at / "data" / "y")
+    inputs = _named_inputs(model)
+    _check_inputs(inputs, spec, arrays.x, at / "data" / "x")
+    _check_values(model, inputs, spec, arrays, at)
+    if spec.model_is_whole:
+        _check_state(model, spec, arrays.x, at / "fit" / "batch_size")
+        _check_targets(made, model, spec, arrays, at)
+        _check_initial_weights(made, model, at / "initial_weights" / "job")
+
+
+class _Arrays:
+    """The job's arrays as training sees them, and what is known of their values."""
+
+    def __init__(self, spec: SoundJob, question: Question) -> None:
+        data = spec.data
+        self.known = Known(data, question)
+        self._inputs = parts(data.x, data.prepare.x) if data is not None else []
+        self._targets = parts(data.y, data.prepare.y) if data is not None else []
+        weights = parts(data.sample_weight) if data is not None else []
+        self.x = agreement.prepared(self._inputs, question.arrays)
+        self.y = agreement.prepared(self._targets, question.arrays)
+        self.weights = agreement.prepared(weights, question.arrays)
+
+    def values(self, key: str | None) -> Range | None:
+        """Between which numbers an input's prepared values lie."""
+        [part] = [part for part in self._inputs if part.key == key]
+        return ranges_before(self.known.inputs(part), part.steps)[-1]
+
+    def targets(self) -> list[tuple[str | None, Targets]]:
+        sound = [part for part in self._targets if part.key in self.y and self.y[part.key].dtype != "str"]
+        return [(part.key, Targets(self.y[part.key], part.steps, self.known.targets(part))) for part in sound]
 
 
 class _Made:
     """What Keras made of the job; None for what it refused."""
 
-    def __init__(self, spec: SoundJob, at: Place, say: Say) -> None:
+    def __init__(self, spec: SoundJob, initial: dict[str, Any] | None, at: Place, say: Say) -> None:
         self._at = at
         self._say = say
         compiled = spec.compile
         # An optimizer has numbers of its own from the start, for which the scope below has no room.
         self._make("/compile/optimizer", build_optimizer, compiled.optimizer)
         with keras.StatelessScope(initialize_variables=False):
-            self.loss = self._make("/compile/loss", build_loss, compiled.whole_loss)
-            self.metrics = self._make_all("/compile/metrics", _build_metric, _only(compiled.metrics))
-            self._make_all("/callbacks", _try_callback, spec.callbacks)
+            self.losses = self._make_losses(compiled.loss)
+            metrics = self._make_metrics("metrics", compiled.metrics)
+            self.metrics = [*metrics, *self._make_metrics("weighted_metrics", compiled.weighted_metrics)]
+            for i, callback in enumerate(spec.callbacks):
+                self._make(f"/callbacks/{i}", _try_callback, callback)
             self.model = self._make("/model", _built, spec.model, FaultCode.INVALID_MODEL)
+            self.initial = _built_before(initial)
 
-    def _make_all(self, pointer: str, make: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        return [self._make(f"{pointer}/{i}", make, item) for i, item in enumerate(items)]
+    def compiled(self, spec: SoundJob) -> Compiled:
+        made = [*self.losses.values(), *(metric.made for metric in self.metrics)]
+        is_sound = all(one is not None for one in made) and _names_are_sound(spec)
+        return Compiled(self.losses, self.metrics, spec.compile.loss_weights, is_sound)
+
+    def _make_losses(self, loss: SoundLosses) -> dict[str | None, Any]:
+        if isinstance(loss, dict):
+            return {name: self._make(f"/compile/loss/{name}", build_loss, one) for name, one in loss.items()}
+        return {None: self._make("/compile/loss", build_loss, loss)}
+
+    def _make_metrics(self, field: str, metrics: SoundMetrics) -> list[Metric]:
+        by_output = metrics if isinstance(metrics, dict) else {None: metrics}
+        found = []
+        for output, some in by_output.items():
+            pointer = f"/compile/{field}" + (f"/{output}" if output is not None else "")
+            for i, one in enumerate(some):
+                made = self._make(f"{pointer}/{i}", _build_metric, one)
+                found.append(Metric(f"{pointer}/{i}", output, made, field == "weighted_metrics"))
+        return found
 
     def _make(
         self,
@@ -127,8 +177,14 @@ def _build_metric(metric: str | KerasObject) -> Any:
     return build_metrics([metric])[0]
 
 
-def _only(metrics: Any) -> list[str | KerasObject | None]:
-    return metrics if isinstance(metrics, list) else []
+def _built_before(model: dict[str, Any] | None) -> keras.Model | None:
+    """The model of an earlier job. What this Keras makes of it is no fault of the job that is checked."""
+    if model is None:
+        return None
+    try:
+        return _built(KerasObject.model_validate(model))
+    except (ModelBuildError, ValidationError):
+        return None
 
 
 # Keras's words where something wants numbers of its own at once.
@@ -156,31 +212,80 @@ def _is_bearable(summary: ModelSummary, most: int, at: Place) -> bool:
 # --- Compared with the data ----------------------------------------------------------------------------------------
 
 
-def _check_inputs(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> None:
+def _check_names(model: keras.Model, spec: SoundJob, at: Place) -> None:
+    """Names that only Keras knows: those of the ends of an architecture, or of a model that begins with one."""
+    assert spec.model is not None
+    known = by_name.ends_of(spec.model)
+    inputs = list(_named_inputs(model)) or None if known.inputs is None else None
+    outputs = list(model.output_names) if known.outputs is None else None
+    if spec.data is not None:
+        by_name.check_arrays(spec.data, by_name.Ends(inputs, outputs), at / "data")
+    if outputs is not None:
+        by_name.check_compile(spec.compile, by_name.Ends(None, outputs), at / "compile")
+
+
+def _names_are_sound(spec: SoundJob) -> bool:
+    """Whether the parse had nothing to say against the names of outputs: Keras would say the same once more."""
+    report = Report()
+    if spec.model is not None:
+        by_name.check_compile(spec.compile, by_name.ends_of(spec.model), Place(report))
+    return not report.faults
+
+
+def _named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """What goes in, under the names that Keras has for it; nothing where the data will tell."""
+    if isinstance(model, keras.Sequential):
+        return _named_inputs(model._functional) if model._functional is not None else {}
+    if isinstance(model.input, dict):
+        return dict(model.input)
+    return {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
+
+
+def _check_inputs(inputs: dict[str, keras.KerasTensor], spec: SoundJob, x: Prepared, at: Place) -> None:
     assert spec.model is not None
     if input_shape(spec.model.model_dump()) is not None and None in x:
         return  # it was compared already, and a job that Keras is asked about may be wrong there
-    wanted: dict[str | None, list[int | None]] = {
-        tensor._keras_history.operation.name: list(tensor.shape[1:]) for tensor in model.inputs
-    }
-    if None in x:
-        if len(wanted) > 1:
-            at.fault(
-                FaultCode.BAD_SHAPE,
-                f"The model has {len(wanted)} inputs, and the job has one array for them.",
-                expected=f"an object with an array for each of {listed([str(name) for name in wanted])}",
-            )
-            return
-        [wanted[None]] = wanted.values()
     for name, array in x.items():
-        shape = wanted.get(name)
-        if shape is not None and not takes(shape, array.shape[1:]):
+        tensor = _input_for(name, inputs)
+        if tensor is not None and not takes(shape := list(tensor.shape[1:]), array.shape[1:]):
             (at if name is None else at / name).fault(
                 FaultCode.BAD_SHAPE,
                 f"The model takes samples of shape {shape}, and the prepared data has {list(array.shape[1:])}.",
                 received=list(array.shape[1:]),
                 expected=str(shape),
             )
+
+
+def _input_for(name: str | None, inputs: dict[str, keras.KerasTensor]) -> keras.KerasTensor | None:
+    """Where an array goes; None where it is not known, or where the names are at fault already."""
+    if name is None:
+        return next(iter(inputs.values())) if len(inputs) == 1 else None
+    return inputs.get(name)
+
+
+def _check_values(
+    model: keras.Model, inputs: dict[str, keras.KerasTensor], spec: SoundJob, arrays: _Arrays, at: Place
+) -> None:
+    """The numbers that go in, where something takes but some of them."""
+    assert spec.model is not None
+    for name in arrays.x:
+        tensor = _input_for(name, inputs)
+        embeddings = _embeddings_of(tensor) if tensor is not None else []
+        if tensor is None or not (embeddings or tensor.dtype.startswith(("int", "uint"))):
+            continue  # to read an array takes time
+        values = arrays.values(name)
+        for layer in embeddings:
+            here = layer_place(spec.model, model, layer.name, at) / "config" / "input_dim"
+            agreement.check_indices(values, layer.input_dim, here)
+        if not embeddings:
+            here = at / "data" / "x" if name is None else at / "data" / "x" / name
+            agreement.suspect_fractions(values, tensor.dtype, here)
+
+
+def _embeddings_of(tensor: keras.KerasTensor) -> list[keras.layers.Embedding]:
+    """The tables in which the numbers of this input are looked up as they are."""
+    readers = {id(node.operation): node.operation for node in tensor._keras_history.operation._outbound_nodes}
+    return [layer for layer in readers.values() if isinstance(layer, keras.layers.Embedding)]
 
 
 def _check_state(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> None:
@@ -206,83 +311,85 @@ def _check_state(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> 
         )
 
 
-def _symbol(tensor: keras.KerasTensor, batch: int) -> keras.KerasTensor:
-    return keras.KerasTensor((batch, *tensor.shape[1:]), tensor.dtype)
-
-
-def _check_targets(made: _Made, spec: SoundJob, y: Prepared, at: Place) -> None:
-    model = made.model
-    assert model is not None
-    if None in y and len(model.outputs) == 1:
-        batch = min((spec.fit or FitSpec()).batch_size, y[None].shape[0] or 1)
-        symbols = keras.KerasTensor((batch, *y[None].shape[1:]), y[None].dtype), _symbol(model.outputs[0], batch)
-        _compare(made, spec, symbols, at)
-
-
-def _compare(made: _Made, spec: SoundJob, symbols: tuple[keras.KerasTensor, keras.KerasTensor], at: Place) -> None:
-    """Let Keras's loss and each metric see targets and outputs, as it does at the first batch."""
-    if made.loss is not None:
-        _see(CompileLoss(made.loss), symbols, at / "compile" / "loss", agreement.advice(spec, *_shapes(symbols)))
-    for i, metric in enumerate(made.metrics):
-        if metric is not None:
-            _see(CompileMetrics([metric], None).update_state, symbols, at / "compile" / "metrics" / i)
-
-
-def _see(
-    judge: Callable[..., Any], symbols: tuple[keras.KerasTensor, keras.KerasTensor], at: Place, advice: str = ""
-) -> None:
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            compute_output_spec(judge, *symbols)
-    except Exception as error:
-        targets, outputs = ([None, *symbol.shape[1:]] for symbol in symbols)
-        at.fault(
-            FaultCode.BAD_TARGETS,
-            f"It cannot compare targets of shape {_shown(targets)} with outputs of shape {_shown(outputs)}: "
-            f"{keras_words(error)}{advice}",
-            received=targets,
-            expected=f"targets that fit outputs of shape {_shown(outputs)}",
+def _check_targets(made: _Made, model: keras.Model, spec: SoundJob, arrays: _Arrays, at: Place) -> None:
+    outputs, targets = named_outputs(model), arrays.targets()
+    if isinstance(model, keras.Sequential) and len(outputs) and len(model.outputs) > 1:
+        (at / "model").fault(
+            FaultCode.NOT_SUPPORTED,
+            f"This Sequential puts out {len(model.outputs)} tensors, and they have no names for targets to go to.",
+            expected="a Functional model",
         )
+        return
+    for key, one in targets:
+        name = next(iter(outputs), None) if key is None and len(outputs) == 1 else key
+        if name in outputs:
+            _check_target(key, name, one, spec, model, at)
+    if targets:
+        judge = Judge(model, made.compiled(spec), _losses(spec), at)
+        judge.compare(_first_batch(spec, dict(targets), arrays.weights))
 
 
-def _shapes(symbols: Iterable[keras.KerasTensor]) -> list[list[int | None]]:
-    return [list(symbol.shape[1:]) for symbol in symbols]
+def _check_target(
+    key: str | None, name: str | None, targets: Targets, spec: SoundJob, model: keras.Model, at: Place
+) -> None:
+    """`key` is the name that the job has for the output, `name` the model's."""
+    assert spec.data is not None
+    assert spec.model is not None
+    losses, tensor = _losses(spec), named_outputs(model)[name]
+    layer = tensor._keras_history.operation
+    prepare, loss = at / "data" / "prepare" / "y", at / "compile" / "loss"
+    places = Places(
+        prepare / key if key is not None and isinstance(spec.data.prepare.y, dict) else prepare,
+        loss / name if name is not None and name in losses else loss,
+        width_place(spec.model, model, layer.name, at),
+    )
+    asked = losses.get(name, losses.get(None))
+    check_targets(targets, asked, Output(list(tensor.shape[1:]), _activation(layer)), places)
+    if spec.fit is not None and spec.fit.class_weight is not None and key is None:
+        check_class_weight(spec.fit.class_weight, targets, at / "fit" / "class_weight")
 
 
-def _shown(shape: list[int | None]) -> str:
-    return str(shape).replace("None", "null")
+def _losses(spec: SoundJob) -> dict[str | None, str | KerasObject | None]:
+    loss = spec.compile.loss
+    return dict(loss.items()) if isinstance(loss, dict) else {None: loss}
 
 
-def _outputs(model: keras.Model) -> agreement.Outputs | None:
-    if len(model.outputs) != 1:
-        return None
-    [output] = model.outputs
-    last = output._keras_history.operation
-    while isinstance(last, keras.Model) and last.layers:
-        last = last.layers[-1]
-    activation = last if isinstance(last, keras.layers.Softmax) else getattr(last, "activation", None)
-    name = getattr(activation, "__name__", "") or (type(activation).__name__.lower() if activation else "")
-    return agreement.Outputs(list(output.shape[1:]), name, output._keras_history.operation.name)
+def _first_batch(spec: SoundJob, targets: dict[str | None, Targets], weights: Prepared) -> Batch:
+    infos = {key: one.info for key, one in targets.items()}
+    samples = next(iter(infos.values())).shape[0] or 1
+    fit = spec.fit or FitSpec()
+    # Weights for several outputs together are one number a sample; others are at fault already.
+    found = {key: one for key, one in weights.items() if key is not None or len(targets) == 1 or len(one.shape) == 1}
+    if fit.class_weight is not None and None in targets and len(targets[None].shape) <= 1:
+        found.setdefault(None, ArrayInfo((samples,), "float32"))
+    return Batch(min(fit.batch_size, samples), infos, found)
 
 
-# --- Labels --------------------------------------------------------------------------------------------------------
+def _activation(layer: Any) -> str:
+    """The name of the last activation before the end of the model."""
+    while isinstance(layer, keras.Model) and layer.layers:
+        layer = layer.layers[-1]
+    activation = layer if isinstance(layer, keras.layers.Softmax) else getattr(layer, "activation", None)
+    return getattr(activation, "__name__", "") or (type(activation).__name__.lower() if activation else "")
 
-_READABLE_BYTES: Final = 64 * 1024**2
+
+# --- The weights of another job ------------------------------------------------------------------------------------
 
 
-def _labels(spec: SoundJob, question: Question) -> agreement.Labels | None:
-    """What the raw targets are, if they are labels: known of a built-in set, read from a user's file if it is small."""
-    if question.classes is not None:
-        return agreement.Labels(0, question.classes - 1)
-    name = spec.data.y if spec.data is not None else None
-    if not isinstance(name, str) or question.dataset_path is None:
-        return None
-    if name not in question.arrays or agreement.size(question.arrays[name]) > _READABLE_BYTES:
-        return None
-    try:
-        values = data.read_npz(Path(question.dataset_path), {name})[name]
-    except data.DataError:
-        return None
-    if values.size == 0 or (values.dtype.kind == "f" and not (values == values.round()).all()):
-        return None
-    return agreement.Labels(int(values.min()), int(values.max()))
+def _check_initial_weights(made: _Made, model: keras.Model, at: Place) -> None:
+    if made.initial is None:
+        return
+    own, other = stored_shapes(model), stored_shapes(made.initial)
+    if own is None or other is None:
+        return
+    unfit = [path for path, shapes in own.items() if other.get(path) != shapes]
+    if unfit:
+        path = unfit[0]
+        at.fault(
+            FaultCode.CONFLICT,
+            f"The weights of that job do not fit this model: for {path!r} it has the shapes {other.get(path, [])}.",
+            received=other.get(path, []),
+            expected=f"{own[path]}, as this model has there",
+        )
+    elif spare := [path for path in other if path not in own]:
+        at.notice(NoticeCode.SUSPICIOUS, f"That job's model has weights that this one has not: {listed(spare)}.")

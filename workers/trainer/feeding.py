@@ -9,31 +9,54 @@ from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 
 from fitqueue.spec import FitSpec
 from workers.trainer import replicas
-from workers.trainer.data import Data, DataError, Samples
+from workers.trainer.data import Array, Data, DataError, Samples
 
 
 def arranged(model: keras.Model, data: Data) -> Data:
-    """Targets in the order of the model's outputs: where it puts out a list, Keras finds none of them by its name.
+    """Targets in the form of the model's outputs: where they are a list, or one, Keras finds none by its name.
 
     Raises:
         DataError: an output has no targets.
     """
-    if not isinstance(data.train.y, dict) or not isinstance(model.output, list | tuple):
+    if not isinstance(data.train.y, dict):
         return data
-    names = list(model.output_names)
+    names = list(named_outputs(model))
     if set(names) != set(data.train.y):
         raise DataError(f"The model has the outputs {names}, and `data.y` has targets for {sorted(data.train.y)}.")
     validation = data.validation
-    return Data(_in_order(data.train, names), _in_order(validation, names) if validation is not None else None)
+    return Data(_as_given(model, data.train), _as_given(model, validation) if validation is not None else None)
 
 
-def _in_order(samples: Samples, names: list[str]) -> Samples:
+def named_outputs(model: keras.Model) -> dict[str | None, keras.KerasTensor]:
+    """What the model puts out, under the names that Keras has for it. The output of a Sequential has none."""
+    if isinstance(model, keras.Sequential):
+        return {None: model.outputs[0]} if model._functional is not None else {}
+    if isinstance(model.output, dict):
+        return dict(model.output)
+    return dict(zip(model.output_names, model.outputs, strict=True))
+
+
+def as_given(model: keras.Model, values: dict[str, Any]) -> Any:
+    """One value for each output, in the form in which the model puts them out: one, a list, or an object."""
+    if isinstance(model.output, dict):
+        return {name: values[name] for name in model.output}
+    if isinstance(model.output, list | tuple):
+        return [values[name] for name in model.output_names]
+    return values[model.output_names[0]]
+
+
+def _as_given(model: keras.Model, samples: Samples) -> Samples:
     weights = samples.weights
     if isinstance(weights, dict):
         # What no weights are given for counts as it is.
-        weights = [weights.get(name, np.ones(len(samples), "float32")) for name in names]
+        each = {str(name): weights.get(str(name), _ones(samples)) for name in named_outputs(model)}
+        weights = as_given(model, each)
     assert isinstance(samples.y, dict)
-    return Samples(samples.x, [samples.y[name] for name in names], weights)
+    return Samples(samples.x, as_given(model, samples.y), weights)
+
+
+def _ones(samples: Samples) -> Array:
+    return np.ones(len(samples), "float32")
 
 
 def arguments(data: Data, fit: FitSpec) -> dict[str, Any]:

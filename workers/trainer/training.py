@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from fitqueue.spec import KerasObject, direction, logged_names, read_job
 from fitqueue.spec.logged import metrics_of
-from fitqueue.spec.replication import obstacle
+from fitqueue.spec.replication import obstacles
 from fitqueue.states import Phase
 from workers.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import endings, feeding, strategy
@@ -97,14 +97,16 @@ class Training:
 
     def _choose_strategy(self, devices: list[str]) -> tf.distribute.Strategy | None:
         wanted = self._spec.resources.strategy
-        if len(devices) > 1 and (why := obstacle(self._spec)) is not None:
-            _remark(f"{why}: the job trains on one device.")
+        obstacle = next(obstacles(self._spec.model, self._spec.compile.optimizer), None)
+        if obstacle is not None and (len(devices) > 1 or wanted == "mirrored"):
+            # On one device too: Keras asks how many replicas there are in the middle of a condition, and fails.
+            _remark(f"{obstacle.why}: the job trains on one device.")
             return None
         return strategy.choose(devices, wanted)
 
     def _build(self, chosen: tf.distribute.Strategy | None) -> keras.Model:
         compiled = self._spec.compile
-        if _is_replicated(chosen) and (compiled.steps_per_execution > 1 or compiled.jit_compile is True):
+        if _is_replicated(chosen) and compiled.hints:
             _remark("On several devices Keras takes neither steps_per_execution nor jit_compile: they are left out.")
             compiled = compiled.model_copy(update={"steps_per_execution": 1, "jit_compile": False})
         keras.config.set_dtype_policy(compiled.dtype_policy)

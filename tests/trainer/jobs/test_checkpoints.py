@@ -131,3 +131,14 @@ def test_a_checkpoint_that_cannot_be_written_fails_the_job(
     trained = train(make_spec(), work_dir=str(tmp_path / "gone"))
     assert trained.ending.reason is Reason.ARTIFACT_STORE_FAILED
     assert "could not be written" in trained.ending.message
+
+
+@pytest.mark.parametrize("validation_freq", [5, [7]])
+def test_best_follows_the_loss_where_no_epoch_is_validated(
+    validation_freq: int | list[int], make_spec: Callable[..., Any], train: Callable[..., Any]
+) -> None:
+    data = {"dataset": "digits", "x": "x_train", "y": "y_train", "validation": {"x": "x_test", "y": "y_test"}}
+    trained = train(make_spec(data=data, fit={"epochs": 2, "validation_freq": validation_freq}))
+    best = [written for written in trained.checkpoints if "best" in written.names][-1]
+    assert best.monitor == "loss"
+    assert trained.path_of("best").exists()

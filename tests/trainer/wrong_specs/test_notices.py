@@ -1,0 +1,87 @@
+"""What is taken, and trains in another way than one might think: the answer to the POST says so."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.trainer.wrong_specs.test_wrong_specs import SOUND, changed
+
+ACCUMULATED = {"class_name": "Adam", "config": {"gradient_accumulation_steps": 2}}
+DECAYED = {"class_name": "AdamW", "config": {"gradient_accumulation_steps": 2}}
+OVERWRITTEN = {"class_name": "Adam", "config": {"use_ema": True, "ema_overwrite_frequency": 3}}
+SCALED = {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": ACCUMULATED}}
+TWO, MIRRORED = {"gpus": 2}, {"strategy": "mirrored"}
+REGULARIZED = [
+    {"class_name": "BatchNormalization", "config": {"synchronized": True}},
+    {"class_name": "Dense", "config": {"units": 16, "activity_regularizer": "l2"}},
+]
+
+CASES: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
+    "accumulated gradients": (
+        "cnn", {"/resources": TWO, "/compile/optimizer": ACCUMULATED},
+        {("/compile/optimizer/config/gradient_accumulation_steps", "suspicious")}),
+    "accumulated gradients, with decay": (
+        "cnn", {"/resources": TWO, "/compile/optimizer": DECAYED},
+        {("/compile/optimizer/config/gradient_accumulation_steps", "suspicious")}),
+    "accumulated gradients inside another optimizer": (
+        "cnn", {"/resources": TWO, "/compile/optimizer": SCALED},
+        {("/compile/optimizer/config/inner_optimizer/config/gradient_accumulation_steps", "suspicious")}),
+    "weights overwritten by their average": (
+        "cnn", {"/resources": MIRRORED, "/compile/optimizer": OVERWRITTEN},
+        {("/compile/optimizer/config/ema_overwrite_frequency", "suspicious")}),
+    "a state": (
+        "lstm",
+        {"/resources": TWO, "/model/config/layers/1/config/stateful": True, "/fit/batch_size": 3,
+         "/data/validation": None,
+         "/model/config/layers/0": {"class_name": "InputLayer", "config": {"batch_shape": [3, 8, 8]}}},
+        {("/model/config/layers/1/config/stateful", "suspicious")}),
+    "a synchronized BatchNormalization beside an activity regularizer": (
+        "cnn", {"/resources": TWO, "/model/config/layers/2": REGULARIZED[0], "/model/config/layers/4": REGULARIZED[1]},
+        {("/model/config/layers/2/config/synchronized", "suspicious")}),
+    "hints that several devices cannot take": (
+        "cnn", {"/resources": TWO, "/compile/jit_compile": True, "/compile/steps_per_execution": 4},
+        {("/compile/jit_compile", "ignored"), ("/compile/steps_per_execution", "ignored")}),
+    "hints that one device can take": (
+        "cnn", {"/resources": MIRRORED, "/compile/jit_compile": True, "/compile/steps_per_execution": 4}, set()),
+    "no epoch is validated": (
+        "cnn", {"/callbacks": [], "/fit/validation_freq": 5}, {("/fit/validation_freq", "suspicious")}),
+    "nothing to validate on": (
+        "inputs", {"/fit/validation_batch_size": 5, "/fit/validation_steps": 5},
+        {("/fit/validation_batch_size", "ignored"), ("/fit/validation_steps", "ignored")}),
+    "fractions into an input of whole numbers": (
+        "tokens",
+        {"/model/config/layers/1": {"class_name": "Dense", "config": {"units": 3}},
+         "/data/prepare/x": [{"reshape": [64]}, {"scale": 0.0625}]},
+        {("/data/x", "suspicious")}),
+    "fractions into an Embedding": (
+        "tokens", {"/data/prepare/x": [{"reshape": [64]}, {"scale": 0.0625}]},
+        {("/model/config/layers/1/config/input_dim", "suspicious")}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_answer_says_so(case: tuple[str, dict[str, Any], set[tuple[str, str]]], api: FlaskClient) -> None:
+    base, changes, expected = case
+    answer = api.post("/api/v1/jobs?dry_run=true", json=changed(SOUND[base], changes))
+    assert answer.status_code == 200, answer.json
+    told = {(notice["pointer"], notice["code"]) for notice in answer.json["notices"]}
+    assert told == expected, answer.json["notices"]
+
+
+def test_architectures_have_names_that_only_keras_knows(api: FlaskClient) -> None:
+    changes = {
+        "/model": {
+            "class_name": "MobileNet", "config": {"weights": None, "classes": 10, "input_shape": [32, 32, 3]}},
+        "/data": {"dataset": "cifar10", "x": "x_train", "y": {"predictions": "y_train"}},
+        "/compile": {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"},
+        "/callbacks": [],
+    }  # fmt: skip
+    right = changed(SOUND["cnn"], changes)
+    assert api.post("/api/v1/jobs?dry_run=true", json=right).status_code == 200
+    wrong = changed(right, {"/data/y": {"prediction": "y_train"}, "/compile/loss": {"out": "mse"}})
+    answer = api.post("/api/v1/jobs?dry_run=true", json=wrong)
+    assert {(fault["pointer"], fault["code"]) for fault in answer.json["errors"]} == {
+        ("/data/y/prediction", "unknown_name"), ("/data/y", "missing"),
+        ("/compile/loss/out", "unknown_name"), ("/compile/loss", "missing"),
+    }, answer.json["errors"]  # fmt: skip

@@ -21,9 +21,7 @@ from fitqueue.checking import Question
 from fitqueue.spec.base import Place, Report
 from fitqueue.spec.objects import check_object
 from service.checker import Checker
-
-MEMORY_BYTES = 1024**3
-"""Of `workers/trainer/checking.py`, which no test imports into the process of the API."""
+from workers.trainer.checking import MEMORY_BYTES
 
 SOUND: dict[str, Any] = json.loads(Path(__file__).with_name("sound.json").read_text())
 SECONDS = 1.0

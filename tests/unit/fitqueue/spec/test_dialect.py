@@ -206,6 +206,25 @@ def test_the_lstm_of_the_document(parse: Parse) -> None:
     assert {notice.pointer.rsplit("/", 1)[1] for notice in parsed.notices} == {"implementation", "time_major", "model"}
 
 
+@pytest.mark.parametrize(
+    ("config", "mentioned"),
+    [
+        ({"bias_initializer": "ones"}, True),
+        ({"bias_initializer": _layer("RandomNormal"), "unit_forget_bias": True}, True),
+        ({"bias_initializer": "ones", "unit_forget_bias": False}, False),
+        ({"bias_initializer": "ones", "use_bias": False}, False),
+        ({"bias_initializer": "zeros"}, False),
+        ({"bias_initializer": _layer("Zeros"), "unit_forget_bias": True}, False),
+    ],
+)
+def test_the_bias_beside_the_forget_gate_is_not_forced_to_zeros(
+    config: dict[str, Any], mentioned: bool, parse: Parse
+) -> None:
+    """The document of 2020 says that it is; Keras 2 did not do it either."""
+    parsed = parse(_recurrent(**config))
+    assert ((f"{FIRST}/config/bias_initializer", "suspicious") in _notices(parsed)) is mentioned
+
+
 def test_time_major_says_what_to_do_instead(fault: FindFault) -> None:
     found = fault(_recurrent(time_major=True))
     assert (found.pointer, found.code) == (f"{FIRST}/config/time_major", "not_supported")

@@ -10,15 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import fitqueue
 from fitqueue.datasets import BUILTIN
+from fitqueue.states import JobState
+from fitqueue.views import JobView
 from service.stack import Stack
 
 PLAIN_SCRIPT = Path(__file__).with_name("plain_train.py")
 DIGITS = str(BUILTIN["digits"].path)
+MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
 console = Console(stderr=True)
 
 
@@ -30,8 +34,31 @@ def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
         Stack(Path(folder), port=0, environment=settings, say=console.print) as stack,
     ):
         client = fitqueue.Client(stack.url, stack.token)
-        client.wait(client.submit(cnn_job("digits", epochs=1)).id)
+        succeeded(client.submit(cnn_job("digits", epochs=1), wait=True))
         yield stack, client
+
+
+def succeeded(job: JobView) -> JobView:
+    """The ended job again: the time of one that was not trained is no figure."""
+    if job.state is not JobState.SUCCEEDED:
+        raise SystemExit(f"{job.id} {job.state}, so there is nothing to measure: {job.message}")
+    return job
+
+
+@contextmanager
+def mnist_or_synthetic(data: Path | None) -> Iterator[Path]:
+    """This file; without one MNIST, or where that is not there random images: they cost a step as much."""
+    if data is not None or MNIST.exists():
+        yield data or MNIST
+        return
+    random, arrays = np.random.default_rng(0), {}
+    for part, count in (("train", 60_000), ("test", 10_000)):
+        arrays[f"x_{part}"] = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        arrays[f"y_{part}"] = random.integers(0, 10, count, dtype=np.uint8)
+    with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
+        path = Path(folder) / "synthetic.npz"
+        np.savez(path, **arrays)
+        yield path
 
 
 def cnn_job(

@@ -7,7 +7,7 @@ from statistics import median
 from rich.progress import track
 
 import fitqueue
-from benchmarks.common import DIGITS, cnn_job, console, plain_command, report, run_plain, running_stack
+from benchmarks.common import DIGITS, cnn_job, console, plain_command, report, run_plain, running_stack, succeeded
 
 
 def job_seconds(client: fitqueue.Client) -> float:
@@ -17,7 +17,7 @@ def job_seconds(client: fitqueue.Client) -> float:
         time.sleep(0.01)
         job = client.get(job.id)
     seconds = time.perf_counter() - began
-    client.wait(job.id)
+    succeeded(client.wait(job.id))
     return seconds
 
 

@@ -6,9 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rich.progress import track
 
-from benchmarks.common import DIGITS, cnn_job, console, plain_command, report, run_plain, running_stack
+import fitqueue
+from benchmarks.common import DIGITS, cnn_job, console, plain_command, report, run_plain, running_stack, succeeded
 
 EPOCHS = 3
+
+
+def seconds_of_jobs(client: fitqueue.Client, count: int) -> float:
+    began = time.perf_counter()
+    ids = [client.submit(cnn_job("digits", EPOCHS)).id for _ in range(count)]
+    for job_id in track(ids, "jobs", console=console):
+        succeeded(client.wait(job_id))
+    return time.perf_counter() - began
 
 
 def main() -> None:
@@ -17,11 +26,7 @@ def main() -> None:
     count = parser.parse_args().jobs
 
     with running_stack(FITQUEUE_SLOTS="2") as (_, client):
-        began = time.perf_counter()
-        ids = [client.submit(cnn_job("digits", EPOCHS)).id for _ in range(count)]
-        for job_id in track(ids, "jobs", console=console):
-            client.wait(job_id)
-        jobs_seconds = time.perf_counter() - began
+        jobs_seconds = seconds_of_jobs(client, count)
 
     began = time.perf_counter()
     with ThreadPoolExecutor(max_workers=2) as pool:

@@ -20,8 +20,9 @@ from typing import Final
 CPU_SECONDS: Final = 0.8
 """For whatever a job is made of but its model: a job that is made to hurt is gone within a second."""
 CPU_SECONDS_A_LAYER: Final = 0.004
-"""By the weight of the model. Keras takes a quarter of it on an idle machine."""
-MOST_CPU_SECONDS: Final = 6
+"""By the weight of the model, and of the one that it begins from. Keras takes a quarter of it on an idle machine."""
+MOST_CPU_SECONDS: Final = 10
+"""Above the largest two of them; should the clock of the above fail, the kernel's limit ends the process."""
 WALL_SECONDS: Final = 60
 MEMORY_BYTES: Final = 1024**3
 """Above what the imports take already."""
@@ -99,7 +100,8 @@ def _answered(question: bytes, say: Callable[[str], None]) -> bytes:
 
     try:
         asked = Question.model_validate_json(question)
-        _allow(CPU_SECONDS + CPU_SECONDS_A_LAYER * weight(asked.spec.get("model")))
+        models = asked.spec.get("model"), asked.initial_model
+        _allow(CPU_SECONDS + CPU_SECONDS_A_LAYER * sum(map(weight, models)))
         answer = check(asked, say)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise  # the service's word for this is the same as for a process that was killed

@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable
 from threading import Event, Thread
 
+from fitqueue.errors import DatabaseUnavailable
+
 _logger = logging.getLogger(__name__)
 
 
@@ -32,6 +34,9 @@ class Duty:
         while not self._stopping.is_set():
             try:
                 self._run_once()
+            except DatabaseUnavailable as error:
+                extra = {"duty": self._thread.name, "error": str(error)}
+                _logger.warning("The database is down; the duty is tried again.", extra=extra)
             except Exception:
                 _logger.exception("A duty failed; it is tried again.", extra={"duty": self._thread.name})
             self._stopping.wait(self._seconds * random.uniform(0.6, 1.4))  # noqa: S311 -- no secret hangs on it

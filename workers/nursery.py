@@ -1,7 +1,8 @@
 """The nursery: a process with TensorFlow loaded, from which the child of each job is forked in some 20 ms.
 
 It is multiprocessing's own forkserver. It imports and does nothing else: one tensor made in it, and every child hangs.
-A nursery that died is started anew by the next `spawn`, at the price of one import of TensorFlow.
+A nursery that died is started anew by the next `spawn`, at the price of one import of TensorFlow; no job is given to
+one that has not been looked at, since multiprocessing says nothing where an import in it fails.
 """
 
 import os
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from threading import Lock
@@ -69,26 +70,47 @@ class Nursery:
         self._context.set_forkserver_preload([PRELOAD])
         # CPython 3.11: threads that start and join children at the same time can read a false exit code.
         self._lock = Lock()
+        self._opening = Lock()
+        self._sound_pid: int | None = None
 
     def open(self) -> None:
-        """Start the nursery and wait until it can fork sound children.
+        """Start the nursery where it does not run, and wait until it is known to fork sound children.
 
         Raises:
-            NurseryBroken: TensorFlow cannot be imported, or the import left something that no fork survives.
+            NurseryBroken: TensorFlow cannot be imported, or the import left something that no fork survives. The next
+                call tries it with another one.
         """
-        with self._spawn(SELF_CHECK) as child:
-            said = [heard for heard in child.events(poll=1.0) if isinstance(heard, LogLines)]
-        if child.exit_code != 0:
-            complaints = "\n".join(line for lines in said for line in lines.lines)
-            raise NurseryBroken(complaints or f"the self-check left with exit code {child.exit_code}")
+        with self._opening:
+            pid = self._running()
+            if pid == self._sound_pid:
+                return
+            with self._spawn(SELF_CHECK) as child:
+                said = [heard for heard in child.events(poll=1.0) if isinstance(heard, LogLines)]
+            if child.exit_code != 0:
+                _end_nursery(pid)
+                complaints = "\n".join(line for lines in said for line in lines.lines)
+                raise NurseryBroken(complaints or f"the self-check left with exit code {child.exit_code}")
+            self._sound_pid = pid
 
     def spawn(self) -> "Child":
         """Fork a child that trains a job.
 
         Raises:
-            NurseryBroken: the nursery died, for instance because TensorFlow is not installed.
+            NurseryBroken: the nursery died and could not be started anew.
         """
+        self.open()
         return self._spawn(self._trainer)
+
+    def _running(self) -> int:
+        """The process number of the nursery, which is started if it must be. Raises NurseryBroken."""
+        try:
+            with self._lock:
+                forkserver.ensure_running()
+        except (OSError, EOFError) as error:
+            raise NurseryBroken(f"the nursery cannot be started: {error!r}") from error
+        # multiprocessing tells it to nobody; without it, each child would have to be looked at.
+        pid: int = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        return pid
 
     def _spawn(self, module: str) -> "Child":
         pairs = [self._context.Pipe(duplex=False) for _ in ChildPipes._fields]
@@ -104,6 +126,13 @@ class Nursery:
             for end in theirs:
                 end.close()
         return Child(process, self._lock, control_w, [reader for reader, _ in outputs])
+
+
+def _end_nursery(pid: int) -> None:
+    """Return when it is dead; it is left to multiprocessing to find that out."""
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 class Child:

@@ -173,3 +173,20 @@ def _modules_after(statement: str) -> set[str]:
         capture_output=True, text=True, check=True, cwd=ROOT,
     )  # fmt: skip
     return set(done.stdout.split())
+
+
+def test_no_job_is_given_to_a_nursery_that_was_started_anew_and_is_not_sound(
+    nursery_of: Callable[[str], Nursery],
+) -> None:
+    """multiprocessing says nothing where an import in it fails: each child would import TensorFlow, or die of it."""
+    nursery = nursery_of("tells_of_itself")
+    pid = nursery._running()
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # the zombie is left to multiprocessing
+    nursery._context.set_forkserver_preload(["no_such_module"])
+    with pytest.raises(NurseryBroken, match="has not preloaded the trainer"):
+        nursery.spawn()
+    nursery._context.set_forkserver_preload([nursery_module.PRELOAD])
+    with nursery.spawn() as child:
+        assert [heard for heard in child.events(1.0) if isinstance(heard, LogLines)]
+    assert child.exit_code == 7

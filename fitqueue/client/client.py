@@ -64,11 +64,18 @@ class Client:
     # --- Jobs ---------------------------------------------------------------------------------------------------
 
     @overload
-    def submit(self, spec: Spec, *, dry_run: Literal[False] = ..., wait: bool = ...) -> JobView: ...
+    def submit(
+        self, spec: Spec, *, dry_run: Literal[False] = ..., wait: bool = ..., idempotency_key: str | None = ...
+    ) -> JobView: ...
     @overload
     def submit(self, spec: Spec, *, dry_run: Literal[True]) -> DryRun: ...
-    def submit(self, spec: Spec, *, dry_run: bool = False, wait: bool = False) -> JobView | DryRun:
+    def submit(
+        self, spec: Spec, *, dry_run: bool = False, wait: bool = False, idempotency_key: str | None = None
+    ) -> JobView | DryRun:
         """Queues a job; with `wait`, returns it when it has ended. A dry run checks it and stores nothing.
+
+        Whoever may have to submit it once more, after an Unreachable or in another process, gives a key of their own:
+        the same key and job again give the job that was queued the first time.
 
         Raises MalformedJSON or InvalidSpec, whose `errors` name every fault.
         """
@@ -77,7 +84,7 @@ class Client:
         if dry_run:
             answer = self._call("POST", "/jobs", params={"dry_run": "true"}, headers=headers, body=lambda: body)
             return DryRun.model_validate_json(answer)
-        headers["Idempotency-Key"] = uuid.uuid4().hex
+        headers["Idempotency-Key"] = idempotency_key or uuid.uuid4().hex
         job = JobView.model_validate_json(self._call("POST", "/jobs", headers=headers, body=lambda: body))
         return self.wait(job.id) if wait else job
 

@@ -321,3 +321,9 @@ def test_import_fitqueue_gives_the_client_and_nothing_else() -> None:
     assert fitqueue.Client is Client
     with pytest.raises(AttributeError, match="'Nothing'"):
         _ = fitqueue.Nothing
+
+
+def test_submit_again_with_a_key_of_ones_own_gives_the_same_job(client: Client, job: dict[str, Any]) -> None:
+    first = client.submit(job, idempotency_key="the nightly run of 24 November")
+    assert client.submit(job, idempotency_key="the nightly run of 24 November").id == first.id
+    assert client.submit(job, idempotency_key="the nightly run of 25 November").id != first.id

@@ -25,17 +25,27 @@ _logger = logging.getLogger(__name__)
 def sweep(database: Database, store: FileStore, older_than: timedelta = LEFT_ALONE) -> list[str]:
     """Deletes what is older and needless; its keys and names. Several may sweep at once.
 
-    The store must be this database's alone: to another's files no row of it points.
+    The store must be this database's alone: to another's files no row of it points. Nothing is deleted for a database
+    that knows none of the files, as an empty one does, or one that was named by mistake.
 
     Raises:
         DatabaseUnavailable: what was looked at before is swept.
     """
-    swept = [key for keys in _batches(store.old_keys(older_than)) for key in _sweep_needless(database, store, keys)]
+    batches = list(_batches(store.old_keys(older_than)))
+    if batches and not any(_knows_any(database, keys) for keys in batches):
+        _logger.error("The database knows none of the files of the store; nothing is swept.")
+        return []
+    swept = [key for keys in batches for key in _sweep_needless(database, store, keys)]
     swept += store.delete_old_incoming(older_than)
     store.delete_old_empty_folders(older_than)
     if swept:
         _logger.info("Files that nothing points at were deleted.", extra={"files": len(swept)})
     return swept
+
+
+def _knows_any(database: Database, keys: list[str]) -> bool:
+    with database.read() as session:
+        return files.knows_any(session, keys)
 
 
 def _sweep_needless(database: Database, store: FileStore, keys: list[str]) -> list[str]:

@@ -24,6 +24,13 @@ def needless(session: Session, keys: Sequence[str]) -> list[str]:
     return [key for key in keys if key not in needed and _owner(key) not in running]
 
 
+def knows_any(session: Session, keys: Sequence[str]) -> bool:
+    """Whether a row points at one of the storage keys, or is the job that one is of."""
+    found = [select(table.storage_key).where(table.storage_key.in_(keys)) for table in _TABLES]
+    found.append(select(Job.id).where(Job.id.in_({_owner(key) for key in keys})))
+    return any(session.scalar(query.limit(1)) is not None for query in found)
+
+
 def _owner(key: str) -> str:
     """The job that the file is of; of a data set's, what is no job."""
     return key.split("/")[1]

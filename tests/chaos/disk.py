@@ -1,0 +1,60 @@
+"""A small disk of the workers' own, which can be filled to the last byte and freed again."""
+
+import errno
+import os
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+SIZE: Final = 64 * 1024**2
+_CHUNK: Final = 64 * 1024
+
+
+class SmallDisk:
+    """In memory; made by root alone. Where it cannot be, `can_be_filled` is false and the folder is a plain one."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.can_be_filled = self._mount()
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        with self._ballast.open("ab", buffering=0) as file:
+            for size in (_CHUNK, 4096, 1):
+                with suppress(_DiskFull):
+                    while True:
+                        _write(file.fileno(), bytes(size))
+
+    def free(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+    def left(self) -> list[Path]:
+        """What lies there that no worker of this moment put there, when none runs."""
+        return [path for path in self.folder.iterdir() if path != self._ballast]
+
+    def close(self) -> None:
+        if self.can_be_filled:
+            subprocess.run(["umount", "--lazy", self.folder], check=False)
+            self.can_be_filled = False
+
+    def _mount(self) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "chaos", str(self.folder)]
+        with suppress(OSError):
+            return subprocess.run(command, check=False, capture_output=True).returncode == 0
+        return False
+
+
+class _DiskFull(Exception):
+    pass
+
+
+def _write(file: int, data: bytes) -> None:
+    try:
+        if os.write(file, data) < len(data):
+            raise _DiskFull
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise _DiskFull from error

@@ -1,0 +1,173 @@
+"""Whatever process crashes at whatever step of a job's life, once or twice: the job ends as if nothing had happened."""
+
+import hashlib
+import random
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.db import Database
+from service.models import Job
+from service.storage import FileStore
+from service.store import checkpoints, leases, records, snapshots
+from tests.crash_points.conftest import Before, told
+from tests.crash_points.plan import Moment, Plan, make_crash
+from tests.results import result
+from workers.nursery import Nursery
+
+Submit = Callable[..., str]
+Train = Callable[..., tuple[Job, list[int]]]
+
+WORKER_STEPS: dict[str, tuple[Any, str, int]] = {
+    "claim": (leases, "claim", 1),
+    "begin": (records, "begin", 1),
+    "spawn": (Nursery, "spawn", 1),
+    "store": (FileStore, "put", 3),
+    "record": (records, "record_epoch", 2),
+    "delete": (FileStore, "delete", 2),
+    "finish": (leases, "finish", 1),
+}
+"""A step, what does it, and the time that is the last, counted from 1."""
+CHILD_STEPS = ("save", "flush", "rename", "announce", "snapshot")
+COMMITS = (1, 2, 5, 13)
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """One kind of database is enough for most steps: the store's own tests run on both."""
+    path = tmp_path / "fitqueue.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+PLANS = [
+    Plan(step, moment, attempts)
+    for step in (*WORKER_STEPS, *CHILD_STEPS)
+    for moment in ("before", "after")
+    for attempts in (1, 2)
+]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
+def test_a_crash_at_each_step(
+    plan: Plan, submit: Submit, train: Train, peaceful: dict[str, Any], database: Database, tmp_path: Path
+) -> None:
+    job_id = submit(plan)
+    _, ends = train(job_id, crashing(plan))
+    killed = [-signal.SIGKILL if plan.step in WORKER_STEPS else 0] * plan.attempts
+    # Where the first crash was after the end, nobody comes to the place of the second.
+    assert ends in ([*killed, 0], killed[:1]), told(database, job_id)
+    assert result(database, job_id) == peaceful, told(database, job_id)
+    check_files(database, job_id, tmp_path)
+
+
+@pytest.mark.parametrize("batch", range(1, 10))
+def test_a_kill_at_each_batch(
+    batch: int, submit: Submit, train: Train, peaceful: dict[str, Any], database: Database
+) -> None:
+    """Of three epochs, of three batches each."""
+    assert [steps for _, _, steps in peaceful["epochs"]] == [3, 3, 3]
+    job_id = submit(Plan("batch", "before", occurrence=batch))
+    job, ends = train(job_id)
+    assert (ends, job.losses) == ([0, 0], 1), told(database, job_id)
+    assert result(database, job_id) == peaceful, told(database, job_id)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("commit", COMMITS)
+def test_a_crash_at_a_commit(
+    commit: int, moment: Moment, submit: Submit, train: Train, peaceful: dict[str, Any], database: Database
+) -> None:
+    def before(attempt: int, database: Database) -> None:
+        if attempt == 1:
+            make_crash(dialect_of(database), "do_commit", moment, commit)
+
+    job_id = submit()
+    _, ends = train(job_id, before)
+    assert ends == [-signal.SIGKILL, 0], told(database, job_id)
+    assert result(database, job_id) == peaceful, told(database, job_id)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("commit", COMMITS)
+def test_a_commit_whose_answer_is_lost(
+    commit: int, moment: Moment, submit: Submit, train: Train, peaceful: dict[str, Any], database: Database
+) -> None:
+    """Done or not, the worker hears only that the database is gone. It may lose its attempt by that, never the job."""
+
+    def before(attempt: int, database: Database) -> None:
+        if attempt == 1:
+            make_crash(dialect_of(database), "do_commit", moment, commit, do=lose_connection)
+
+    job_id = submit()
+    _, ends = train(job_id, before)
+    assert len(ends) == 1 if commit > 1 else len(ends) <= 2, told(database, job_id)
+    assert result(database, job_id) == peaceful, told(database, job_id)
+
+
+def test_one_call_in_twenty_of_the_database_fails(
+    submit: Submit, train: Train, peaceful: dict[str, Any], database: Database
+) -> None:
+    """Half of them after they were done. What was written is written once, in its order, and nothing is missing."""
+
+    def before(attempt: int, database: Database) -> None:
+        make_unreliable(dialect_of(database), random.Random(attempt))
+
+    for _ in range(5):
+        job_id = submit()
+        train(job_id, before)
+        assert result(database, job_id) == peaceful, told(database, job_id)
+
+
+def crashing(plan: Plan) -> Before:
+    def before(attempt: int, database: Database) -> None:
+        if plan.step in WORKER_STEPS and attempt <= plan.attempts:
+            owner, attribute, occurrence = WORKER_STEPS[plan.step]
+            make_crash(owner, attribute, plan.moment, occurrence)
+
+    return before
+
+
+def dialect_of(database: Database) -> Any:
+    return type(database._engine.dialect)
+
+
+def lose_connection() -> None:
+    raise sqlite3.OperationalError("the connection was lost")
+
+
+def lose_the_answer_to_finish(database: Database) -> None:
+    """The job is ended, and the worker hears that the database is gone."""
+    dialect = dialect_of(database)
+    make_crash(
+        leases, "finish", "after", 1, do=lambda: make_crash(dialect, "do_commit", "after", 1, do=lose_connection)
+    )
+
+
+def make_unreliable(dialect: Any, chance: random.Random) -> None:
+    original = dialect.do_commit
+
+    def do_commit(self: Any, connection: Any) -> None:
+        fate = chance.random()
+        if fate < 0.025:
+            lose_connection()
+        original(self, connection)
+        if fate > 0.975:
+            lose_connection()
+
+    dialect.do_commit = do_commit
+
+
+def check_files(database: Database, job_id: str, folder: Path) -> None:
+    """What rows point at is there, and reads back as it was written. One snapshot is left, to extend the job from."""
+    store = FileStore(folder / "store")
+    with database.read() as session:
+        saved = {row.storage_key: row.sha256 for row in checkpoints.list_all(session, job_id)}
+        left = {row.storage_key: row.sha256 for row in snapshots.newest_first(session, job_id)}
+    for key, sha256 in (saved | left).items():
+        assert hashlib.sha256(b"".join(store.open(key))).hexdigest() == sha256
+    assert len(left) == 1

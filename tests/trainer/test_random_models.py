@@ -30,6 +30,7 @@ USUAL = [
     "Flatten", "GlobalAveragePooling1D", "GlobalMaxPooling2D", "GRU", "LayerNormalization", "LSTM", "MaxPooling1D",
     "MaxPooling2D", "Permute", "RepeatVector", "Reshape", "SimpleRNN", "UpSampling2D", "ZeroPadding2D",
 ]  # fmt: skip
+INITIALIZERS = catalogue.kind("initializers").classes
 NOT_DRAWN = {"name", "dtype", "seed", "data_format", "unroll"}
 """Names and types are tested elsewhere; channels_first does not run on CPUs; unrolling has a limit of ours."""
 
@@ -42,7 +43,8 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(schema["enum"])
     if "keras" in schema:
         kind = catalogue.kind(schema["keras"])
-        return st.sampled_from(sorted(kind.names)) if kind.names else st.nothing()
+        names = st.sampled_from(sorted(kind.names)) if kind.names else st.nothing()
+        return st.one_of(names, initializers()) if schema["keras"] == "initializers" else names
     match schema.get("type"):
         case "integer":
             low = int(schema.get("minimum", -2))
@@ -59,9 +61,21 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
     return st.nothing()
 
 
+SCALING = ("Constant", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling")
+ARGUMENTS = {"value", "gain", "mean", "stddev", "minval", "maxval", "scale", "mode", "distribution"}
+
+
 def _within(number: float, schema: Any) -> bool:
     above = number >= schema.get("minimum", number) and number > schema.get("exclusiveMinimum", number - 1)
     return above and number <= schema.get("maximum", number) and number < schema.get("exclusiveMaximum", number + 1)
+
+
+@st.composite
+def initializers(draw: st.DrawFn) -> Json:
+    """An initializer as an object, its arguments drawn as a layer's are."""
+    entry = INITIALIZERS[draw(st.sampled_from(SCALING))]
+    config = {name: draw(values(schema)) for name, schema in entry.properties.items() if name in ARGUMENTS}
+    return {"class_name": entry.name, "config": config}
 
 
 @st.composite

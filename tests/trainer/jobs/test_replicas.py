@@ -115,7 +115,7 @@ ROWS = {**SPARSE, "loss": "categorical_crossentropy"}
 def compare(make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """Trains the same job on one device and on several; the histories must agree."""
 
-    def compare(samples: int, layers: list[Any], devices: int = 2, **fields: Any) -> Any:
+    def compare(samples: int, layers: list[Any] | dict[str, Any], devices: int = 2, **fields: Any) -> Any:
         random = np.random.default_rng(1)
         arrays = {
             "x": random.random((samples, 8, 8), dtype="float32"),
@@ -130,7 +130,7 @@ def compare(make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: 
         infos = {name: ArrayInfo(array.shape, str(array.dtype)) for name, array in arrays.items()}
         fields.setdefault("data", {"x": "x", "y": "y", "validation": {"x": "val_x", "y": "val_y"}})
         fields["data"] = {"dataset": "mine", **fields["data"]}
-        model = {"class_name": "Sequential", "config": {"layers": layers}}
+        model = layers if isinstance(layers, dict) else {"class_name": "Sequential", "config": {"layers": layers}}
         spec = make_spec(lambda name: DatasetInfo(name, infos), **({"model": model, "compile": SPARSE} | fields))
         one, several = (
             train(spec, dataset_path=str(tmp_path / "data.npz"), cpu_devices=count) for count in (1, devices)
@@ -154,6 +154,41 @@ def compare(make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: 
 def test_every_sample_counts_once(samples: int, batch_size: int, devices: int, compare: Callable[..., Any]) -> None:
     """Last batches of 1, batches that do not divide, fewer samples than devices: as one device would have it."""
     compare(samples, CNN, devices, fit={"epochs": 3, "batch_size": batch_size, "shuffle": False})
+
+
+def called(class_name: str, source: str, **config: Any) -> dict[str, Any]:
+    tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [source, 0, 0]}}
+    return {"class_name": class_name, "config": config, "inbound_nodes": [{"args": [tensor], "kwargs": {}}]}
+
+
+TWO_OUTPUTS = {"class_name": "Functional", "config": {
+    "layers": [
+        {"class_name": "InputLayer", "config": {"name": "in", "shape": [8, 8]}, "inbound_nodes": []},
+        called("GRU", "in", name="recurrent", units=6),
+        called("BatchNormalization", "recurrent", name="normal", synchronized=True),
+        called("Dense", "normal", name="a", units=10, activation="softmax"),
+        called("Dense", "recurrent", name="b", units=10, activation="softmax"),
+    ],
+    "input_layers": ["in", 0, 0], "output_layers": [["a", 0, 0], ["b", 0, 0]],
+}}  # fmt: skip
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize(
+    ("samples", "batch_size"), [(33, 32), (33, 16), (21, 5), (5, 64), (9, 7)], ids=lambda value: str(value)
+)
+def test_every_sample_counts_once_for_each_output(
+    samples: int, batch_size: int, devices: int, compare: Callable[..., Any]
+) -> None:
+    """The same of a recurrent model of two outputs, each with weights of its own samples."""
+    y, weights = {"a": "y", "b": "small"}, {"b": "w"}
+    compare(
+        samples, TWO_OUTPUTS, devices,
+        compile={**SPARSE, "metrics": {"a": ["accuracy"], "b": ["accuracy"]}, "loss_weights": 0.5},
+        data={"x": "x", "y": y, "sample_weight": weights,
+              "validation": {"x": "val_x", "y": {"a": "val_y", "b": "val_small"}, "sample_weight": {"b": "val_w"}}},
+        fit={"epochs": 2, "batch_size": batch_size, "shuffle": False},
+    )  # fmt: skip
 
 
 VARIANTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
@@ -209,3 +244,22 @@ def test_what_replicas_cannot_compute_trains_on_one_device_and_says_so(
     one, several = (train(spec, dataset_path=even[0], cpu_devices=count) for count in (1, 2))
     assert several.history == one.history
     assert several.lines[0] == ("Keras cannot accumulate gradients on several devices: the job trains on one device.")
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"class_name": "AdamW", "config": {"gradient_accumulation_steps": 2}},
+        {"class_name": "Adam", "config": {"use_ema": True, "ema_overwrite_frequency": 3}},
+    ],
+    ids=["accumulation", "average"],
+)
+@pytest.mark.parametrize("cpu_devices", [1, 2])
+def test_they_train_too_where_mirroring_is_asked_for(
+    cpu_devices: int, optimizer: dict[str, Any], spec_of: Callable[..., Any], train: Callable[..., Any], even: Any
+) -> None:
+    """Keras asks for the number of replicas inside a condition, which fails over one replica as over several."""
+    spec = spec_of(strategy="mirrored", compile={**SPARSE, "optimizer": optimizer})
+    trained = train(spec, dataset_path=even[0], cpu_devices=cpu_devices)
+    assert trained.ending.reason is Reason.COMPLETED, (trained.ending, trained.lines)
+    assert trained.lines[0].endswith("the job trains on one device.")

@@ -1,0 +1,185 @@
+"""Random jobs of two outputs: what the check says of losses, metrics and targets is what Keras does with them.
+
+The models are small and sound; what they are compared with is left to chance. The oracle is one epoch of plain Keras.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from fitqueue.checking import Question
+from fitqueue.datasets import ArrayInfo, DatasetInfo
+from fitqueue.spec import examine_job
+from workers.trainer.check import check
+
+Json = dict[str, Any]
+
+SAMPLES = 12
+EACH = np.arange(SAMPLES)
+ARRAYS: dict[str, np.ndarray] = {
+    "x": np.random.default_rng(1).random((SAMPLES, 6, 4), dtype="float32"),
+    "labels": EACH % 10,
+    "column": (EACH % 3)[:, None],
+    "rows": np.eye(10, dtype="float32")[EACH % 10],
+    "number": (EACH / 7).astype("float32"),
+    "steps": (EACH[:, None] + np.arange(6)) % 10,
+    "w": EACH.astype("float32"),
+    "pairs": np.ones((SAMPLES, 2), "float32"),
+}
+INFOS = {name: ArrayInfo(array.shape, str(array.dtype)) for name, array in ARRAYS.items()}
+
+TRUNKS: list[list[Json]] = [
+    [],
+    [{"class_name": "Conv1D", "config": {"filters": 3, "kernel_size": 2, "padding": "same"}}],
+    [{"class_name": "LSTM", "config": {"units": 3, "return_sequences": True}}],
+    [{"class_name": "Dense", "config": {"units": 2}}, {"class_name": "LayerNormalization", "config": {}}],
+]
+HEADS: list[list[Json]] = [
+    [],
+    [{"class_name": "Flatten", "config": {}}],
+    [{"class_name": "GRU", "config": {"units": 2}}],
+    [{"class_name": "GlobalAveragePooling1D", "config": {}}],
+]
+LOSSES = [
+    "mse", "sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "crossentropy",
+    "categorical_crossentropy", "binary_crossentropy", "cosine_similarity",
+]  # fmt: skip
+METRICS = ["accuracy", "mae", "categorical_accuracy", "sparse_top_k_categorical_accuracy"]
+
+
+VECTORS, SEQUENCE = HEADS[1:], HEADS[0]
+FITTING: list[tuple[list[list[Json]], int, str, str, list[str]]] = [
+    (VECTORS, 10, "sparse_categorical_crossentropy", "labels", ["accuracy", "sparse_top_k_categorical_accuracy"]),
+    (VECTORS, 10, "crossentropy", "rows", ["accuracy", "mae", "categorical_accuracy"]),
+    (VECTORS, 3, "SparseCategoricalCrossentropy", "column", ["accuracy"]),
+    (VECTORS, 1, "mse", "number", ["mae"]),
+    (VECTORS, 1, "binary_crossentropy", "column", ["accuracy", "mae"]),
+    ([SEQUENCE], 10, "crossentropy", "steps", ["accuracy", "sparse_top_k_categorical_accuracy"]),
+]
+"""Heads, units, a loss, targets and metrics that mostly fit each other."""
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> Json:
+    """What belongs to one output: most of it fits, and one thing at most is left to chance."""
+    heads, units, loss, y, metrics = draw(st.sampled_from(FITTING))
+    part = {"head": draw(st.sampled_from(heads)), "units": units, "loss": loss, "y": y}
+    part["metrics"] = draw(st.lists(st.sampled_from(metrics), max_size=2, unique=True))
+    chance = {
+        "head": st.sampled_from(HEADS),
+        "units": st.sampled_from([1, 3, 10]),
+        "loss": st.sampled_from(LOSSES),
+        "y": st.sampled_from(["labels", "column", "rows", "number", "steps"]),
+        "metrics": st.lists(st.sampled_from(METRICS), max_size=2, unique=True),
+    }
+    if draw(st.integers(0, 2)) == 0:
+        name = draw(st.sampled_from(sorted(chance)))
+        part[name] = draw(chance[name])
+    return part
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> Json:
+    by_output = {name: draw(parts()) for name in "ab"}
+    each = {key: {name: part[key] for name, part in by_output.items()} for key in by_output["a"]}
+    alike = each["loss"]["a"] == each["loss"]["b"]
+    factors = [None, 0.5, {"a": 1.0}] if alike else [None, {"a": 1.0, "b": 0.5}, {"a": 1.0, "b": 0.5}, {"b": 2.0}]
+    return {
+        "trunk": draw(st.sampled_from(TRUNKS)),
+        "heads": each["head"],
+        "units": each["units"],
+        "by_name": draw(st.booleans()),
+        "loss": each["loss"]["a"] if alike else each["loss"],
+        "loss_weights": draw(st.sampled_from(factors)),
+        "metrics": {name: some for name, some in each["metrics"].items() if some},
+        "y": each["y"],
+        "sample_weight": draw(st.sampled_from([None, None, None, "w", "pairs"])),
+    }
+
+
+def spec_of(job: Json) -> Json:
+    layers: list[Json] = [{"class_name": "InputLayer", "config": {"name": "in", "shape": [6, 4]}, "inbound_nodes": []}]
+
+    def grow(source: str, chain: list[Json], stem: str) -> str:
+        for i, layer in enumerate(chain):
+            tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [source, 0, 0]}}
+            source = f"{stem}{i}"
+            config = {"name": source, **layer["config"]}
+            layers.append({**layer, "config": config, "inbound_nodes": [{"args": [tensor], "kwargs": {}}]})
+            source = config["name"]
+        return source
+
+    trunk = grow("in", job["trunk"], "trunk")
+    for name in "ab":
+        last = {"class_name": "Dense", "config": {"name": name, "units": job["units"][name], "activation": "sigmoid"}}
+        grow(trunk, [*job["heads"][name], last], f"{name}_")
+    ends = {"a": ["a", 0, 0], "b": ["b", 0, 0]}
+    outputs = ends if job["by_name"] else list(ends.values())
+    model = {"layers": layers, "input_layers": ["in", 0, 0], "output_layers": outputs}
+    compiled = {"optimizer": "sgd", **{key: job[key] for key in ("loss", "loss_weights", "metrics")}}
+    data = {"dataset": "mine", "x": "x", "y": job["y"], "sample_weight": job["sample_weight"]}
+    return {
+        "model": {"class_name": "Functional", "config": model},
+        "compile": compiled,
+        "data": data,
+        "fit": {"batch_size": 4},
+        "seed": 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("data") / "data.npz"
+    np.savez(path, **ARRAYS)
+    return path
+
+
+def refused(job: Json, path: Path) -> str | None:
+    examined = examine_job(spec_of(job), lambda name: DatasetInfo(name, INFOS))
+    arrays = {name: {"shape": list(info.shape), "dtype": info.dtype} for name, info in INFOS.items()}
+    spec = (examined.spec or examined.sound).to_json()
+    question = {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": str(path), "max_bytes": 10**12}
+    faults = [*examined.faults, *check(Question.model_validate(question), lambda pointer: None).faults]
+    return str([(fault.pointer, fault.message) for fault in faults]) if faults else None
+
+
+def fails_in_keras(job: Json) -> str | None:
+    try:
+        model, named = plain(job), job["by_name"]
+        model.compile("sgd", job["loss"], job["loss_weights"], metrics=job["metrics"], run_eagerly=True)
+        y = {name: ARRAYS[array] for name, array in job["y"].items()}
+        weights = ARRAYS[job["sample_weight"]] if job["sample_weight"] else None
+        model.fit(
+            ARRAYS["x"], y if named else list(y.values()), sample_weight=weights, batch_size=4, shuffle=False, verbose=0
+        )
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def plain(job: Json) -> keras.Model:
+    def grown(tensor: Any, chain: list[Json]) -> Any:
+        for layer in chain:
+            tensor = getattr(keras.layers, layer["class_name"])(**layer["config"])(tensor)
+        return tensor
+
+    start = keras.Input((6, 4))
+    trunk = grown(start, job["trunk"])
+    ends = {
+        name: keras.layers.Dense(job["units"][name], activation="sigmoid", name=name)(grown(trunk, job["heads"][name]))
+        for name in "ab"
+    }
+    return keras.Model(start, ends if job["by_name"] else list(ends.values()))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+@given(jobs())
+def test_the_check_and_keras_agree(path: Path, job: Json) -> None:
+    theirs, ours = fails_in_keras(job), refused(job, path)
+    event("fails" if theirs else "trains")
+    assert (ours is None) == (theirs is None), f"keras: {theirs}\nours: {ours}"

@@ -291,7 +291,8 @@ def _embeddings_of(tensor: keras.KerasTensor) -> list[keras.layers.Embedding]:
 def _check_state(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> None:
     """A layer that keeps its state from batch to batch knows batches of one size alone."""
     assert spec.model is not None
-    size, stateful = model.inputs[0].shape[0], agreement.stateful(spec.model)
+    first = next(iter(_named_inputs(model).values()), None)
+    size, stateful = first.shape[0] if first is not None else None, agreement.stateful(spec.model)
     if stateful and size is None:
         Place(at.report, stateful[0]).fault(
             FaultCode.BAD_SHAPE,

@@ -75,7 +75,13 @@ class Judge:
             if _of(batch.targets, name) is not None:
                 self._compare_one(name, self._symbols(name, batch))
         complete = all(_of(batch.targets, name) is not None for name in self._outputs)
-        if None not in self._outputs and complete and self._compiled.is_sound and len(self._at.report.faults) == known:
+        if (
+            self._outputs
+            and None not in self._outputs
+            and complete
+            and self._compiled.is_sound
+            and len(self._at.report.faults) == known
+        ):
             self._compare_all(batch)
 
     def _symbols(self, name: Key, batch: Batch) -> Symbols:

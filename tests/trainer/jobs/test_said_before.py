@@ -147,6 +147,10 @@ REFUSED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "text": ("one output", {"/data/y": "text"}, {("/data/y", "wrong_type")}),
 }  # fmt: skip
 
+PAIR_IN_FRONT = {"class_name": "Sequential", "config": {"layers": [
+    MODELS["two inputs"] | {"config": {**MODELS["two inputs"]["config"], "name": "pair"}},
+    {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}]}}  # fmt: skip
+
 TAKEN: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "two outputs": ("two outputs", {"/compile/metrics": {"b": ["accuracy"]}}, set()),
     "a loss by the only output's name": ("one output", {"/compile/loss": {"a": LABELS}}, set()),
@@ -164,6 +168,7 @@ TAKEN: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "weights for one of two outputs by name": ("outputs by name", {"/data/sample_weight": {"v": "w"}}, set()),
     "weights for both outputs": ("outputs by name", {"/data/sample_weight": "w"}, set()),
     "inputs by name": ("inputs by name", {}, set()),
+    "inputs that only the data will tell": ("two inputs", {"/model": PAIR_IN_FRONT}, set()),
     "an array too many": (
         "two inputs", {"/data/x": {"p": "x", "q": "x", "zzz": "x"}}, {("/data/x/zzz", "suspicious")}),
     "an input of a Sequential by its name": (

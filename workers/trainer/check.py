@@ -70,6 +70,7 @@ def check(question: Question, say: Say) -> Answer:
 
 
 def _check_with_model(made: "_Made", model: keras.Model, spec: SoundJob, arrays: "_Arrays", at: Place) -> None:
+    _check_front(model, spec, at / "model" / "config" / "layers" / 0)
     _check_names(model, spec, at)
     agreement.check_text(arrays.x, at / "data" / "x")
     agreement.check_text(arrays.y, at / "data" / "y")
@@ -210,6 +211,17 @@ def _is_bearable(summary: ModelSummary, most: int, at: Place) -> bool:
 
 
 # --- Compared with the data ----------------------------------------------------------------------------------------
+
+
+def _check_front(model: keras.Model, spec: SoundJob, at: Place) -> None:
+    """Keras builds such a model from its first batch; its weights are to be known before, for checkpoints."""
+    assert spec.model is not None
+    if not _named_inputs(model) and spec.model.config["layers"][0]["class_name"] == "Functional":
+        at.fault(
+            FaultCode.NOT_SUPPORTED,
+            "A Sequential cannot begin with a model of several inputs here.",
+            expected="a Functional model that has these inputs",
+        )
 
 
 def _check_names(model: keras.Model, spec: SoundJob, at: Place) -> None:

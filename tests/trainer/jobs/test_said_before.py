@@ -72,6 +72,10 @@ PARTS: dict[str, tuple[Any, Any]] = {
     "words": ("words", "each"),
 }
 
+PAIR_IN_FRONT = {"class_name": "Sequential", "config": {"layers": [
+    MODELS["two inputs"] | {"config": {**MODELS["two inputs"]["config"], "name": "pair"}},
+    {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}]}}  # fmt: skip
+
 REFUSED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "too few units at one output": (
         "two outputs", {"/model/config/layers/2/config/units": 3},
@@ -144,12 +148,14 @@ REFUSED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
         {("/fit/class_weight", "bad_targets")}),
     "classes of many labels a sample": (
         "words", {"/fit/class_weight": {"1": 2.0}}, {("/compile/loss", "bad_targets")}),
+    "a Sequential that begins with two inputs": (
+        "two inputs", {"/model": PAIR_IN_FRONT}, {("/model/config/layers/0", "not_supported")}),
     "text": ("one output", {"/data/y": "text"}, {("/data/y", "wrong_type")}),
 }  # fmt: skip
 
-PAIR_IN_FRONT = {"class_name": "Sequential", "config": {"layers": [
-    MODELS["two inputs"] | {"config": {**MODELS["two inputs"]["config"], "name": "pair"}},
-    {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}]}}  # fmt: skip
+DENSE = {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}
+NESTED = {"class_name": "Sequential", "config": {"layers": [
+    {"class_name": "Sequential", "config": {"layers": [DENSE]}}, DENSE]}}  # fmt: skip
 
 TAKEN: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "two outputs": ("two outputs", {"/compile/metrics": {"b": ["accuracy"]}}, set()),
@@ -168,7 +174,7 @@ TAKEN: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "weights for one of two outputs by name": ("outputs by name", {"/data/sample_weight": {"v": "w"}}, set()),
     "weights for both outputs": ("outputs by name", {"/data/sample_weight": "w"}, set()),
     "inputs by name": ("inputs by name", {}, set()),
-    "inputs that only the data will tell": ("two inputs", {"/model": PAIR_IN_FRONT}, set()),
+    "an input that only the data will tell": ("one output", {"/model": NESTED}, {("/model", "filled_in")}),
     "an array too many": (
         "two inputs", {"/data/x": {"p": "x", "q": "x", "zzz": "x"}}, {("/data/x/zzz", "suspicious")}),
     "an input of a Sequential by its name": (

@@ -106,7 +106,8 @@ class Job(Base):
     the machines, which is what `max_attempts` limits: a worker that is shut down in order costs a job nothing.
     `worker_id` stays when the job has ended, to tell who trained it. `version` grows with every change of the row.
     `stalls` counts the losses in a row after which the job would have gone on from the same place, `stalled_epoch` and
-    `stalled_step`. The last extension gave the job `extended_by_epochs` when `extended_at_epoch` epochs were trained.
+    `stalled_step`. `writes` is the number of the last write of the present attempt, each of which is done once. The
+    last extension gave the job `extended_by_epochs` when `extended_at_epoch` epochs were trained.
     """
 
     __tablename__ = "jobs"
@@ -146,6 +147,7 @@ class Job(Base):
     stalls: Mapped[int] = mapped_column(default=0, server_default="0")
     stalled_epoch: Mapped[int | None]
     stalled_step: Mapped[int | None]
+    writes: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

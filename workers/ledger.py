@@ -56,9 +56,10 @@ class Ledger:
         self._lines_stored_at = 0.0
         self._last_checkpoint: tuple[str, str] | None = None
         self._outages = 0
+        self._writes = 0
 
     def phase(self, changed: PhaseChanged) -> None:
-        self._write(lambda session: records.record_phase(session, self._lease, changed.phase))
+        self._write_once(lambda session: records.record_phase(session, self._lease, changed.phase))
 
     def begin(self, snapshot: SnapshotRecord | None) -> None:
         """Training begins, or goes on from a snapshot."""
@@ -66,7 +67,9 @@ class Ledger:
         self._write(lambda session: records.begin(session, self._lease, epoch, step))
 
     def resumed(self, at: Resumed) -> None:
-        self._write(lambda session: records.record_resumed(session, self._lease, at.epoch, at.step, at.differences))
+        self._write_once(
+            lambda session: records.record_resumed(session, self._lease, at.epoch, at.step, at.differences)
+        )
 
     def newest_whole_snapshot(self, *, pass_over_newest: bool = False) -> SnapshotRecord | None:
         """The newest from which training can go on: one that reads back as it was written."""
@@ -101,7 +104,7 @@ class Ledger:
             seconds=ended.seconds,
             steps=ended.steps,
         )
-        self._write(lambda session: records.record_epoch(session, self._lease, record))
+        self._write_once(lambda session: records.record_epoch(session, self._lease, record))
 
     def checkpoint(self, written: CheckpointWritten, directory: Path) -> None:
         """Store the file, then point its names at it. In this order: a name never points at nothing.
@@ -155,7 +158,7 @@ class Ledger:
         if self._lines and (all_of_them or len(self._lines) >= LINES_LIMIT or waited >= LINES_SECONDS):
             lines, self._lines = self._lines, []
             self._lines_stored_at = time.monotonic()
-            self._write(lambda session: records.record_log_lines(session, self._lease, lines))
+            self._write_once(lambda session: records.record_log_lines(session, self._lease, lines))
 
     def finish(self, reason: Reason, message: str) -> None:
         """A job succeeds only if its last checkpoint reads back whole."""
@@ -184,8 +187,9 @@ class Ledger:
         """Store the file, then its row; then delete the files that the row replaced."""
         self._store.put(key, file)
         outages = self._outages
+        needless: list[str] = []
         try:
-            needless = self._write(record)
+            self._write_once(lambda session: needless.extend(record(session)))
         except BaseException:
             # Where the answer to a commit was lost, a row may point at the file all the same.
             if self._outages == outages:
@@ -209,6 +213,17 @@ class Ledger:
         for chunk in self._store.open(key):
             found.update(chunk)
         return found.hexdigest() == sha256
+
+    def _write_once(self, act: Callable[[Session], None]) -> None:
+        """As `_write`, for what may not be done again where it was done and only the answer was lost."""
+        self._writes += 1
+        number = self._writes
+
+        def act_once(session: Session) -> None:
+            if leases.begin_write(session, self._lease, number):
+                act(session)
+
+        self._write(act_once)
 
     def _write(self, act: Callable[[Session], Answer]) -> Answer:
         while True:

@@ -130,8 +130,7 @@ class Supervision:
 
     def _train(self) -> None:
         self._directory.mkdir(parents=True)
-        # Where attempts are lost again and again, their snapshot may be what they are lost by.
-        self._snapshot = self._ledger.newest_whole_snapshot(pass_over_newest=self._claimed.stalls >= OLDER_AFTER_STALLS)
+        self._snapshot = self._ledger.newest_whole_snapshot(pass_over_newest=self._is_newest_suspect())
         self._ledger.begin(self._snapshot)
         with self._place.nursery.spawn() as child:
             self._began_at = self._heard_at = time.monotonic()
@@ -151,6 +150,13 @@ class Supervision:
                 self._keep_deadlines(child)
         self._ledger.store_lines(all_of_them=True)
         self._end(child.exit_code)
+
+    def _is_newest_suspect(self) -> bool:
+        """Where attempts are lost again and again, their snapshot may be what they are lost by.
+
+        An extended job has no older one, and without any the callback that had ended it would end it again.
+        """
+        return self._claimed.stalls >= OLDER_AFTER_STALLS and self._claimed.extended_at_epoch is None
 
     def _start(self) -> Start:
         key = self._claimed.dataset_key

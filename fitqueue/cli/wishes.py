@@ -50,5 +50,5 @@ def extend(job: str, epochs: int, wait: bool) -> int:
         view = client.extend(job, epochs)
         if wait:
             return follow(client, job, as_json=False)
-        say(f"{job}: queued, to train until epoch {view.progress.epochs}. Follow it: fitqueue watch {job}")
+        say(f"{job}: {view.state}, to train until epoch {view.progress.epochs}. Follow it: fitqueue watch {job}")
         return 0

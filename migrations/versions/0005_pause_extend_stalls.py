@@ -1,4 +1,4 @@
-"""The wish to pause, extensions, and whether attempts end at the same place again and again."""
+"""The wish to pause, extensions, attempts that end at the same place again and again, and writes done once."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,10 +16,12 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("stalls", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("jobs", sa.Column("stalled_epoch", sa.Integer(), nullable=True))
     op.add_column("jobs", sa.Column("stalled_step", sa.Integer(), nullable=True))
+    op.add_column("jobs", sa.Column("writes", sa.Integer(), nullable=False, server_default="0"))
 
 
 def downgrade() -> None:
     for name in (
+        "writes",
         "stalled_step",
         "stalled_epoch",
         "stalls",

@@ -57,11 +57,11 @@ def status_of(error: FitQueueError) -> int:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def invalid_request(error: ValidationError, root: str = "") -> errors.InvalidRequest:
-    """What pydantic says of the parameters, in our words; of a body with the `root` `/`."""
+def invalid_request(error: ValidationError, *, of_body: bool = False) -> errors.InvalidRequest:
+    """What pydantic says of the parameters, in our words; of a body its faults' places are JSON pointers."""
     faults = [
         Fault(
-            pointer=root + ".".join(str(part) for part in fault["loc"]),
+            pointer=_pointer(fault["loc"]) if of_body else ".".join(str(part) for part in fault["loc"]),
             code=fault["type"],
             message=fault["msg"],
             received=_shortened(fault["input"]),
@@ -69,6 +69,10 @@ def invalid_request(error: ValidationError, root: str = "") -> errors.InvalidReq
         for fault in error.errors(include_url=False, include_context=False)
     ]
     return errors.InvalidRequest(errors=faults)
+
+
+def _pointer(place: tuple[int | str, ...]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
 
 
 def raise_invalid_request(error: ValidationError) -> None:

@@ -79,7 +79,7 @@ class SubmitQuery(Query):
 
 
 class ListQuery(PageQuery):
-    state: list[JobState] = Field(default=[], max_length=5, description="any of these")
+    state: list[JobState] = Field(default=[], max_length=len(JobState), description="any of these")
     label: list[Annotated[str, StringConstraints(pattern=r"^[^=\x00]+=[^\x00]*$")]] = Field(
         default=[], max_length=16, description="`key=value`; all of them"
     )

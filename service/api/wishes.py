@@ -60,7 +60,7 @@ def resume_job(path: JobPath) -> Response:
     "/extend",
     summary="Extend an ended job",
     openapi_extensions=_EXTENSION_BODY,
-    responses={202: JobView, **problems(400, 404, 409, 415)},
+    responses={202: JobView, **problems(400, 404, 409, 413, 415)},
 )
 def extend_job(path: JobPath) -> Response:
     """It goes on from where it stopped, by so many epochs more: as a job does that was submitted with all of them."""
@@ -68,7 +68,7 @@ def extend_job(path: JobPath) -> Response:
     try:
         wanted = Extension.model_validate(raw)
     except ValidationError as error:
-        raise invalid_request(error, root="/") from error
+        raise invalid_request(error, of_body=True) from error
     return _asked(path, lambda session, job_id, by: wishes.extend(session, job_id, wanted.epochs, by), ring=True)
 
 

@@ -200,6 +200,26 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
+def begin_write(session: Session, lease: Lease, number: int) -> bool:
+    """Whether the attempt's write of this number, counted from 1, is still to be done. Locks the job's row.
+
+    The answer to a commit can be lost: then the write is tried again, and would else be done twice.
+
+    Raises:
+        LeaseLost: the job is not this attempt's any more.
+    """
+    begun = session.execute(
+        update(Job)
+        .where(*_held(lease), Job.writes < number)
+        .values(writes=number)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if begun is None:
+        check_held(session, lease)
+    return begun is not None
+
+
 def check_held(session: Session, lease: Lease) -> None:
     """Locks the job's row for this transaction.
 

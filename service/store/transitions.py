@@ -48,6 +48,7 @@ def claim(
         lease_expires_at=lease_expires_at,
         claimed_at=now,
         not_before=None,
+        writes=0,
     )
     if job is None:
         return None

@@ -14,7 +14,7 @@ from fitqueue.errors import JobEnded, JobNotEnded, JobNotExtendable
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.states import EXTENDABLE, EventKind, JobState
 from service import clock
-from service.models import Epoch, Job, Snapshot, Token
+from service.models import Dataset, Epoch, Job, Snapshot, Token
 from service.store import events, jobs, transitions
 from service.store.transitions import By
 
@@ -79,6 +79,7 @@ def extend(session: Session, job_id: str, epochs: int, token_id: str | None = No
     Raises:
         JobNotFound; JobNotEnded; JobNotExtendable: why it cannot go on.
     """
+    _hold_dataset(session, job_id)
     job = jobs.locked(session, job_id)
     if not job.state.is_final:
         if job.extended_by_epochs == epochs:
@@ -96,6 +97,12 @@ def extend(session: Session, job_id: str, epochs: int, token_id: str | None = No
     }
     data = {**_by(session, token_id), "epochs": epochs}
     return transitions.extend(session, job_id, data, clock.now(session), **changes) or job
+
+
+def _hold_dataset(session: Session, job_id: str) -> None:
+    """Keep the job's data set from being deleted. First of all: who deletes it locks it before the rows of its jobs."""
+    query = select(Dataset.id).join(Job, Job.dataset_id == Dataset.id).where(Job.id == job_id)
+    session.execute(query.with_for_update(read=True, of=Dataset))
 
 
 def _check_extendable(session: Session, job: Job, epochs: int) -> None:

@@ -111,7 +111,8 @@ def work(
         if pid == 0:
             with _leaving():
                 # It may not wait for a process that is not its child, as multiprocessing would.
-                monkeypatch.setattr(forkserver._forkserver, "ensure_running", lambda: None)
+                for where in (forkserver, forkserver._forkserver):
+                    monkeypatch.setattr(where, "ensure_running", lambda: None)
                 _claim_and_train(place(Database(database_url)), before)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 

@@ -33,7 +33,7 @@ WORKER_STEPS: dict[str, tuple[Any, str, int]] = {
 }
 """A step, what does it, and the time that is the last, counted from 1."""
 CHILD_STEPS = ("save", "flush", "rename", "announce", "snapshot")
-COMMITS = (1, 2, 5, 13)
+COMMITS = (1, 2, 5, 9, 13)
 
 
 @pytest.fixture
@@ -107,6 +107,8 @@ def test_a_commit_whose_answer_is_lost(
     _, ends = train(job_id, before)
     assert len(ends) == 1 if commit > 1 else len(ends) <= 2, told(database, job_id)
     assert result(database, job_id) == peaceful, told(database, job_id)
+    trained = [line for line in told(database, job_id) if line.startswith("epoch_ended")]
+    assert len(trained) == len(set(trained)) == len(peaceful["epochs"]), "what was done was done once"
 
 
 def test_one_call_in_twenty_of_the_database_fails(

@@ -45,7 +45,7 @@ def test_the_saved_stop_flag(
     job_id = submit(plan)
     train(job_id, crashing(plan))
     trained = len(result(database, job_id)["epochs"]) - len(peaceful["epochs"])
-    assert trained == (0 if without == "nothing" else 1), told(database, job_id)
+    assert (trained > 0) == (without == "stop_flag"), told(database, job_id)
 
 
 @pytest.mark.parametrize("is_idempotent", [True, False])

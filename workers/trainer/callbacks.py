@@ -185,6 +185,20 @@ class KeepLast(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no t
         self._keeper.commit(Moment(epoch + 1, None, _numbers(logs)))
 
 
+class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc] # Keras has no types
+    """As Keras's, which at the end of the last epoch overwrites the trained weights with the averages.
+
+    Here that is left to `finish`, to be called when the snapshot was taken: an extended job goes on from the weights.
+    """
+
+    def _finalize_ema_values(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        if self.swap_on_epoch and self._ema_weights_in_model:
+            super()._finalize_ema_values()
+
+
 def scheduler(callback: KerasObject, model: keras.Model) -> keras.callbacks.LearningRateScheduler:
     """Keras's own, with the function that the job declares. The compiled model has the rate to start with."""
     schedule = read_schedule(callback.config["schedule"])

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
 
+from workers.trainer.callbacks import SwapEMAWeights
 from workers.trainer.snapshot import Position, Snapshot, State
 
 Epochs = Iterator[tuple[int, int, Any]]
@@ -29,6 +30,7 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         files: Callable[[], dict[str, bytes]],
         order: Callable[[Snapshot], None],
         *,
+        epochs: int,
         seconds: float,
         fingerprint: Mapping[str, str],
         restored: Snapshot | None,
@@ -36,12 +38,13 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
     ) -> None:
         """`files` tells what the callbacks have written until now, and `order` has a snapshot written.
 
-        `seconds` may pass within an epoch before one is taken.
+        The job has so many `epochs` in all; `seconds` may pass within one before a snapshot is taken.
         """
         super().__init__()
         self._callbacks = callbacks
         self._files = files
         self._order = order
+        self._epochs = epochs
         self._seconds = seconds
         self._fingerprint = fingerprint
         self._restored = restored
@@ -54,6 +57,7 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 -- Keras's call
         if self._restored is not None:
             State(self.model, self._callbacks).restore(self._restored)
+            self._finish_averages(self._restored.position)
             if self._restored.position.step == 0:
                 self._restored = None
         self._taken_at = self._clock()
@@ -74,7 +78,14 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self._take(Position(epoch + 1))
+        self._finish_averages(Position(epoch + 1))
         self._next = None
+
+    def _finish_averages(self, position: Position) -> None:
+        """What Keras's SwapEMAWeights does before a snapshot of the last epoch could be taken."""
+        for callback in self._callbacks:
+            if isinstance(callback, SwapEMAWeights) and position == Position(self._epochs):
+                callback.finish()
 
     def take_last(self) -> None:
         """To be called where the training is left between two batches."""

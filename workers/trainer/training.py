@@ -19,7 +19,7 @@ from workers.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import endings, feeding, strategy
 from workers.trainer.artifacts import WRITERS, Artifacts
 from workers.trainer.build import ModelBuildError, build_callback, build_model, callback_arguments, compile_model
-from workers.trainer.callbacks import KeepBest, Keeper, KeepLast, ModelCheckpoint, scheduler
+from workers.trainer.callbacks import KeepBest, Keeper, KeepLast, ModelCheckpoint, SwapEMAWeights, scheduler
 from workers.trainer.checkpoints import Files, Writer, make_twin
 from workers.trainer.control import Control, StopRequested
 from workers.trainer.data import Data, load
@@ -157,6 +157,7 @@ class Training:
             [*own, *ours],
             self._artifacts.files,
             lambda snapshot: keeper.keep_snapshot(snapshot, can_wait=seconds > 0),
+            epochs=fit.epochs,
             seconds=seconds,
             fingerprint=fingerprint(),
             restored=restored,
@@ -189,6 +190,8 @@ class Training:
             return self._artifacts.callback(callback)
         if callback.class_name == "LearningRateScheduler":
             return scheduler(callback, model)
+        if callback.class_name == "SwapEMAWeights":
+            return SwapEMAWeights(**callback_arguments(callback))
         if callback.class_name != "ModelCheckpoint":
             return build_callback(callback)
         return ModelCheckpoint(

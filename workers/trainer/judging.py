@@ -1,6 +1,6 @@
 """Let Keras's loss and metrics see targets and outputs as symbols, as they do at the first batch.
 
-First one output and one metric at a time, so that a fault has its place; then all of it together, as `fit` does.
+First one output at a time, so that a fault has its place; then all losses together, as `fit` has them.
 """
 
 from collections.abc import Callable, Mapping
@@ -96,35 +96,26 @@ class Judge:
             here = self._at / "compile" / "loss"
             hint = advice(asked, symbols[0].shape[1:], symbols[1].shape[1:])
             _see(CompileLoss(loss), symbols, here if key is None else here / key, hint)
-        for metric in self._compiled.metrics:
-            if metric.made is not None and (metric.output in (None, name) or len(self._outputs) == 1):
+        wanted = [metric for metric in self._compiled.metrics if metric.made is not None and self._is_of(metric, name)]
+        # Each trace takes time, so one for all of them comes first.
+        if wanted and _problem(_judging(wanted), *symbols) is not None:
+            for metric in wanted:
                 here = Place(self._at.report, metric.pointer)
-                _see(_judging([metric.made], metric.weighted), symbols if metric.weighted else symbols[:2], here)
+                _see(_judging([metric]), symbols if metric.weighted else symbols[:2], here)
+
+    def _is_of(self, metric: Metric, name: Key) -> bool:
+        return metric.output in (None, name) or len(self._outputs) == 1
 
     def _compare_all(self, batch: Batch) -> None:
         symbols = {name: self._symbols(name, batch) for name in self._outputs}
         whole = [as_given(self._model, {str(name): each[i] for name, each in symbols.items()}) for i in range(3)]
         if all(each[2] is None for each in symbols.values()):
             whole[2] = None
-        names, losses = self._model.output_names, self._compiled.losses
+        losses = self._compiled.losses
         loss = losses[None] if None in losses else dict(losses)
-        judges = {
-            "loss": CompileLoss(loss, self._compiled.loss_weights, output_names=names),
-            "metrics": CompileMetrics(self._by_output(False), None, output_names=names).update_state,
-            "weighted_metrics": CompileMetrics(None, self._by_output(True), output_names=names).update_state,
-        }
-        for field, judge in judges.items():
-            if problem := _problem(judge, *whole):
-                (self._at / "compile" / field).fault(FaultCode.BAD_TARGETS, f"It does not fit the outputs: {problem}")
-
-    def _by_output(self, weighted: bool) -> Any:
-        metrics = [metric for metric in self._compiled.metrics if metric.weighted is weighted]
-        by_output: dict[str, list[Any]] = {}
-        for metric in metrics:
-            if metric.output is None:
-                return [one.made for one in metrics]
-            by_output.setdefault(metric.output, []).append(metric.made)
-        return by_output
+        judge = CompileLoss(loss, self._compiled.loss_weights, output_names=self._model.output_names)
+        if problem := _problem(judge, *whole):
+            (self._at / "compile" / "loss").fault(FaultCode.BAD_TARGETS, f"It does not fit the outputs: {problem}")
 
 
 def _of(values: Mapping[Key, ArrayInfo], name: Key) -> ArrayInfo | None:
@@ -132,9 +123,9 @@ def _of(values: Mapping[Key, ArrayInfo], name: Key) -> ArrayInfo | None:
     return values.get(name, values.get(None))
 
 
-def _judging(metrics: list[Any], weighted: bool) -> Callable[..., Any]:
-    judge = CompileMetrics(None, metrics) if weighted else CompileMetrics(metrics, None)
-    update: Callable[..., Any] = judge.update_state
+def _judging(metrics: list[Metric]) -> Callable[..., Any]:
+    plain, weighted = ([one.made for one in metrics if one.weighted is kind] for kind in (False, True))
+    update: Callable[..., Any] = CompileMetrics(plain, weighted).update_state
     return update
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import fitqueue
 from fitqueue.errors import InvalidSpec
-from fitqueue.states import JobState, Reason
+from fitqueue.states import JobState
 from service.stack import Stack
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -90,10 +90,9 @@ def test_a_job_begins_with_the_best_weights_of_another(client: fitqueue.Client, 
 
     other = digits_job["model"]["config"]["layers"]
     other[-2] = {"class_name": "Dense", "config": {"units": 7}}
-    third = client.wait(client.submit(again).id)
-    assert (third.state, third.reason) == (JobState.FAILED, Reason.INVALID_MODEL)
-    assert third.message is not None
-    assert f"The best weights of {first.id} do not fit" in third.message
+    with pytest.raises(InvalidSpec) as refused:
+        client.submit(again)
+    assert [(fault.pointer, fault.code) for fault in refused.value.errors] == [("/initial_weights/job", "conflict")]
 
 
 def test_weights_of_a_job_that_is_not_there_are_refused(client: fitqueue.Client, digits_job: dict[str, Any]) -> None:

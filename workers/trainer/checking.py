@@ -12,15 +12,21 @@ import resource
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 CPU_SECONDS: Final = 0.8
 """For whatever a job is made of but its model: a job that is made to hurt is gone within a second."""
 CPU_SECONDS_A_LAYER: Final = 0.004
 """By the weight of the model, and of the one that it begins from. Keras takes a quarter of it on an idle machine."""
+CPU_SECONDS_A_MEASURE: Final = 0.03
+"""Likewise, for each loss and metric of each output."""
+REFERENCE_SECONDS: Final = 0.03
+"""What `_pace` takes on the machine that these were found on."""
 MOST_CPU_SECONDS: Final = 10
 """Above the largest two of them; should the clock of the above fail, the kernel's limit ends the process."""
 WALL_SECONDS: Final = 60
@@ -38,6 +44,7 @@ def main() -> None:
     # Nobody waits for the children: the kernel buries them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     complaint = _prepare()
+    pace = _pace()
     control.sendall(json.dumps({"complaint": complaint}).encode() + b"\n")
     while complaint is None:
         word, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -45,7 +52,7 @@ def main() -> None:
             return
         if os.fork() == 0:
             control.close()
-            _serve(socket.socket(fileno=descriptors[0]))
+            _serve(socket.socket(fileno=descriptors[0]), pace)
         os.close(descriptors[0])
 
 
@@ -54,19 +61,30 @@ def _prepare() -> str | None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     try:
         import workers.trainer.check  # noqa: F401 -- for the children
+
+        import_module("scipy.signal")  # Keras does it at the first STFTSpectrogram, and takes seconds
         from workers.trainer.selfcheck import unfit_to_fork
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return "; ".join(unfit_to_fork(os.getpid())) or None
 
 
-def _serve(line: socket.socket) -> None:
+def _pace() -> float:
+    """How much longer than on the reference machine things take here, at least 1: a slow one must not refuse jobs."""
+    began = time.process_time()
+    total = 0
+    for number in range(500_000):
+        total += number
+    return max(1.0, (time.process_time() - began) / REFERENCE_SECONDS)
+
+
+def _serve(line: socket.socket, pace: float) -> None:
     """Answer one question and leave. Lines of pointers say what is being made, the last line is the answer."""
     try:
         _limit()
         line.sendall(GREETING)
         question = b"".join(iter(lambda: line.recv(65_536), b""))
-        line.sendall(_answered(question, lambda pointer: line.sendall(f"{pointer}\n".encode())))
+        line.sendall(_answered(question, pace, lambda pointer: line.sendall(f"{pointer}\n".encode())))
     finally:
         os._exit(0)
 
@@ -91,7 +109,22 @@ def _allow(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def _answered(question: bytes, say: Callable[[str], None]) -> bytes:
+def _measures(compiled: Any) -> int:
+    """How many losses and metrics a job has, of all outputs."""
+    if isinstance(compiled, dict):
+        fields = [compiled.get(name) for name in ("loss", "metrics", "weighted_metrics")]
+        return sum(len(part) if isinstance(part, list) else 1 for field in fields for part in _parts(field))
+    return 0
+
+
+def _parts(field: Any) -> list[Any]:
+    """Of each output: its loss, or its metrics."""
+    if isinstance(field, dict) and "class_name" not in field:
+        return list(field.values())
+    return [field] if field else []
+
+
+def _answered(question: bytes, pace: float, say: Callable[[str], None]) -> bytes:
     import tensorflow as tf
 
     from fitqueue.checking import Answer, Question
@@ -101,7 +134,9 @@ def _answered(question: bytes, say: Callable[[str], None]) -> bytes:
     try:
         asked = Question.model_validate_json(question)
         models = asked.spec.get("model"), asked.initial_model
-        _allow(CPU_SECONDS + CPU_SECONDS_A_LAYER * sum(map(weight, models)))
+        seconds = CPU_SECONDS + CPU_SECONDS_A_LAYER * sum(map(weight, models))
+        seconds += CPU_SECONDS_A_MEASURE * _measures(asked.spec.get("compile"))
+        _allow(pace * seconds)
         answer = check(asked, say)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise  # the service's word for this is the same as for a process that was killed

@@ -69,16 +69,30 @@ def test_submit_and_wait_exits_with_0_when_the_job_succeeds(stack: Stack, tmp_pa
 def test_watch_exits_with_1_when_the_job_fails_and_says_why(
     stack: Stack, client: fitqueue.Client, endless_job: dict[str, Any]
 ) -> None:
+    job = client.submit(endless_job | {"max_runtime_seconds": 1})
+    done = cli(stack, "watch", job.id)
+    assert done.returncode == 1, done.stderr
+    failed = client.get(job.id)
+    assert (failed.state, failed.reason) == (JobState.FAILED, Reason.MAX_RUNTIME)
+    assert failed.message is not None
+    assert failed.message in done.stdout
+
+
+def test_a_training_process_that_was_killed_goes_on_and_says_why(
+    stack: Stack, client: fitqueue.Client, endless_job: dict[str, Any]
+) -> None:
     job = client.submit(endless_job)
     until_first_epoch(client, job.id)
-    child = _training_child(stack)
-    child.kill()
-    done = cli(stack, "watch", job.id)
-    assert done.returncode == 1
-    failed = client.get(job.id)
-    assert failed.state == JobState.FAILED
-    assert failed.message is not None
-    assert "SIGKILL" in failed.message
+    _training_child(stack).kill()
+    told = {}
+    for event in client.events(job.id, follow=True):
+        told.setdefault(event.kind, event.message)
+        if event.attempt == 2 and event.kind == EventKind.EPOCH_ENDED:
+            break
+        assert not JobState(client.get(job.id).state).is_final, client.get(job.id).message
+    assert "was killed by SIGKILL: most likely the machine ran out of memory" in told[EventKind.PUT_BACK]
+    client.cancel(job.id)
+    client.wait(job.id)
 
 
 def test_watch_exits_with_2_when_the_job_is_cancelled_and_its_weights_stay(

@@ -68,6 +68,9 @@ class JobSpec(Strict):
     initial_weights: InitialWeights | None = None
     priority: int = Field(default=0, ge=-100, le=100, description="higher is sooner")
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="drawn when the job is made, if not given")
+    deterministic: bool = Field(
+        default=False, description="only operations that give the same bits each time, on a GPU too; slower"
+    )
     max_runtime_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
     max_attempts: int = Field(default=5, ge=1, le=100)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=64)

@@ -97,16 +97,22 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         self._taken_at = self._clock()
 
 
-def fingerprint() -> dict[str, str]:
-    """What the numbers of a training depend on beside its job. Equal fingerprints: a resumed training is exact."""
+def fingerprint(*, deterministic: bool) -> dict[str, str]:
+    """What the numbers of a training depend on beside its job."""
     return {
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
         "processor": _processor(),
         "devices": ", ".join(device.name for device in tf.config.list_logical_devices()),
+        "gpus": ", ".join(map(_model_of, tf.config.list_physical_devices("GPU"))),
+        "determinism": "on" if deterministic else "off",
         "threads": f"{tf.config.threading.get_intra_op_parallelism_threads()}",
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
     }
+
+
+def _model_of(gpu: tf.config.PhysicalDevice) -> str:
+    return str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
 
 
 def _processor() -> str:
@@ -117,7 +123,10 @@ def _processor() -> str:
 
 def differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
     """What has changed, in words; none where a resumed training will be exact."""
-    return [f"{name} was {then.get(name)}, is {now.get(name)}" for name in now if now.get(name) != then.get(name)]
+    changed = [f"{name} was {then.get(name)}, is {now.get(name)}" for name in now if now.get(name) != then.get(name)]
+    if now.get("gpus") and now.get("determinism") != "on":
+        changed.append("operations of a GPU give other last bits each time unless the job says `deterministic`")
+    return changed
 
 
 def begin_at(position: Position, model: keras.Model) -> None:

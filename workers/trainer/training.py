@@ -64,6 +64,8 @@ class Training:
         self._enter(Phase.LOADING_DATA)
         devices = strategy.set_up_devices(self._start)
         keras.utils.set_random_seed(self._spec.seed)
+        if self._spec.deterministic:
+            tf.config.experimental.enable_op_determinism()
         data = load(self._spec.data, Path(self._start.dataset_path) if self._start.dataset_path else None)
         self._enter(Phase.BUILDING)
         chosen = self._choose_strategy(devices)
@@ -159,7 +161,7 @@ class Training:
             lambda snapshot: keeper.keep_snapshot(snapshot, can_wait=seconds > 0),
             epochs=fit.epochs,
             seconds=seconds,
-            fingerprint=fingerprint(),
+            fingerprint=fingerprint(deterministic=self._spec.deterministic),
             restored=restored,
         )
         model.fit(
@@ -179,7 +181,8 @@ class Training:
         snapshot = read_snapshot(Path(self._start.snapshot))
         if self._start.extended:
             snapshot = without_end(snapshot)
-        position, changed = snapshot.position, differences(fingerprint(), snapshot.fingerprint)
+        now = fingerprint(deterministic=self._spec.deterministic)
+        position, changed = snapshot.position, differences(now, snapshot.fingerprint)
         self._say(Resumed(epoch=position.epoch, step=position.step, differences=changed))
         self._artifacts.restore(snapshot.files)
         begin_at(position, model)

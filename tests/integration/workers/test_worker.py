@@ -12,9 +12,10 @@ from sqlalchemy import select
 
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
-from service.models import Checkpoint, Epoch, EpochMetric, Event, Job
+from service.models import Event, Job
 from service.stack import free_port
 from service.store import jobs, wishes, workers
+from tests.results import result
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
 LEASE_SECONDS = 3.0
@@ -144,25 +145,6 @@ def test_another_worker_takes_the_job_of_one_that_was_killed(
 
 def has_trained(database: Database, look_at: LookAt, job_id: str, epoch: int) -> Callable[[], bool]:
     return lambda: look_at(database, job_id).epoch >= epoch
-
-
-def result(database: Database, job_id: str) -> dict[str, Any]:
-    """All that a training leaves, but for its times."""
-    with database.read() as session:
-        epochs = session.execute(
-            select(Epoch.epoch, Epoch.learning_rate, Epoch.steps).where(Epoch.job_id == job_id).order_by(Epoch.epoch)
-        ).all()
-        metrics = session.execute(
-            select(EpochMetric.epoch, EpochMetric.name, EpochMetric.value)
-            .where(EpochMetric.job_id == job_id)
-            .order_by(EpochMetric.epoch, EpochMetric.position)
-        ).all()
-        checkpoints = session.execute(
-            select(Checkpoint.name, Checkpoint.epoch, Checkpoint.value, Checkpoint.sha256)
-            .where(Checkpoint.job_id == job_id)
-            .order_by(Checkpoint.name)
-        ).all()
-    return {"epochs": epochs, "metrics": metrics, "checkpoints": checkpoints}
 
 
 def events(database: Database, job_id: str, kind: EventKind) -> list[dict[str, Any]]:

@@ -111,7 +111,9 @@ class JobSummary(BaseModel):
     labels: dict[str, str]
     worker: str | None
     cancel_requested_at: datetime | None
-    pause_requested_at: datetime | None = Field(description="while a running job is to be paused and is not yet")
+    pause_requested_at: datetime | None = Field(
+        default=None, description="while a running job is to be paused and is not yet"
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

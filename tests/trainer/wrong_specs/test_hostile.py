@@ -113,7 +113,9 @@ def test_a_bomb_is_refused_soon_and_in_bounds(name: str, api: FlaskClient, check
     answer = api.post("/api/v1/jobs", json=job)
     seconds = time.monotonic() - began[1]
     assert answer.status_code in (400, 422), answer.json
-    assert seconds < SECONDS * patience()
+    assert seconds < 2 * SECONDS * patience(), (
+        "its check has a second of the processor; the wall's clock may show another"
+    )
     # What was there before belongs to the tests: some of them have loaded TensorFlow into this process.
     assert psutil.Process().memory_info().rss - memory < 128 * MIB
     assert checker.status() == "ok"

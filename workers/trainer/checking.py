@@ -6,6 +6,7 @@ gunicorn, in each child, and give it the API's secrets with its environment. No 
 its limits; when the API is gone, so is this process.
 """
 
+import gc
 import json
 import os
 import resource
@@ -67,6 +68,11 @@ def _prepare() -> str | None:
         from workers.trainer.selfcheck import unfit_to_fork
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    # A child's collector would go through a million objects of TensorFlow's modules, and copy the memory that they
+    # share by touching them; a child lives for less than a collection takes, within its limit of memory.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     return "; ".join(unfit_to_fork(os.getpid())) or None
 
 

@@ -180,7 +180,8 @@ def test_killed_then_stopped_it_ends_as_one_that_was_left_in_peace(
     resumed = events(database, troubled, EventKind.RESUMED)
     assert [event["exact"] for event in resumed] == [True, True]
     assert [event["epoch"] > 0 for event in resumed] == [True, True]
-    assert len(snapshot_files(tmp_path, troubled)) == 1
+    # What the first worker had stored when it was killed, and nobody knows of, is for the sweeper.
+    assert len([path for path in snapshot_files(tmp_path, troubled) if not path.name.startswith("1-")]) == 1
 
 
 def snapshot_files(folder: Path, job_id: str) -> list[Path]:

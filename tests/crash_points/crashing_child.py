@@ -1,9 +1,11 @@
 """The real training process, which crashes where its job's name tells, in the attempts that it tells."""
 
 from dataclasses import replace
+from threading import Semaphore
 
-from plan import Plan, make_crash
+from plan import Plan, crash, make_crash
 
+from workers.protocol import SnapshotWritten
 from workers.trainer import checkpoints, reporting, resuming, run, training
 from workers.trainer.control import Control
 
@@ -19,6 +21,28 @@ STEPS = {
 twice at one place is to blame for it, and ends."""
 
 
+def crash_when_stored():
+    """Snapshots are taken before another thread writes them: with a slow disk two attempts would crash at one place.
+
+    The first that an attempt writes may be of the place where it began, the second is of a later one.
+    """
+    stored, say = Semaphore(0), reporting.Reporter.say
+
+    def saying(reporter, message):
+        say(reporter, message)
+        if isinstance(message, SnapshotWritten):
+            stored.release()
+
+    reporting.Reporter.say = saying
+
+    def do():
+        stored.acquire()
+        stored.acquire()
+        crash()
+
+    return do
+
+
 def main(pipes):
     read_start = Control.read_start
 
@@ -27,7 +51,8 @@ def main(pipes):
         plan = Plan.of(start.spec["name"])
         if plan.step in STEPS and start.attempt <= plan.attempts:
             owner, attribute, enough = STEPS[plan.step]
-            make_crash(owner, attribute, plan.moment, plan.occurrence or enough + start.attempt)
+            do = crash_when_stored() if plan.step == "snapshot" else crash
+            make_crash(owner, attribute, plan.moment, plan.occurrence or enough + start.attempt, do)
         if plan.without == "stop_flag":
             read = training.read_snapshot
             training.read_snapshot = lambda path: replace(read(path), stop_training=False)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from threading import Event
 from typing import Any
 
@@ -260,7 +259,8 @@ def main() -> None:
     killed, stopped = seconds_to_go_on(signal.SIGKILL), seconds_to_go_on(signal.SIGTERM)
     with mnist_or_synthetic(arguments.data) as data:
         having, lacking = cost_of_snapshots(data, arguments.runs, arguments.epochs)
-    cost = median(having) / median(lacking) - 1
+    # The least: what other work on the machine took stands in all the others.
+    cost = min(having) / min(lacking) - 1
     report(
         "durability",
         [

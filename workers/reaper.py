@@ -33,19 +33,20 @@ class Reaper:
                 return
         with self._database.write() as session:
             leases.expire_leases(session)
-        self._ring_again()
+        self.ring_again()
 
     def run_once(self) -> None:
         """All of it: put back, ring again for jobs that wait, and remove what lost workers of this machine left."""
         self.expire_once()
-        self._ring_again()
+        self.ring_again()
         for left in abandoned(self._work_dir):
             ended = orphans.end_all(left)
             extra = {"directory": str(left), "processes": ended}
             _logger.info("Removed the work directory of a lost worker.", extra=extra)
             shutil.rmtree(left, ignore_errors=True)
 
-    def _ring_again(self) -> None:
+    def ring_again(self) -> None:
+        """For all jobs that wait."""
         with self._database.read() as session:
             pools = leases.pools_with_work(session)
         for pool in pools:

@@ -39,9 +39,13 @@ class Ear:
         state.should_stop = None  # Celery keeps it for the process, not for the controller
         self._thread.start()
 
+    def begin_to_stop(self) -> None:
+        """Return at once. It may hear one more bell, for which it does nothing. `stopping` must be set."""
+        state.should_stop = 0
+
     def stop(self, seconds: float) -> bool:
         """Stop listening; whether it could be done in the time, tasks included. `stopping` must be set."""
-        state.should_stop = 0
+        self.begin_to_stop()
         self._thread.join(seconds)
         return not self._thread.is_alive()
 

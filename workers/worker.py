@@ -82,8 +82,10 @@ class Worker:
         ]
         with ExitStack() as at_the_end:
             at_the_end.callback(self._say_goodbye)
+            at_the_end.callback(self._ring_for_others, reaper)
             at_the_end.callback(ear.stop, EAR_SECONDS)
             at_the_end.callback(station.close)
+            at_the_end.callback(ear.begin_to_stop)
             at_the_end.callback(self._stopping.set)
             for duty in duties:
                 duty.start()
@@ -127,6 +129,13 @@ class Worker:
 
     def _devices(self) -> list[str]:
         return [gpu.name for gpu in self._gpus.found] or [f"{self._settings.cpu_devices} CPU"]
+
+    def _ring_for_others(self, reaper: Reaper) -> None:
+        """The bell that rang for what was put back may have been heard by this worker alone."""
+        try:
+            reaper.ring_again()
+        except DatabaseUnavailable as error:
+            _logger.warning("The other workers could not be told; they ask.", extra={"error": str(error)})
 
     def _say_goodbye(self) -> None:
         try:

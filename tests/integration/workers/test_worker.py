@@ -8,11 +8,13 @@ from typing import Any
 
 import psutil
 import pytest
+from redis import Redis as Client
 from sqlalchemy import select
 
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Event, Job
+from service.queue import queue_name
 from service.stack import free_port
 from service.store import jobs, wishes, workers
 from tests.results import result
@@ -121,6 +123,21 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
         assert list((tmp_path / "work").iterdir()) == []
         with database.write() as session:
             wishes.cancel(session, two[1])
+
+
+def test_a_worker_that_stops_rings_for_what_it_puts_back(
+    database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
+    until: Until, look_at: LookAt, redis: Any,
+) -> None:  # fmt: skip
+    """Last of all, when it can hear its own bell no more."""
+    redis.start()
+    with run_worker(database, tmp_path, **settings | {"redis_url": redis.url}) as worker:
+        job_id = submit(fit=ENDLESS)
+        until(is_training(database, look_at, job_id))
+        assert worker.stop() == 0
+    assert look_at(database, job_id).state is JobState.QUEUED
+    with Client(port=redis.port) as client:
+        assert client.llen(queue_name("default")) == 1
 
 
 def test_another_worker_takes_the_job_of_one_that_was_killed(

@@ -32,6 +32,8 @@ from workers.protocol import Ended, PhaseChanged, Start
 
 ROOT = Path(__file__).parents[1]
 LEASE_SECONDS = 30.0
+SETTLING_SECONDS = 5.0
+"""A worker is registered before it has connected to Redis."""
 WORKERS = 8
 QUEUED = 10_000
 
@@ -150,6 +152,7 @@ def seconds_to_go_on(number: signal.Signals) -> float:
         first = here.start_worker()
         until(lambda: here.job(job_id).epoch >= 3)
         here.start_worker()
+        Event().wait(SETTLING_SECONDS)
         first.send_signal(number)
         began = time.perf_counter()
         until(lambda: (job := here.job(job_id)).attempt == 2 and job.phase is Phase.TRAINING)

@@ -131,7 +131,7 @@ def test_a_worker_that_stops_rings_for_what_it_puts_back(
 ) -> None:  # fmt: skip
     """Last of all, when it can hear its own bell no more."""
     redis.start()
-    with run_worker(database, tmp_path, **settings | {"redis_url": redis.url}) as worker:
+    with run_worker(database, tmp_path, **settings | {"redis_url": redis.url}, slots=2) as worker:
         job_id = submit(fit=ENDLESS)
         until(is_training(database, look_at, job_id))
         assert worker.stop() == 0

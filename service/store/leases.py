@@ -20,6 +20,7 @@ from service.store import transitions
 
 SWEEP_LIMIT: Final = 100
 LONGEST_BACKOFF_SECONDS: Final = 300.0
+STORE_BACKOFF_SECONDS: Final = 10.0
 STALLS_OF_THE_SAME_DEATH: Final = 2
 STALLS_WITHOUT_PROGRESS: Final = 3
 
@@ -278,7 +279,7 @@ def _take_back(session: Session, job: Job, loss: _Loss, now: datetime) -> bool:
         job.attempt,
         loss.told("the job waits again"),
         now,
-        not_before=now + timedelta(seconds=backoff_seconds(stalls)),
+        not_before=now + timedelta(seconds=backoff_seconds(stalls, loss.verdict)),
         losses=Job.losses + 1,
         stalls=stalls,
         stalled_epoch=place[0],
@@ -309,12 +310,14 @@ def _place(session: Session, job: Job) -> tuple[int, int]:
     return (newest.epoch, newest.step) if newest is not None else (0, 0)
 
 
-def backoff_seconds(stalls: int) -> float:
+def backoff_seconds(stalls: int, verdict: Reason | None = None) -> float:
     """How long a job waits after its n-th loss at the same place: 0, 2, 4, 8 … seconds.
 
-    A job that kills workers must not do it often; one that comes on between its losses is not to blame for them.
+    A job that kills workers must not do it often; one that comes on between its losses is not to blame for them. Where
+    a disk was full or the store was down it waits longer: to find it so once more a moment later tells nothing new.
     """
-    return min(2.0 ** (stalls - 1), LONGEST_BACKOFF_SECONDS) if stalls > 1 else 0.0
+    seconds = min(2.0 ** (stalls - 1), LONGEST_BACKOFF_SECONDS) if stalls > 1 else 0.0
+    return max(seconds, STORE_BACKOFF_SECONDS) if verdict is Reason.ARTIFACT_STORE_FAILED else seconds
 
 
 def _put_back(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:

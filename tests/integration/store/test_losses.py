@@ -77,6 +77,17 @@ def test_the_first_loss_is_forgiven(verdict: Reason | None, database: Database, 
     assert again().stalls == 1
 
 
+def test_a_full_disk_has_time_to_be_emptied(database: Database, submit: Submit, claim: Claim, later: Later) -> None:
+    submit()
+    first = claim()
+    assert first is not None
+    lose(database, first.lease, Reason.ARTIFACT_STORE_FAILED)
+    later(leases.STORE_BACKOFF_SECONDS - 1)
+    assert claim() is None
+    later(1)
+    assert claim() is not None
+
+
 def test_a_job_that_is_lost_again_at_the_same_place_is_backing_off(
     database: Database, submit: Submit, claim: Claim, again: Again, later: Later
 ) -> None:

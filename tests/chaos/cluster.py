@@ -30,7 +30,8 @@ class Cluster:
     """A context manager: entered when all of it is ready, everything stopped when it is left.
 
     `environment` holds settings (`FITQUEUE_…`) for API and workers, `worker_environment` more of them for the workers
-    alone. `worker_module` is what `python -m` starts as a worker: a test that takes a guard away names its own.
+    alone. `worker_module` is what `python -m` starts as a worker, and `api_settings` the module that gunicorn reads: a
+    test that takes a guard away, or puts a fault in, names its own.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Cluster:
         environment: Mapping[str, str] | None = None,
         worker_module: str = "workers",
         worker_environment: Mapping[str, str] | None = None,
+        api_settings: str = "service.gunicorn_settings",
     ) -> None:
         # Not in pytest's own folder, into which PostgreSQL's user cannot go.
         self.folder = Path(tempfile.mkdtemp(prefix="fitqueue-chaos-"))
@@ -52,6 +54,7 @@ class Cluster:
         self._count = workers
         self._environment = dict(environment or {})
         self._worker_module = worker_module
+        self._api_settings = api_settings
         self._worker_environment = dict(worker_environment or {})
         self._at_the_end = ExitStack()
 
@@ -129,7 +132,7 @@ class Cluster:
         }
         redis = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         self.redis = Program("redis", redis, os.environ, self.logs)
-        api = python_m("gunicorn", "--config", "python:service.gunicorn_settings")
+        api = python_m("gunicorn", "--config", f"python:{self._api_settings}")
         self.api = Program("api", api, settings, self.logs)
         command, environment = python_m(self._worker_module), {**settings, **self._worker_environment}
         self.workers = [

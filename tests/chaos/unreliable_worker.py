@@ -1,0 +1,8 @@
+"""`python -m tests.chaos.unreliable_worker`: a worker whose database fails now and then."""
+
+if __name__ == "__main__":
+    from tests.chaos.unreliable import make_unreliable
+    from workers.worker import main
+
+    make_unreliable()
+    main()

@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow chaos lint catalogue requirements clean
+.PHONY: help demo up test test-slow chaos faults lint catalogue requirements clean
 
 # One stamp a set of pins: a changed requirements file makes the environment anew, an unchanged one costs nothing.
 ENVIRONMENT := .venv/.made
@@ -23,6 +23,9 @@ test-slow: $(ENVIRONMENT) ## run the tests that train on whole data sets, too
 
 chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare; CHAOS_JOBS=1000 for the long form
 	$(BIN)/pytest -m chaos tests/chaos
+
+faults: $(ENVIRONMENT) ## run the integration tests while one call in a hundred of the database fails
+	$(BIN)/pytest -p tests.faults tests/integration/store tests/integration/service tests/integration/client
 
 lint: $(ENVIRONMENT) ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

@@ -92,7 +92,7 @@ def problem(error: FitQueueError, status: int | None = None) -> Response:
     )
     response = Response(document.model_dump_json(), status, mimetype="application/problem+json")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = "2"
+        response.headers["Retry-After"] = "1"
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="fitqueue"'
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

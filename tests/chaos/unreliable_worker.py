@@ -1,7 +1,7 @@
 """`python -m tests.chaos.unreliable_worker`: a worker whose database fails now and then."""
 
 if __name__ == "__main__":
-    from tests.chaos.unreliable import make_unreliable
+    from tests.unreliable import make_unreliable
     from workers.worker import main
 
     make_unreliable()

@@ -1,10 +1,9 @@
-# One file for every image; REQUIREMENTS says which: worker-cpu (the API too, whose checker needs TensorFlow), worker-gpu,
-# or service: an API that takes jobs unchecked.
+# One file for every image; REQUIREMENTS says which: worker-cpu (the API too, whose checker builds models with
+# TensorFlow), worker-gpu, or service: an API that takes jobs unchecked, and is a tenth as large.
 #   docker build --build-arg REQUIREMENTS=worker-gpu .
+# One stage: a second one would hold TensorFlow twice while it is built, and what the first leaves behind is deleted here.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
-
-ARG REQUIREMENTS=worker-cpu
 
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -16,18 +15,25 @@ RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/fitqueue fitqueue \
  && chown -R fitqueue:fitqueue /var/lib/fitqueue
 
 # TensorFlow's layer stands apart from the code's: a change of the code rebuilds in seconds. `--copies` keeps the
-# environment whole where the base image's own Python is managed by its packager.
+# environment whole where the base image's own Python is managed by its packager. Compiled here, because nothing can be
+# written where it runs: else each start would compile all of TensorFlow anew. Its C++ headers, a sixth of the image, are
+# for who compiles operations of his own.
+ARG REQUIREMENTS=worker-cpu
 COPY requirements/uv.txt requirements/build.txt requirements/${REQUIREMENTS}.txt /tmp/requirements/
-RUN python3 -m venv --copies /opt/fitqueue \
- && pip install --no-cache-dir --require-hashes --requirement /tmp/requirements/uv.txt \
- && uv pip install --no-cache --python /opt/fitqueue/bin/python --require-hashes \
-    --requirement /tmp/requirements/build.txt --requirement /tmp/requirements/${REQUIREMENTS}.txt
+RUN python3 -m venv --copies --without-pip /opt/fitqueue \
+ && pip install --no-cache-dir --require-hashes --target /tmp/uv --requirement /tmp/requirements/uv.txt \
+ && /tmp/uv/bin/uv pip install --no-cache --compile-bytecode --python /opt/fitqueue/bin/python --require-hashes \
+    --requirement /tmp/requirements/build.txt --requirement /tmp/requirements/${REQUIREMENTS}.txt \
+ && rm -rf /tmp/uv /opt/fitqueue/lib/python3*/site-packages/tensorflow/include
 
-COPY pyproject.toml README.md /srv/fitqueue/
-COPY fitqueue /srv/fitqueue/fitqueue
-COPY service /srv/fitqueue/service
-COPY workers /srv/fitqueue/workers
-COPY migrations /srv/fitqueue/migrations
+# The commands and their entry points. They lead to the folder, whatever code will lie there.
 WORKDIR /srv/fitqueue
-RUN uv pip install --no-cache --python /opt/fitqueue/bin/python --no-deps --no-build-isolation --editable .
+COPY pyproject.toml README.md ./
+RUN pip --python /opt/fitqueue/bin/python install --no-cache-dir --no-deps --no-build-isolation --editable .
+
+COPY fitqueue fitqueue
+COPY service service
+COPY workers workers
+COPY migrations migrations
+RUN python -m compileall -q .
 USER fitqueue

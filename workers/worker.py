@@ -34,8 +34,12 @@ _logger = logging.getLogger(__name__)
 # About how often the database is asked for work whatever Redis says: between two and five seconds.
 POLL_SECONDS: Final = 3.5
 EXPIRY_SECONDS: Final = 1.0
+PULSE_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 EAR_SECONDS: Final = 20.0
+
+PULSE: Final = "alive"
+"""The file in a worker's directory that is touched again and again while the worker is ready for jobs."""
 
 
 def main() -> None:
@@ -75,6 +79,9 @@ class Worker:
         third = self._settings.lease_seconds / 3
         duties = [
             Duty("heartbeat", self.heartbeat, third, self._stopping),
+            # For whoever watches this process from beside it, as its container's health check does. Whether the database
+            # hears the heartbeat is another matter, and no reason to start a worker again.
+            Duty("pulse", (directory / PULSE).touch, PULSE_SECONDS, self._stopping),
             Duty("poller", station.look, POLL_SECONDS, self._stopping),
             Duty("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
             Duty("reaper", reaper.run_once, third, self._stopping),

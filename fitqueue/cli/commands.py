@@ -32,6 +32,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "catalogue": "Show what a job may name, and the arguments of a class.",
         "workers": "List the workers and what they do.",
         "up": "Start API, Redis and one worker on this machine.",
+        "init": "Write the passwords that `docker compose up` needs.",
         "token": "Make, list and revoke tokens.",
         "migrate": "Bring the service's database to this version.",
     },
@@ -43,6 +44,7 @@ _MODULES: Final = {
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
     **dict.fromkeys(["dataset", "workers"], "fitqueue.cli.data"),
     "catalogue": "fitqueue.cli.catalogue",
+    "init": "fitqueue.cli.deployment",
 }
 
 _ENTRY_POINTS: Final = "fitqueue.commands"

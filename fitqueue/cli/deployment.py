@@ -34,7 +34,7 @@ def init(folder: Path, gpu: bool) -> None:
       docker compose exec api fitqueue token create me
     """
     if not (folder / COMPOSE_FILE).is_file():
-        raise click.ClickException(f"There is no {COMPOSE_FILE} in {folder.absolute()}. Go to its folder, or use --dir.")
+        raise click.ClickException(f"There is no {COMPOSE_FILE} in {folder.absolute()}; go where it is, or use --dir.")
     file = folder / ".env"
     try:
         write_new(file, secret_settings() + (_GPU_LINES if gpu else ""))
@@ -47,7 +47,7 @@ def init(folder: Path, gpu: bool) -> None:
 
 
 def secret_settings() -> str:
-    """Passwords of hexadecimal digits: they stand in addresses as they are, and no shell has anything to say to them."""
+    """Passwords of hexadecimal digits, which stand in addresses as they are and mean nothing to any shell."""
     return f"POSTGRES_PASSWORD={secrets.token_hex(24)}\nREDIS_PASSWORD={secrets.token_hex(24)}\n"
 
 
@@ -62,5 +62,7 @@ def write_new(path: Path, text: str) -> None:
 
 
 def _next(folder: Path) -> str:
-    there = "" if folder.absolute() == Path.cwd() else f"    cd {shlex.quote(str(folder))}\n"
-    return f"{there}    docker compose up -d --wait --scale worker=4\n    docker compose exec api fitqueue token create me"
+    commands = ["docker compose up -d --wait --scale worker=4", "docker compose exec api fitqueue token create me"]
+    if folder.absolute() != Path.cwd():
+        commands.insert(0, f"cd {shlex.quote(str(folder))}")
+    return "\n".join(f"    {command}" for command in commands)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _NOTE: Final = "process"
+_NAMESPACE: Final = Path("/proc/self/ns/pid")
 
 
 def note(directory: Path, pid: int) -> None:
@@ -34,8 +35,12 @@ def _read(note: Path) -> tuple[int, str] | None:
 
 
 def _began(pid: int) -> str | None:
-    """When the process was started, as the kernel counts: its number alone may be another's by now."""
+    """When the process was started, as the kernel counts, and where: its number alone may be another's by now.
+
+    Workers in containers that were started together start children of the same number at the same moment.
+    """
     with suppress(OSError, IndexError):
         # The name of the program, in parentheses, may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{ticks}@{_NAMESPACE.readlink()}"
     return None

@@ -58,8 +58,10 @@ def own_directory(work_dir: Path, worker_id: str) -> Iterator[Path]:
     """A directory of this worker's, locked while the worker lives; the kernel lets go of the lock when it dies."""
     directory = work_dir / worker_id
     directory.mkdir(parents=True)
-    with (directory / _LOCK).open("w") as lock:
+    unlocked = directory / f"{_LOCK}.new"
+    with unlocked.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        unlocked.rename(directory / _LOCK)  # under this name only now: one that is not locked is a dead worker's
         try:
             yield directory
         finally:

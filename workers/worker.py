@@ -39,7 +39,8 @@ SWEEP_SECONDS: Final = 3600.0
 EAR_SECONDS: Final = 20.0
 
 PULSE: Final = "alive"
-"""The file in a worker's directory that is touched again and again while the worker is ready for jobs."""
+"""Begins the name of the file in a worker's directory that is touched again and again while it is ready for jobs. It
+ends with the host's: containers share the folder, and each asks for its own worker."""
 
 
 def main() -> None:
@@ -79,9 +80,9 @@ class Worker:
         third = self._settings.lease_seconds / 3
         duties = [
             Duty("heartbeat", self.heartbeat, third, self._stopping),
-            # For whoever watches this process from beside it, as its container's health check does. Whether the database
-            # hears the heartbeat is another matter, and no reason to start a worker again.
-            Duty("pulse", (directory / PULSE).touch, PULSE_SECONDS, self._stopping),
+            # For whoever watches this process from beside it, as its container's health check does. Whether the
+            # database hears the heartbeat is another matter, and no reason to start a worker again.
+            Duty("pulse", (directory / f"{PULSE}.{socket.gethostname()}").touch, PULSE_SECONDS, self._stopping),
             Duty("poller", station.look, POLL_SECONDS, self._stopping),
             Duty("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
             Duty("reaper", reaper.run_once, third, self._stopping),

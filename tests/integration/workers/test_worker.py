@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,9 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
         whole = submit(fit={"epochs": 2, "batch_size": 64})
         until(lambda: look_at(database, whole).state is JobState.SUCCEEDED)
         assert look_at(database, whole).reason is Reason.COMPLETED
+        [pulse] = (tmp_path / "work").glob(f"*/alive.{socket.gethostname()}")
+        began = pulse.stat().st_mtime_ns
+        until(lambda: pulse.stat().st_mtime_ns > began)
 
         two = [submit(fit=ENDLESS) for _ in range(2)]
         for job_id in two:  # both at the same time: neither would ever end

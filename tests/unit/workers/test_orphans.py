@@ -1,6 +1,7 @@
 """A child that is frozen when its worker dies cannot end itself. The reaper of another worker does it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,15 +82,20 @@ def test_that_of_a_worker_that_lives_is_left_alone(
         assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
 
 
+@pytest.mark.parametrize(("ticks", "namespace"), [(-1, "same"), (0, "pid:[1]")], ids=["earlier", "in a container"])
 def test_another_process_with_its_number_is_left_alone(
-    attempt: Path, frozen: Callable[[], "subprocess.Popen[bytes]"], reap: Callable[[], None]
+    attempt: Path,
+    frozen: Callable[[], "subprocess.Popen[bytes]"],
+    reap: Callable[[], None],
+    ticks: int,
+    namespace: str,
 ) -> None:
-    """The kernel gives numbers out again: what was noted began at another time."""
+    """The kernel gives numbers out again, and each container counts by itself."""
     process = frozen()
     orphans.note(attempt, process.pid)
     [note] = attempt.iterdir()
-    pid, began = note.read_text().split()
-    note.write_text(f"{pid} {int(began) - 1}")
+    pid, began, ours = re.fullmatch(r"(\d+) (\d+)@(.+)", note.read_text()).groups()  # type: ignore[union-attr]
+    note.write_text(f"{pid} {int(began) + ticks}@{ours if namespace == 'same' else namespace}")
     reap()
     assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     assert not attempt.parent.exists()

@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow chaos faults lint catalogue requirements clean
+.PHONY: help demo up test test-slow test-docker chaos faults lint catalogue requirements clean
 
 # One stamp a set of pins: a changed requirements file makes the environment anew, an unchanged one costs nothing.
 ENVIRONMENT := .venv/.made
@@ -16,10 +16,13 @@ up: $(ENVIRONMENT) ## start API, Redis and one worker here; Ctrl-C stops all of 
 	@$(BIN)/fitqueue up
 
 test: $(ENVIRONMENT) ## run the tests
-	$(BIN)/pytest -m "not slow and not chaos"
+	$(BIN)/pytest -m "not slow and not chaos and not docker"
 
 test-slow: $(ENVIRONMENT) ## run the tests that train on whole data sets, too
-	$(BIN)/pytest -m "not chaos"
+	$(BIN)/pytest -m "not chaos and not docker"
+
+test-docker: $(ENVIRONMENT) ## build the images and try `docker compose up --scale worker=4`, on the Docker engine that answers
+	$(BIN)/pytest -m docker
 
 chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare; CHAOS_JOBS=1000 for the long form
 	$(BIN)/pytest -m chaos tests/chaos

@@ -1,0 +1,97 @@
+"""The containers: sizes of images, seconds to build them, to start all of it, and from there to a job's first step."""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import fitqueue
+from benchmarks.common import cnn_job, console, report, succeeded
+from benchmarks.containers import Deployment, deployment, run
+from fitqueue.errors import Unreachable
+from fitqueue.views import JobView
+
+IMAGES = ("fitqueue-api", "fitqueue-worker")
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def megabytes(image: str) -> float:
+    """Unpacked, its base image included."""
+    return int(run("docker", "image", "inspect", "--format", "{{.Size}}", image)) / 1e6
+
+
+def change_code(deployed: Deployment) -> None:
+    with (deployed.folder / "service" / "app.py").open("a") as file:
+        file.write("# changed\n")
+
+
+def seconds_to_first_step(deployed: Deployment, workers: int) -> float:
+    """From `up` with nothing there but the images; the job is sent as soon as the API takes it."""
+    began = time.perf_counter()
+    deployed.compose("up", "--detach", "--scale", f"worker={workers}")
+    with deployed.client() as client:
+        job = submitted(client)
+        while job.progress.step == 0 and job.finished_at is None:
+            time.sleep(0.02)
+            job = client.get(job.id)
+        seconds = time.perf_counter() - began
+        succeeded(client.wait(job.id))
+    return seconds
+
+
+def submitted(client: fitqueue.Client) -> JobView:
+    while True:
+        with suppress(Unreachable):
+            return client.submit(cnn_job("digits", epochs=3))
+
+
+def base_image() -> list[str]:
+    """As Compose has it: what the environment says, or else what the Dockerfile does."""
+    return [f"BASE_IMAGE={os.environ['BASE_IMAGE']}"] if "BASE_IMAGE" in os.environ else []
+
+
+def gpu_figures(deployed: Deployment) -> dict[str, float]:
+    tag = "fitqueue-worker:gpu-benchmark"
+    arguments = [f"--build-arg={name}" for name in ("REQUIREMENTS=worker-gpu", *base_image())]
+    build = ["docker", "build", "--no-cache", "--tag", tag, *arguments, "."]
+    seconds = seconds_of(lambda: run(*build, cwd=deployed.folder))
+    size = megabytes(tag)
+    run("docker", "image", "rm", tag)
+    return {"gpu_build_seconds": seconds, "gpu_megabytes": size}
+
+
+def measure(deployed: Deployment, workers: int) -> dict[str, float]:
+    figures = {"build_seconds": seconds_of(lambda: deployed.compose("build", "--no-cache"))}
+    change_code(deployed)
+    figures["rebuild_seconds"] = seconds_of(lambda: deployed.compose("build"))
+    figures |= {f"{image}_megabytes": megabytes(image) for image in IMAGES}
+    figures["up_seconds"] = seconds_of(lambda: deployed.up(workers))
+    deployed.down()
+    figures["first_step_seconds"] = seconds_to_first_step(deployed, workers)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--gpu", action="store_true", help="build the GPU image, too: gigabytes to download")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder, deployment(Path(folder)) as deployed:
+        console.print("Building the images, then starting them twice …")
+        figures = measure(deployed, options.workers)
+        if options.gpu:
+            figures |= gpu_figures(deployed)
+    rows = [(name.replace("_", " "), f"{value:,.1f}") for name, value in figures.items()]
+    report("compose", rows, {"workers": options.workers, **figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -194,4 +194,4 @@ def test_the_gpu_file_gives_each_worker_all_gpus(deployed: Deployment, tmp_path:
         assert len(workers) == 2
         for worker in workers:
             environment = run("docker", "exec", worker, "cat", "/proc/1/environ").split("\0")
-            assert "NVIDIA_VISIBLE_DEVICES=all" in environment
+            assert {"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"} <= set(environment)

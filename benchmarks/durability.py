@@ -204,7 +204,7 @@ def _claim_all(url: str, worker: str, start: Any, answers: Any) -> None:
     taken = []
     for _ in range(CLAIMS_EACH):
         with database.write() as session:
-            claimed = leases.claim(session, worker, ["default"], 0, LEASE_SECONDS)
+            claimed = leases.claim(session, worker, ["default"], [], LEASE_SECONDS)
         assert claimed is not None
         taken.append(claimed.lease.job_id)
     answers.put(taken)

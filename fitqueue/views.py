@@ -208,7 +208,9 @@ class WorkerView(BaseModel):
     host: str
     pools: list[str]
     slots: int
-    devices: list[str]
+    devices: list[str] = Field(description="their names, for people")
+    gpus: list[str] = Field(description="UUIDs of the GPUs it sees; other workers of its machine see the same")
+    gpus_held: list[str] = Field(description="those of them that its jobs hold at the moment")
     jobs: list[str] = Field(description="ids of the jobs it trains at the moment")
     alive: bool
     started_at: datetime

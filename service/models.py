@@ -341,9 +341,27 @@ class Worker(Base):
     slots: Mapped[int]
     devices: Mapped[list[Any]]
     gpus: Mapped[int]
+    gpu_uuids: Mapped[list[Any]] = mapped_column(server_default="[]")
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
+
+
+class GPUClaim(Base):
+    """A GPU that a running job holds: of each GPU one row at most, and none when its job runs no more.
+
+    Who held it earlier stands in the events: `claimed` names the GPUs of the attempt.
+    """
+
+    __tablename__ = "gpu_claims"
+
+    gpu_uuid: Mapped[str] = mapped_column(String(96), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    worker_id: Mapped[str] = mapped_column(String(64))
+    claimed_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "job_id"),)
 
 
 class Token(Base):

@@ -1,69 +1,84 @@
 """What this machine trains on: its GPUs, and the processors that this process may use."""
 
+import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
+
+from service.store.gpus import SeenGPU
+
+_logger = logging.getLogger(__name__)
 
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+
+FOREIGN_BYTES: Final = 1024**3
+"""With more of its memory in use a GPU is claimed by nobody: a program that computes takes more, a desktop less."""
 
 
 @dataclass(frozen=True)
 class GPU:
     uuid: str
     name: str
+    used_bytes: int
+    """Of its memory, by whomever."""
+
+    def seen(self) -> SeenGPU:
+        return SeenGPU(self.uuid, is_used=self.used_bytes > FOREIGN_BYTES)
 
 
-class GPUs:
-    """The GPUs of this worker, each lent to one job at a time. Thread-safe."""
-
-    def __init__(self, found: list[GPU]) -> None:
-        self.found = tuple(found)
-        self._free = [gpu.uuid for gpu in found]
-        self._lock = Lock()
-
-    @property
-    def free(self) -> int:
-        return len(self._free)
-
-    @contextmanager
-    def lend(self, count: int) -> Iterator[list[str]]:
-        """The UUIDs of `count` free GPUs, for as long as the block lasts.
-
-        Raises:
-            ValueError: fewer are free.
-        """
-        with self._lock:
-            if count > len(self._free):
-                raise ValueError(f"{count} GPUs are wanted and {len(self._free)} are free")
-            lent, self._free = self._free[:count], self._free[count:]
-        try:
-            yield lent
-        finally:
-            with self._lock:
-                self._free.extend(lent)
+ListGPUs = Callable[[], list[GPU]]
+"""All that a worker needs of a driver: the GPUs of the machine at this moment, from any thread."""
 
 
-def find_gpus() -> list[GPU]:
-    """The GPUs that NVIDIA's management library shows; none where it is not installed or finds no driver.
+class NVML:
+    """NVIDIA's management library. `list_gpus` is a `ListGPUs`.
 
-    Not by TensorFlow: to ask it would load it into the worker and claim memory on each device.
+    Not TensorFlow: to ask it would load it into the worker and take memory on each device. The library is kept open,
+    since to open it can take a second a GPU where nobody else holds the driver.
     """
-    try:
-        import pynvml  # type: ignore[import-not-found] # only where the extra `gpu` is installed
-    except ImportError:
-        return []
-    with suppress(pynvml.NVMLError):
-        pynvml.nvmlInit()
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._is_open = False
+
+    def list_gpus(self) -> list[GPU]:
+        """None where the library is not installed, or finds no driver; the next call tries it anew."""
         try:
-            handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-            return [GPU(pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)) for handle in handles]
-        finally:
-            pynvml.nvmlShutdown()
-    return []
+            import pynvml  # type: ignore[import-not-found] # only where the extra `gpu` is installed
+        except ImportError:
+            return []
+        with self._lock:
+            try:
+                return self._list(pynvml)
+            except pynvml.NVMLError as error:
+                if self._is_open:
+                    _logger.warning("The GPUs cannot be listed any more.", extra={"error": str(error)})
+                self._is_open = False
+                return []
+
+    def _list(self, pynvml: Any) -> list[GPU]:
+        if not self._is_open:
+            pynvml.nvmlInit()
+            self._is_open = True
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            try:
+                found.append(_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
+            except pynvml.NVMLError as error:  # of one that is broken; the others are not
+                _logger.warning("A GPU cannot be used.", extra={"index": index, "error": str(error)})
+        return found
+
+
+def _gpu(pynvml: Any, handle: Any) -> GPU:
+    try:
+        # Version 2 tells what programs use; in the first, what the driver keeps for itself is in it, half a GiB a GPU.
+        used = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used
+    except pynvml.NVMLError_NotSupported:  # where the GPU has no memory of its own
+        used = 0
+    return GPU(pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle), used)
 
 
 def processors() -> int:

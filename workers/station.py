@@ -3,15 +3,14 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore
 from typing import Final
 
 from fitqueue.errors import DatabaseUnavailable
 from service.queue import Bell
 from service.store import leases
 from service.store.leases import ClaimedJob
-from workers.devices import GPUs
+from workers.devices import ListGPUs
 from workers.supervisor import Supervision, Workplace
 
 _logger = logging.getLogger(__name__)
@@ -25,16 +24,14 @@ class Station:
     """Thread-safe. Whoever learns that there may be work calls `work`, on a thread that it can spare."""
 
     def __init__(
-        self, place: Workplace, worker_id: str, pools: Sequence[str], slots: int, gpus: GPUs, bell: Bell
+        self, place: Workplace, worker_id: str, pools: Sequence[str], slots: int, list_gpus: ListGPUs, bell: Bell
     ) -> None:
         self._place = place
         self._worker_id = worker_id
         self._pools = tuple(pools)
         self._slots = BoundedSemaphore(slots)
-        self._gpus = gpus
+        self._list_gpus = list_gpus
         self._bell = bell
-        # One claim at a time on this worker: the GPUs that are free before it must be free after it.
-        self._claiming = Lock()
         # One look waits for a slot at most: the poller asks for one every few seconds, and trainings take hours.
         self._waiting = BoundedSemaphore(1)
         self._looking = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
@@ -75,20 +72,18 @@ class Station:
             _logger.exception("A slot failed; its job goes to another attempt.")
 
     def _train_one(self, pools: Sequence[str]) -> bool:
-        with ExitStack() as held:
-            with self._claiming:
-                claimed = self._claim(pools)
-                if claimed is None:
-                    return False
-                gpus = held.enter_context(self._gpus.lend(claimed.gpus))
-            _logger.info("A job was taken.", extra={"job": claimed.lease.job_id, "attempt": claimed.lease.attempt})
-            self.look()  # where one job waits there may be more, and another slot for them
-            try:
-                Supervision(self._place, claimed, gpus).run()
-            finally:
-                self._bell.ring(claimed.pool)  # it may wait again, or its GPUs are what another waits for
+        claimed = self._claim(pools)
+        if claimed is None:
+            return False
+        _logger.info("A job was taken.", extra={"job": claimed.lease.job_id, "attempt": claimed.lease.attempt})
+        self.look()  # where one job waits there may be more, and another slot for them
+        try:
+            Supervision(self._place, claimed).run()
+        finally:
+            self._bell.ring(claimed.pool)  # it may wait again, or its GPUs are what another waits for
         return True
 
     def _claim(self, pools: Sequence[str]) -> ClaimedJob | None:
+        seen = [gpu.seen() for gpu in self._list_gpus()]
         with self._place.database.write() as session:
-            return leases.claim(session, self._worker_id, pools, self._gpus.free, self._place.lease_seconds)
+            return leases.claim(session, self._worker_id, pools, seen, self._place.lease_seconds)

@@ -87,10 +87,9 @@ class Workplace:
 class Supervision:
     """Of one attempt at one job."""
 
-    def __init__(self, place: Workplace, claimed: ClaimedJob, gpus: list[str]) -> None:
+    def __init__(self, place: Workplace, claimed: ClaimedJob) -> None:
         self._place = place
         self._claimed = claimed
-        self._gpus = gpus
         self._ledger = Ledger(place.database, place.store, claimed.lease, place.stopping)
         self._keeper = LeaseKeeper(place.database, claimed.lease, place.lease_seconds, place.patience.silence)
         self._directory = attempt_dir(place.work_dir, claimed.lease.job_id, claimed.lease.attempt)
@@ -170,7 +169,7 @@ class Supervision:
             extended=self._snapshot is not None and self._snapshot.epoch == self._claimed.extended_at_epoch,
             snapshot_seconds=self._place.snapshot_seconds,
             work_dir=str(self._directory.absolute()),
-            gpus=self._gpus,
+            gpus=list(self._claimed.gpus),
             cpu_devices=self._place.cpu_devices,
             threads=self._place.threads,
             lease_seconds=self._keeper.child_seconds,

@@ -21,9 +21,9 @@ from service.storage import FileStore
 from service.store import workers as registry
 from service.sweeping import sweep
 from workers.app import make_app
-from workers.devices import GPUs, find_gpus, processors
+from workers.devices import NVML, ListGPUs, processors
 from workers.duties import Duty
-from workers.nursery import Nursery
+from workers.nursery import TRAINER, Nursery
 from workers.reaper import Reaper, own_directory
 from workers.station import Station
 from workers.supervisor import Patience, Workplace
@@ -43,15 +43,16 @@ PULSE: Final = "alive"
 ends with the host's: containers share the folder, and each asks for its own worker."""
 
 
-def main() -> None:
+def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
+    """Run a worker until it is told to stop: on NVIDIA's GPUs and with our own training process, if nothing is said."""
     settings = Settings()
     environment.shed()
     configure_logging(settings.log_level)
     stopping = Event()
     _stop_on_signals(stopping)
-    nursery = Nursery()
+    nursery = Nursery(trainer)
     nursery.open()
-    worker = Worker(settings, nursery, stopping)
+    worker = Worker(settings, nursery, stopping, list_gpus or NVML().list_gpus)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
     # Not by sys.exit: what Celery and the database's driver do at exit may wait for a network that is not there.
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 class Worker:
-    def __init__(self, settings: Settings, nursery: Nursery, stopping: Event) -> None:
+    def __init__(self, settings: Settings, nursery: Nursery, stopping: Event, list_gpus: ListGPUs) -> None:
         self.id = new_id("wk")
         self._settings = settings
         self._nursery = nursery
@@ -68,7 +69,7 @@ class Worker:
         self._database = Database(settings.database_url)
         self._store = FileStore(settings.store)
         self._bell = Bell(settings.redis_url)
-        self._gpus = GPUs(find_gpus())
+        self._list_gpus = list_gpus
 
     def run(self, directory: Path) -> None:
         """Serve until `stopping` is set, then give back what is being trained."""
@@ -104,16 +105,19 @@ class Worker:
 
     def heartbeat(self) -> None:
         """Be seen; register where the worker is not known, or not any more."""
+        gpus = self._list_gpus()
+        names = [gpu.name for gpu in gpus] or [f"{self._settings.cpu_devices} CPU"]
+        uuids = [gpu.uuid for gpu in gpus]
         with self._database.write() as session:
-            if not registry.heartbeat(session, self.id):
+            if not registry.heartbeat(session, self.id, devices=names, gpus=uuids):
                 registry.register(
                     session,
                     self.id,
                     host=socket.gethostname(),
                     pools=self._settings.pools,
                     slots=self._settings.slots,
-                    devices=self._devices(),
-                    gpus=len(self._gpus.found),
+                    devices=names,
+                    gpus=uuids,
                 )
 
     def sweep_store(self) -> None:
@@ -133,10 +137,7 @@ class Worker:
             stopping=self._stopping,
             patience=Patience(silence=settings.silence_seconds),
         )
-        return Station(place, self.id, settings.pools, settings.slots, self._gpus, self._bell)
-
-    def _devices(self) -> list[str]:
-        return [gpu.name for gpu in self._gpus.found] or [f"{self._settings.cpu_devices} CPU"]
+        return Station(place, self.id, settings.pools, settings.slots, self._list_gpus, self._bell)
 
     def _ring_for_others(self, reaper: Reaper) -> None:
         """The bell that rang for what was put back may have been heard by this worker alone."""

@@ -22,7 +22,7 @@ def append(
 
 
 def finite(data: Mapping[str, Any]) -> dict[str, Any]:
-    """`data` with None for each NaN and infinity, which JSON lacks. Values are scalars."""
+    """`data` with None for each NaN and infinity, which JSON lacks. Values are scalars, or lists of words."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in data.items()
     }

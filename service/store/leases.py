@@ -5,18 +5,20 @@ the fence of every later write. A lease that is out goes back into the queue by 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job, Snapshot
-from service.store import transitions
+from service.store import gpus, transitions, turns
+from service.store.gpus import GPUTaken, Machine, SeenGPU
 
 SWEEP_LIMIT: Final = 100
 LONGEST_BACKOFF_SECONDS: Final = 300.0
@@ -40,7 +42,8 @@ class ClaimedJob:
 
     lease: Lease
     pool: str
-    gpus: int
+    gpus: tuple[str, ...]
+    """The UUIDs of those that the attempt holds until its lease ends."""
     spec: dict[str, Any]
     dataset_key: str | None
     dataset_sha256: str | None
@@ -67,12 +70,24 @@ class LeaseLost(Exception):
 
 
 def claim(
-    session: Session, worker_id: str, pools: Sequence[str], gpus_free: int, lease_seconds: float
+    session: Session, worker_id: str, pools: Sequence[str], seen: Sequence[SeenGPU], lease_seconds: float
 ) -> ClaimedJob | None:
-    """Takes the best job that waits in these pools and fits the free GPUs; None where there is none.
+    """Takes the best job that waits in these pools, with GPUs of those `seen` that are free; None where there is none.
 
-    The best is the oldest of the highest priority.
+    The best is the oldest of the highest priority, of those whose turn it is (`turns`).
     """
+    if not seen:
+        return _claim(session, worker_id, pools, Machine(), lease_seconds)
+    for _ in seen:  # whoever is too late for one finds fewer free the next time
+        with suppress(GPUTaken), session.begin_nested():
+            return _claim(session, worker_id, pools, gpus.look(session, seen), lease_seconds)
+    return None
+
+
+def _claim(
+    session: Session, worker_id: str, pools: Sequence[str], machine: Machine, lease_seconds: float
+) -> ClaimedJob | None:
+    """Raises GPUTaken."""
     now = clock.now(session)
     # SKIP LOCKED: workers that claim at the same moment take different jobs. SQLite, where only one writes, ignores it.
     candidate = (
@@ -80,22 +95,24 @@ def claim(
         .where(
             Job.state == JobState.QUEUED,
             Job.pool.in_(pools),
-            Job.gpus <= gpus_free,
-            _is_due(now),
+            Job.gpus <= len(machine.free),
+            turns.is_due(now),
+            turns.is_its_turn(session, machine, now, lease_seconds),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    job = transitions.claim(session, candidate, worker_id, now + timedelta(seconds=lease_seconds), now)
+    expires_at = now + timedelta(seconds=lease_seconds)
+    job = transitions.claim(session, candidate, worker_id, machine.free, expires_at, now)
     if job is None:
         return None
     dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
     return ClaimedJob(
         lease=Lease(job.id, job.attempt, worker_id),
         pool=job.pool,
-        gpus=job.gpus,
+        gpus=machine.free[: job.gpus],
         spec=job.spec,
         dataset_key=dataset.storage_key if dataset else None,
         dataset_sha256=dataset.sha256 if dataset else None,
@@ -193,12 +210,8 @@ def _expired(now: datetime) -> tuple[ColumnElement[bool], ...]:
 
 def pools_with_work(session: Session) -> list[str]:
     """The pools in which a job waits that could be trained now."""
-    query = select(Job.pool).where(Job.state == JobState.QUEUED, _is_due(clock.now(session))).distinct()
+    query = select(Job.pool).where(Job.state == JobState.QUEUED, turns.is_due(clock.now(session))).distinct()
     return list(session.scalars(query.order_by(Job.pool)))
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def begin_write(session: Session, lease: Lease, number: int) -> bool:

@@ -33,12 +33,13 @@ def waiting_for(job: Job, alive: Sequence[LiveWorker], now: datetime) -> str:
     serving = [worker for worker in alive if job.pool in worker.pools]
     if not serving:
         return f"no worker serves the pool '{job.pool}'"
-    most = max(worker.gpus for worker in serving)
+    most = max(len(worker.gpus) for worker in serving)
+    needed = f"{job.gpus} GPU{'s' if job.gpus > 1 else ''}"
     if job.gpus > most:
-        return f"needs {job.gpus} GPU{'s' if job.gpus > 1 else ''}; the largest live worker has {most}"
+        return f"needs {needed}; the largest live worker has {most}"
     if job.not_before is not None and job.not_before > now:
         return f"job is backing off until {job.not_before:%Y-%m-%dT%H:%M:%SZ}, since its worker was lost"
-    return "a free worker"
+    return f"a worker with {needed} free" if job.gpus else "a free worker"
 
 
 def _positions(session: Session, waiting: Sequence[Job]) -> dict[str, int]:

@@ -4,7 +4,7 @@ Each move is one conditional write: it changes the row only where the job is sti
 the caller believes in. None as an answer means «not yours any more», which is normal and no error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
-from service.store import events
+from service.store import events, gpus
 
 By = Mapping[str, str | None]
 """Who asked for a move, as its event tells it."""
@@ -36,9 +36,18 @@ def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
 
 
 def claim(
-    session: Session, candidate: ScalarSelect[str], worker_id: str, lease_expires_at: datetime, now: datetime
+    session: Session,
+    candidate: ScalarSelect[str],
+    worker_id: str,
+    free_gpus: Sequence[str],
+    lease_expires_at: datetime,
+    now: datetime,
 ) -> Job | None:
-    """queued → running: the job that `candidate` selects goes to the worker, as a new attempt."""
+    """queued → running: the job that `candidate` selects goes to the worker, as a new attempt, with the GPUs it needs.
+
+    Raises:
+        GPUTaken: one of them is not free any more; the transaction must be rolled back to before.
+    """
     job = _move(
         session,
         (Job.id == candidate, Job.state == JobState.QUEUED),
@@ -54,8 +63,11 @@ def claim(
         return None
     if job.started_at is None:
         job.started_at = now
+    held = list(free_gpus[: job.gpus])
+    if held:
+        gpus.hold(session, job, held, now)
     message = f"The worker {worker_id} took the job for attempt {job.attempt}."
-    events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id})
+    events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": held})
     return job
 
 
@@ -202,4 +214,9 @@ def _move(session: Session, condition: tuple[ColumnElement[bool], ...], **values
         # The rows that the session holds already are refreshed from what the database answers, never from a guess.
         .execution_options(synchronize_session=False, populate_existing=True)
     )
-    return session.scalars(statement).one_or_none()
+    job = session.scalars(statement).one_or_none()
+    # Here, where every move comes by: none can forget it. At an expiry, too, although a worker that was silent may yet
+    # have a process on the GPU: each process ends itself when 0.9 of a lease went by without a renewal.
+    if job is not None and job.gpus and job.state is not JobState.RUNNING:
+        gpus.let_go(session, job)
+    return job

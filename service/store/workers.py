@@ -13,6 +13,7 @@ from fitqueue.states import JobState
 from fitqueue.views import WorkerView
 from service import clock
 from service.models import Job, Worker
+from service.store.gpus import held_by_workers
 
 FORGOTTEN_AFTER: Final = timedelta(days=1)
 
@@ -22,7 +23,7 @@ class LiveWorker:
     """What a waiting job needs to know of a worker."""
 
     pools: frozenset[str]
-    gpus: int
+    gpus: frozenset[str]
 
 
 def register(
@@ -33,9 +34,9 @@ def register(
     pools: Sequence[str],
     slots: int,
     devices: Sequence[str],
-    gpus: int,
+    gpus: Sequence[str],
 ) -> None:
-    """A worker came to life. `devices` are for people; `gpus` is how many of them a job can ask for."""
+    """A worker came to life. `devices` are for people; `gpus` are the UUIDs of those that a job can ask for."""
     now = clock.now(session)
     session.execute(delete(Worker).where(Worker.last_seen_at < now - FORGOTTEN_AFTER))
     session.merge(
@@ -45,7 +46,8 @@ def register(
             pools=list(pools),
             slots=slots,
             devices=list(devices),
-            gpus=gpus,
+            gpus=len(gpus),
+            gpu_uuids=list(gpus),
             started_at=now,
             last_seen_at=now,
             stopped_at=None,
@@ -54,12 +56,18 @@ def register(
     session.flush()
 
 
-def heartbeat(session: Session, worker_id: str) -> bool:
-    """False where the worker is not known, and should register again."""
+def heartbeat(session: Session, worker_id: str, *, devices: Sequence[str], gpus: Sequence[str]) -> bool:
+    """False where the worker is not known, and should register again. As in `register`, since devices come and go."""
     seen = session.execute(
         update(Worker)
         .where(Worker.id == worker_id)
-        .values(last_seen_at=clock.now(session), stopped_at=None)
+        .values(
+            last_seen_at=clock.now(session),
+            stopped_at=None,
+            devices=list(devices),
+            gpus=len(gpus),
+            gpu_uuids=list(gpus),
+        )
         .returning(Worker.id)
     ).one_or_none()
     return seen is not None
@@ -78,6 +86,7 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerView]:
         select(Job.worker_id, Job.id).where(Job.state == JobState.RUNNING).order_by(Job.id)
     ):
         jobs[worker_id].append(job_id)
+    held = held_by_workers(session)
     return [
         WorkerView(
             id=row.id,
@@ -85,6 +94,8 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerView]:
             pools=row.pools,
             slots=row.slots,
             devices=row.devices,
+            gpus=row.gpu_uuids,
+            gpus_held=held.get(row.id, []),
             jobs=jobs[row.id],
             alive=row.stopped_at is None and row.last_seen_at >= alive_since,
             started_at=row.started_at,
@@ -96,11 +107,11 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerView]:
 
 def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:
     rows = session.execute(
-        select(Worker.pools, Worker.gpus).where(
+        select(Worker.pools, Worker.gpu_uuids).where(
             Worker.stopped_at.is_(None), Worker.last_seen_at >= _alive_since(session, lease_seconds)
         )
     )
-    return [LiveWorker(frozenset(pools), gpus) for pools, gpus in rows]
+    return [LiveWorker(frozenset(pools), frozenset(uuids)) for pools, uuids in rows]
 
 
 def _alive_since(session: Session, lease_seconds: float) -> datetime:

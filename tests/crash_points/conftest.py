@@ -136,9 +136,9 @@ def _claim_and_train(place: Workplace, before: Callable[[Database], None]) -> No
     database = place.database
     before(database)
     with database.write() as session:
-        claimed = leases.claim(session, f"wk_{os.getpid()}", ["default"], 0, LEASE_SECONDS)
+        claimed = leases.claim(session, f"wk_{os.getpid()}", ["default"], [], LEASE_SECONDS)
     assert claimed is not None
-    Supervision(place, claimed, []).run()
+    Supervision(place, claimed).run()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from tests.crash_points.conftest import Place, told
 from tests.crash_points.plan import Plan
 from tests.crash_points.test_crash_points import check_files, crashing, lose_the_answer_to_finish
 from tests.results import result
-from workers.devices import GPUs
 from workers.duties import Duty
 from workers.reaper import Reaper
 from workers.station import Station
@@ -115,7 +114,7 @@ def test_asking_the_database_whatever_redis_says(
     job_id = submit()
     here = place(database)
     bell = Bell("redis://127.0.0.1:1/0")
-    station = Station(here, "wk_test", ["default"], 1, GPUs([]), bell)
+    station = Station(here, "wk_test", ["default"], 1, list, bell)
     reaper = Reaper(database, bell, tmp_path / "work")
     swept = threading.Event()
 

@@ -85,7 +85,7 @@ def place(
 def claim(database: Database) -> Callable[..., ClaimedJob]:
     def claim(lease_seconds: float = 30.0) -> ClaimedJob:
         with database.write() as session:
-            claimed = leases.claim(session, "wk_test", ["default"], 0, lease_seconds)
+            claimed = leases.claim(session, "wk_test", ["default"], [], lease_seconds)
         assert claimed is not None
         return claimed
 
@@ -107,7 +107,7 @@ def supervise(
         for attempt in range(times):
             if attempt > 0:
                 end_backoff(job_id)
-            Supervision(place(trainer), claim(), []).run()
+            Supervision(place(trainer), claim()).run()
         return view(job_id)
 
     def end_backoff(job_id: str) -> None:

@@ -16,7 +16,6 @@ from service.queue import Bell
 from service.storage import FileStore
 from service.store import events, jobs, leases, logs, records, wishes
 from service.store.leases import ClaimedJob
-from workers.devices import GPUs
 from workers.exits import UNRENEWED
 from workers.lease_keeper import LeaseKeeper
 from workers.nursery import TRAINER, Nursery, NurseryBroken
@@ -184,7 +183,7 @@ def test_stopping_is_certain(
     claimed = claim()
     with database.write() as session:
         wishes.cancel(session, job_id)
-    Supervision(place(trainer), claimed, []).run()
+    Supervision(place(trainer), claimed).run()
     job = view(job_id)
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
@@ -205,7 +204,7 @@ def test_max_runtime_counts_earlier_attempts(
     job_id = submit(max_runtime_seconds=3600)
     with database.write() as session:
         jobs.get(session, job_id).seconds_used = 3600.0
-    Supervision(place("ignores_stop"), claim(), []).run()
+    Supervision(place("ignores_stop"), claim()).run()
     assert view(job_id).reason is Reason.MAX_RUNTIME
 
 
@@ -218,7 +217,7 @@ def test_nothing_is_written_when_the_lease_is_lost(
     with database.write() as session:
         leases.put_back(session, lost.lease, "test")
     held = claim()
-    Supervision(place("crashes_after_its_last_word"), lost, []).run()
+    Supervision(place("crashes_after_its_last_word"), lost).run()
     job = view(job_id)
     assert (job.state, job.attempt, job.phase) == (JobState.RUNNING, held.lease.attempt, None)
 
@@ -250,7 +249,7 @@ def test_a_broken_nursery_costs_the_job_nothing(
     monkeypatch.setattr(Nursery, "spawn", broken)
     job_id = submit()
     with pytest.raises(NurseryBroken):
-        Supervision(place("any"), claim(), []).run()
+        Supervision(place("any"), claim()).run()
     job = view(job_id)
     assert (job.state, job.losses) == (JobState.QUEUED, 0)
 
@@ -264,7 +263,7 @@ def test_a_fault_of_the_worker_counts_and_the_job_waits(
     here = place("any")
     here.work_dir.write_text("no folder can be made in a file")
     with pytest.raises(NotADirectoryError):
-        Supervision(here, claim(), []).run()
+        Supervision(here, claim()).run()
     job = view(job_id)
     assert (job.state, job.losses, job.not_before is not None) == (JobState.QUEUED, 1, True)
 
@@ -276,7 +275,7 @@ def test_a_slot_that_failed_pauses(
     first, second = submit(), submit()
     here = place("any")
     here.work_dir.write_text("no folder can be made in a file")
-    station = Station(here, "wk_test", ["default"], 1, GPUs([]), Bell("redis://127.0.0.1:1/0"))
+    station = Station(here, "wk_test", ["default"], 1, list, Bell("redis://127.0.0.1:1/0"))
     working = threading.Thread(target=station.work)
     working.start()
     working.join(timeout=1.0)
@@ -325,7 +324,7 @@ def train_with_a_slow_store(
         job_id = submit(fit={"epochs": 1, "batch_size": 256})
         store = SlowStore(tmp_path / "store", lease_seconds, sweep)
         here = dataclasses.replace(place(TRAINER, lease_seconds=lease_seconds), store=store)
-        Supervision(here, claim(lease_seconds), []).run()
+        Supervision(here, claim(lease_seconds)).run()
         return view(job_id), store.swept
 
     return train

@@ -97,8 +97,8 @@ class Served:
     def claim(self) -> Hand:
         """Takes the next job, as a worker would."""
         with self.database.write() as session:
-            workers.register(session, "wk_1", host="gpu-box", pools=["default"], slots=2, devices=["CPU"], gpus=0)
-            claimed = leases.claim(session, "wk_1", ["default"], 0, 30.0)
+            workers.register(session, "wk_1", host="gpu-box", pools=["default"], slots=2, devices=["CPU"], gpus=[])
+            claimed = leases.claim(session, "wk_1", ["default"], [], 30.0)
         assert claimed is not None
         return Hand(self.database, self.store, claimed.lease)
 

@@ -62,7 +62,7 @@ def stranger(app: Flask) -> FlaskClient:
 def take(database: Database) -> Callable[[], ClaimedJob]:
     def take() -> ClaimedJob:
         with database.write() as session:
-            claimed = leases.claim(session, "w1", ["default"], 0, 30)
+            claimed = leases.claim(session, "w1", ["default"], [], 30)
         assert claimed is not None
         return claimed
 

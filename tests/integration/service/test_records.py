@@ -303,6 +303,6 @@ def test_workers_are_listed(http: FlaskClient, database: Database, lease: Lease)
     from service.store import workers
 
     with database.write() as session:
-        workers.register(session, "w1", host="h", pools=["default"], slots=1, devices=["CPU"], gpus=0)
+        workers.register(session, "w1", host="h", pools=["default"], slots=1, devices=["CPU"], gpus=[])
     answer: Any = http.get("/api/v1/workers").json
     assert [(row["id"], row["alive"], row["jobs"]) for row in answer["data"]] == [("w1", True, [lease.job_id])]

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,16 +7,17 @@ import pytest
 from service import clock
 from service.db import Database
 from service.store import leases
+from service.store.gpus import SeenGPU
 from service.store.leases import ClaimedJob
 
 
 @pytest.fixture
 def claim(database: Database) -> Callable[..., ClaimedJob | None]:
     def claim(
-        worker: str = "w1", pools: tuple[str, ...] = ("default",), gpus: int = 0, seconds: float = 30.0
+        worker: str = "w1", pools: tuple[str, ...] = ("default",), gpus: Sequence[str] = (), seconds: float = 30.0
     ) -> ClaimedJob | None:
         with database.write() as session:
-            return leases.claim(session, worker, pools, gpus, seconds)
+            return leases.claim(session, worker, pools, [SeenGPU(uuid) for uuid in gpus], seconds)
 
     return claim
 

@@ -180,26 +180,26 @@ def test_what_a_job_waits_for(database: Database, submit: Submit, take: Take, la
         assert queue is not None
         return queue.position, queue.waiting_for
 
-    def register(worker: str, pools: list[str], gpus: int) -> None:
+    def register(worker: str, pools: list[str], gpus: list[str]) -> None:
         with database.write() as session:
             workers.register(session, worker, host="h", pools=pools, slots=1, devices=[], gpus=gpus)
 
     first, hungry, large = submit(), submit(resources={"gpus": 1}, priority=1), submit(resources={"pool": "large"})
     assert place(first) == (2, "no worker serves the pool 'default'")
-    register("w1", ["default"], 0)
+    register("w1", ["default"], [])
     assert place(first) == (2, "a free worker")
     assert place(hungry) == (1, "needs 1 GPU; the largest live worker has 0")
     assert place(large) == (1, "no worker serves the pool 'large'")
-    register("w2", ["default"], 2)
-    assert place(hungry) == (1, "a free worker")
+    register("w2", ["default"], ["GPU-a", "GPU-b"])
+    assert place(hungry) == (1, "a worker with 1 GPU free")
     with database.write() as session:
         workers.stop(session, "w2")
     assert place(hungry)[1] == "needs 1 GPU; the largest live worker has 0"
     later(31)
     assert place(first)[1] == "no worker serves the pool 'default'", "w1 is silent for longer than a lease"
     with database.write() as session:
-        assert workers.heartbeat(session, "w1")
-        assert not workers.heartbeat(session, "w3")
+        assert workers.heartbeat(session, "w1", devices=[], gpus=[])
+        assert not workers.heartbeat(session, "w3", devices=[], gpus=[])
     for _ in range(2):  # the second loss at the same place
         take("w1", seconds=1)
         later(2)

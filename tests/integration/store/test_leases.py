@@ -44,7 +44,7 @@ def test_a_claim_tells_all_that_a_worker_needs(database: Database, submit: Submi
     claimed = take("w1")
     assert claimed.lease == Lease(job_id, 1, "w1")
     assert claimed.spec["seed"] == 7
-    assert (claimed.dataset_key, claimed.seconds_used, claimed.pool, claimed.gpus) == (None, 0.0, "default", 0)
+    assert (claimed.dataset_key, claimed.seconds_used, claimed.pool, claimed.gpus) == (None, 0.0, "default", ())
     job = _job(database, job_id)
     assert (job.state, job.worker_id, job.attempt) == (JobState.RUNNING, "w1", 1)
     assert job.started_at is not None
@@ -54,12 +54,12 @@ def test_a_claim_tells_all_that_a_worker_needs(database: Database, submit: Submi
 def test_a_claim_keeps_to_its_pools_and_gpus(submit: Submit, claim: Claim, take: Take) -> None:
     large = submit(resources={"pool": "large"})
     hungry = submit(resources={"gpus": 2})
-    assert claim(pools=("default",), gpus=1) is None
-    claimed = take(pools=("default", "large"), gpus=1)
+    assert claim(pools=("default",), gpus=["GPU-a"]) is None
+    claimed = take(pools=("default", "large"), gpus=["GPU-a"])
     assert claimed.lease.job_id == large
-    claimed = take(gpus=2)
+    claimed = take(gpus=["GPU-a", "GPU-b"])
     assert claimed.lease.job_id == hungry
-    assert claimed.gpus == 2
+    assert claimed.gpus == ("GPU-a", "GPU-b")
 
 
 def test_claims_at_the_same_moment_take_different_jobs(database: Database, submit: Submit) -> None:
@@ -73,7 +73,7 @@ def test_claims_at_the_same_moment_take_different_jobs(database: Database, submi
         try:
             while True:
                 with database.write() as session:
-                    claimed = leases.claim(session, worker, ["default"], 0, 30)
+                    claimed = leases.claim(session, worker, ["default"], [], 30)
                 if claimed is None:
                     return
                 taken.append(claimed.lease.job_id)

@@ -136,7 +136,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(["w1", "w2"]))
     def claim(self, worker: str) -> None:
         with self.database.write() as session:
-            claimed = leases.claim(session, worker, [self.pool], 0, LEASE_SECONDS)
+            claimed = leases.claim(session, worker, [self.pool], [], LEASE_SECONDS)
         if claimed is None:
             return
         job_id = claimed.lease.job_id

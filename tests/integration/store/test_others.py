@@ -55,12 +55,12 @@ def test_workers_live_while_they_are_seen(
 ) -> None:
     with database.write() as session:
         for worker in ("w1", "w2"):
-            workers.register(session, worker, host="h", pools=["default"], slots=2, devices=["CPU"], gpus=0)
+            workers.register(session, worker, host="h", pools=["default"], slots=2, devices=["CPU"], gpus=[])
     job_id = submit()
     take("w1")
     later(20)
     with database.write() as session:
-        workers.heartbeat(session, "w1")
+        workers.heartbeat(session, "w1", devices=["CPU"], gpus=[])
         workers.stop(session, "w2")
     with database.read() as session:
         seen = {view.id: view for view in workers.list_all(session, 30)}
@@ -70,12 +70,12 @@ def test_workers_live_while_they_are_seen(
     with database.read() as session:
         assert not any(view.alive for view in workers.list_all(session, 30))
     with database.write() as session:
-        workers.register(session, "w2", host="h", pools=["default"], slots=1, devices=[], gpus=0)
+        workers.register(session, "w2", host="h", pools=["default"], slots=1, devices=[], gpus=[])
     with database.read() as session:
         assert [(view.id, view.alive) for view in workers.list_all(session, 30)] == [("w2", True), ("w1", False)]
     later(2 * 86400)
     with database.write() as session:
-        workers.register(session, "w3", host="h", pools=["default"], slots=1, devices=[], gpus=0)
+        workers.register(session, "w3", host="h", pools=["default"], slots=1, devices=[], gpus=[])
     with database.read() as session:
         assert [view.id for view in workers.list_all(session, 30)] == ["w3"]
 

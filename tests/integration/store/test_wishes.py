@@ -351,7 +351,7 @@ def test_a_cancelled_job_is_not_claimed_and_a_claimed_one_is_asked(
     def claim_all() -> None:
         while True:
             with database.write() as session:
-                found = leases.claim(session, "w1", ["default"], 0, 30.0)
+                found = leases.claim(session, "w1", ["default"], [], 30.0)
             if found is None:
                 return
             claimed.append(found.lease.job_id)

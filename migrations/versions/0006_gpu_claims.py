@@ -1,0 +1,29 @@
+"""Which job holds which GPU, and which GPUs a worker sees."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "gpu_claims",
+        sa.Column("gpu_uuid", sa.String(length=96), nullable=False),
+        sa.Column("job_id", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("worker_id", sa.String(length=64), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_gpu_claims_job_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("gpu_uuid", name="pk_gpu_claims"),
+    )
+    op.create_index("ix_gpu_claims_job_id", "gpu_claims", ["job_id"])
+    op.add_column("workers", sa.Column("gpu_uuids", sa.JSON(), nullable=False, server_default="[]"))
+
+
+def downgrade() -> None:
+    op.drop_column("workers", "gpu_uuids")
+    op.drop_table("gpu_claims")

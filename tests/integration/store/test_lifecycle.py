@@ -1,4 +1,5 @@
-"""Whatever happens in whatever order: one holder at a time, one end, and nothing that a lost holder writes counts.
+"""Whatever happens in whatever order: one holder at a time of each job and of each GPU, one end, and nothing that a
+lost holder writes counts.
 
 Hypothesis plays workers that claim, train, die, come back late, and users that cancel, pause, resume and extend,
 against a model of some lines that knows what must come of each.
@@ -30,8 +31,9 @@ from fitqueue.spec import JobSpec
 from fitqueue.states import EXTENDABLE, FINAL_STATES, MOVES, EventKind, JobState, Reason, state_of
 from service import clock
 from service.db import Database
-from service.models import Event, Job
-from service.store import jobs, leases, records, snapshots, transitions, wishes
+from service.models import Event, GPUClaim, Job
+from service.store import gpus, jobs, leases, records, snapshots, transitions, wishes
+from service.store.gpus import SeenGPU
 from service.store.leases import Lease, LeaseLost
 from service.store.records import EpochRecord
 from service.store.snapshots import SnapshotRecord
@@ -63,6 +65,7 @@ class Expected:
     """A job as it must be."""
 
     epochs: int
+    gpus: int = 0
     state: JobState = JobState.QUEUED
     reason: Reason | None = None
     cancel: bool = False
@@ -118,7 +121,9 @@ class Lifecycle(RuleBasedStateMachine):
         self.database, self.make_spec, self.time = database, make_spec, time
         self.pool = f"p{uuid.uuid4().hex[:12]}"  # a queue of its own in a database that all runs share
         self.expected: dict[str, Expected] = {}
+        self.gpus = [SeenGPU(f"{self.pool}-{n}") for n in range(3)]  # of the machine that all workers share
         self.held: dict[str, Lease] = {}
+        self.held_gpus: dict[str, str] = {}
         self.expiries: dict[str, timedelta] = {}
         self.lost: list[Lease] = []
         self.states: dict[str, JobState] = {}
@@ -127,7 +132,7 @@ class Lifecycle(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         for worker in ("w1", "w2"):
-            self.submit(0)
+            self.submit(0, 1)
             self.claim(worker)
         self._record_snapshot(self.held[next(iter(self.held))], (0, 0))
 
@@ -136,7 +141,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(["w1", "w2"]))
     def claim(self, worker: str) -> None:
         with self.database.write() as session:
-            claimed = leases.claim(session, worker, [self.pool], [], LEASE_SECONDS)
+            claimed = leases.claim(session, worker, [self.pool], self.gpus, LEASE_SECONDS)
         if claimed is None:
             return
         job_id = claimed.lease.job_id
@@ -146,6 +151,9 @@ class Lifecycle(RuleBasedStateMachine):
         assert (claimed.stalls, claimed.spec["fit"]["epochs"]) == (job.stalls, job.epochs)
         job.state, job.attempt = JobState.RUNNING, job.attempt + 1
         self.held[job_id] = claimed.lease
+        assert len(claimed.gpus) == job.gpus
+        assert self.held_gpus.keys().isdisjoint(claimed.gpus), "two hold one GPU"
+        self.held_gpus |= dict.fromkeys(claimed.gpus, job_id)
         self.expiries[job_id] = self.time.shift + timedelta(seconds=LEASE_SECONDS)
 
     @precondition(lambda self: self.held)
@@ -213,12 +221,13 @@ class Lifecycle(RuleBasedStateMachine):
     # --- Users ------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.expected) < MOST_JOBS)
-    @rule(priority=st.integers(-1, 1))
-    def submit(self, priority: int) -> None:
-        spec = self.make_spec(priority=priority, max_attempts=MAX_ATTEMPTS, resources={"pool": self.pool})
+    @rule(priority=st.integers(-1, 1), gpus=st.integers(0, 2))
+    def submit(self, priority: int, gpus: int) -> None:
+        resources = {"pool": self.pool, "gpus": gpus}
+        spec = self.make_spec(priority=priority, max_attempts=MAX_ATTEMPTS, resources=resources)
         with self.database.write() as session:
             job_id = jobs.create(session, spec, []).id
-        self.expected[job_id] = Expected(spec.fit.epochs)
+        self.expected[job_id] = Expected(spec.fit.epochs, gpus)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -310,6 +319,17 @@ class Lifecycle(RuleBasedStateMachine):
             assert old in {None, job.state} or (old, job.state) in MOVES
             self.states[job_id] = job.state
 
+    @invariant()
+    def gpus_are_held_by_what_runs(self) -> None:
+        with self.database.read() as session:
+            rows = session.scalars(select(GPUClaim).where(GPUClaim.gpu_uuid.like(f"{self.pool}-%"))).all()
+        assert {row.gpu_uuid: row.job_id for row in rows} == self.held_gpus
+        assert {(row.job_id, row.attempt, row.worker_id) for row in rows} == {
+            (lease.job_id, lease.attempt, lease.worker_id)
+            for lease in self.held.values()
+            if self.expected[lease.job_id].gpus
+        }
+
     def _events(self, session: Session) -> Counter[tuple[str, EventKind]]:
         counted = session.execute(
             select(Event.job_id, Event.kind, func.count())
@@ -356,6 +376,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _let_go(self, lease: Lease) -> None:
         del self.held[lease.job_id]
+        self.held_gpus = {uuid: job_id for uuid, job_id in self.held_gpus.items() if job_id != lease.job_id}
         self.lost.append(lease)
 
 
@@ -399,4 +420,13 @@ def test_without_the_fence_it_breaks(
     """The twin that shows that the test can fail: the moves no longer ask for the attempt."""
     monkeypatch.setattr(transitions, "_running", lambda _attempt: (Job.state == JobState.RUNNING,))
     with pytest.raises(BaseException, match=r"assert|is final|two hold"):
+        _play(database, make_spec, time)
+
+
+def test_without_letting_go_it_breaks(
+    database: Database, make_spec: Callable[..., JobSpec], time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin about GPUs: a job that leaves its worker keeps them."""
+    monkeypatch.setattr(gpus, "let_go", lambda _session, _job: None)
+    with pytest.raises(AssertionError):
         _play(database, make_spec, time)

@@ -171,11 +171,13 @@ class Job(Base):
         CheckConstraint("(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name="idempotency_whole"),
         UniqueConstraint("token_id", "idempotency_key"),
         # The queue in its order, and the leases that the sweeper looks through: no larger than what waits and runs.
+        # With `gpus`, jobs that do not fit are passed over by thousands without a look at their rows.
         Index(
-            "ix_jobs_queue",
+            "ix_jobs_waiting",
             "pool",
             text("priority DESC"),
             "id",
+            "gpus",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
         ),

@@ -1,4 +1,4 @@
-"""Which job holds which GPU, and which GPUs a worker sees."""
+"""Which job holds which GPU, which GPUs a worker sees, and the queue's index with the GPUs that jobs need."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # First, since it ends the transaction: what comes after it is done as a whole, and it can be done twice.
+    _replace_index("ix_jobs_queue", "ix_jobs_waiting", "gpus")
     op.create_table(
         "gpu_claims",
         sa.Column("gpu_uuid", sa.String(length=96), nullable=False),
@@ -25,5 +27,22 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _replace_index("ix_jobs_waiting", "ix_jobs_queue")
     op.drop_column("workers", "gpu_uuids")
     op.drop_table("gpu_claims")
+
+
+def _replace_index(old: str, new: str, *more: str) -> None:
+    """On PostgreSQL without a lock that would stop the queue, which no transaction allows."""
+    columns = ["pool", sa.text("priority DESC"), "id", *more]
+    if op.get_context().dialect.name == "sqlite":
+        op.create_index(new, "jobs", columns, sqlite_where=sa.text("state = 'queued'"))
+        op.drop_index(old, "jobs")
+        return
+    with op.get_context().autocommit_block():
+        # One that was broken off is left behind, and is of no use.
+        op.drop_index(new, "jobs", if_exists=True, postgresql_concurrently=True)
+        op.create_index(
+            new, "jobs", columns, postgresql_where=sa.text("state = 'queued'"), postgresql_concurrently=True
+        )
+        op.drop_index(old, "jobs", if_exists=True, postgresql_concurrently=True)

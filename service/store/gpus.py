@@ -59,7 +59,8 @@ def hold(session: Session, job: Job, uuids: Sequence[str], now: datetime) -> Non
         for uuid in sorted(uuids)  # in one order everywhere: else two workers would wait for each other
     ]
     try:
-        session.execute(insert(GPUClaim), rows)
+        # As one statement: several are sent as a pipeline, which complains in the log where one fails.
+        session.execute(insert(GPUClaim).values(rows))
     except IntegrityError as error:
         raise GPUTaken from error
 

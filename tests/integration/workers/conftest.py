@@ -81,17 +81,17 @@ class Worker:
 
 @pytest.fixture(scope="session")
 def run_worker(until: Callable[..., Any]) -> Callable[..., Any]:
-    """Starts `python -m workers`; a context manager that is entered when the worker is registered."""
+    """Starts `python -m workers`, or another module; a context manager, entered when the worker is registered."""
 
     @contextmanager
-    def run(database: Database, folder: Path, **settings: Any) -> Iterator[Worker]:
+    def run(database: Database, folder: Path, module: str = "workers", **settings: Any) -> Iterator[Worker]:
         before = _alive(database)
         folder.mkdir(exist_ok=True)
         variables = {f"FITQUEUE_{name.upper()}": str(value) for name, value in settings.items()}
         variables |= {"FITQUEUE_STORE": str(folder / "store"), "FITQUEUE_WORK_DIR": str(folder / "work")}
         with (folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "workers"], cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log
+                [sys.executable, "-m", module], cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log
             )
         worker = Worker(process, folder / "worker.log")
         try:

@@ -1,0 +1,18 @@
+"""A worker on a machine that seems to have four GPUs: `python -m tests.integration.workers.four_gpus`.
+
+What the worker needs is imported inside the guard, as in `workers.__main__`.
+"""
+
+from datetime import timedelta
+
+UUIDS = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
+PATIENCE = timedelta(seconds=2)
+
+
+if __name__ == "__main__":
+    from service.store import turns
+    from workers.devices import GPU
+    from workers.worker import main
+
+    turns.PATIENCE = PATIENCE
+    main(lambda: [GPU(uuid, "Pretended", used_bytes=0) for uuid in UUIDS], "tests.integration.workers.trains_on_gpus")

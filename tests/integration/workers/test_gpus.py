@@ -1,0 +1,180 @@
+"""Four workers, as containers are, on a machine that seems to have four GPUs: real claims, real processes."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from fitqueue.states import EventKind, JobState, Phase, Reason
+from service.db import Database
+from service.models import Event, GPUClaim, Job
+from service.queue import Bell
+from service.store import job_views, jobs, logs, wishes, workers
+from tests.integration.workers.conftest import Redis
+from tests.integration.workers.four_gpus import PATIENCE, UUIDS
+
+WORKERS = 4
+ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
+SIZES = [1, 1, 2, 4, 1, 3, 1, 2, 1, 1] * 20
+RUN_SECONDS = 200.0
+
+Until = Callable[..., Any]
+
+
+@dataclass
+class Host:
+    database: Database
+    bell: Bell
+    make_spec: Callable[..., Any]
+
+    def submit(self, **fields: Any) -> str:
+        with self.database.write() as session:
+            job_id = jobs.create(session, self.make_spec(**fields), []).id
+        self.bell.ring("default")
+        return job_id
+
+    def job(self, job_id: str) -> Job:
+        with self.database.read() as session:
+            return jobs.get(session, job_id)
+
+    def trains(self, job_id: str) -> bool:
+        return self.job(job_id).phase is Phase.TRAINING
+
+    def cancel(self, job_id: str) -> None:
+        with self.database.write() as session:
+            wishes.cancel(session, job_id)
+
+    def waiting_for(self, job_id: str) -> str:
+        with self.database.read() as session:
+            queue = job_views.view(session, jobs.get(session, job_id), 30.0).queue
+        assert queue is not None
+        return queue.waiting_for
+
+    def gpus(self, job_id: str) -> list[str]:
+        """Those of its newest attempt, by its history."""
+        with self.database.read() as session:
+            query = select(Event.data).where(Event.job_id == job_id, Event.kind == EventKind.CLAIMED)
+            data = session.scalars(query.order_by(Event.id)).all()
+        return list(data[-1]["gpus"])
+
+    def lines(self, job_id: str) -> list[str]:
+        with self.database.read() as session:
+            return [line.text for line in logs.tail(session, job_id, 100)]
+
+
+@pytest.fixture(scope="module")
+def machine(
+    new_postgres_database: Callable[[str | None], str], postgres_template: str, run_worker: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory, until: Until,
+) -> Iterator[tuple[Database, Bell]]:  # fmt: skip
+    folder = tmp_path_factory.mktemp("machine")
+    redis = Redis(folder)
+    redis.start()
+    url = new_postgres_database(postgres_template)
+    database = Database(url)
+    settings = {"database_url": url, "redis_url": redis.url, "module": "tests.integration.workers.four_gpus"}
+    with ExitStack() as at_the_end:
+        at_the_end.callback(database.close)
+        at_the_end.callback(redis.stop)
+        with ThreadPoolExecutor(WORKERS) as starting:
+            for _ in range(WORKERS):
+                starting.submit(lambda: at_the_end.enter_context(run_worker(database, folder, **settings)))
+        until(lambda: count_alive(database) == WORKERS)
+        yield database, Bell(redis.url)
+
+
+def count_alive(database: Database) -> int:
+    with database.read() as session:
+        return len(workers.list_alive(session, 30.0))
+
+
+@pytest.fixture
+def host(machine: tuple[Database, Bell], make_spec: Callable[..., Any]) -> Host:
+    return Host(*machine, make_spec)
+
+
+def test_jobs_train_at_once_on_gpus_of_their_own(host: Host, until: Until) -> None:
+    three = [host.submit(fit=ENDLESS, resources={"gpus": count}) for count in (1, 1, 2)]
+    until(lambda: all(host.trains(job_id) for job_id in three))
+    given = [host.gpus(job_id) for job_id in three]
+    assert sorted(chain.from_iterable(given)) == UUIDS
+    assert [host.lines(job_id)[0] for job_id in three] == [f"sees {','.join(uuids)}" for uuids in given]
+    with host.database.read() as session:
+        views = workers.list_all(session, 30.0)
+        assert len(session.scalars(select(GPUClaim)).all()) == 4
+    assert sorted(chain.from_iterable(view.gpus_held for view in views)) == UUIDS
+    trained = {view.id: view.jobs for view in views if view.jobs}
+    assert trained == {host.job(job_id).worker_id: [job_id] for job_id in three}
+
+    fourth, too_large = host.submit(resources={"gpus": 1}), host.submit(resources={"gpus": 5})
+    without = host.submit(fit={"epochs": 1})
+    until(lambda: host.job(without).state is JobState.SUCCEEDED)
+    assert host.lines(without)[0] == "sees -1"
+    assert host.waiting_for(fourth) == "a worker with 1 GPU free"
+    assert host.waiting_for(too_large) == "needs 5 GPUs; the largest live worker has 4"
+    host.cancel(three[1])
+    until(lambda: host.job(fourth).state is JobState.SUCCEEDED)
+    assert host.gpus(fourth) == given[1]
+
+    four = host.submit(resources={"gpus": 4}, fit={"epochs": 1})
+    for job_id in (three[0], three[2], too_large):
+        host.cancel(job_id)
+    until(lambda: host.job(four).state.is_final)
+    assert host.job(four).reason is Reason.COMPLETED
+    assert host.lines(four)[0] == f"sees {','.join(UUIDS)}"
+
+
+def test_two_hundred_jobs_of_one_to_four_gpus(host: Host, until: Until) -> None:
+    """Each process locks what it is given, and fails where another one has it."""
+    sizes = dict(zip([host.submit(name="holds", resources={"gpus": size}) for size in SIZES], SIZES, strict=True))
+    until(lambda: all_ended(host, list(sizes)), RUN_SECONDS)
+    with host.database.read() as session:
+        assert {job.reason for job in session.scalars(select(Job).where(Job.id.in_(sizes)))} == {Reason.NAN_LOSS}
+    claims = history(host, list(sizes))
+    assert sum(len(claim.gpus) for claim in claims) == sum(SIZES)
+    for uuid in UUIDS:
+        held = [claim for claim in claims if uuid in claim.gpus]
+        assert all(earlier.until <= later.since for earlier, later in pairwise(held)), f"{uuid} was held twice"
+    for large in (claim for claim in claims if len(claim.gpus) == 4):
+        # What was being claimed when its patience ended is no matter.
+        overtaken_by = [claim for claim in claims if large.was_passed_over_for(claim)]
+        assert len(overtaken_by) <= WORKERS, f"{large} was passed over for {overtaken_by}"
+
+
+@dataclass(frozen=True)
+class Held:
+    job_id: str
+    created_at: datetime
+    gpus: list[str]
+    since: datetime
+    until: datetime
+
+    def was_passed_over_for(self, other: "Held") -> bool:
+        """Although it had waited long enough."""
+        return self.job_id < other.job_id and self.created_at + PATIENCE < other.since < self.since
+
+
+def all_ended(host: Host, job_ids: list[str]) -> bool:
+    with host.database.read() as session:
+        query = select(func.count()).where(Job.id.in_(job_ids), Job.finished_at.is_not(None))
+        return session.scalar(query) == len(job_ids)
+
+
+def history(host: Host, job_ids: list[str]) -> list[Held]:
+    """What each attempt held, and from when to when, in order: by the events alone."""
+    with host.database.read() as session:
+        created = {job.id: job.created_at for job in session.scalars(select(Job).where(Job.id.in_(job_ids)))}
+        events = session.scalars(select(Event).where(Event.job_id.in_(job_ids)).order_by(Event.id)).all()
+    ends = {(event.job_id, event.attempt): event.at for event in events}  # the last of an attempt stays
+    claims = [
+        Held(event.job_id, created[event.job_id], event.data["gpus"], event.at, ends[event.job_id, event.attempt])
+        for event in events
+        if event.kind is EventKind.CLAIMED
+    ]
+    return sorted(claims, key=lambda claim: claim.since)

@@ -1,7 +1,6 @@
 """Four workers, as containers are, on a machine that seems to have four GPUs: real claims, real processes."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,7 +70,7 @@ class Host:
 @pytest.fixture(scope="module")
 def machine(
     new_postgres_database: Callable[[str | None], str], postgres_template: str, run_worker: Callable[..., Any],
-    tmp_path_factory: pytest.TempPathFactory, until: Until,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Database, Bell]]:  # fmt: skip
     folder = tmp_path_factory.mktemp("machine")
     redis = Redis(folder)
@@ -82,16 +81,9 @@ def machine(
     with ExitStack() as at_the_end:
         at_the_end.callback(database.close)
         at_the_end.callback(redis.stop)
-        with ThreadPoolExecutor(WORKERS) as starting:
-            for _ in range(WORKERS):
-                starting.submit(lambda: at_the_end.enter_context(run_worker(database, folder, **settings)))
-        until(lambda: count_alive(database) == WORKERS)
+        for _ in range(WORKERS):  # one by one: at once, four imports of TensorFlow take longer than one is waited for
+            at_the_end.enter_context(run_worker(database, folder, **settings))
         yield database, Bell(redis.url)
-
-
-def count_alive(database: Database) -> int:
-    with database.read() as session:
-        return len(workers.list_alive(session, 30.0))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from service.api import (
     docs,
     errors,
     jobs,
+    prometheus,
     records,
     requests,
     service,
@@ -38,6 +39,7 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     datasets.blueprint,
     workers.blueprint,
     service.blueprint,
+    prometheus.blueprint,
 )
 
 _INFO = Info(

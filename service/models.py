@@ -366,6 +366,18 @@ class GPUClaim(Base):
     __table_args__ = (Index(None, "job_id"),)
 
 
+class Tally(Base):
+    """How often something was, and what it amounts to; rows outlive the jobs that they were counted of."""
+
+    __tablename__ = "tallies"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    pool: Mapped[str] = mapped_column(String(64), primary_key=True)
+    bucket: Mapped[str] = mapped_column(String(32), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[float]
+
+
 class Token(Base):
     """A bearer token, of which only the hash is kept."""
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from fitqueue.states import EventKind
 from fitqueue.views import EventView
@@ -26,6 +26,11 @@ def finite(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in data.items()
     }
+
+
+def last_at(job_id: str | InstrumentedAttribute[str]) -> ScalarSelect[datetime]:
+    """When the last thing happened to a job: of one that waits, since when it does."""
+    return select(Event.at).where(Event.job_id == job_id).order_by(Event.id.desc()).limit(1).scalar_subquery()
 
 
 def list_after(session: Session, job_id: str, after: int, limit: int) -> list[EventView]:

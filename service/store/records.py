@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from fitqueue.states import EventKind, Phase
 from service import clock
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
-from service.store import events
+from service.store import events, tallies
 from service.store.leases import Lease, LeaseLost, check_held
+from service.store.tallies import Duration
 
 MAX_LINE_CHARACTERS: Final = 8_192
 MAX_LINES: Final = 20_000
@@ -83,8 +84,11 @@ def record_resumed(session: Session, lease: Lease, epoch: int, step: int, differ
 
 
 def record_phase(session: Session, lease: Lease, phase: Phase) -> None:
+    now = clock.now(session)
     job = _change(session, lease, phase=phase)
-    events.append(session, job, EventKind.PHASE_CHANGED, clock.now(session), phase.about, {"phase": phase.value})
+    events.append(session, job, EventKind.PHASE_CHANGED, now, phase.about, {"phase": phase.value})
+    if phase is Phase.TRAINING and job.claimed_at is not None:
+        tallies.observe(session, Duration.START_UP, job.pool, (now - job.claimed_at).total_seconds())
 
 
 def record_progress(session: Session, lease: Lease, epoch: int, step: int, steps: int) -> None:
@@ -117,6 +121,7 @@ def record_epoch(session: Session, lease: Lease, record: EpochRecord) -> None:
     events.append(session, job, EventKind.EPOCH_ENDED, now, message, {"epoch": record.epoch, **record.logs})
     if record.next_learning_rate < record.learning_rate:
         _record_reduction(session, job, record, now)
+    tallies.observe(session, Duration.EPOCH, job.pool, record.seconds)
 
 
 def record_checkpoint(session: Session, lease: Lease, record: CheckpointRecord) -> list[str]:

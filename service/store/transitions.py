@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
-from sqlalchemy import ScalarSelect, update
+from sqlalchemy import ScalarSelect, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
-from service.store import events, gpus
+from service.store import events, gpus, tallies
+from service.store.tallies import Duration
 
 By = Mapping[str, str | None]
 """Who asked for a move, as its event tells it."""
@@ -66,8 +67,10 @@ def claim(
     held = list(free_gpus[: job.gpus])
     if held:
         gpus.hold(session, job, held, now)
+    waited_since = session.scalar(select(events.last_at(job.id))) or job.created_at
     message = f"The worker {worker_id} took the job for attempt {job.attempt}."
     events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": held})
+    tallies.observe(session, Duration.CLAIM_LATENCY, job.pool, max((now - waited_since).total_seconds(), 0.0))
     return job
 
 
@@ -196,6 +199,7 @@ def _end(
     if job is not None:
         _count_time(job, now)
         events.append(session, job, _EVENT_OF[state], now, message, {"reason": reason, **by})
+        tallies.count_end(session, reason)
     return job
 
 

@@ -24,6 +24,7 @@ class LiveWorker:
 
     pools: frozenset[str]
     gpus: frozenset[str]
+    slots: int
 
 
 def register(
@@ -107,11 +108,11 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerView]:
 
 def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:
     rows = session.execute(
-        select(Worker.pools, Worker.gpu_uuids).where(
+        select(Worker.pools, Worker.gpu_uuids, Worker.slots).where(
             Worker.stopped_at.is_(None), Worker.last_seen_at >= _alive_since(session, lease_seconds)
         )
     )
-    return [LiveWorker(frozenset(pools), frozenset(uuids)) for pools, uuids in rows]
+    return [LiveWorker(frozenset(pools), frozenset(uuids), slots) for pools, uuids, slots in rows]
 
 
 def _alive_since(session: Session, lease_seconds: float) -> datetime:

@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.spec import JobSpec, parse_job
+from service import clock
 from service.db import Database
 from service.store import jobs
 
@@ -56,3 +58,19 @@ def submit(database: Database, make_spec: Callable[..., JobSpec]) -> Callable[..
             return jobs.create(session, make_spec(**fields), []).id
 
     return submit
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the database's clock on by some seconds."""
+    real, shift = clock.now, [0.0]
+
+    def now(session: object) -> datetime:
+        return real(session) + timedelta(seconds=shift[0])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(clock, "now", now)
+
+    def move(seconds: float) -> None:
+        shift[0] += seconds
+
+    return move

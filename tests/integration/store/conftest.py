@@ -1,10 +1,8 @@
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from service import clock
 from service.db import Database
 from service.store import leases
 from service.store.gpus import SeenGPU
@@ -32,19 +30,3 @@ def take(claim: Callable[..., ClaimedJob | None]) -> Callable[..., ClaimedJob]:
         return claimed
 
     return take
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the database's clock on by some seconds."""
-    real, shift = clock.now, [0.0]
-
-    def now(session: object) -> datetime:
-        return real(session) + timedelta(seconds=shift[0])  # type: ignore[arg-type]
-
-    monkeypatch.setattr(clock, "now", now)
-
-    def move(seconds: float) -> None:
-        shift[0] += seconds
-
-    return move

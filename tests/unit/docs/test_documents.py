@@ -12,8 +12,11 @@ from fitqueue.diagnosis import RULES
 from fitqueue.errors import ERRORS_BY_CODE
 from fitqueue.spec.catalogue import raw_catalogue
 from fitqueue.trends import Trend
+from service.api.prometheus import Figures
 from service.settings import Settings
 from service.stack import StackFailed
+from service.store.gauges import Gauges
+from service.store.tallies import Tallies
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -73,6 +76,15 @@ def test_catalogue_md_gives_each_name_that_is_left_out_with_its_reason() -> None
 def test_operating_md_names_each_setting() -> None:
     missing = [name for name in Settings.model_fields if f"`FITQUEUE_{name.upper()}`" not in text_of("operating.md")]
     assert not missing
+
+
+def test_monitoring_md_names_each_metric_and_no_other() -> None:
+    nothing = Figures(Gauges(jobs={}, queues={}, workers=[], gpus_in_use=0), Tallies())
+    names = {family.name + "_total" * (family.type == "counter") for family in nothing.collect()}
+    told = set(re.findall(r"^\| `(fitqueue_\w+)` \|", text_of("monitoring.md"), re.MULTILINE))
+    assert told == names
+    used = set(re.findall(r"\bfitqueue_\w+", text_of("monitoring.md")))
+    assert {name.removesuffix("_bucket") for name in used} == names
 
 
 def test_the_quickstart_or_the_api_page_names_each_command() -> None:

@@ -1,0 +1,104 @@
+"""How the service does, for Prometheus.
+
+Read from the database at each scrape: several processes may answer, and none of them has seen all that happened.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from service.api.context import services
+from service.api.parameters import ALWAYS
+from service.store import gauges, tallies
+from service.store.gauges import Gauges, Queue
+from service.store.tallies import BOUNDS, Duration, Histogram, Tallies
+
+blueprint = APIBlueprint("prometheus", __name__, abp_tags=[Tag(name="service")], abp_responses=ALWAYS)
+
+_DURATIONS: Final = {
+    Duration.CLAIM_LATENCY: ("fitqueue_claim_latency_seconds", "From when a job began to wait until it was claimed."),
+    Duration.START_UP: ("fitqueue_start_up_seconds", "From the claim of a job until its training began."),
+    Duration.EPOCH: ("fitqueue_epoch_seconds", "How long an epoch was trained, its validation included."),
+}
+
+
+@blueprint.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def metrics() -> Response:
+    """In Prometheus's text format: jobs, queues, workers, GPUs, and how long things took."""
+    parts = services()
+    with parts.database.read() as session:
+        figures = Figures(gauges.read(session, parts.settings.lease_seconds), tallies.read(session))
+    return Response(generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class Figures(Collector):
+    """What was read, as Prometheus's families of metrics."""
+
+    def __init__(self, present: Gauges, counted: Tallies) -> None:
+        self._present = present
+        self._counted = counted
+        self._served = {pool: 0 for worker in present.workers for pool in sorted(worker.pools)}
+        for worker in present.workers:
+            for pool in worker.pools:
+                self._served[pool] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._jobs()
+        yield from self._queues()
+        yield from self._workers()
+        for duration, (name, about) in _DURATIONS.items():
+            yield _histogram(name, about, duration, self._with_served_pools(duration))
+
+    def _jobs(self) -> Iterator[Metric]:
+        jobs = {str(state): count for state, count in self._present.jobs.items()}
+        yield _gauge("fitqueue_jobs", "Jobs that are stored, by their state.", "state", jobs)
+        ended = CounterMetricFamily("fitqueue_jobs_ended", "Ends of jobs, by their reason.", labels=["reason"])
+        for reason, count in self._counted.ended.items():
+            ended.add_metric([reason], count)
+        yield ended
+
+    def _queues(self) -> Iterator[Metric]:
+        # A pool that is served and in which nothing waits is 0: an autoscaler that finds nothing does nothing.
+        queues = dict.fromkeys(self._served, Queue()) | self._present.queues
+        lengths = {pool: queue.length for pool, queue in queues.items()}
+        ages = {pool: queue.oldest_seconds for pool, queue in queues.items()}
+        yield _gauge("fitqueue_queue_length", "Jobs that wait for a worker.", "pool", lengths)
+        yield _gauge("fitqueue_queue_oldest_seconds", "How long a job has waited that waits longest.", "pool", ages)
+
+    def _workers(self) -> Iterator[Metric]:
+        workers = self._present.workers
+        yield _gauge("fitqueue_workers", "Live workers that serve the pool.", "pool", self._served)
+        slots = sum(worker.slots for worker in workers)
+        yield GaugeMetricFamily("fitqueue_slots", "Jobs that the live workers can train at a time.", slots)
+        known = len(frozenset().union(*(worker.gpus for worker in workers)))  # those of one machine see the same
+        yield GaugeMetricFamily("fitqueue_gpus", "GPUs of the live workers.", known)
+        yield GaugeMetricFamily("fitqueue_gpus_in_use", "GPUs that running jobs hold.", self._present.gpus_in_use)
+
+    def _with_served_pools(self, duration: Duration) -> dict[str, Histogram]:
+        return {pool: tallies.empty(duration) for pool in self._served} | self._counted.histograms[duration]
+
+
+def _gauge(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=[label])
+    for value_of_label, value in values.items():
+        family.add_metric([value_of_label], value)
+    return family
+
+
+def _histogram(name: str, about: str, duration: Duration, by_pool: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, about, labels=["pool"])
+    bounds = [*(str(float(bound)) for bound in BOUNDS[duration]), "+Inf"]
+    for pool, histogram in by_pool.items():
+        family.add_metric([pool], list(zip(bounds, histogram.counts, strict=True)), histogram.total)
+    return family

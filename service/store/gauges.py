@@ -1,0 +1,62 @@
+"""How things stand at the moment, over all jobs and workers."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fitqueue.states import JobState
+from service import clock
+from service.models import Job
+from service.store import events, workers
+from service.store.workers import LiveWorker
+
+MAX_QUEUES: Final = 200
+"""Anybody may name a pool: the longest queues are told, and no more of them."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits in a pool. `oldest_seconds`: how long the job has waited that waits the longest."""
+
+    length: int = 0
+    oldest_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gauges:
+    jobs: dict[JobState, int]
+    queues: dict[str, Queue]
+    workers: list[LiveWorker]
+    gpus_in_use: int
+
+
+def read(session: Session, lease_seconds: float) -> Gauges:
+    return Gauges(
+        jobs=_by_state(session),
+        queues=_queues(session),
+        workers=workers.list_alive(session, lease_seconds),
+        gpus_in_use=session.scalar(select(func.sum(Job.gpus)).where(Job.state == JobState.RUNNING)) or 0,
+    )
+
+
+def _by_state(session: Session) -> dict[JobState, int]:
+    counted = dict.fromkeys(JobState, 0)
+    for state, count in session.execute(select(Job.state, func.count()).group_by(Job.state)):
+        counted[state] = count
+    return counted
+
+
+def _queues(session: Session) -> dict[str, Queue]:
+    now = clock.now(session)
+    since = func.coalesce(events.last_at(Job.id), Job.created_at).label("since")
+    waiting = select(Job.pool, since).where(Job.state == JobState.QUEUED).subquery()
+    length = func.count()
+    rows = session.execute(
+        select(waiting.c.pool, length, func.min(waiting.c.since))
+        .group_by(waiting.c.pool)
+        .order_by(length.desc(), waiting.c.pool)
+        .limit(MAX_QUEUES)
+    )
+    return {pool: Queue(count, max((now - since).total_seconds(), 0.0)) for pool, count, since in rows}

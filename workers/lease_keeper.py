@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from fitqueue.errors import DatabaseUnavailable
 from service.db import Database
+from service.logs import bound
 from service.store import leases
 from service.store.leases import Lease, LeaseLost, Renewal
 from workers.nursery import Child, ChildDeaf
@@ -39,7 +40,7 @@ class LeaseKeeper:
         self._child: Child | None = None
         self._is_lost = False
         self._leaving = Event()
-        self._thread = Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = Thread(target=self._run, name="lease", daemon=True)
 
     @property
     def child_seconds(self) -> float:
@@ -80,10 +81,15 @@ class LeaseKeeper:
         self._leaving.set()
         self._thread.join()
 
+    def _run(self) -> None:
+        # What the supervisor's thread has bound is not bound in this one.
+        with bound(job=self._lease.job_id, attempt=self._lease.attempt):
+            self._keep()
+
     def _keep(self) -> None:
         while not self._leaving.wait(min(RENEWAL_SECONDS, self._lease_seconds / 3)):
             if time.monotonic() - self._checked_at > self._patience:
-                _logger.error("The supervisor hangs; its lease is kept no longer.", extra={"job": self._lease.job_id})
+                _logger.error("The supervisor hangs; its lease is kept no longer.")
                 return
             try:
                 self.renew()

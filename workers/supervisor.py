@@ -120,6 +120,8 @@ class Supervision:
                     self._ledger.give_back("The worker cannot start training processes; the job waits for another.")
                 raise
             except BaseException as error:
+                # Whoever logs it does so where neither is bound any more.
+                error.add_note(f"job {self._claimed.lease.job_id}, attempt {self._claimed.lease.attempt}")
                 # It counts and the job waits: else a worker whose disk is full would take every job, again and again.
                 with suppress(LeaseLost):
                     self._ledger.lose(f"The worker could not train the job ({type(error).__name__}: {error})"[:500])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import zlib
 from typing import Annotated, Any
 
@@ -30,6 +31,8 @@ blueprint = APIBlueprint(
 )
 
 MAX_WAIT = 60
+
+_logger = logging.getLogger(__name__)
 
 _BODY = {
     "requestBody": {
@@ -121,6 +124,7 @@ def submit(query: SubmitQuery) -> Response:
     view = _stored(parts, job_id, checked, finder.uploaded(checked.spec.data.dataset), idempotency)
     if view.id != job_id:
         return _created(view, replayed=True)  # the same request came first while this one was checked
+    _logger.info("A job was stored.", extra={"job": view.id, "pool": view.pool})
     parts.bell.ring(view.pool)
     return _created(view, replayed=False)
 

@@ -1,7 +1,8 @@
 """Jobs for tests of the store and of the API."""
 
 import copy
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from fitqueue.datasets import BUILTIN
 from fitqueue.spec import JobSpec, parse_job
 from service import clock
 from service.db import Database
+from service.logs import JSONFormatter
 from service.store import jobs
 
 _SPEC: dict[str, Any] = {
@@ -74,3 +76,23 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         shift[0] += seconds
 
     return move
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    """What the service and the workers log meanwhile in this process, as it stands in their logs."""
+    lines: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(JSONFormatter().format(record))
+
+    handler = Collect()
+    loggers = [logging.getLogger(name) for name in ("service", "workers")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    yield lines
+    for logger in loggers:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)

@@ -262,8 +262,9 @@ def test_a_fault_of_the_worker_counts_and_the_job_waits(
     job_id = submit()
     here = place("any")
     here.work_dir.write_text("no folder can be made in a file")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(NotADirectoryError) as raised:
         Supervision(here, claim()).run()
+    assert raised.value.__notes__ == [f"job {job_id}, attempt 1"], "the log of the slot tells of which job"
     job = view(job_id)
     assert (job.state, job.losses, job.not_before is not None) == (JobState.QUEUED, 1, True)
 

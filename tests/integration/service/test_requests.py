@@ -1,7 +1,6 @@
 """What holds of every request."""
 
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from fitqueue.errors import DatabaseUnavailable
 from fitqueue.views import Problem
 from service.api.context import Services
 from service.db import Database
-from service.logs import JSONFormatter
 from service.store import tokens
 
 
@@ -93,32 +91,42 @@ def test_every_answer_has_a_request_id(http: FlaskClient, stranger: FlaskClient)
     assert refused.json["request_id"] == refused.headers["X-Request-Id"]
 
 
-def test_log_lines_carry_the_request_id_and_no_token(
-    http: FlaskClient, token: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    lines: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(JSONFormatter().format(record))
-
-    logger, handler = logging.getLogger("service"), Collect()
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        http.get("/api/v1/jobs", headers={"X-Request-Id": "request-1"})
-        http.get(f"/docs?token={token}")
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
-    first = json.loads(lines[0])
+def test_log_lines_carry_the_request_id_and_no_token(http: FlaskClient, token: str, log_lines: list[str]) -> None:
+    http.get("/api/v1/jobs", headers={"X-Request-Id": "request-1"})
+    http.get(f"/docs?token={token}")
+    first = json.loads(log_lines[0])
     assert (first["request_id"], first["method"], first["path"], first["status"]) == (
         "request-1",
         "GET",
         "/api/v1/jobs",
         200,
     )
-    assert token not in "".join(lines)
+    assert token not in "".join(log_lines)
+
+
+def test_the_line_of_a_new_job_has_its_id_and_the_request_s(
+    http: FlaskClient, raw_spec: dict[str, Any], log_lines: list[str]
+) -> None:
+    answer = http.post("/api/v1/jobs", json=raw_spec, headers={"X-Request-Id": "request-1"})
+    assert answer.json is not None
+    lines = [json.loads(line) for line in log_lines]
+    [stored] = [line for line in lines if line["message"] == "A job was stored."]
+    assert (stored["job"], stored["request_id"]) == (answer.json["id"], "request-1")
+    assert {line["request_id"] for line in lines} == {"request-1"}, "the bell's failure is told with it, too"
+    assert len(lines) == 3
+
+
+def test_the_lines_of_a_failure_carry_the_request_id_that_the_client_is_told(
+    http: FlaskClient, log_lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr("service.api.workers.workers.list_all", fail)
+    problem = Problem.model_validate_json(http.get("/api/v1/workers").data)
+    [failure] = [line for line in map(json.loads, log_lines) if "exception" in line]
+    assert failure["request_id"] == problem.request_id
+    assert "the secret of the house" in failure["exception"]
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,8 @@ def _wait_until_interrupted(stack: Stack) -> None:
 @click.command()
 def migrate() -> None:
     """Bring the database of FITQUEUE_DATABASE_URL to this version."""
-    with _causes_told():
-        upgrade(_settings().database_url)
+    with causes_told():
+        upgrade(read_settings().database_url)
     click.echo("The database is up to date.")
 
 
@@ -140,14 +140,14 @@ def token() -> None:
 @click.argument("name")
 def create_token(name: str) -> None:
     """Make a token for NAME and print it. It is stored hashed: it cannot be shown again."""
-    with _causes_told(), _database().write() as session:
+    with causes_told(), _database().write() as session:
         click.echo(tokens.create(session, name=name))
 
 
 @token.command("list")
 def list_tokens() -> None:
     """List the tokens: their ids, names and times, not the tokens themselves."""
-    with _causes_told(), _database().read() as session:
+    with causes_told(), _database().read() as session:
         for row in tokens.list_all(session):
             state = f"revoked {row.revoked_at:%Y-%m-%d %H:%M}" if row.revoked_at else "valid"
             click.echo(f"{row.id}  {row.created_at:%Y-%m-%d %H:%M}  {state:24}  {row.name}")
@@ -157,7 +157,7 @@ def list_tokens() -> None:
 @click.argument("token_id")
 def revoke_token(token_id: str) -> None:
     """Revoke the token of this id, as `fitqueue token list` shows it."""
-    with _causes_told(), _database().write() as session:
+    with causes_told(), _database().write() as session:
         if not tokens.revoke(session, token_id):
             raise click.ClickException(f"There is no valid token of the id '{token_id}'.")
     click.echo(f"Revoked {token_id}.")
@@ -165,7 +165,7 @@ def revoke_token(token_id: str) -> None:
 
 def _database() -> Database:
     """The one that is there. Never a new one: it would hold a token that opens nothing."""
-    settings = _settings()
+    settings = read_settings()
     if "database_url" not in settings.model_fields_set:
         return Database(f"sqlite:///{_nearest_file()}")
     file = sqlite_file(settings.database_url)
@@ -184,7 +184,7 @@ def _nearest_file() -> Path:
 
 
 @contextmanager
-def _causes_told() -> Iterator[None]:
+def causes_told() -> Iterator[None]:
     """Who runs the database may hear what its driver says; the API keeps that from its users."""
     try:
         yield
@@ -195,7 +195,7 @@ def _causes_told() -> Iterator[None]:
         raise DatabaseUnavailable(f"The database cannot be used: {' '.join(str(cause).split())}") from error
 
 
-def _settings() -> Settings:
+def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:

@@ -3,14 +3,28 @@
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.orm import Session
 
+from fitqueue.errors import DatabaseOutdated
 from service.db import make_engine, outages_told
 
 HEAD: Final = "0007"
 """The newest migration. The API compares it with the database's, without loading Alembic for it."""
 
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
+
+
+def check(session: Session) -> str:
+    """The version of the database's tables.
+
+    Raises:
+        DatabaseOutdated: it is not the one that this program needs.
+    """
+    found = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if found != HEAD:
+        raise DatabaseOutdated(f"its tables are of version {found}; expected {HEAD}: run `fitqueue migrate`")
+    return HEAD
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:

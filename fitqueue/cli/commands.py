@@ -34,6 +34,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "up": "Start API, Redis and one worker on this machine.",
         "init": "Write the passwords that `docker compose up` needs.",
         "token": "Make, list and revoke tokens.",
+        "doctor": "Check whether this machine is fit to be a worker's.",
         "migrate": "Bring the service's database to this version.",
     },
 }

@@ -74,6 +74,8 @@ class Figures(Collector):
         lengths = {pool: queue.length for pool, queue in queues.items()}
         ages = {pool: queue.oldest_seconds for pool, queue in queues.items()}
         yield _gauge("fitqueue_queue_length", "Jobs that wait for a worker.", "pool", lengths)
+        running = dict.fromkeys(self._served, 0) | self._present.running
+        yield _gauge("fitqueue_jobs_running", "Jobs that are trained.", "pool", running)
         yield _gauge("fitqueue_queue_oldest_seconds", "How long a job has waited that waits longest.", "pool", ages)
 
     def _workers(self) -> Iterator[Metric]:

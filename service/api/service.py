@@ -7,7 +7,6 @@ from importlib import resources
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fitqueue.errors import FitQueueError
@@ -73,9 +72,7 @@ def _attempt(check: Callable[[], None]) -> str:
 
 def _check_database(parts: Services) -> None:
     with parts.database.read() as session:
-        found = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    if found != migrate.HEAD:
-        raise FitQueueError(f"its tables are of version {found}; expected {migrate.HEAD}: run `fitqueue migrate`")
+        migrate.check(session)
 
 
 def _check_store(parts: Services) -> None:

@@ -28,6 +28,8 @@ class Queue:
 class Gauges:
     jobs: dict[JobState, int]
     queues: dict[str, Queue]
+    running: dict[str, int]
+    """By pool."""
     workers: list[LiveWorker]
     gpus_in_use: int
 
@@ -36,6 +38,7 @@ def read(session: Session, lease_seconds: float) -> Gauges:
     return Gauges(
         jobs=_by_state(session),
         queues=_queues(session),
+        running=_running(session),
         workers=workers.list_alive(session, lease_seconds),
         gpus_in_use=session.scalar(select(func.sum(Job.gpus)).where(Job.state == JobState.RUNNING)) or 0,
     )
@@ -46,6 +49,11 @@ def _by_state(session: Session) -> dict[JobState, int]:
     for state, count in session.execute(select(Job.state, func.count()).group_by(Job.state)):
         counted[state] = count
     return counted
+
+
+def _running(session: Session) -> dict[str, int]:
+    rows = session.execute(select(Job.pool, func.count()).where(Job.state == JobState.RUNNING).group_by(Job.pool))
+    return {pool: count for pool, count in rows}  # noqa: C416 -- rows are no pairs to the type checker
 
 
 def _queues(session: Session) -> dict[str, Queue]:

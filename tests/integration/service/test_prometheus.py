@@ -79,6 +79,7 @@ def test_jobs_queues_and_devices(
     assert (found[_key("fitqueue_jobs", state="running")], found[_key("fitqueue_jobs", state="queued")]) == (1, 3)
     lengths = {pool: found[_key("fitqueue_queue_length", pool=pool)] for pool in ("default", "large", "nobody")}
     assert lengths == {"default": 2, "large": 0, "nobody": 1}
+    assert [found[_key("fitqueue_jobs_running", pool=pool)] for pool in ("default", "large")] == [0, 1]
     ages = [found[_key("fitqueue_queue_oldest_seconds", pool=pool)] for pool in ("default", "nobody", "large")]
     assert ages == [pytest.approx(60, abs=15), pytest.approx(20, abs=15), 0]
     serving = {pool: found[_key("fitqueue_workers", pool=pool)] for pool in ("default", "large")}

@@ -79,7 +79,7 @@ def test_operating_md_names_each_setting() -> None:
 
 
 def test_monitoring_md_names_each_metric_and_no_other() -> None:
-    nothing = Figures(Gauges(jobs={}, queues={}, workers=[], gpus_in_use=0), Tallies())
+    nothing = Figures(Gauges(jobs={}, queues={}, running={}, workers=[], gpus_in_use=0), Tallies())
     names = {family.name + "_total" * (family.type == "counter") for family in nothing.collect()}
     told = set(re.findall(r"^\| `(fitqueue_\w+)` \|", text_of("monitoring.md"), re.MULTILINE))
     assert told == names

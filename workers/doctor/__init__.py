@@ -1,0 +1,1 @@
+"""`fitqueue doctor`: is this machine fit to be a worker's?"""

@@ -48,17 +48,15 @@ class Figures(Collector):
     def __init__(self, present: Gauges, counted: Tallies) -> None:
         self._present = present
         self._counted = counted
-        self._served = {pool: 0 for worker in present.workers for pool in sorted(worker.pools)}
-        for worker in present.workers:
-            for pool in worker.pools:
-                self._served[pool] += 1
+        self._serving = _serving(present, counted)
 
     def collect(self) -> Iterator[Metric]:
         yield from self._jobs()
         yield from self._queues()
         yield from self._workers()
         for duration, (name, about) in _DURATIONS.items():
-            yield _histogram(name, about, duration, self._with_served_pools(duration))
+            empty = {pool: tallies.empty(duration) for pool in self._serving}
+            yield _histogram(name, about, duration, empty | self._counted.histograms[duration])
 
     def _jobs(self) -> Iterator[Metric]:
         jobs = {str(state): count for state, count in self._present.jobs.items()}
@@ -69,26 +67,32 @@ class Figures(Collector):
         yield ended
 
     def _queues(self) -> Iterator[Metric]:
-        # A pool that is served and in which nothing waits is 0: an autoscaler that finds nothing does nothing.
-        queues = dict.fromkeys(self._served, Queue()) | self._present.queues
+        # 0 where nothing waits: who is told nothing cannot tell that from a service that is down.
+        queues = dict.fromkeys(self._serving, Queue()) | self._present.queues
         lengths = {pool: queue.length for pool, queue in queues.items()}
         ages = {pool: queue.oldest_seconds for pool, queue in queues.items()}
         yield _gauge("fitqueue_queue_length", "Jobs that wait for a worker.", "pool", lengths)
-        running = dict.fromkeys(self._served, 0) | self._present.running
+        running = dict.fromkeys(queues, 0) | self._present.running
         yield _gauge("fitqueue_jobs_running", "Jobs that are trained.", "pool", running)
         yield _gauge("fitqueue_queue_oldest_seconds", "How long a job has waited that waits longest.", "pool", ages)
 
     def _workers(self) -> Iterator[Metric]:
         workers = self._present.workers
-        yield _gauge("fitqueue_workers", "Live workers that serve the pool.", "pool", self._served)
+        yield _gauge("fitqueue_workers", "Live workers that serve the pool.", "pool", self._serving)
         slots = sum(worker.slots for worker in workers)
         yield GaugeMetricFamily("fitqueue_slots", "Jobs that the live workers can train at a time.", slots)
         known = len(frozenset().union(*(worker.gpus for worker in workers)))  # those of one machine see the same
         yield GaugeMetricFamily("fitqueue_gpus", "GPUs of the live workers.", known)
         yield GaugeMetricFamily("fitqueue_gpus_in_use", "GPUs that running jobs hold.", self._present.gpus_in_use)
 
-    def _with_served_pools(self, duration: Duration) -> dict[str, Histogram]:
-        return {pool: tallies.empty(duration) for pool in self._served} | self._counted.histograms[duration]
+
+def _serving(present: Gauges, counted: Tallies) -> dict[str, int]:
+    """How many live workers serve each pool; 0 in those that were served once."""
+    serving = dict.fromkeys(counted.histograms[Duration.CLAIM_LATENCY], 0)
+    for worker in present.workers:
+        for pool in sorted(worker.pools):
+            serving[pool] = serving.get(pool, 0) + 1
+    return serving
 
 
 def _gauge(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:

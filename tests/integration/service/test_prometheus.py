@@ -90,12 +90,21 @@ def test_jobs_queues_and_devices(
 
 
 def test_a_silent_worker_is_not_counted(
-    scrape: Callable[[], Scraped], database: Database, later: Callable[[float], None]
+    scrape: Callable[[], Scraped],
+    database: Database,
+    submit: Callable[..., str],
+    take: Callable[[], ClaimedJob],
+    later: Callable[[float], None],
 ) -> None:
     _register(database, "w1", gpus=4)
+    submit()
+    take()
     assert scrape()[_key("fitqueue_gpus")] == 4
     later(31)
-    assert scrape()[_key("fitqueue_gpus")] == 0
+    found = scrape()
+    assert found[_key("fitqueue_gpus")] == 0
+    assert found[_key("fitqueue_workers", pool="default")] == 0, "whoever scales by it must be told of a known pool"
+    assert found[_key("fitqueue_queue_length", pool="default")] == 0
 
 
 def test_how_long_things_took(
@@ -192,7 +201,7 @@ def test_what_was_not_committed_does_not_count(
     with pytest.raises(RuntimeError):
         fail()
     assert scrape()[_key("fitqueue_claim_latency_seconds_count", pool="default")] == 1
-    assert _key("fitqueue_epoch_seconds_count", pool="default") not in scrape()
+    assert scrape()[_key("fitqueue_epoch_seconds_count", pool="default")] == 0
 
 
 def test_not_more_than_the_longest_queues(

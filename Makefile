@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-docker chaos faults lint catalogue requirements clean
+.PHONY: help demo up test test-slow test-docker chaos faults gpu-check lint catalogue requirements clean
 
 # One stamp a set of pins: a changed requirements file makes the environment anew, an unchanged one costs nothing.
 ENVIRONMENT := .venv/.made
@@ -30,6 +30,9 @@ chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare
 faults: $(ENVIRONMENT) ## run the integration tests while one call in a hundred of the database fails
 	$(BIN)/pytest -p tests.faults tests/integration/store tests/integration/service tests/integration/client
 
+gpu-check: ## on a machine with a GPU: train the document's CNN on it and on the CPU, and compare
+	@tools/gpu-check $(PYTHON)
+
 lint: $(ENVIRONMENT) ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,7 +46,7 @@ requirements: ## pin everything in pyproject.toml anew
 	tools/pin
 
 clean: ## remove the environment and everything that ran here
-	rm -rf .venv .tools var
+	rm -rf .venv .venv-gpu .tools var
 
 $(ENVIRONMENT): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@tools/make-environment $(PYTHON)

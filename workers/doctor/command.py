@@ -53,7 +53,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     hidden = secrets_of(settings, os.environ)
     failed: list[str] = []
     with closing(Database(settings.database_url)) as database, Rehearsal() as rehearsal:
-        for check in _checks(settings, database, rehearsal, gpus):
+        for check in all_checks(settings, database, rehearsal, gpus):
             with make_console(stderr=True).status(f"{check.name} …"):
                 finding = examine(check, failed)
             if finding.state != "ok":
@@ -61,7 +61,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
             yield _without(hidden, finding)
 
 
-def _checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpus: list[GPU]) -> list[Check]:
+def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpus: list[GPU]) -> list[Check]:
     """In the order in which they are made. `gpus` is filled by the first."""
 
     def devices() -> str:

@@ -1,6 +1,7 @@
 """Documentation is tested: each state, event, setting, error code and command appears in it."""
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from fitqueue.errors import ERRORS_BY_CODE
 from fitqueue.spec.catalogue import raw_catalogue
 from fitqueue.trends import Trend
 from service.api.prometheus import Figures
+from service.db import Database
 from service.settings import Settings
 from service.stack import StackFailed
 from service.store.gauges import Gauges
 from service.store.tallies import Tallies
+from workers.doctor.command import all_checks
+from workers.doctor.training import Rehearsal
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -85,6 +89,13 @@ def test_monitoring_md_names_each_metric_and_no_other() -> None:
     assert told == names
     used = set(re.findall(r"\bfitqueue_\w+", text_of("monitoring.md")))
     assert {name.removesuffix("_bucket") for name in used} == names
+
+
+def test_operating_md_names_each_check_of_the_doctor_with_its_time() -> None:
+    with closing(Database("sqlite://")) as database, Rehearsal() as rehearsal:
+        checks = all_checks(Settings(), database, rehearsal, [])
+    rows = re.findall(r"^\| `([a-z -]+)` \| .* \| (\d+) s \|$", text_of("operating.md"), re.MULTILINE)
+    assert rows == [(check.name, f"{check.seconds:g}") for check in checks]
 
 
 def test_the_quickstart_or_the_api_page_names_each_command() -> None:

@@ -52,7 +52,7 @@ def arrays(path: Path) -> dict[str, Any]:
 def too_different(cpu: Trained, gpu: Trained) -> list[str]:
     """Each figure of the GPU's history that is further from the CPU's than it may be."""
     return [
-        f"epoch {number}: {name} is {there[name]:.5g} on the GPU and {here[name]:.5g} on the CPU"
+        f"epoch {number}: {name} is {there[name]} on the GPU and {here[name]} on the CPU"
         for number, (here, there) in enumerate(zip(cpu.history, gpu.history, strict=True), start=1)
         for name in here
         if not _is_near(name, here[name], there[name])

@@ -1,6 +1,7 @@
 """What holds of every request."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from flask.testing import FlaskClient
 from fitqueue.errors import DatabaseUnavailable
 from fitqueue.views import Problem
 from service.api.context import Services
+from service.app import create_app
 from service.db import Database
+from service.settings import Settings
 from service.store import tokens
 
 
@@ -203,6 +206,32 @@ def test_readiness_tells_each_part(services: Services, http: FlaskClient) -> Non
     parts = response.json["parts"]
     assert (response.status_code, parts["database"], parts["store"]) == (200, "ok", "ok")
     assert "Connect" in parts["queue"] or "refused" in parts["queue"]
+
+
+def test_a_dead_redis_and_a_missing_checker_are_told_and_refuse_nothing(http: FlaskClient) -> None:
+    response = http.get("/readyz")
+    assert response.json is not None
+    assert (response.status_code, response.json["ready"]) == (200, True)
+    assert set(response.json["parts"]) == {"database", "store", "queue", "checker"}
+    assert "refused" in response.json["parts"]["queue"]
+    assert response.json["parts"]["checker"] == "there is none"
+
+
+def test_a_store_that_cannot_be_written_is_not_ready(http: FlaskClient, settings: Settings) -> None:
+    settings.store.write_text("no folder can be made in a file")
+    response = http.get("/readyz")
+    assert response.json is not None
+    assert (response.status_code, response.json["ready"], response.json["parts"]["database"]) == (503, False, "ok")
+    assert response.json["parts"]["store"] != "ok"
+
+
+def test_no_readiness_without_a_database_but_its_name(settings: Settings, token: str, tmp_path: Path) -> None:
+    """No token can be checked then, so nobody is told of the other parts."""
+    (tmp_path / "broken.db").write_text("This is no database, and longer than the header of one would be. " * 9)
+    app = create_app(settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/broken.db"}))
+    response = app.test_client().get("/readyz", headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == 503
+    assert Problem.model_validate_json(response.data).code == "database_unavailable"
 
 
 def test_tables_of_another_version_are_not_ready(database: Database, http: FlaskClient) -> None:

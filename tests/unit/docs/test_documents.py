@@ -91,8 +91,8 @@ def test_monitoring_md_names_each_metric_and_no_other() -> None:
     assert {name.removesuffix("_bucket") for name in used} == names
 
 
-def test_operating_md_names_each_check_of_the_doctor_with_its_time() -> None:
-    with closing(Database("sqlite://")) as database, Rehearsal() as rehearsal:
+def test_operating_md_names_each_check_of_the_doctor_with_its_time(tmp_path: Path) -> None:
+    with closing(Database(f"sqlite:///{tmp_path}/none.db")) as database, Rehearsal() as rehearsal:
         checks = all_checks(Settings(), database, rehearsal, [])
     rows = re.findall(r"^\| `([a-z -]+)` \| .* \| (\d+) s \|$", text_of("operating.md"), re.MULTILINE)
     assert rows == [(check.name, f"{check.seconds:g}") for check in checks]

@@ -14,7 +14,7 @@ import numpy as np
 
 import fitqueue
 from benchmarks.common import cnn_job, console, report, running_stack, succeeded
-from workers.devices import find_gpus
+from workers.devices import NVML
 
 EPOCHS: Final = 3
 LOSS_WITHIN: Final = 0.05
@@ -89,7 +89,7 @@ def check(client: fitqueue.Client, gpus: int) -> bool:
 
 
 def main() -> None:
-    found = find_gpus()
+    found = NVML().list_gpus()
     if not found:
         raise SystemExit("There is no GPU on this machine, so nothing was checked.")
     console.print(f"Checking {found[0].name}, one of {len(found)} …")

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import gpu_check
 from benchmarks.gpu_check import Trained, not_the_same, too_different
-from workers.devices import find_gpus
+from workers.devices import NVML
 
 TOOL = Path(__file__).parents[2] / "tools" / "gpu-check"
 
@@ -44,7 +44,7 @@ def test_the_same_is_the_same_to_the_last_bit() -> None:
 
 
 def test_without_a_gpu_nothing_is_checked() -> None:
-    if find_gpus():
+    if NVML().list_gpus():
         pytest.skip("this machine has a GPU: `make gpu-check` is for it")
     with pytest.raises(SystemExit, match="no GPU on this machine"):
         gpu_check.main()

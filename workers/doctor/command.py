@@ -15,7 +15,7 @@ from service.commands import causes_told, read_settings
 from service.db import Database
 from service.settings import Settings
 from service.storage import FileStore
-from workers.devices import GPU, find_gpus
+from workers.devices import GPU, NVML
 from workers.doctor import machine, parts
 from workers.doctor.findings import Check, Finding, examine
 from workers.doctor.training import Rehearsal
@@ -65,7 +65,7 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
     """In the order in which they are made. `gpus` is filled by the first."""
 
     def devices() -> str:
-        gpus.extend(find_gpus())
+        gpus.extend(NVML().list_gpus())
         return machine.devices(gpus)
 
     def store() -> str:

@@ -22,6 +22,9 @@ def _key(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     return name, tuple(sorted(labels.items()))
 
 
+FOUR = [f"GPU-{number}" for number in range(4)]
+
+
 @pytest.fixture
 def scrape(http: FlaskClient) -> Callable[[], Scraped]:
     def scrape() -> Scraped:
@@ -45,7 +48,7 @@ def _epoch(number: int, seconds: float) -> EpochRecord:
 
 def _register(database: Database, name: str, **of_it: Any) -> None:
     with database.write() as session:
-        facts = {"host": "h", "pools": ["default"], "slots": 1, "devices": [], "gpus": 0} | of_it
+        facts = {"host": "h", "pools": ["default"], "slots": 1, "devices": [], "gpus": []} | of_it
         workers.register(session, name, **facts)
 
 
@@ -63,7 +66,7 @@ def test_jobs_queues_and_devices(
     submit: Callable[..., str],
     later: Callable[[float], None],
 ) -> None:
-    _register(database, "w1", pools=["default", "large"], slots=2, gpus=4)
+    _register(database, "w1", pools=["default", "large"], slots=2, gpus=FOUR)
     _register(database, "w2", slots=3)
     submit(resources={"gpus": 2, "pool": "large"})
     with database.write() as session:
@@ -73,7 +76,7 @@ def test_jobs_queues_and_devices(
     submit()
     submit(resources={"pool": "nobody"})
     later(20)
-    _register(database, "w1", pools=["default", "large"], slots=2, gpus=4)
+    _register(database, "w1", pools=["default", "large"], slots=2, gpus=FOUR)
     _register(database, "w2", slots=3)
     found = scrape()
     assert (found[_key("fitqueue_jobs", state="running")], found[_key("fitqueue_jobs", state="queued")]) == (1, 3)
@@ -96,7 +99,7 @@ def test_a_silent_worker_is_not_counted(
     take: Callable[[], ClaimedJob],
     later: Callable[[float], None],
 ) -> None:
-    _register(database, "w1", gpus=4)
+    _register(database, "w1", gpus=FOUR)
     submit()
     take()
     assert scrape()[_key("fitqueue_gpus")] == 4

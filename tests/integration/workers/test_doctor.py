@@ -248,7 +248,7 @@ def test_the_other_workers_and_jobs_that_nobody_serves(
 ) -> None:
     settings = Settings(database_url=database_url, pools="default,large")  # type: ignore[arg-type]
     with database.write() as session:
-        workers.register(session, "wk_1", host="h", pools=["default"], slots=1, devices=[], gpus=0)
+        workers.register(session, "wk_1", host="h", pools=["default"], slots=1, devices=[], gpus=[])
     submit()
     submit(resources={"pool": "forgotten"})
     told = parts.workers(settings, database)

@@ -12,6 +12,7 @@ from service.api.context import EXTENSION, Services
 from service.app import create_app
 from service.db import Database
 from service.store import leases, records, workers
+from service.store.gpus import SeenGPU
 from service.store.leases import ClaimedJob
 from service.store.records import EpochRecord
 
@@ -70,7 +71,7 @@ def test_jobs_queues_and_devices(
     _register(database, "w2", slots=3)
     submit(resources={"gpus": 2, "pool": "large"})
     with database.write() as session:
-        assert leases.claim(session, "w1", ["large"], 4, 600)
+        assert leases.claim(session, "w1", ["large"], [SeenGPU(uuid) for uuid in FOUR], 600)
     submit()
     later(40)
     submit()

@@ -43,15 +43,7 @@ def fill(database: Database) -> str:
         numbers = range(1, EPOCHS_EACH + 1)
         session.execute(insert(Epoch), [{**epoch, "job_id": job_id, "epoch": n} for job_id in ids for n in numbers])
         for n in range(8):
-            workers.register(
-                session,
-                f"wk_{n}",
-                host="h",
-                pools=[f"pool{n}"],
-                slots=2,
-                devices=[],
-                gpus=[f"GPU-{n}-{each}" for each in range(4)],
-            )
+            workers.register(session, f"wk_{n}", host="h", pools=[f"pool{n}"], slots=2, devices=[], gpus=[f"GPU-{n}"])
             for duration, bounds in tallies.BOUNDS.items():
                 for seconds in bounds:
                     tallies.observe(session, Duration(duration), f"pool{n}", seconds)

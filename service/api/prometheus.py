@@ -81,8 +81,8 @@ class Figures(Collector):
         yield _gauge("fitqueue_workers", "Live workers that serve the pool.", "pool", self._serving)
         slots = sum(worker.slots for worker in workers)
         yield GaugeMetricFamily("fitqueue_slots", "Jobs that the live workers can train at a time.", slots)
-        known = len(frozenset().union(*(worker.gpus for worker in workers)))  # those of one machine see the same
-        yield GaugeMetricFamily("fitqueue_gpus", "GPUs of the live workers.", known)
+        known = frozenset[str]().union(*(worker.gpus for worker in workers))
+        yield GaugeMetricFamily("fitqueue_gpus", "GPUs that live workers see, each once.", len(known))
         yield GaugeMetricFamily("fitqueue_gpus_in_use", "GPUs that running jobs hold.", self._present.gpus_in_use)
 
 

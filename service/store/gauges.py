@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
 from service import clock
-from service.models import Job
+from service.models import GPUClaim, Job
 from service.store import events, workers
 from service.store.workers import LiveWorker
 
@@ -40,7 +40,7 @@ def read(session: Session, lease_seconds: float) -> Gauges:
         queues=_queues(session),
         running=_running(session),
         workers=workers.list_alive(session, lease_seconds),
-        gpus_in_use=session.scalar(select(func.sum(Job.gpus)).where(Job.state == JobState.RUNNING)) or 0,
+        gpus_in_use=session.scalar(select(func.count()).select_from(GPUClaim)) or 0,
     )
 
 

@@ -23,9 +23,6 @@ def _key(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     return name, tuple(sorted(labels.items()))
 
 
-FOUR = [f"GPU-{number}" for number in range(4)]
-
-
 @pytest.fixture
 def scrape(http: FlaskClient) -> Callable[[], Scraped]:
     def scrape() -> Scraped:
@@ -67,18 +64,19 @@ def test_jobs_queues_and_devices(
     submit: Callable[..., str],
     later: Callable[[float], None],
 ) -> None:
-    _register(database, "w1", pools=["default", "large"], slots=2, gpus=FOUR)
-    _register(database, "w2", slots=3)
+    gpus = ["GPU-1", "GPU-2", "GPU-3", "GPU-4"]
+    _register(database, "w1", pools=["default", "large"], slots=2, gpus=gpus)
+    _register(database, "w2", slots=3, gpus=gpus)  # of the same machine
     submit(resources={"gpus": 2, "pool": "large"})
     with database.write() as session:
-        assert leases.claim(session, "w1", ["large"], [SeenGPU(uuid) for uuid in FOUR], 600)
+        assert leases.claim(session, "w1", ["large"], [SeenGPU(uuid) for uuid in gpus], 600)
     submit()
     later(40)
     submit()
     submit(resources={"pool": "nobody"})
     later(20)
-    _register(database, "w1", pools=["default", "large"], slots=2, gpus=FOUR)
-    _register(database, "w2", slots=3)
+    _register(database, "w1", pools=["default", "large"], slots=2, gpus=gpus)
+    _register(database, "w2", slots=3, gpus=gpus)
     found = scrape()
     assert (found[_key("fitqueue_jobs", state="running")], found[_key("fitqueue_jobs", state="queued")]) == (1, 3)
     lengths = {pool: found[_key("fitqueue_queue_length", pool=pool)] for pool in ("default", "large", "nobody")}
@@ -100,7 +98,7 @@ def test_a_silent_worker_is_not_counted(
     take: Callable[[], ClaimedJob],
     later: Callable[[float], None],
 ) -> None:
-    _register(database, "w1", gpus=FOUR)
+    _register(database, "w1", gpus=["GPU-1", "GPU-2", "GPU-3", "GPU-4"])
     submit()
     take()
     assert scrape()[_key("fitqueue_gpus")] == 4

@@ -155,7 +155,7 @@ def test_gpus_that_the_library_does_not_list(tmp_path: Path) -> None:
     (tmp_path / "nvidia0").touch()
     with pytest.raises(Unwell, match="nvidia0"):
         machine.devices([], tmp_path)
-    assert machine.devices([GPU("GPU-1", "H100")], tmp_path).startswith("1 GPUs (H100)")
+    assert machine.devices([GPU("GPU-1", "H100", used_bytes=0)], tmp_path).startswith("1 GPUs (H100)")
 
 
 def test_too_little_shared_memory_for_several_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_the_other_workers_and_jobs_that_nobody_serves(
 
 def test_gpus_that_cannot_be_summed_over() -> None:
     with Rehearsal() as rehearsal:
-        assert "a child spoke" in rehearsal.nursery([GPU("GPU-of-nobody", "none")])
+        assert "a child spoke" in rehearsal.nursery([GPU("GPU-of-nobody", "none", used_bytes=0)])
         with pytest.raises(RuntimeError, match="TensorFlow sees 0"):
             rehearsal.all_reduce()
 

@@ -94,6 +94,14 @@ def test_commands_are_those_of_the_compose_file() -> None:
         assert " ".join(container["command"]) == services[name.removeprefix("fitqueue-")]["command"]
 
 
+def test_a_worker_s_pulse_is_felt_as_in_the_compose_file() -> None:
+    [container] = PODS["fitqueue-worker"]["spec"]["containers"]
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    shell = services["worker"]["healthcheck"]["test"][1].replace("$$", "$")
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["exec"]["command"] == ["sh", "-c", shell]
+
+
 def test_a_worker_has_a_gpu_time_to_stop_and_shared_memory() -> None:
     pod = PODS["fitqueue-worker"]["spec"]
     [container] = pod["containers"]

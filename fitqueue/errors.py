@@ -180,6 +180,12 @@ class DatabaseOutdated(DatabaseUnavailable):
     code = "database_outdated"
 
 
+class StoreUnavailable(FitQueueError):
+    """The store of files cannot be reached or is full; try again in a moment."""
+
+    code = "store_unavailable"
+
+
 class TooManyFollowers(FitQueueError):
     """Too many requests wait for news at the moment; ask again, without waiting."""
 

@@ -25,10 +25,11 @@ from service.api import (
 )
 from service.api.context import Services
 from service.checker import Checker
+from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.queue import Bell
 from service.settings import Settings
-from service.storage import FileStore
+from service.storage import REQUEST_PATIENCE, open_store
 
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
@@ -67,10 +68,12 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    store = open_store(settings, REQUEST_PATIENCE)
     app.extensions[context.EXTENSION] = Services(
         settings=settings,
         database=Database(settings.database_url),
-        store=FileStore(settings.store),
+        store=store,
+        datasets=DatasetCache(store, settings.work_dir / "datasets", settings.dataset_cache_bytes),
         bell=Bell(settings.redis_url),
         checker=checker,
     )

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service import db
+from service.store_address import Bucket, checked_downloads, parse_address
 
 MIB = 1024**2
 GIB = 1024**3
@@ -28,7 +29,16 @@ class Settings(BaseSettings):
         default="redis://127.0.0.1:6379/0",
         description="Redis, which tells workers that there is work. While it is down, workers ask the database.",
     )
-    store: Path = Field(default=Path("var/store"), description="The folder that holds checkpoints and data sets.")
+    store: Annotated[Path | Bucket, NoDecode, BeforeValidator(parse_address)] = Field(
+        default=Path("var/store"),
+        description="What holds checkpoints and data sets: a folder, or `s3://bucket/prefix`.",
+    )
+    downloads: Annotated[str, AfterValidator(checked_downloads)] = Field(
+        default="auto",
+        description="How files of a bucket reach clients: `stream`, through the API; by a redirect to a signed address "
+        "at an endpoint that they can reach, such as `https://files.example.org`; `auto`: by a redirect to AWS, and "
+        "through the API where an endpoint is set.",
+    )
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8765, ge=0, le=65535, description="The port that the API listens on.")
     max_body_bytes: int = Field(
@@ -52,7 +62,15 @@ class Settings(BaseSettings):
     cpu_devices: int = Field(
         default=1, ge=1, le=64, description="How many logical CPUs a job trains on where there is no GPU."
     )
-    work_dir: Path = Field(default=Path("var/work"), description="The folder in which this worker's jobs write.")
+    work_dir: Path = Field(
+        default=Path("var/work"),
+        description="The folder in which this worker's jobs write, and what is on its way from or to a bucket.",
+    )
+    dataset_cache_bytes: int = Field(
+        default=40 * GIB,
+        ge=0,
+        description="How much of the data sets of a bucket is kept on this machine; the one in use is at any rate.",
+    )
     snapshot_seconds: float = Field(
         default=300.0,
         ge=0,

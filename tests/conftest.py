@@ -16,6 +16,8 @@ from service import environment
 from service.db import Database
 from service.migrate import upgrade
 from service.stack import free_port, redis_server
+from service.store_address import Bucket
+from tests.s3 import S3Server
 from workers.nursery import Nursery
 
 
@@ -111,6 +113,28 @@ def redis_url() -> Iterator[str]:
     yield f"redis://127.0.0.1:{port}/0"
     process.terminate()
     process.communicate()
+
+
+@pytest.fixture(scope="session")
+def s3_of_the_session() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_of_the_session: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """It runs, and the environment tells of it."""
+    for name, value in s3_of_the_session.variables.items():
+        monkeypatch.setenv(name, value)
+    s3_of_the_session.start()
+    return s3_of_the_session
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """An empty one."""
+    return s3.new_bucket()
 
 
 @pytest.fixture(scope="session")

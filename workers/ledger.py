@@ -1,7 +1,7 @@
 """What a worker writes about one attempt: each event in a short transaction of its own, guarded by the lease.
 
 While the database is down, a write is tried again and again. Meanwhile the child trains on, until what it says fills
-the pipe, and then it waits: nothing is lost and nothing piles up.
+the pipe, and then it waits: nothing is lost and nothing piles up. A store that is down holds up nothing but files.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Final, TypeVar
 
 from sqlalchemy.orm import Session
@@ -20,6 +20,7 @@ from fitqueue.states import JobState, Reason, state_of
 from service.db import Database
 from service.models import Snapshot
 from service.storage import FileStore, artifact_key, checkpoint_key, snapshot_key
+from service.storage.fetching import fetch
 from service.store import leases, records, snapshots
 from service.store.leases import Lease, LeaseLost
 from service.store.snapshots import SnapshotRecord
@@ -44,7 +45,10 @@ Answer = TypeVar("Answer")
 
 
 class Ledger:
-    """Of one attempt at one job. Every method but `note_lines` raises LeaseLost when the attempt is over."""
+    """Of one attempt at one job. Every method but `note_lines` raises LeaseLost when the attempt is over.
+
+    Files may be stored in one thread while another writes down all else.
+    """
 
     def __init__(self, database: Database, store: FileStore, lease: Lease, stopping: Event) -> None:
         """`stopping` is set when the worker shuts down: then a dead database is not waited for."""
@@ -57,6 +61,7 @@ class Ledger:
         self._last_checkpoint: tuple[str, str] | None = None
         self._outages = 0
         self._writes = 0
+        self._in_order = Lock()
 
     def phase(self, changed: PhaseChanged) -> None:
         self._write_once(lambda session: records.record_phase(session, self._lease, changed.phase))
@@ -71,20 +76,33 @@ class Ledger:
             lambda session: records.record_resumed(session, self._lease, at.epoch, at.step, at.differences)
         )
 
-    def newest_whole_snapshot(self, *, pass_over_newest: bool = False) -> SnapshotRecord | None:
-        """The newest from which training can go on: one that reads back as it was written."""
+    def newest_whole_snapshot(
+        self, directory: Path, *, pass_over_newest: bool = False
+    ) -> tuple[SnapshotRecord, Path] | None:
+        """The newest from which training can go on: one that reads back as it was written. It, and where it lies.
+
+        It is fetched into the directory where it is stored on another machine.
+        """
         job_id = self._lease.job_id
         known = self._write(lambda session: [_snapshot_record(row) for row in snapshots.newest_first(session, job_id)])
         candidates = known[1:] if pass_over_newest else known
-        return next((snapshot for snapshot in candidates if self._is_whole(snapshot)), None)
+        for snapshot in candidates:
+            path = self._store.local_path(snapshot.storage_key) or directory / "snapshot"
+            if self._is_whole(snapshot, path):
+                return snapshot, path
+        return None
 
     def forget_snapshot(self, snapshot: SnapshotRecord) -> None:
         self._write(lambda session: snapshots.forget(session, self._lease, snapshot.storage_key))
-        self._store.delete(snapshot.storage_key)
+        self._store.discard(snapshot.storage_key)
 
-    def _is_whole(self, snapshot: SnapshotRecord) -> bool:
+    def _is_whole(self, snapshot: SnapshotRecord, path: Path) -> bool:
+        key = snapshot.storage_key
         try:
-            whole = self._reads_back(snapshot.storage_key, snapshot.sha256)
+            if self._store.local_path(key) == path:
+                whole = self._reads_back(key, snapshot.sha256)
+            else:
+                whole = fetch(self._store, key, path) == snapshot.sha256
         except OSError as error:
             _logger.error("A snapshot cannot be read.", extra={"error": str(error)})
             return False
@@ -169,7 +187,7 @@ class Ledger:
             raise LeaseLost("the job was not this attempt's any more when it ended")
         # One stays, to go on from where the job is extended.
         for needless in self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)):
-            self._store.delete(needless)
+            self._store.discard(needless)
         _logger.info("The job ended.", extra={"reason": str(reason)})
 
     def give_back(self, why: str) -> None:
@@ -193,10 +211,10 @@ class Ledger:
         except BaseException:
             # Where the answer to a commit was lost, a row may point at the file all the same.
             if self._outages == outages:
-                self._store.delete(key)
+                self._store.discard(key)
             raise
         for old in needless:
-            self._store.delete(old)
+            self._store.discard(old)
 
     def _fault_of_last_checkpoint(self) -> str | None:
         """What is wrong with the last checkpoint as it lies in the store; None if it reads back whole."""
@@ -216,14 +234,14 @@ class Ledger:
 
     def _write_once(self, act: Callable[[Session], None]) -> None:
         """As `_write`, for what may not be done again where it was done and only the answer was lost."""
-        self._writes += 1
-        number = self._writes
 
         def act_once(session: Session) -> None:
-            if leases.begin_write(session, self._lease, number):
+            if leases.begin_write(session, self._lease, self._writes):
                 act(session)
 
-        self._write(act_once)
+        with self._in_order:
+            self._writes += 1
+            self._write(act_once)
 
     def _write(self, act: Callable[[Session], Answer]) -> Answer:
         while True:

@@ -16,6 +16,11 @@ def attempt_dir(work_dir: Path, job_id: str, attempt: int) -> Path:
     return work_dir / f"{job_id}.{attempt}"
 
 
+def fetched_dir(directory: Path) -> Path:
+    """In the directory of an attempt: what was fetched for it, and is stored elsewhere."""
+    return directory / "fetched"
+
+
 def attempt_of(directory: Path) -> Attempt | None:
     """The attempt that a directory belongs to; None if it is no work directory."""
     job_id, dot, attempt = directory.name.rpartition(".")

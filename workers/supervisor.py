@@ -1,11 +1,12 @@
 """Trains one claimed job in a child.
 
-One loop over what the child says, silence included. On the way wishes are passed on and deadlines are kept. When the
-lease is lost nothing more is written: somebody else has the job.
+One loop over what the child says, silence included. On the way wishes are passed on and deadlines are kept; files are
+stored beside it. When the lease is lost nothing more is written: somebody else has the job.
 """
 
 import logging
 import shutil
+import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,16 +17,18 @@ from typing import Final, Literal
 
 from fitqueue.errors import DatabaseUnavailable
 from fitqueue.states import Reason
+from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.logs import bound
 from service.storage import FileStore
+from service.storage.fetching import fetch
 from service.store.leases import ClaimedJob, LeaseLost
 from service.store.snapshots import SnapshotRecord
-from workers import deaths, orphans
+from workers import deaths, kept, orphans
 from workers.lease_keeper import LeaseKeeper
 from workers.ledger import Ledger
 from workers.nursery import Child, ChildDeaf, Garbled, Heard, LogLines, Nursery, NurseryBroken
-from workers.paths import attempt_dir
+from workers.paths import attempt_dir, fetched_dir
 from workers.protocol import (
     ArtifactWritten,
     CheckpointWritten,
@@ -40,6 +43,7 @@ from workers.protocol import (
     Stop,
     Stopped,
 )
+from workers.uploads import NotStored, Uploads
 
 _logger = logging.getLogger(__name__)
 
@@ -73,8 +77,11 @@ class Workplace:
 
     database: Database
     store: FileStore
+    datasets: DatasetCache
     nursery: Nursery
     work_dir: Path
+    kept: Path
+    """What could not be stored goes there."""
     lease_seconds: float
     cpu_devices: int
     threads: int
@@ -130,13 +137,16 @@ class Supervision:
                 shutil.rmtree(self._directory, ignore_errors=True)
 
     def _train(self) -> None:
-        self._directory.mkdir(parents=True)
-        self._snapshot = self._ledger.newest_whole_snapshot(pass_over_newest=self._is_newest_suspect())
+        fetched = fetched_dir(self._directory)
+        fetched.mkdir(parents=True)
+        found = self._ledger.newest_whole_snapshot(fetched, pass_over_newest=self._is_newest_suspect())
+        self._snapshot, snapshot_path = found or (None, None)
         self._ledger.begin(self._snapshot)
-        with self._place.nursery.spawn() as child:
+        start = self._start(fetched, snapshot_path)
+        # The child first, at the end: then what is being uploaded, which may take its time.
+        with Uploads(self._ledger, self._directory) as uploads, self._place.nursery.spawn() as child:
             self._began_at = self._heard_at = time.monotonic()
             orphans.note(self._directory, child.pid)
-            start = self._start()
             with suppress(DatabaseUnavailable):  # the last renewal was seconds ago
                 self._keeper.renew()
             with suppress(ChildDeaf):  # the deadline of its first word follows
@@ -144,13 +154,25 @@ class Supervision:
             self._keeper.watch(child)
             for heard in child.events(POLL_SECONDS):
                 if heard is not None:
-                    self._write_down(heard, child)
+                    self._write_down(heard, uploads)
                 self._ledger.store_lines()
+                self._look_after(child, uploads)
+                while uploads.is_full and self._own_verdict is None:
+                    uploads.wait(POLL_SECONDS)
+                    self._heard_at = time.monotonic()  # the child may speak; it is not listened to
+                    self._look_after(child, uploads)
+            self._ledger.store_lines(all_of_them=True)
+            while uploads.not_stored and self._own_verdict is None:
+                uploads.wait(POLL_SECONDS)
                 self._keeper.check()
-                self._pass_on_wishes(child)
-                self._keep_deadlines(child)
-        self._ledger.store_lines(all_of_them=True)
-        self._end(child.exit_code)
+                self._check(uploads, child)
+        self._end(child.exit_code, uploads)
+
+    def _look_after(self, child: Child, uploads: Uploads) -> None:
+        self._keeper.check()
+        self._check(uploads, child)
+        self._pass_on_wishes(child)
+        self._keep_deadlines(child)
 
     def _is_newest_suspect(self) -> bool:
         """Where attempts are lost again and again, their snapshot may be what they are lost by.
@@ -159,15 +181,14 @@ class Supervision:
         """
         return self._claimed.stalls >= OLDER_AFTER_STALLS and self._claimed.extended_at_epoch is None
 
-    def _start(self) -> Start:
-        key = self._claimed.dataset_key
+    def _start(self, fetched: Path, snapshot: Path | None) -> Start:
         return Start(
             job_id=self._claimed.lease.job_id,
             attempt=self._claimed.lease.attempt,
             spec=self._claimed.spec,
-            dataset_path=str(self._place.store.local_path(key)) if key else None,
-            initial_weights=self._fetch_initial_weights(),
-            snapshot=str(self._place.store.local_path(self._snapshot.storage_key)) if self._snapshot else None,
+            dataset_path=self._fetch_dataset(fetched),
+            initial_weights=self._fetch_initial_weights(fetched),
+            snapshot=str(snapshot.absolute()) if snapshot else None,
             extended=self._snapshot is not None and self._snapshot.epoch == self._claimed.extended_at_epoch,
             snapshot_seconds=self._place.snapshot_seconds,
             work_dir=str(self._directory.absolute()),
@@ -177,17 +198,22 @@ class Supervision:
             lease_seconds=self._keeper.child_seconds,
         )
 
-    def _fetch_initial_weights(self) -> str | None:
+    def _fetch_dataset(self, fetched: Path) -> str | None:
+        key, sha256 = self._claimed.dataset_key, self._claimed.dataset_sha256
+        if key is None or sha256 is None:
+            return None
+        return str(self._place.datasets.link(key, sha256, fetched / "dataset.npz", self._keeper.check))
+
+    def _fetch_initial_weights(self, fetched: Path) -> str | None:
         """A copy of them: the job that they are of may find better ones and replace the file at any moment."""
         key = self._claimed.initial_weights_key
         if key is None:
             return None
-        path = self._directory / "initial.weights.h5"
-        with path.open("wb") as file:
-            file.writelines(self._place.store.open(key))
+        path = fetched / "initial.weights.h5"
+        fetch(self._place.store, key, path, self._keeper.check)
         return str(path.absolute())
 
-    def _write_down(self, heard: Heard, child: Child) -> None:
+    def _write_down(self, heard: Heard, uploads: Uploads) -> None:
         self._spoke, self._heard_at = True, time.monotonic()
         match heard:
             case LogLines():
@@ -202,26 +228,19 @@ class Supervision:
             case EpochEnded():
                 self._ledger.epoch(heard)
             case CheckpointWritten() | SnapshotWritten() | ArtifactWritten():
-                self._keep(heard, child)
+                uploads.add(heard)
             case Ended() | SnapshotRefused() | Stopped():
                 self._last_word = heard
             case Garbled():
                 _logger.error("The child said what is no event.", extra={"line": repr(heard.line[:200])})
 
-    def _keep(self, written: CheckpointWritten | SnapshotWritten | ArtifactWritten, child: Child) -> None:
-        what = f"A {written.say}"
+    def _check(self, uploads: Uploads, child: Child) -> None:
         try:
-            match written:
-                case CheckpointWritten():
-                    self._ledger.checkpoint(written, self._directory)
-                case SnapshotWritten():
-                    self._ledger.snapshot(written, self._directory)
-                case ArtifactWritten():
-                    self._ledger.artifact(written, self._directory)
-        except OSError as error:
-            _logger.exception("A file of the job could not be stored.", extra={"what": what})
-            message = f"{what} could not be stored: {error}"
-            self._own_verdict = Ended(reason=Reason.ARTIFACT_STORE_FAILED, message=message)
+            if self._own_verdict is None:
+                uploads.check()
+        except NotStored as error:
+            _logger.exception("A file of the job could not be stored.")
+            self._own_verdict = Ended(reason=Reason.ARTIFACT_STORE_FAILED, message=str(error))
             child.signal(SIGKILL)
 
     def _pass_on_wishes(self, child: Child) -> None:
@@ -263,13 +282,13 @@ class Supervision:
 
     # --- when it has ended --------------------------------------------------------------------------------------
 
-    def _end(self, exit_code: int | None) -> None:
+    def _end(self, exit_code: int | None, uploads: Uploads) -> None:
         match self._own_verdict or self._last_word or self._unsaid():
             case Stopped():
                 self._ledger.give_back(_GIVEN_BACK["pause" if self._asked == "pause" else "shutdown"])
             case Ended(reason=Reason.ARTIFACT_STORE_FAILED as reason, message=message):
                 # A full disk may be empty tomorrow, and another worker's is another.
-                self._ledger.lose(message.removesuffix("."), reason)
+                self._ledger.lose(message.removesuffix(".") + self._keep_files(uploads), reason)
             case Ended(reason=reason, message=message):
                 self._ledger.finish(reason, message)
             case SnapshotRefused(message=message):
@@ -278,6 +297,12 @@ class Supervision:
                 self._ledger.lose(message.removesuffix("."))
             case None:
                 self._lose(deaths.in_words(exit_code))
+
+    def _keep_files(self, uploads: Uploads) -> str:
+        if not uploads.not_stored:
+            return ""
+        where = kept.keep(self._directory, self._place.kept, uploads.not_stored)
+        return f"; what was not stored is kept in {where} on {socket.gethostname()}" if where else ""
 
     def _lose(self, death: deaths.Death) -> None:
         """The child died without a last word: once perhaps by the machine's doing, twice at a place by the job's."""

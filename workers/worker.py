@@ -12,12 +12,13 @@ from typing import Final
 
 from fitqueue.errors import DatabaseUnavailable
 from service import environment
+from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.ids import new_id
 from service.logs import configure_logging
 from service.queue import Bell
 from service.settings import Settings
-from service.storage import FileStore
+from service.storage import WORK_PATIENCE, FileStore, open_store
 from service.store import workers as registry
 from service.sweeping import sweep
 from workers.app import make_app
@@ -46,13 +47,14 @@ ends with the host's: containers share the folder, and each asks for its own wor
 def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     """Run a worker until it is told to stop: on NVIDIA's GPUs and with our own training process, if nothing is said."""
     settings = Settings()
+    store = open_store(settings, WORK_PATIENCE)  # it reads credentials, which are gone after the next line
     environment.shed()
     configure_logging(settings.log_level)
     stopping = Event()
     _stop_on_signals(stopping)
     nursery = Nursery(trainer)
     nursery.open()
-    worker = Worker(settings, nursery, stopping, list_gpus or NVML().list_gpus)
+    worker = Worker(settings, store, nursery, stopping, list_gpus or NVML().list_gpus)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
     # Not by sys.exit: what Celery and the database's driver do at exit may wait for a network that is not there.
@@ -61,13 +63,15 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
 
 
 class Worker:
-    def __init__(self, settings: Settings, nursery: Nursery, stopping: Event, list_gpus: ListGPUs) -> None:
+    def __init__(
+        self, settings: Settings, store: FileStore, nursery: Nursery, stopping: Event, list_gpus: ListGPUs
+    ) -> None:
         self.id = new_id("wk")
         self._settings = settings
         self._nursery = nursery
         self._stopping = stopping
         self._database = Database(settings.database_url)
-        self._store = FileStore(settings.store)
+        self._store = store
         self._bell = Bell(settings.redis_url)
         self._list_gpus = list_gpus
 
@@ -128,8 +132,10 @@ class Worker:
         place = Workplace(
             database=self._database,
             store=self._store,
+            datasets=DatasetCache(self._store, settings.work_dir / "datasets", settings.dataset_cache_bytes),
             nursery=self._nursery,
             work_dir=directory,
+            kept=settings.work_dir / "kept",
             lease_seconds=settings.lease_seconds,
             cpu_devices=settings.cpu_devices,
             threads=max(1, processors() // settings.slots),

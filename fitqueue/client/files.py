@@ -33,10 +33,10 @@ class _Part:
     sha256: str
 
     @classmethod
-    def of(cls, target: Path, response: httpx.Response) -> "_Part":
-        etag = response.headers.get("ETag", "").removeprefix("W/").strip('"')
+    def of(cls, target: Path, address: str, tag: str) -> "_Part":
+        etag = tag.removeprefix("W/").strip('"')
         if not re.fullmatch("[0-9a-f]{64}", etag):
-            raise ChecksumMismatch(f"{response.url} announced no sha256: its ETag is {etag!r}; expected 64 hex digits")
+            raise ChecksumMismatch(f"{address} announced no sha256: its ETag is {etag!r}; expected 64 hex digits")
         return cls(target.with_name(f".{target.name}.{etag[:16]}.part"), etag)
 
     @property
@@ -63,29 +63,31 @@ def download(transport: Transport, address: str, target: Path, on_progress: OnPr
 
 
 def _fetch(transport: Transport, address: str, target: Path, on_progress: OnProgress) -> _Part:
+    part: _Part | None = None
     resumed: _Part | None = None
     patience, size_at_break = Patience(LONG_PATIENCE), -1
     while True:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"} | (resumed.range_headers if resumed else {})
-        with transport.stream(Call("GET", address, headers=headers)) as response:
-            part = _Part.of(target, response)
-            goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT and part == resumed
-            total = int(response.headers["Content-Length"]) + (part.size if goes_on else 0)
-            if part.size == total:
-                return part
-            if not goes_on and resumed is None and 0 < part.size < total:
-                resumed = part  # an earlier call broke off in this very content
-                continue
-            try:
+        try:
+            with transport.download(Call("GET", address, headers=headers)) as (response, tag):
+                part = _Part.of(target, address, tag)
+                goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT and part == resumed
+                total = int(response.headers["Content-Length"]) + (part.size if goes_on else 0)
+                if part.size == total:
+                    return part
+                if not goes_on and resumed is None and 0 < part.size < total:
+                    resumed = part  # an earlier call broke off in this very content
+                    continue
                 _write(part, response, on_progress, total, append=goes_on)
                 return part
-            except httpx.TransportError as error:
-                trouble = f"The download of {address} broke off at {part.size} of {total} bytes ({error})"
-                if part.size != size_at_break:
-                    patience, size_at_break = Patience(LONG_PATIENCE), part.size
-                if not patience.pause(trouble):
-                    raise Unreachable(f"{trouble}; the same call again goes on from there") from error
-                resumed = part if part.size else None
+        except httpx.TransportError as error:
+            size = part.size if part else 0
+            trouble = f"The download of {address} broke off after {size} bytes ({error})"
+            if size != size_at_break:
+                patience, size_at_break = Patience(LONG_PATIENCE), size
+            if not patience.pause(trouble):
+                raise Unreachable(f"{trouble}; the same call again goes on from there") from error
+            resumed = part if size else None
 
 
 def _write(part: _Part, response: httpx.Response, on_progress: OnProgress, total: int, *, append: bool) -> None:

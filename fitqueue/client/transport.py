@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 from pydantic import ValidationError
@@ -24,11 +24,15 @@ _LOST_AT_A_GATEWAY = frozenset({502, 504})
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `repeatable`: doing it twice does no harm, so it is sent again when its answer was lost."""
+    """One request. `repeatable`: doing it twice does no harm, so it is sent again when its answer was lost.
+
+    `redirectable`: its answer may be the address of a file on another server.
+    """
 
     method: str
     path: str
     repeatable: bool = True
+    redirectable: bool = False
     params: Mapping[str, str | int | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Callable[[], bytes | Iterable[bytes]] | None = None
@@ -67,6 +71,20 @@ class Transport:
         finally:
             response.close()
 
+    @contextmanager
+    def download(self, call: Call) -> Iterator[tuple[httpx.Response, str]]:
+        """As `stream`, and the tag that the service gave the file, wherever it comes from.
+
+        Raises httpx.TransportError, too, where another server is to give it and does not.
+        """
+        with self.stream(replace(call, redirectable=True)) as answer:
+            tag = answer.headers.get("ETag", "")
+            if answer.status_code != httpx.codes.FOUND:
+                yield answer, tag
+                return
+        with _elsewhere(answer, call) as response:
+            yield response, tag
+
     def _persist(self, call: Call, *, stream: bool) -> httpx.Response:
         patience = Patience(call.patience)
         while True:
@@ -78,7 +96,7 @@ class Transport:
                 if not (may_repeat and patience.pause(trouble)):
                     raise Unreachable(f"{trouble}. Is the service running, and is this its address?") from error
                 continue
-            if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+            if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED or _leads_to(response, call):
                 return response
             refusal = self._error_of(response)
             if not (_passes(response, call) and patience.pause(refusal.message, response.headers.get("Retry-After"))):
@@ -110,6 +128,28 @@ class Transport:
         if problem.status >= 500:
             message += f" (request {problem.request_id})"
         return error_from_code(problem.code, message, problem.errors)
+
+
+def _leads_to(response: httpx.Response, call: Call) -> bool:
+    """Whether it leads to a file: a gateway that sends people to its page tags nothing."""
+    is_found = response.status_code == httpx.codes.FOUND and "Location" in response.headers
+    return call.redirectable and is_found and "ETag" in response.headers
+
+
+@contextmanager
+def _elsewhere(answer: httpx.Response, call: Call) -> Iterator[httpx.Response]:
+    """The file from where the answer leads. The token is the service's alone, and stays here."""
+    url = answer.url.join(answer.headers["Location"])
+    headers = {"User-Agent": f"fitqueue/{__version__}", "Accept-Encoding": "identity"}
+    # The other server knows the file by another tag; ours was compared with the service's, which is in its answer.
+    if "Range" in call.headers and call.headers.get("If-Range") == answer.headers["ETag"]:
+        headers["Range"] = call.headers["Range"]
+    timeout = httpx.Timeout(call.answer_within, connect=5.0)
+    local = Connection(str(url)).is_local
+    with httpx.Client(trust_env=not local) as http, http.stream("GET", url, headers=headers, timeout=timeout) as given:
+        if not given.is_success:
+            raise httpx.RemoteProtocolError(f"{url.host} answered {given.status_code} {given.reason_phrase}")
+        yield given
 
 
 def _passes(response: httpx.Response, call: Call) -> bool:

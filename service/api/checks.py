@@ -1,7 +1,9 @@
 """What the check of a job needs from the service: its data set, and the checker's answer in the sender's terms."""
 
+import logging
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from fitqueue.checking import Answer, Array, Question
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
@@ -14,6 +16,11 @@ from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.models import Dataset
 from service.store import checkpoints, datasets, jobs
+
+_FETCHED_BYTES: Final = 64 * 1024**2
+"""The largest data set that is fetched so that its values can be checked: somebody waits for the answer."""
+
+_logger = logging.getLogger(__name__)
 
 
 class DatasetFinder:
@@ -39,8 +46,21 @@ class DatasetFinder:
         return dataset.id if dataset else None
 
     def path(self, reference: str) -> str | None:
+        """Of its file on this machine; None where it has none."""
         dataset = self._found.get(reference)
-        return str(self._parts.store.local_path(dataset.storage_key).absolute()) if dataset else None
+        path = _path(self._parts, dataset) if dataset else None
+        return str(path) if path else None
+
+
+def _path(parts: Services, dataset: Dataset) -> Path | None:
+    stored_here = parts.store.local_path(dataset.storage_key)
+    if stored_here is not None or dataset.size > _FETCHED_BYTES:
+        return stored_here
+    try:
+        return parts.datasets.path(dataset.storage_key, dataset.sha256)
+    except OSError as error:
+        _logger.warning("A data set could not be fetched; its values are not checked.", extra={"error": str(error)})
+        return None
 
 
 @dataclass(frozen=True)

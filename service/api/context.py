@@ -7,6 +7,7 @@ from typing import Final, cast
 from flask import current_app, g
 
 from service.checker import Checker
+from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.queue import Bell
 from service.settings import Settings
@@ -22,6 +23,7 @@ class Services:
     settings: Settings
     database: Database
     store: FileStore
+    datasets: DatasetCache
     bell: Bell
     checker: Checker | None
     """None: no job's model is checked before it runs."""

@@ -106,7 +106,7 @@ def delete_dataset(path: DatasetPath) -> Response:
     parts = services()
     with parts.database.write() as session:
         key = datasets.delete(session, path.reference)
-    parts.store.delete(key)
+    parts.store.discard(key)
     return Response(status=204)
 
 
@@ -183,8 +183,8 @@ def _store(
     except DatabaseUnavailable:
         raise  # it may have been stored all the same, and only the answer was lost: the file must be there then
     except Exception:
-        parts.store.delete(key)
+        parts.store.discard(key)
         raise
     if not is_new:
-        parts.store.delete(key)
+        parts.store.discard(key)
     return dataset, is_new

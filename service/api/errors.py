@@ -29,6 +29,7 @@ STATUSES: Final[dict[type[FitQueueError], int]] = {
     errors.InvalidDataset: 422,
     errors.IdempotencyMismatch: 422,
     errors.DatabaseUnavailable: 503,
+    errors.StoreUnavailable: 503,
     errors.TooManyFollowers: 503,
     errors.InternalError: 500,
 }
@@ -47,6 +48,7 @@ _MAX_FAULTS: Final = 100
 def register(app: Flask) -> None:
     app.register_error_handler(FitQueueError, _answer_own)
     app.register_error_handler(HTTPException, _answer_flask)
+    app.register_error_handler(OSError, _answer_store)
     app.register_error_handler(Exception, _answer_unforeseen)
 
 
@@ -121,6 +123,12 @@ def _answer_flask(error: HTTPException) -> Response | HTTPException:
         if name in {"Allow", "Content-Range"}:
             response.headers[name] = value
     return response
+
+
+def _answer_store(error: OSError) -> Response:
+    """No request has to do with files of this machine but those of the store, and those on their way to it."""
+    _logger.error("The store of files failed.", exc_info=error)
+    return problem(errors.StoreUnavailable())
 
 
 def _answer_unforeseen(error: Exception) -> Response:

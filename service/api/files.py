@@ -1,4 +1,4 @@
-"""Stored files as answers: whole or one range, tagged by their sha256."""
+"""Stored files as answers: whole or one range, tagged by their sha256; or the address of the store that gives them."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +14,13 @@ from service.models import Artifact, Checkpoint
 from service.storage import FileStore
 
 _FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-DOWNLOAD: Final[ResponseDict] = {200: {"content": _FILE}, 206: {"content": _FILE}, 304: None, **problems(404, 416)}
+DOWNLOAD: Final[ResponseDict] = {
+    200: {"content": _FILE},
+    206: {"content": _FILE},
+    302: None,
+    304: None,
+    **problems(404, 416),
+}
 
 
 def send(store: FileStore, row: Checkpoint | Artifact, name: str) -> Response:
@@ -33,15 +39,36 @@ def send(store: FileStore, row: Checkpoint | Artifact, name: str) -> Response:
         part = _range(row)
         if part is None:
             return _unsatisfiable(row)
+        if (elsewhere := _elsewhere(store, row)) is not None:
+            return elsewhere
         start, stop, status = part
         headers["Content-Length"] = str(stop - start)
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{row.size}"
-        chunks: Iterator[bytes] = store.open(row.storage_key, start, stop - start)
-        response = Response(chunks, status, headers=headers, mimetype="application/octet-stream")
+        response = Response(
+            _chunks(store, row, start, stop), status, headers=headers, mimetype="application/octet-stream"
+        )
     response.set_etag(row.sha256)
     response.last_modified = row.created_at
     return response
+
+
+def _elsewhere(store: FileStore, row: Checkpoint | Artifact) -> Response | None:
+    """To GET alone: what is signed is the method, too."""
+    url = store.signed_url(row.storage_key) if request.method == "GET" else None
+    if url is None:
+        return None
+    response = Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
+    response.autocorrect_location_header = False
+    response.set_etag(row.sha256)
+    return response
+
+
+def _chunks(store: FileStore, row: Checkpoint | Artifact, start: int, stop: int) -> Iterator[bytes]:
+    if request.method == "GET":
+        return store.open(row.storage_key, start, stop - start)
+    store.size(row.storage_key)
+    return iter(())
 
 
 def _range(row: Checkpoint | Artifact) -> tuple[int, int, int] | None:

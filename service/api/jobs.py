@@ -163,7 +163,7 @@ def delete_job(path: JobPath) -> Response:
         keys = jobs.delete(session, path.job_id)
     # After the commit: a file that outlives its row costs space, a row that outlives its file costs a download.
     for key in keys:
-        parts.store.delete(key)
+        parts.store.discard(key)
     return Response(status=204)
 
 

@@ -36,7 +36,7 @@ def readyz() -> Response:
     parts = services()
     found = {
         "database": _attempt(lambda: _check_database(parts)),
-        "store": _attempt(lambda: _check_store(parts)),
+        "store": _attempt(parts.store.check),
         "queue": parts.bell.check() or "ok",
         "checker": parts.checker.status() if parts.checker else "there is none",
     }
@@ -73,8 +73,3 @@ def _attempt(check: Callable[[], None]) -> str:
 def _check_database(parts: Services) -> None:
     with parts.database.read() as session:
         migrate.check(session)
-
-
-def _check_store(parts: Services) -> None:
-    probe = parts.store.temporary_folder() / "probe"
-    probe.write_bytes(b"ok")

@@ -18,9 +18,10 @@ import pytest
 
 from fitqueue.spec import parse_job
 from service import clock
+from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.storage import FileStore
+from service.storage import FolderStore
 from service.store import events, jobs, leases
 from tests.crash_points.plan import NO_CRASH, Plan
 from tests.results import result
@@ -85,11 +86,14 @@ def place(tmp_path: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
     def make(database: Database) -> Workplace:
+        store = FolderStore(tmp_path / "store")
         return Workplace(
             database=database,
-            store=FileStore(tmp_path / "store"),
+            store=store,
+            datasets=DatasetCache(store, tmp_path / "datasets", 0),
             nursery=Nursery("crashing_child"),
             work_dir=tmp_path / f"work-{os.getpid()}",
+            kept=tmp_path / "kept",
             lease_seconds=LEASE_SECONDS,
             cpu_devices=1,
             threads=1,

@@ -12,7 +12,7 @@ import pytest
 
 from service.db import Database
 from service.models import Job
-from service.storage import FileStore
+from service.storage import FolderStore
 from service.store import checkpoints, leases, records, snapshots
 from tests.crash_points.conftest import Before, told
 from tests.crash_points.plan import Moment, Plan, make_crash
@@ -26,9 +26,9 @@ WORKER_STEPS: dict[str, tuple[Any, str, int]] = {
     "claim": (leases, "claim", 1),
     "begin": (records, "begin", 1),
     "spawn": (Nursery, "spawn", 1),
-    "store": (FileStore, "put", 3),
+    "store": (FolderStore, "put", 3),
     "record": (records, "record_epoch", 2),
-    "delete": (FileStore, "delete", 2),
+    "delete": (FolderStore, "delete", 2),
     "finish": (leases, "finish", 1),
 }
 """A step, what does it, and the time that is the last, counted from 1."""
@@ -166,7 +166,7 @@ def make_unreliable(dialect: Any, chance: random.Random) -> None:
 
 def check_files(database: Database, job_id: str, folder: Path) -> None:
     """What rows point at is there, and reads back as it was written. One snapshot is left, to extend the job from."""
-    store = FileStore(folder / "store")
+    store = FolderStore(folder / "store")
     with database.read() as session:
         saved = {row.storage_key: row.sha256 for row in checkpoints.list_all(session, job_id)}
         left = {row.storage_key: row.sha256 for row in snapshots.newest_first(session, job_id)}

@@ -14,7 +14,7 @@ from fitqueue.states import JobState
 from service.db import Database
 from service.models import Job
 from service.queue import Bell
-from service.storage import FileStore
+from service.storage import FolderStore
 from service.store import jobs, leases
 from tests.crash_points.conftest import Place, told
 from tests.crash_points.plan import Plan
@@ -68,17 +68,17 @@ def test_the_idempotent_finish(
             check_files(database, job_id, tmp_path)
 
 
-def put_in_place(store: FileStore, key: str, source: Path) -> None:
+def put_in_place(store: FolderStore, key: str, source: Path) -> None:
     """As one would write it first."""
     target = store.local_path(key)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 
-@pytest.mark.parametrize("put", [FileStore.put, put_in_place])
-def test_written_beside_and_renamed(put: Callable[[FileStore, str, Path], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("put", [FolderStore.put, put_in_place])
+def test_written_beside_and_renamed(put: Callable[[FolderStore, str, Path], None], tmp_path: Path) -> None:
     """The process dies in the middle of a file that it copies from another disk."""
-    store, source = FileStore(tmp_path / "store"), tmp_path / "source"
+    store, source = FolderStore(tmp_path / "store"), tmp_path / "source"
     source.write_bytes(b"x" * 1000)
     pid = os.fork()
     if pid == 0:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from fitqueue.spec import parse_job
+from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.storage import FileStore
+from service.storage import FolderStore
 from service.store import jobs, leases
 from service.store.leases import ClaimedJob
 from workers.nursery import Nursery
@@ -65,11 +66,14 @@ def place(
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
     def make(trainer: str, lease_seconds: float = 30.0) -> Workplace:
+        store = FolderStore(tmp_path / "store")
         return Workplace(
             database=database,
-            store=FileStore(tmp_path / "store"),
+            store=store,
+            datasets=DatasetCache(store, tmp_path / "datasets", 0),
             nursery=Nursery(trainer),
             work_dir=tmp_path / "work",
+            kept=tmp_path / "kept",
             lease_seconds=lease_seconds,
             cpu_devices=1,
             threads=0,

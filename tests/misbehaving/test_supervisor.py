@@ -13,7 +13,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Job
 from service.queue import Bell
-from service.storage import FileStore
+from service.storage import FolderStore
 from service.store import events, jobs, leases, logs, records, wishes
 from service.store.leases import ClaimedJob
 from workers.exits import UNRENEWED
@@ -287,7 +287,7 @@ def test_a_slot_that_failed_pauses(
     station.close()
 
 
-class SlowStore(FileStore):
+class SlowStore(FolderStore):
     """Takes longer than a lease to store a file, and to read one back. Meanwhile the sweeper comes round."""
 
     def __init__(self, root: Path, lease_seconds: float, sweep: Callable[[], list[str]]) -> None:

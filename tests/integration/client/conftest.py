@@ -18,7 +18,7 @@ from service.app import create_app
 from service.db import Database
 from service.migrate import upgrade
 from service.settings import Settings
-from service.storage import FileStore, checkpoint_key
+from service.storage import FolderStore, checkpoint_key
 from service.store import leases, records, snapshots, tokens, workers
 from service.store.leases import Lease
 from service.store.snapshots import SnapshotRecord
@@ -29,7 +29,7 @@ class Hand:
     """Does to one job what a worker does, step by step."""
 
     database: Database
-    store: FileStore
+    store: FolderStore
     lease: Lease
 
     def phase(self, phase: Phase) -> None:
@@ -92,7 +92,7 @@ class Served:
     url: str
     token: str
     database: Database
-    store: FileStore
+    store: FolderStore
 
     def claim(self) -> Hand:
         """Takes the next job, as a worker would."""
@@ -117,7 +117,7 @@ def service(tmp_path: Path) -> Iterator[Served]:
     server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, FileStore(settings.store))
+    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, FolderStore(settings.store))
     server.shutdown()
     thread.join()
     database.close()

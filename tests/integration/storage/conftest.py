@@ -1,0 +1,39 @@
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from service.storage import FileStore, FolderStore
+from service.storage.bucket import BucketStore
+from service.store_address import Bucket
+from tests.s3 import S3Server
+
+SHORT = timedelta(seconds=0.5)
+LONG = timedelta(seconds=60)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
+    """Each kind."""
+    if request.param == "folder":
+        return FolderStore(tmp_path / "store")
+    return BucketStore(request.getfixturevalue("bucket"), tmp_path / "incoming", LONG)
+
+
+@pytest.fixture
+def open_bucket(s3: S3Server, bucket: Bucket, tmp_path: Path) -> Callable[..., BucketStore]:
+    def open_bucket(patience: timedelta = LONG, downloads: str = "auto") -> BucketStore:
+        return BucketStore(bucket, tmp_path / "incoming", patience, downloads)
+
+    return open_bucket
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[bytes], Path]:
+    def written(content: bytes) -> Path:
+        path = tmp_path / "written"
+        path.write_bytes(content)
+        return path
+
+    return written

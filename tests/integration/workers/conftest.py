@@ -87,8 +87,8 @@ def run_worker(until: Callable[..., Any]) -> Callable[..., Any]:
     def run(database: Database, folder: Path, module: str = "workers", **settings: Any) -> Iterator[Worker]:
         before = _alive(database)
         folder.mkdir(exist_ok=True)
+        settings = {"store": folder / "store", "work_dir": folder / "work", **settings}
         variables = {f"FITQUEUE_{name.upper()}": str(value) for name, value in settings.items()}
-        variables |= {"FITQUEUE_STORE": str(folder / "store"), "FITQUEUE_WORK_DIR": str(folder / "work")}
         with (folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", module], cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log

@@ -1,0 +1,213 @@
+"""Whatever the store does, a training does not wait for it, and nothing is lost of what was trained."""
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from fitqueue.states import EventKind, JobState, Reason
+from service.db import Database
+from service.models import Job
+from service.queue import Bell
+from service.storage import FolderStore
+from service.storage.bucket import BucketStore
+from service.store import checkpoints, events, jobs, wishes
+from service.store.leases import ClaimedJob
+from service.store_address import Bucket
+from tests.s3 import S3Server
+from workers import uploads
+from workers.nursery import TRAINER
+from workers.reaper import Reaper
+from workers.supervisor import Supervision, Workplace
+from workers.uploads import Uploads, Written
+
+Claim = Callable[[], ClaimedJob]
+Place = Callable[..., Workplace]
+Submit = Callable[..., str]
+View = Callable[[str], Job]
+
+SECONDS = 120.0
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
+
+
+class WaitingStore(FolderStore):
+    """Stores nothing before the child has left its mark, or too much time has gone."""
+
+    patience = SECONDS
+    child_went_on = False
+
+    def put(self, key: str, source: Path) -> None:
+        deadline = time.monotonic() + self.patience
+        while not (source.parent / "mark").exists() and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        self.child_went_on = (source.parent / "mark").exists()
+        super().put(key, source)
+
+
+@pytest.fixture
+def waiting_store(tmp_path: Path) -> WaitingStore:
+    return WaitingStore(tmp_path / "store")
+
+
+def test_a_child_goes_on_while_its_files_are_stored(
+    submit: Submit, claim: Claim, place: Place, view: View, waiting_store: WaitingStore
+) -> None:
+    """Its pipe holds 64 KiB; whoever does not read it stops the child."""
+    job_id = submit()
+    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim(), []).run()
+    assert waiting_store.child_went_on
+    assert (view(job_id).state, view(job_id).message) == (JobState.SUCCEEDED, "All was printed.")
+
+
+def test_it_does_not_where_the_loop_stores_them(
+    submit: Submit, claim: Claim, place: Place, waiting_store: WaitingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin that shows that the test can fail."""
+    monkeypatch.setattr(Uploads, "add", lambda self, written: self._store(written))
+    waiting_store.patience = 2.0
+    submit()
+    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim(), []).run()
+    assert not waiting_store.child_went_on
+
+
+class CountingStore(FolderStore):
+    """Notes how large each file was, in the order of their coming."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.sizes: list[int] = []
+
+    def put(self, key: str, source: Path) -> None:
+        threading.Event().wait(0.01)
+        self.sizes.append(source.stat().st_size)
+        super().put(key, source)
+
+
+def test_files_are_stored_in_their_order_and_only_so_many_wait(
+    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(uploads, "MOST_WAITING", 3)
+    waiting: list[int] = []
+    add = Uploads.add
+
+    def noting(self: Uploads, written: Written) -> None:
+        add(self, written)
+        waiting.append(len(self.not_stored))
+
+    monkeypatch.setattr(Uploads, "add", noting)
+    store = CountingStore(tmp_path / "store")
+    job_id = submit()
+    Supervision(dataclasses.replace(place("saves_many"), store=store), claim(), []).run()
+    assert (view(job_id).state, view(job_id).message) == (JobState.SUCCEEDED, "All was saved.")
+    assert store.sizes == list(range(1, 42))
+    # What one read of the pipe has brought is taken before anybody waits.
+    assert max(waiting) < 41
+    with database.read() as session:
+        assert len(checkpoints.list_all(session, job_id)) == 41
+
+
+class FullStore(FolderStore):
+    """It is found to be full when the child has saved everything."""
+
+    def put(self, key: str, source: Path) -> None:
+        until((source.parent / "41.weights.h5").exists)
+        raise OSError(28, "No space left on device")
+
+
+def test_what_could_not_be_stored_is_kept_and_the_job_says_where(
+    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path
+) -> None:
+    job_id = submit()
+    here = dataclasses.replace(place("saves_many"), store=FullStore(tmp_path / "store"))
+    for attempt in (1, 2):
+        with database.write() as session:
+            jobs.get(session, job_id).not_before = None
+        Supervision(here, claim(), []).run()
+        kept = tmp_path / "kept" / job_id / str(attempt)
+        assert (kept / "1.weights.h5").read_bytes() == b"w"
+        assert (kept / "41.weights.h5").stat().st_size == 41
+        announced = [json.loads(line) for line in (kept / "not_stored.jsonl").read_text().splitlines()]
+        assert [each["names"] for each in announced] == [[f"number {n}"] for n in range(1, len(announced) + 1)]
+    job = view(job_id)
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.ARTIFACT_STORE_FAILED)
+    assert job.message is not None
+    assert "No space left on device" in job.message
+    assert f"what was not stored is kept in {kept}" in job.message
+    with database.read() as session:
+        [told] = [each for each in events.list_after(session, job_id, 0, 100) if each.kind is EventKind.PUT_BACK]
+    assert str(tmp_path / "kept" / job_id / "1") in told.message
+    assert list(here.work_dir.iterdir()) == []
+    Reaper(database, Bell("redis://127.0.0.1:1/0"), tmp_path).run_once()
+    assert kept.exists()
+
+
+@pytest.fixture
+def in_background() -> Iterator[Callable[[Callable[[], None]], threading.Thread]]:
+    threads: list[threading.Thread] = []
+
+    def start(run: Callable[[], None]) -> threading.Thread:
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return threads[-1]
+
+    yield start
+    for thread in threads:
+        thread.join(SECONDS)
+
+
+def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
+    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path,
+    s3: S3Server, bucket: Bucket, in_background: Callable[[Callable[[], None]], threading.Thread],
+) -> None:  # fmt: skip
+    store = BucketStore(bucket, tmp_path / "incoming", timedelta(seconds=0.5))
+    here = dataclasses.replace(place(TRAINER), store=store)
+    job_id = submit()
+    first = in_background(Supervision(here, claim(), []).run)
+    until(lambda: view(job_id).best_epoch is not None and _snapshots(store, job_id))
+    s3.stop()
+    first.join(SECONDS)
+    job = view(job_id)
+    assert (job.state, job.losses) == (JobState.QUEUED, 1)
+    kept = tmp_path / "kept" / job_id / "1"
+    announced = [json.loads(line) for line in (kept / "not_stored.jsonl").read_text().splitlines()]
+    assert announced
+    for written in announced:
+        assert (kept / written["file"]).stat().st_size == written["size"]
+        if written["say"] == "checkpoint":
+            h5py.File(kept / written["file"]).close()
+    assert not (kept / "fetched").exists()
+
+    s3.start()
+    with database.write() as session:
+        jobs.get(session, job_id).not_before = None
+    trained = job.epoch
+    second = in_background(Supervision(here, claim(), []).run)
+    until(lambda: view(job_id).epoch > trained)
+    with database.write() as session:
+        wishes.cancel(session, job_id)
+    second.join(SECONDS)
+    assert view(job_id).state is JobState.CANCELLED
+    assert list(here.work_dir.iterdir()) == []
+    with database.read() as session:
+        kinds = [each.kind for each in events.list_after(session, job_id, 0, 100_000)]
+        files = {row.name: row for row in checkpoints.list_all(session, job_id)}
+    assert EventKind.RESUMED in kinds
+    assert store.size(files["last"].storage_key) == files["last"].size
+
+
+def _snapshots(store: BucketStore, job_id: str) -> list[str]:
+    return [key for key in store.old_keys(timedelta(-1)) if key.startswith(f"snapshots/{job_id}/")]

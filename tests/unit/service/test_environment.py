@@ -4,7 +4,12 @@ SECRETS = {
     "FITQUEUE_DATABASE_URL": "postgresql://fitqueue:secret@db/fitqueue",
     "FITQUEUE_REDIS_URL": "redis://:secret@redis/0",
     "FITQUEUE_TOKEN": "fq_secret",
+    "AWS_ACCESS_KEY_ID": "secret",
     "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "secret",
+    "AWS_ENDPOINT_URL": "http://id:secret@minio:9000",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "/secret/token",
     "PGPASSWORD": "secret",
     "DOCKER_SOMETHING_NOBODY_THOUGHT_OF": "secret",
 }

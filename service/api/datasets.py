@@ -33,6 +33,7 @@ from service.ids import new_id
 from service.models import Dataset
 from service.storage import dataset_key
 from service.store import datasets
+from service.sweeping import LEFT_ALONE
 
 blueprint = APIBlueprint(
     "datasets", __name__, url_prefix=f"{PREFIX}/datasets", abp_tags=[Tag(name="datasets")], abp_responses=ALWAYS
@@ -148,6 +149,8 @@ def _received(parts: Services) -> Iterator[tuple[Path, str]]:
     """The body in a file of its own, and its sha256. The file is gone after the block, unless it was moved."""
     limit = parts.settings.max_dataset_bytes
     request.max_content_length = limit
+    # No worker sweeps this folder where the API stands on a machine of its own and files go into a bucket.
+    parts.store.delete_old_incoming(LEFT_ALONE)
     path = parts.store.temporary_folder() / f"upload-{secrets.token_hex(16)}"
     sha256 = hashlib.sha256()
     try:

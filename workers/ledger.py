@@ -19,7 +19,7 @@ from fitqueue.errors import DatabaseUnavailable
 from fitqueue.states import JobState, Reason, state_of
 from service.db import Database
 from service.models import Snapshot
-from service.storage import FileStore, artifact_key, checkpoint_key, snapshot_key
+from service.storage import FileStore, StoreFailed, artifact_key, checkpoint_key, snapshot_key
 from service.storage.fetching import fetch
 from service.store import leases, records, snapshots
 from service.store.leases import Lease, LeaseLost
@@ -82,6 +82,9 @@ class Ledger:
         """The newest from which training can go on: one that reads back as it was written. It, and where it lies.
 
         It is fetched into the directory where it is stored on another machine.
+
+        Raises:
+            StoreFailed: nobody can say which that is.
         """
         job_id = self._lease.job_id
         known = self._write(lambda session: [_snapshot_record(row) for row in snapshots.newest_first(session, job_id)])
@@ -103,6 +106,8 @@ class Ledger:
                 whole = self._reads_back(key, snapshot.sha256)
             else:
                 whole = fetch(self._store, key, path) == snapshot.sha256
+        except StoreFailed:
+            raise  # to begin anew would give up all that was trained
         except OSError as error:
             _logger.error("A snapshot cannot be read.", extra={"error": str(error)})
             return False

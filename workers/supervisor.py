@@ -20,7 +20,7 @@ from fitqueue.states import Reason
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.logs import bound
-from service.storage import FileStore
+from service.storage import FileStore, StoreFailed
 from service.storage.fetching import fetch
 from service.store.leases import ClaimedJob, LeaseLost
 from service.store.snapshots import SnapshotRecord
@@ -115,6 +115,7 @@ class Supervision:
 
         Raises:
             NurseryBroken: no child can be started; the job was given back.
+            StoreFailed: what the training needs cannot be fetched; the job was given back.
         """
         with bound(job=self._claimed.lease.job_id, attempt=self._claimed.lease.attempt):
             try:
@@ -125,6 +126,10 @@ class Supervision:
             except NurseryBroken:
                 with suppress(LeaseLost):
                     self._ledger.give_back("The worker cannot start training processes; the job waits for another.")
+                raise
+            except StoreFailed as error:
+                with suppress(LeaseLost):
+                    self._ledger.give_back(f"The worker cannot fetch what the job needs ({error}); the job waits.")
                 raise
             except BaseException as error:
                 # Whoever logs it does so where neither is bound any more.

@@ -5,7 +5,7 @@ from typing import Final
 
 from service.settings import Settings
 from service.storage.folder import FolderStore
-from service.storage.interface import FileStore
+from service.storage.interface import FileStore, StoreFailed
 from service.storage.keys import artifact_key, checkpoint_key, dataset_key, snapshot_key
 from service.store_address import Bucket
 
@@ -33,6 +33,7 @@ __all__ = [
     "WORK_PATIENCE",
     "FileStore",
     "FolderStore",
+    "StoreFailed",
     "artifact_key",
     "checkpoint_key",
     "dataset_key",

@@ -13,7 +13,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from service.storage.folder import delete_old_files
-from service.storage.interface import FileStore
+from service.storage.interface import FileStore, StoreFailed
 from service.storage.keys import KINDS, checked, is_key
 from service.store_address import Bucket
 
@@ -151,9 +151,10 @@ def _as_os_errors() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(_in_words(error)) from None
+        kind = StoreFailed if "<Code>NoSuchBucket</Code>" in str(error) else FileNotFoundError
+        raise kind(_in_words(error)) from None
     except BaseError as error:
-        raise OSError(_in_words(error)) from None
+        raise StoreFailed(_in_words(error)) from None
 
 
 def _in_words(error: Exception) -> str:

@@ -9,11 +9,15 @@ from pathlib import Path
 _logger = logging.getLogger(__name__)
 
 
+class StoreFailed(OSError):
+    """The store cannot be reached, or refuses: that says nothing of the file."""
+
+
 class FileStore(ABC):
     """Shared by all API processes and workers, and by their threads.
 
     A file appears under its key whole or not at all, and outlives a power cut once `put` has returned. Every method
-    raises OSError where the store fails, and ValueError for what is no key.
+    raises OSError where the store fails, StoreFailed for one on another machine, and ValueError for what is no key.
     """
 
     @abstractmethod

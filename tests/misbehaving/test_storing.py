@@ -16,7 +16,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Job
 from service.queue import Bell
-from service.storage import FolderStore
+from service.storage import FolderStore, StoreFailed
 from service.storage.bucket import BucketStore
 from service.store import checkpoints, events, jobs, wishes
 from service.store.leases import ClaimedJob
@@ -191,10 +191,15 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
             h5py.File(kept / written["file"]).close()
     assert not (kept / "fetched").exists()
 
-    s3.start()
+    trained = job.epoch
     with database.write() as session:
         jobs.get(session, job_id).not_before = None
-    trained = job.epoch
+    with pytest.raises(StoreFailed):
+        Supervision(here, claim(), []).run()
+    job = view(job_id)
+    assert (job.state, job.losses, job.epoch) == (JobState.QUEUED, 1, trained), "it waits, and begins not anew"
+
+    s3.start()
     second = in_background(Supervision(here, claim(), []).run)
     until(lambda: view(job_id).epoch > trained)
     with database.write() as session:

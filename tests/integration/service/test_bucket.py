@@ -101,7 +101,7 @@ def test_readiness(http: FlaskClient, s3: S3Server) -> None:
     s3.stop()
     answer = http.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json["parts"]["store"].startswith("OSError: Generic S3 error: Error performing PUT")
+    assert answer.json["parts"]["store"].startswith("StoreFailed: Generic S3 error: Error performing PUT")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.storage import StoreFailed
 from service.storage.bucket import BucketStore
 from service.store_address import Bucket
 from tests.s3 import S3Server
@@ -58,7 +59,7 @@ def test_a_long_one_is_an_error_of_the_store(open_bucket: Open, s3: S3Server, wr
         store.check,
     ]
     for act in acts:
-        with pytest.raises(OSError, match=r"Error performing [A-Z]+ http") as told:
+        with pytest.raises(StoreFailed, match=r"Error performing [A-Z]+ http") as told:
             act()
         assert "\n" not in str(told.value)
         assert told.value.__cause__ is None
@@ -97,10 +98,12 @@ def test_a_server_that_never_answers(
 
 def test_a_bucket_that_is_not_there(s3: S3Server, tmp_path: Path, written: Written) -> None:
     store = BucketStore(Bucket("no-such-bucket", ""), tmp_path / "incoming", SHORT)
-    with pytest.raises(OSError, match=r"NoSuchBucket"):
+    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
         store.check()
-    with pytest.raises(OSError, match=r"NoSuchBucket"):
+    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
         store.put(KEY, written(b"x"))
+    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
+        store.open(KEY)
 
 
 def test_credentials_are_read_once_and_told_to_nobody(

@@ -24,16 +24,22 @@ class NotStored(Exception):
 
 
 class Uploads:
-    """A context manager. Files are stored in the order in which they came, each with its row; none after a fault."""
+    """A context manager. Files are stored in the order in which they came, each with its row; none after a fault.
+
+    A snapshot that a newer one waits behind is passed over: to store it would only make the newer one late.
+    """
 
     def __init__(self, ledger: Ledger, directory: Path) -> None:
         self._ledger = ledger
         self._directory = directory
         self._waiting: deque[tuple[Written, Future[None]]] = deque()
+        self._newest_snapshot: SnapshotWritten | None = None
         self._is_broken = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uploads")
 
     def add(self, written: Written) -> None:
+        if isinstance(written, SnapshotWritten):
+            self._newest_snapshot = written
         # With what is bound to each line that this thread logs.
         self._waiting.append((written, self._thread.submit(copy_context().run, self._store, written)))
 
@@ -77,6 +83,8 @@ class Uploads:
 
     def _put(self, written: Written) -> None:
         match written:
+            case SnapshotWritten() if written is not self._newest_snapshot:
+                (self._directory / Path(written.file).name).unlink(missing_ok=True)
             case CheckpointWritten():
                 self._ledger.checkpoint(written, self._directory)
             case SnapshotWritten():

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from workers.entry import ChildPipes
-from workers.protocol import CheckpointWritten, Message, PhaseChanged, Start
+from workers.protocol import CheckpointWritten, Message, PhaseChanged, SnapshotWritten, Start
 from workers.trainer import stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
@@ -33,3 +33,9 @@ def save(start: Start, number: int, *names: str) -> CheckpointWritten:
         file=f"{number}.weights.h5", names=[*names], format="weights.h5", epoch=1, logs={}, monitor=None, value=None,
         size=number, sha256=hashlib.sha256(content).hexdigest(),
     )  # fmt: skip
+
+
+def take_snapshot(start: Start, number: int) -> SnapshotWritten:
+    """As `save`."""
+    written = save(start, number)
+    return SnapshotWritten(file=written.file, epoch=0, step=number, size=number, sha256=written.sha256)

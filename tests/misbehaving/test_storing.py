@@ -120,6 +120,37 @@ def test_files_are_stored_in_their_order_and_only_so_many_wait(
         assert len(checkpoints.list_all(session, job_id)) == 41
 
 
+class HeldStore(CountingStore):
+    """As one that is busy with the first file until the child has said everything, and everything was heard."""
+
+    def __init__(self, root: Path, heard: Callable[[], bool]) -> None:
+        super().__init__(root)
+        self._heard = heard
+
+    def put(self, key: str, source: Path) -> None:
+        until(self._heard)
+        super().put(key, source)
+
+
+def test_of_the_snapshots_that_wait_the_newest_is_stored(
+    submit: Submit, claim: Claim, place: Place, view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added: list[Written] = []
+    add = Uploads.add
+
+    def noting(self: Uploads, written: Written) -> None:
+        add(self, written)
+        added.append(written)
+
+    monkeypatch.setattr(Uploads, "add", noting)
+    store = HeldStore(tmp_path / "store", lambda: len(added) == 4)
+    job_id = submit()
+    Supervision(dataclasses.replace(place("snapshots_often"), store=store), claim(), []).run()
+    assert view(job_id).state is JobState.SUCCEEDED
+    assert store.sizes[-2:] == [3, 4]
+    assert 2 not in store.sizes
+
+
 class FullStore(FolderStore):
     """It is found to be full when the child has saved everything."""
 

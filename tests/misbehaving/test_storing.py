@@ -67,7 +67,7 @@ def test_a_child_goes_on_while_its_files_are_stored(
 ) -> None:
     """Its pipe holds 64 KiB; whoever does not read it stops the child."""
     job_id = submit()
-    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim(), []).run()
+    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim()).run()
     assert waiting_store.child_went_on
     assert (view(job_id).state, view(job_id).message) == (JobState.SUCCEEDED, "All was printed.")
 
@@ -79,7 +79,7 @@ def test_it_does_not_where_the_loop_stores_them(
     monkeypatch.setattr(Uploads, "add", lambda self, written: self._store(written))
     waiting_store.patience = 2.0
     submit()
-    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim(), []).run()
+    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim()).run()
     assert not waiting_store.child_went_on
 
 
@@ -111,7 +111,7 @@ def test_files_are_stored_in_their_order_and_only_so_many_wait(
     monkeypatch.setattr(Uploads, "add", noting)
     store = CountingStore(tmp_path / "store")
     job_id = submit()
-    Supervision(dataclasses.replace(place("saves_many"), store=store), claim(), []).run()
+    Supervision(dataclasses.replace(place("saves_many"), store=store), claim()).run()
     assert (view(job_id).state, view(job_id).message) == (JobState.SUCCEEDED, "All was saved.")
     assert store.sizes == list(range(1, 42))
     # What one read of the pipe has brought is taken before anybody waits.
@@ -145,7 +145,7 @@ def test_of_the_snapshots_that_wait_the_newest_is_stored(
     monkeypatch.setattr(Uploads, "add", noting)
     store = HeldStore(tmp_path / "store", lambda: len(added) == 4)
     job_id = submit()
-    Supervision(dataclasses.replace(place("snapshots_often"), store=store), claim(), []).run()
+    Supervision(dataclasses.replace(place("snapshots_often"), store=store), claim()).run()
     assert view(job_id).state is JobState.SUCCEEDED
     assert store.sizes[-2:] == [3, 4]
     assert 2 not in store.sizes
@@ -167,7 +167,7 @@ def test_what_could_not_be_stored_is_kept_and_the_job_says_where(
     for attempt in (1, 2):
         with database.write() as session:
             jobs.get(session, job_id).not_before = None
-        Supervision(here, claim(), []).run()
+        Supervision(here, claim()).run()
         kept = tmp_path / "kept" / job_id / str(attempt)
         assert (kept / "1.weights.h5").read_bytes() == b"w"
         assert (kept / "41.weights.h5").stat().st_size == 41
@@ -207,7 +207,7 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
     store = BucketStore(bucket, tmp_path / "incoming", timedelta(seconds=0.5))
     here = dataclasses.replace(place(TRAINER), store=store)
     job_id = submit()
-    first = in_background(Supervision(here, claim(), []).run)
+    first = in_background(Supervision(here, claim()).run)
     until(lambda: view(job_id).best_epoch is not None and _snapshots(store, job_id))
     s3.stop()
     first.join(SECONDS)
@@ -226,12 +226,12 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
     with database.write() as session:
         jobs.get(session, job_id).not_before = None
     with pytest.raises(StoreFailed):
-        Supervision(here, claim(), []).run()
+        Supervision(here, claim()).run()
     job = view(job_id)
     assert (job.state, job.losses, job.epoch) == (JobState.QUEUED, 1, trained), "it waits, and begins not anew"
 
     s3.start()
-    second = in_background(Supervision(here, claim(), []).run)
+    second = in_background(Supervision(here, claim()).run)
     until(lambda: view(job_id).epoch > trained)
     with database.write() as session:
         wishes.cancel(session, job_id)

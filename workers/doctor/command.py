@@ -14,7 +14,7 @@ from fitqueue.cli.text import printable
 from service.commands import causes_told, read_settings
 from service.db import Database
 from service.settings import Settings
-from service.storage import FileStore
+from service.storage import REQUEST_PATIENCE, open_store
 from workers.devices import GPU, NVML
 from workers.doctor import machine, parts
 from workers.doctor.findings import Check, Finding, examine
@@ -69,7 +69,7 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
         return machine.devices(gpus)
 
     def store() -> str:
-        return machine.file_store(FileStore(settings.store))
+        return machine.file_store(open_store(settings, REQUEST_PATIENCE))
 
     def tables() -> str:
         with causes_told():

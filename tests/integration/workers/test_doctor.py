@@ -18,7 +18,7 @@ from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
 from service.db import Database
 from service.settings import Settings
 from service.stack import free_port, redis_server
-from service.storage import FileStore
+from service.storage import FolderStore
 from service.store import workers
 from workers.devices import GPU
 from workers.doctor import machine, parts
@@ -173,9 +173,9 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_store_that_gives_back_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FileStore, "open", lambda *_: iter([b"something else"]))
+    monkeypatch.setattr(FolderStore, "open", lambda *_: iter([b"something else"]))
     with pytest.raises(Unwell, match="does not read back"):
-        machine.file_store(FileStore(tmp_path))
+        machine.file_store(FolderStore(tmp_path))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # First, since it ends the transaction: what comes after it is done as a whole, and it can be done twice.
     _replace_index("ix_jobs_queue", "ix_jobs_waiting", "gpus")
     op.create_table(
         "gpu_claims",
@@ -33,16 +32,8 @@ def downgrade() -> None:
 
 
 def _replace_index(old: str, new: str, *more: str) -> None:
-    """On PostgreSQL without a lock that would stop the queue, which no transaction allows."""
+    """Not concurrently on PostgreSQL: that ends the transaction, and with it the lock of this migration."""
+    waiting = sa.text("state = 'queued'")
     columns = ["pool", sa.text("priority DESC"), "id", *more]
-    if op.get_context().dialect.name == "sqlite":
-        op.create_index(new, "jobs", columns, sqlite_where=sa.text("state = 'queued'"))
-        op.drop_index(old, "jobs")
-        return
-    with op.get_context().autocommit_block():
-        # One that was broken off is left behind, and is of no use.
-        op.drop_index(new, "jobs", if_exists=True, postgresql_concurrently=True)
-        op.create_index(
-            new, "jobs", columns, postgresql_where=sa.text("state = 'queued'"), postgresql_concurrently=True
-        )
-        op.drop_index(old, "jobs", if_exists=True, postgresql_concurrently=True)
+    op.create_index(new, "jobs", columns, sqlite_where=waiting, postgresql_where=waiting)
+    op.drop_index(old, "jobs")

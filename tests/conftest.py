@@ -81,13 +81,19 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return make(None)
 
 
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """With the tables, and empty: for tests that need one kind of database, where the store's own run on both."""
+    path = tmp_path / "fitqueue.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """With the tables, and empty."""
     if request.param == "sqlite":
-        path = tmp_path / "fitqueue.db"
-        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-        return f"sqlite:///{path}"
+        return str(request.getfixturevalue("sqlite_url"))
     make: Callable[[str | None], str] = request.getfixturevalue("new_postgres_database")
     return make(request.getfixturevalue("postgres_template"))
 

@@ -21,11 +21,8 @@ HURRIED = Patience(first_word=1.0, stop=(0.2, 0.4), silence=3.0)
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, sqlite_template: Path) -> str:
-    """One kind of database is enough here: the store's own tests run on both."""
-    path = tmp_path / "fitqueue.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture

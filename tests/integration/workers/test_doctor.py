@@ -64,13 +64,6 @@ def doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captur
     return run
 
 
-@pytest.fixture
-def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
-    path = tmp_path / "fitqueue.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
-
-
 def test_a_sound_machine(doctor: Doctor, sqlite_url: str, tmp_path: Path) -> None:
     with running_redis("--requirepass", PASSWORD) as address:
         code, found, printed = doctor(database_url=sqlite_url, redis_url=f"redis://:{PASSWORD}@{address}")

@@ -20,10 +20,8 @@ OF_TENSORFLOW = re.compile(r"WARNING: All log messages before absl|I0000 .*oneDN
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, sqlite_template: Path) -> str:
-    path = tmp_path / "fitqueue.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A database of which one call in a hundred fails: half of them before anything was done, half when it was done."""
+"""A database of which some calls fail: half of them before anything was done, half when it was done."""
 
 import random
 from collections.abc import Callable
@@ -17,16 +17,17 @@ class Faults:
     """Calls fail where and while `armed` tells. `count` of them have failed."""
 
     chance: random.Random
+    share: float = SHARE
     armed: Callable[[], bool] = lambda: True
     count: int = 0
 
     def failing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def act(dialect: Any, *arguments: Any, **more: Any) -> Any:
             fate = self.chance.random() if self.armed() else 0.5
-            if fate < SHARE / 2:
+            if fate < self.share / 2:
                 self._fail(dialect)
             answer = original(dialect, *arguments, **more)
-            if fate > 1 - SHARE / 2:
+            if fate > 1 - self.share / 2:
                 self._fail(dialect)
             return answer
 
@@ -38,7 +39,7 @@ class Faults:
 
 
 def make_unreliable(seed: int | None = None) -> Faults:
-    """From now on, in this process."""
+    """One call in a hundred fails from now on, in this process."""
     faults = Faults(random.Random(seed))
     for dialect in (PGDialect_psycopg, SQLiteDialect_pysqlite):
         for name in ("do_execute", "do_commit"):

@@ -17,6 +17,7 @@ from service.store import checkpoints, leases, records, snapshots
 from tests.crash_points.conftest import Before, told
 from tests.crash_points.plan import Moment, Plan, make_crash
 from tests.results import result
+from tests.unreliable import Faults
 from workers.nursery import Nursery
 
 Submit = Callable[..., str]
@@ -37,11 +38,8 @@ COMMITS = (1, 2, 5, 9, 13)
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, sqlite_template: Path) -> str:
-    """One kind of database is enough for most steps: the store's own tests run on both."""
-    path = tmp_path / "fitqueue.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 PLANS = [
@@ -117,7 +115,8 @@ def test_one_call_in_twenty_of_the_database_fails(
     """Half of them after they were done. What was written is written once, in its order, and nothing is missing."""
 
     def before(attempt: int, database: Database) -> None:
-        make_unreliable(dialect_of(database), random.Random(attempt))
+        dialect = dialect_of(database)
+        dialect.do_commit = Faults(random.Random(attempt), share=0.05).failing(dialect.do_commit)
 
     for _ in range(5):
         job_id = submit()
@@ -148,20 +147,6 @@ def lose_the_answer_to_finish(database: Database) -> None:
     make_crash(
         leases, "finish", "after", 1, do=lambda: make_crash(dialect, "do_commit", "after", 1, do=lose_connection)
     )
-
-
-def make_unreliable(dialect: Any, chance: random.Random) -> None:
-    original = dialect.do_commit
-
-    def do_commit(self: Any, connection: Any) -> None:
-        fate = chance.random()
-        if fate < 0.025:
-            lose_connection()
-        original(self, connection)
-        if fate > 0.975:
-            lose_connection()
-
-    dialect.do_commit = do_commit
 
 
 def check_files(database: Database, job_id: str, folder: Path) -> None:

@@ -342,7 +342,6 @@ class Worker(Base):
     pools: Mapped[list[Any]]
     slots: Mapped[int]
     devices: Mapped[list[Any]]
-    gpus: Mapped[int]
     gpu_uuids: Mapped[list[Any]] = mapped_column(server_default="[]")
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]

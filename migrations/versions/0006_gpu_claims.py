@@ -23,10 +23,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_gpu_claims_job_id", "gpu_claims", ["job_id"])
     op.add_column("workers", sa.Column("gpu_uuids", sa.JSON(), nullable=False, server_default="[]"))
+    op.drop_column("workers", "gpus")  # which was their number
 
 
 def downgrade() -> None:
     _replace_index("ix_jobs_waiting", "ix_jobs_queue")
+    op.add_column("workers", sa.Column("gpus", sa.Integer(), nullable=False, server_default="0"))
     op.drop_column("workers", "gpu_uuids")
     op.drop_table("gpu_claims")
 

@@ -47,7 +47,6 @@ def register(
             pools=list(pools),
             slots=slots,
             devices=list(devices),
-            gpus=len(gpus),
             gpu_uuids=list(gpus),
             started_at=now,
             last_seen_at=now,
@@ -66,7 +65,6 @@ def heartbeat(session: Session, worker_id: str, *, devices: Sequence[str], gpus:
             last_seen_at=clock.now(session),
             stopped_at=None,
             devices=list(devices),
-            gpus=len(gpus),
             gpu_uuids=list(gpus),
         )
         .returning(Worker.id)

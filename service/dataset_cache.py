@@ -11,6 +11,7 @@ from typing import Final
 
 from service.storage import FileStore
 from service.storage.fetching import fetch
+from service.storage.folder import flush
 
 _ABANDONED_SECONDS: Final = 3600.0
 
@@ -65,7 +66,7 @@ class DatasetCache:
         try:
             if (arrived := fetch(self._store, key, beside, on_piece)) != sha256:
                 raise OSError(f"the data set {key} arrived with sha256 {arrived}, and was stored with {sha256}")
-            _flush(beside)
+            flush(beside)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
@@ -94,8 +95,3 @@ def _statuses(folder: Path) -> list[tuple[Path, os.stat_result]]:
         except FileNotFoundError:
             continue  # another process let go of it
     return found
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -32,7 +32,7 @@ class FolderStore(FileStore):
     def put(self, key: str, source: Path) -> None:
         target = self.local_path(key)
         os.utime(source)  # how old a stored file is counts from here
-        _flush(source)
+        flush(source)
         try:
             _move(source, target)
         except OSError as error:
@@ -41,12 +41,12 @@ class FolderStore(FileStore):
             beside = self.temporary_folder() / secrets.token_hex(16)
             try:
                 shutil.copyfile(source, beside)
-                _flush(beside)
+                flush(beside)
                 _move(beside, target)
             finally:
                 beside.unlink(missing_ok=True)
             source.unlink()
-        _flush(target.parent)
+        flush(target.parent)
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         file = self.local_path(key).open("rb")
@@ -128,7 +128,8 @@ def _on_another_disk(error: OSError) -> bool:
     return error.errno == errno.EXDEV
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """A file, or a folder with the names in it: what is in memory goes to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,6 +1,5 @@
 """Run in a child: do the devices of this machine work together as a job on several of them needs it?"""
 
-import os
 import time
 
 import tensorflow as tf
@@ -8,7 +7,7 @@ import tensorflow as tf
 from fitqueue.states import Phase, Reason
 from workers.entry import ChildPipes
 from workers.protocol import Ended, PhaseChanged, Start
-from workers.trainer import stdio
+from workers.trainer.child import live
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
 from workers.trainer.strategy import set_up_devices
@@ -18,18 +17,11 @@ LENGTH = 1024
 
 def main(pipes: ChildPipes) -> None:
     """Speak, sum over all devices, and say how that went. Never returns."""
-    stdio.capture(pipes.stdout, pipes.stderr)
-    control = Control(pipes.control)
-    reporter = Reporter(pipes.events)
-    start = control.read_start()
-    control.watch()
+    live(pipes, _rehearse)
+
+
+def _rehearse(start: Start, control: Control, reporter: Reporter) -> Ended:  # noqa: ARG001 -- as each child's
     reporter.say(PhaseChanged(phase=Phase.BUILDING))
-    reporter.say(_ended(start))
-    stdio.flush()
-    os._exit(0)
-
-
-def _ended(start: Start) -> Ended:
     try:
         devices = set_up_devices(start)
         seconds = all_reduce(devices)

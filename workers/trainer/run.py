@@ -1,15 +1,11 @@
-"""The child's main function: read the job, train it, say how it ended, and leave.
+"""The child's main function: read the job, train it, and say how it ended."""
 
-The process leaves by os._exit: after the last word nothing that TensorFlow would do at a normal exit is of use, and
-some of it hangs.
-"""
-
-import os
 import traceback
 
 from workers.entry import ChildPipes
-from workers.protocol import Ended, SnapshotRefused, Stopped
-from workers.trainer import endings, stdio
+from workers.protocol import Ended, SnapshotRefused, Start, Stopped
+from workers.trainer import endings
+from workers.trainer.child import live
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
 from workers.trainer.snapshot import SnapshotUnfit
@@ -18,17 +14,11 @@ from workers.trainer.training import Training
 
 def main(pipes: ChildPipes) -> None:
     """Train one job. Never returns."""
-    stdio.capture(pipes.stdout, pipes.stderr)
-    control = Control(pipes.control)
-    reporter = Reporter(pipes.events)
-    start = control.read_start()
-    control.watch()
-    reporter.say(_trained(Training(start, control, reporter.say)))
-    stdio.flush()
-    os._exit(0)
+    live(pipes, _train)
 
 
-def _trained(training: Training) -> Ended | SnapshotRefused | Stopped:
+def _train(start: Start, control: Control, reporter: Reporter) -> Ended | SnapshotRefused | Stopped:
+    training = Training(start, control, reporter.say)
     try:
         return training.run()
     except SnapshotUnfit as error:

@@ -38,6 +38,13 @@ def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
         yield stack, client
 
 
+def until_first_step(client: fitqueue.Client, job: JobView) -> None:
+    """Until the job has done a step, or has ended without one."""
+    while job.progress.step == 0 and job.finished_at is None:
+        time.sleep(0.01)
+        job = client.get(job.id)
+
+
 def succeeded(job: JobView) -> JobView:
     """The ended job again: the time of one that was not trained is no figure."""
     if job.state is not JobState.SUCCEEDED:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import fitqueue
-from benchmarks.common import cnn_job, console, report, succeeded
+from benchmarks.common import cnn_job, console, report, succeeded, until_first_step
 from benchmarks.containers import Deployment, deployment, run
 from fitqueue.errors import Unreachable
 from fitqueue.views import JobView
@@ -39,9 +39,7 @@ def seconds_to_first_step(deployed: Deployment, workers: int) -> float:
     deployed.compose("up", "--detach", "--scale", f"worker={workers}")
     with deployed.client() as client:
         job = submitted(client)
-        while job.progress.step == 0 and job.finished_at is None:
-            time.sleep(0.02)
-            job = client.get(job.id)
+        until_first_step(client, job)
         seconds = time.perf_counter() - began
         succeeded(client.wait(job.id))
     return seconds

@@ -7,15 +7,23 @@ from statistics import median
 from rich.progress import track
 
 import fitqueue
-from benchmarks.common import DIGITS, cnn_job, console, plain_command, report, run_plain, running_stack, succeeded
+from benchmarks.common import (
+    DIGITS,
+    cnn_job,
+    console,
+    plain_command,
+    report,
+    run_plain,
+    running_stack,
+    succeeded,
+    until_first_step,
+)
 
 
 def job_seconds(client: fitqueue.Client) -> float:
     began = time.perf_counter()
     job = client.submit(cnn_job("digits", epochs=1))
-    while job.progress.step == 0 and job.finished_at is None:
-        time.sleep(0.01)
-        job = client.get(job.id)
+    until_first_step(client, job)
     seconds = time.perf_counter() - began
     succeeded(client.wait(job.id))
     return seconds

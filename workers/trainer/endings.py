@@ -1,6 +1,8 @@
 """Why a training ended: from how `fit` came back, or from the exception that left it."""
 
+import errno
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -29,6 +31,7 @@ _REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...
 )
 # What Keras and TensorFlow raise in `fit` where the arrays do not fit the model, the loss or the metrics.
 _MISFITS: Final = (ValueError, TypeError, IndexError, tf.errors.InvalidArgumentError)
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _STOPS: Final = {
     "cancel": (Reason.CANCELLED_BY_USER, "The job was cancelled"),
     "max_runtime": (Reason.MAX_RUNTIME, "The job had run for its max_runtime_seconds"),
@@ -70,6 +73,8 @@ def in_words(error: BaseException) -> str:
 
 
 def _reason(error: BaseException, training: bool, nan_watched: bool) -> Reason:
+    if _is_full_disk(error):
+        return Reason.ARTIFACT_STORE_FAILED
     for kinds, reason in _REASONS:
         if isinstance(error, kinds):
             return reason
@@ -78,3 +83,10 @@ def _reason(error: BaseException, training: bool, nan_watched: bool) -> Reason:
     if training and isinstance(error, _MISFITS):
         return Reason.INVALID_DATA
     return Reason.INTERNAL_ERROR
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """Callbacks write their files themselves. TensorFlow has one error for a full disk and for memory that is used up."""
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return any(os.strerror(number) in str(error) for number in _DISK_FULL)
+    return isinstance(error, OSError) and error.errno in _DISK_FULL

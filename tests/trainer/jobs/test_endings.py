@@ -1,6 +1,7 @@
 """How a job ends that nobody stops."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.states import Phase, Reason
+from tests.small_disk import SmallDisk
 from workers.protocol import PhaseChanged, Progress
 
 EXPLODING = {
@@ -161,3 +163,33 @@ def test_a_model_that_fits_into_no_memory(make_spec: Callable[..., Any], train: 
     ]
     ending = train(make_spec(model={"class_name": "Sequential", "config": {"layers": layers}})).ending
     assert ending.reason is Reason.OUT_OF_MEMORY
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = SmallDisk(tmp_path / "disk")
+    if not disk.can_be_filled:
+        assert "CI" not in os.environ
+        pytest.skip("a small disk can be mounted by root alone")
+    disk.fill()
+    yield disk.folder
+    disk.close()
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        {"class_name": "CSVLogger", "config": {"filename": "log.csv"}},
+        {"class_name": "TensorBoard", "config": {"log_dir": "logs"}},
+    ],
+    ids=lambda callback: callback["class_name"],
+)
+def test_a_callback_that_meets_a_full_disk_is_no_fault_of_the_jobs(
+    callback: dict[str, Any], full_disk: Path, make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    on_disk = Path("/dev/full") if callback["class_name"] == "CSVLogger" else full_disk
+    (tmp_path / "work" / "artifact-0").symlink_to(on_disk)
+    ending = train(make_spec(callbacks=[callback]), work_dir=str(tmp_path / "work")).ending
+    assert ending.reason is Reason.ARTIFACT_STORE_FAILED
+    assert "No space left on device" in ending.message

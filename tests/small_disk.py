@@ -1,4 +1,4 @@
-"""A small disk of the workers' own, which can be filled to the last byte and freed again."""
+"""A small disk that can be filled to the last byte and freed again."""
 
 import errno
 import os

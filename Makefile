@@ -5,6 +5,8 @@
 ENVIRONMENT := .venv/.made
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests wait most of their time for processes. A file's tests stay together: they share servers.
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -16,10 +18,10 @@ up: $(ENVIRONMENT) ## start API, Redis and one worker here; Ctrl-C stops all of 
 	@$(BIN)/fitqueue up
 
 test: $(ENVIRONMENT) ## run the tests
-	$(BIN)/pytest -m "not slow and not chaos and not docker"
+	$(BIN)/pytest $(TWO_AT_ONCE) -m "not slow and not chaos and not docker"
 
 test-slow: $(ENVIRONMENT) ## run the tests that train on whole data sets, too
-	$(BIN)/pytest -m "not chaos and not docker"
+	$(BIN)/pytest $(TWO_AT_ONCE) -m "not chaos and not docker"
 
 test-docker: $(ENVIRONMENT) ## build the images and try `docker compose up --scale worker=4`, on the Docker engine that answers
 	$(BIN)/pytest -m docker

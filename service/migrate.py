@@ -23,24 +23,39 @@ def check(session: Session) -> str:
     """
     found = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     if found != HEAD:
-        raise DatabaseOutdated(f"its tables are of version {found}; expected {HEAD}: run `fitqueue migrate`")
+        raise _mismatch(found)
     return HEAD
+
+
+def _mismatch(found: str | None) -> DatabaseOutdated:
+    mend = "install a newer FitQueue" if _is_newer(found) else "run `fitqueue migrate`"
+    return DatabaseOutdated(f"The database's tables are of version {found}; expected {HEAD}: {mend}")
+
+
+def _is_newer(version: str | None) -> bool:
+    return version is not None and version > HEAD  # they are numbered
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
     """Applies what is missing, each migration in its transaction. Several callers at once wait for each other.
 
     Raises:
+        DatabaseOutdated: a newer version of this program has migrated it already.
         DatabaseUnavailable: the database cannot be reached.
     """
     from alembic import command  # here: the API imports this module and never migrates
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     engine = make_engine(database_url)
     try:
         with _connected(engine) as connection:
+            with connection.begin():
+                found = MigrationContext.configure(connection).get_current_revision()
+            if _is_newer(found):
+                raise _mismatch(found)
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     finally:

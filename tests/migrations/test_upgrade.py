@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.orm import Session
 
+from fitqueue.errors import DatabaseOutdated
 from service import migrate
 from service.db import make_engine
 from service.migrate import upgrade
@@ -58,6 +60,18 @@ def test_again_changes_nothing(database_url: str) -> None:
     before = _tables(engine)
     upgrade(database_url)
     assert _tables(engine) == before
+    engine.dispose()
+
+
+def test_a_newer_database_is_left_as_it_is(database_url: str) -> None:
+    engine = make_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    told = rf"of version 9999; expected {migrate.HEAD}: install a newer FitQueue"
+    with pytest.raises(DatabaseOutdated, match=told):
+        upgrade(database_url)
+    with Session(engine) as session, pytest.raises(DatabaseOutdated, match=told):
+        migrate.check(session)
     engine.dispose()
 
 

@@ -36,7 +36,7 @@ UNTIL_SECONDS = 180.0
 
 @pytest.fixture(scope="module", autouse=True)
 def engine() -> None:
-    """Docker with Compose 2. Where none answers these tests are skipped; they are not in CI, which starts one."""
+    """Docker with Compose 2. Where none answers these tests are skipped, but for CI, which starts one."""
     try:
         run("docker", "version")
         run("docker", "compose", "version")

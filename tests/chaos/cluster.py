@@ -17,10 +17,10 @@ from service.db import Database
 from service.migrate import upgrade
 from service.stack import free_port, redis_server
 from service.store import tokens
-from tests.small_disk import SmallDisk
 from tests.chaos.postgres import Postgres
 from tests.chaos.programs import Program, WorkerProgram, of_session, python_m
 from tests.chaos.waiting import until
+from tests.small_disk import SmallDisk
 
 READY_SECONDS: Final = 180.0
 GONE_SECONDS: Final = 20.0

@@ -86,7 +86,7 @@ def _reason(error: BaseException, training: bool, nan_watched: bool) -> Reason:
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    """Callbacks write their files themselves. TensorFlow has one error for a full disk and for memory that is used up."""
+    """TensorFlow has one error for a full disk and for memory that is used up; callbacks write their files by it."""
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return any(os.strerror(number) in str(error) for number in _DISK_FULL)
     return isinstance(error, OSError) and error.errno in _DISK_FULL

@@ -40,8 +40,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 }
 
 _MODULES: Final = {
-    **dict.fromkeys(["submit", "watch", "jobs", "show", "delete"], "fitqueue.cli.jobs"),
-    **dict.fromkeys(["cancel", "pause", "resume", "extend"], "fitqueue.cli.wishes"),
+    **dict.fromkeys(["submit", "watch", "jobs", "show"], "fitqueue.cli.jobs"),
+    **dict.fromkeys(["cancel", "pause", "resume", "delete", "extend"], "fitqueue.cli.wishes"),
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
     **dict.fromkeys(["dataset", "workers"], "fitqueue.cli.data"),
     "catalogue": "fitqueue.cli.catalogue",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from fitqueue.cli.each import ask_each
 from fitqueue.cli.jobs import as_json
 from fitqueue.cli.output import cell, facts, make_console, print_json, print_table, say, transfer_bar
 from fitqueue.cli.text import moment, size
@@ -61,12 +62,14 @@ def show(name_or_id: str, as_json: bool) -> None:
 
 @dataset.command()
 @click.argument("names_or_ids", nargs=-1, required=True)
-def remove(names_or_ids: tuple[str, ...]) -> None:
+def remove(names_or_ids: tuple[str, ...]) -> int:
     """Remove uploaded data sets that no unfinished job needs."""
-    with Client() as client:
-        for each in names_or_ids:
-            client.delete_dataset(each)
-            say(f"{each}: removed")
+
+    def ask(client: Client, name_or_id: str) -> str:
+        client.delete_dataset(name_or_id)
+        return "removed"
+
+    return ask_each(names_or_ids, ask)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The commands about jobs: submit, watch, jobs, show, delete."""
+"""The commands about jobs: submit, watch, jobs, show."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -129,16 +129,6 @@ def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
         return
     make_console().print(facts(_facts(view)), soft_wrap=True)
     _say_notices(view.notices)
-
-
-@click.command()
-@click.argument("jobs", nargs=-1, required=True)
-def delete(jobs: tuple[str, ...]) -> None:
-    """Remove ended JOBS with their metrics, logs and files."""
-    with Client() as client:
-        for job in jobs:
-            client.delete(job)
-            say(f"{job}: deleted")
 
 
 def _label(text: str) -> tuple[str, str]:

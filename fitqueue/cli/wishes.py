@@ -1,7 +1,8 @@
-"""The commands that ask something of jobs: cancel, pause, resume, extend."""
+"""The commands that ask something of jobs: cancel, pause, resume, delete, extend."""
 
 import click
 
+from fitqueue.cli.each import ask_each
 from fitqueue.cli.jobs import follow
 from fitqueue.cli.output import say
 from fitqueue.client import Client
@@ -10,31 +11,43 @@ from fitqueue.states import JobState
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
-def cancel(jobs: tuple[str, ...]) -> None:
+def cancel(jobs: tuple[str, ...]) -> int:
     """Ask JOBS to stop. What they trained until then stays fetchable."""
-    with Client() as client:
-        for job in jobs:
-            view = client.cancel(job)
-            say(f"{job}: {'cancelled' if view.state is JobState.CANCELLED else 'asked to stop'}")
+
+    def ask(client: Client, job: str) -> str:
+        return "cancelled" if client.cancel(job).state is JobState.CANCELLED else "asked to stop"
+
+    return ask_each(jobs, ask)
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
-def pause(jobs: tuple[str, ...]) -> None:
+def pause(jobs: tuple[str, ...]) -> int:
     """Have JOBS wait, without a device, until they are resumed. One that runs leaves its worker after a batch."""
-    with Client() as client:
-        for job in jobs:
-            view = client.pause(job)
-            say(f"{job}: {'paused' if view.state is JobState.PAUSED else 'asked to wait'}")
+
+    def ask(client: Client, job: str) -> str:
+        return "paused" if client.pause(job).state is JobState.PAUSED else "asked to wait"
+
+    return ask_each(jobs, ask)
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
-def resume(jobs: tuple[str, ...]) -> None:
+def resume(jobs: tuple[str, ...]) -> int:
     """Let paused JOBS go on, exactly where they were paused."""
-    with Client() as client:
-        for job in jobs:
-            say(f"{job}: {client.resume(job).state}")
+    return ask_each(jobs, lambda client, job: client.resume(job).state)
+
+
+@click.command()
+@click.argument("jobs", nargs=-1, required=True)
+def delete(jobs: tuple[str, ...]) -> int:
+    """Remove ended JOBS with their metrics, logs and files."""
+
+    def ask(client: Client, job: str) -> str:
+        client.delete(job)
+        return "deleted"
+
+    return ask_each(jobs, ask)
 
 
 @click.command()

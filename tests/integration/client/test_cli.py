@@ -227,6 +227,12 @@ def test_pause_and_resume(run: Any, job: dict[str, Any], service: Any, client: C
         assert run(command, "job_none")[0] == run(command)[0] == 3
 
 
+def test_one_job_that_refuses_keeps_no_other_from_being_asked(run: Any, job: dict[str, Any], client: Client) -> None:
+    first, second = (client.submit(job).id for _ in range(2))
+    code, _, err = run("pause", first, "job_none", second)
+    assert (code, err) == (3, f"{first}: paused\nError: There is no job 'job_none'.\n{second}: paused\n")
+
+
 @pytest.fixture
 def ended(job: dict[str, Any], service: Any, client: Client) -> str:
     """A job that was stopped after its first epoch of three."""

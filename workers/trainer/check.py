@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import keras
+import tensorflow as tf
 from pydantic import ValidationError
 
 from fitqueue.checking import Answer, Question
@@ -113,8 +114,10 @@ class _Made:
         self._at = at
         self._say = say
         compiled = spec.compile
-        # An optimizer has numbers of its own from the start, for which the scope below has no room.
-        self._make("/compile/optimizer", build_optimizer, compiled.optimizer)
+        # An optimizer has numbers of its own from the start, for which the scope below has no room. In a graph they
+        # are named and not made: TensorFlow's eager runtime, which hardly any check needs, takes long to start.
+        with tf.Graph().as_default():
+            self._make("/compile/optimizer", build_optimizer, compiled.optimizer)
         with keras.StatelessScope(initialize_variables=False):
             self.losses = self._make_losses(compiled.loss)
             metrics = self._make_metrics("metrics", compiled.metrics)

@@ -13,6 +13,7 @@ from service.db import Database
 from service.queue import Bell
 from service.store import leases
 from workers import orphans
+from workers.bells import ring_for_all
 
 _logger = logging.getLogger(__name__)
 
@@ -33,24 +34,17 @@ class Reaper:
                 return
         with self._database.write() as session:
             leases.expire_leases(session)
-        self.ring_again()
+        ring_for_all(self._database, self._bell)
 
     def run_once(self) -> None:
         """All of it: put back, ring again for jobs that wait, and remove what lost workers of this machine left."""
         self.expire_once()
-        self.ring_again()
+        ring_for_all(self._database, self._bell)
         for left in abandoned(self._work_dir):
             ended = orphans.end_all(left)
             extra = {"directory": str(left), "processes": ended}
             _logger.info("Removed the work directory of a lost worker.", extra=extra)
             shutil.rmtree(left, ignore_errors=True)
-
-    def ring_again(self) -> None:
-        """For all jobs that wait."""
-        with self._database.read() as session:
-            pools = leases.pools_with_work(session)
-        for pool in pools:
-            self._bell.ring_again(pool)
 
 
 @contextmanager

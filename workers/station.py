@@ -10,6 +10,7 @@ from fitqueue.errors import DatabaseUnavailable
 from service.queue import Bell
 from service.store import leases
 from service.store.leases import ClaimedJob
+from workers.bells import ring_for_all
 from workers.devices import ListGPUs
 from workers.supervisor import Supervision, Workplace
 
@@ -80,7 +81,8 @@ class Station:
         try:
             Supervision(self._place, claimed).run()
         finally:
-            self._bell.ring(claimed.pool)  # it may wait again, or its GPUs are what another waits for
+            # It may wait again, and what another waits for, in whichever pool, may be its GPUs.
+            ring_for_all(self._place.database, self._bell)
         return True
 
     def _claim(self, pools: Sequence[str]) -> ClaimedJob | None:

@@ -22,6 +22,7 @@ from service.storage import WORK_PATIENCE, FileStore, open_store
 from service.store import workers as registry
 from service.sweeping import sweep
 from workers.app import make_app
+from workers.bells import ring_for_all
 from workers.devices import NVML, ListGPUs, processors
 from workers.duties import Duty
 from workers.nursery import TRAINER, Nursery
@@ -95,7 +96,8 @@ class Worker:
         ]
         with ExitStack() as at_the_end:
             at_the_end.callback(self._say_goodbye)
-            at_the_end.callback(self._ring_for_others, reaper)
+            # The bell that rang for what was put back may have been heard by this worker alone.
+            at_the_end.callback(ring_for_all, self._database, self._bell)
             at_the_end.callback(ear.stop, EAR_SECONDS)
             at_the_end.callback(station.close)
             at_the_end.callback(ear.begin_to_stop)
@@ -144,13 +146,6 @@ class Worker:
             patience=Patience(silence=settings.silence_seconds),
         )
         return Station(place, self.id, settings.pools, settings.slots, self._list_gpus, self._bell)
-
-    def _ring_for_others(self, reaper: Reaper) -> None:
-        """The bell that rang for what was put back may have been heard by this worker alone."""
-        try:
-            reaper.ring_again()
-        except DatabaseUnavailable as error:
-            _logger.warning("The other workers could not be told; they ask.", extra={"error": str(error)})
 
     def _say_goodbye(self) -> None:
         try:

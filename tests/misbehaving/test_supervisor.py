@@ -287,6 +287,29 @@ def test_a_slot_that_failed_pauses(
     station.close()
 
 
+class NotingBell(Bell):
+    def __init__(self) -> None:
+        super().__init__("redis://127.0.0.1:1/0")
+        self.rung: list[str] = []
+
+    def ring_again(self, pool: str) -> bool:
+        self.rung.append(pool)
+        return True
+
+
+def test_when_a_job_ends_every_pool_hears_of_it_in_which_one_waits(
+    submit: Callable[..., str], place: Callable[[str], Workplace], view: Callable[[str], Job]
+) -> None:
+    """It may be the GPUs of the one that ended that the other waits for."""
+    ended, bell = submit(), NotingBell()
+    submit(resources={"pool": "large"})
+    station = Station(place("crashes_after_its_last_word"), "wk_test", ["default"], 1, list, bell)
+    station.work()
+    station.close()
+    assert view(ended).state.is_final
+    assert set(bell.rung) == {"large"}
+
+
 class SlowStore(FolderStore):
     """Takes longer than a lease to store a file, and to read one back. Meanwhile the sweeper comes round."""
 

@@ -77,11 +77,11 @@ class Ledger:
         )
 
     def newest_whole_snapshot(
-        self, directory: Path, *, pass_over_newest: bool = False
+        self, directory: Path, on_piece: Callable[[], None], *, pass_over_newest: bool = False
     ) -> tuple[SnapshotRecord, Path] | None:
         """The newest from which training can go on: one that reads back as it was written. It, and where it lies.
 
-        It is fetched into the directory where it is stored on another machine.
+        It is fetched into the directory where it is stored on another machine; `on_piece`: see `fetch`.
 
         Raises:
             StoreFailed: nobody can say which that is.
@@ -91,7 +91,7 @@ class Ledger:
         candidates = known[1:] if pass_over_newest else known
         for snapshot in candidates:
             path = self._store.local_path(snapshot.storage_key) or directory / "snapshot"
-            if self._is_whole(snapshot, path):
+            if self._is_whole(snapshot, path, on_piece):
                 return snapshot, path
         return None
 
@@ -99,13 +99,13 @@ class Ledger:
         self._write(lambda session: snapshots.forget(session, self._lease, snapshot.storage_key))
         self._store.discard(snapshot.storage_key)
 
-    def _is_whole(self, snapshot: SnapshotRecord, path: Path) -> bool:
+    def _is_whole(self, snapshot: SnapshotRecord, path: Path, on_piece: Callable[[], None]) -> bool:
         key = snapshot.storage_key
         try:
             if self._store.local_path(key) == path:
                 whole = self._reads_back(key, snapshot.sha256)
             else:
-                whole = fetch(self._store, key, path) == snapshot.sha256
+                whole = fetch(self._store, key, path, on_piece) == snapshot.sha256
         except StoreFailed:
             raise  # to begin anew would give up all that was trained
         except OSError as error:

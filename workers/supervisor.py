@@ -58,6 +58,14 @@ Why = Literal["cancel", "pause", "shutdown", "max_runtime"]
 POLL_SECONDS: Final = 0.5
 
 
+class _NotBegun(Exception):
+    """Before the training began the worker was shut down, or somebody took the job back."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why)
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a child may take, in seconds."""
@@ -69,6 +77,9 @@ class Patience:
     ten seconds is what containers get at a shutdown."""
     silence: float = 1800.0
     """Between two words or lines of a child."""
+    storing: float = 40.0
+    """What is left to be stored when the worker shuts down: with the child's end, less than the minute that the
+    containers get."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,7 @@ class Supervision:
         self._asked_at = 0.0
         self._spoke = False
         self._was_silent = False
+        self._left_storing = False
         self._began_at = self._heard_at = time.monotonic()
 
     def run(self) -> None:
@@ -121,6 +133,9 @@ class Supervision:
             try:
                 with self._keeper:
                     self._train()
+            except _NotBegun as unbegun:
+                with suppress(LeaseLost):
+                    self._leave_unbegun(unbegun.why)
             except LeaseLost as lost:
                 _logger.warning("The lease was lost; what this attempt did does not count.", extra={"why": str(lost)})
             except NurseryBroken:
@@ -144,10 +159,13 @@ class Supervision:
     def _train(self) -> None:
         fetched = fetched_dir(self._directory)
         fetched.mkdir(parents=True)
-        found = self._ledger.newest_whole_snapshot(fetched, pass_over_newest=self._is_newest_suspect())
+        found = self._ledger.newest_whole_snapshot(
+            fetched, self._check_before, pass_over_newest=self._is_newest_suspect()
+        )
         self._snapshot, snapshot_path = found or (None, None)
         self._ledger.begin(self._snapshot)
         start = self._start(fetched, snapshot_path)
+        self._check_before()
         # The child first, at the end: then what is being uploaded, which may take its time.
         with Uploads(self._ledger, self._directory) as uploads, self._place.nursery.spawn() as child:
             self._began_at = self._heard_at = time.monotonic()
@@ -162,16 +180,37 @@ class Supervision:
                     self._write_down(heard, uploads)
                 self._ledger.store_lines()
                 self._look_after(child, uploads)
-                while uploads.is_full and self._own_verdict is None:
+                while uploads.is_full and self._own_verdict is None and not self._place.stopping.is_set():
                     uploads.wait(POLL_SECONDS)
                     self._heard_at = time.monotonic()  # the child may speak; it is not listened to
                     self._look_after(child, uploads)
             self._ledger.store_lines(all_of_them=True)
-            while uploads.not_stored and self._own_verdict is None:
-                uploads.wait(POLL_SECONDS)
-                self._keeper.check()
-                self._check(uploads, child)
+            self._await(uploads, child)
         self._end(child.exit_code, uploads)
+
+    def _await(self, uploads: Uploads, child: Child) -> None:
+        """Return when all is stored, or cannot be; or when the worker, which shuts down, can wait no longer."""
+        deadline = float("inf")
+        while uploads.not_stored and self._own_verdict is None:
+            if self._place.stopping.is_set():
+                deadline = min(deadline, time.monotonic() + self._place.patience.storing)
+            if time.monotonic() >= deadline:
+                self._left_storing = True
+                uploads.leave()
+                return
+            uploads.wait(POLL_SECONDS)
+            self._keeper.check()
+            self._check(uploads, child)
+
+    def _check_before(self) -> None:
+        """Raises LeaseLost, and _NotBegun where the training is not to begin."""
+        self._keeper.check()
+        if self._place.stopping.is_set():
+            raise _NotBegun("shutdown")
+        if self._keeper.wishes.cancel_requested:
+            raise _NotBegun("cancel")
+        if self._keeper.wishes.pause_requested:
+            raise _NotBegun("pause")
 
     def _look_after(self, child: Child, uploads: Uploads) -> None:
         self._keeper.check()
@@ -207,7 +246,7 @@ class Supervision:
         key, sha256 = self._claimed.dataset_key, self._claimed.dataset_sha256
         if key is None or sha256 is None:
             return None
-        return str(self._place.datasets.link(key, sha256, fetched / "dataset.npz", self._keeper.check))
+        return str(self._place.datasets.link(key, sha256, fetched / "dataset.npz", self._check_before))
 
     def _fetch_initial_weights(self, fetched: Path) -> str | None:
         """A copy of them: the job that they are of may find better ones and replace the file at any moment."""
@@ -215,7 +254,7 @@ class Supervision:
         if key is None:
             return None
         path = fetched / "initial.weights.h5"
-        fetch(self._place.store, key, path, self._keeper.check)
+        fetch(self._place.store, key, path, self._check_before)
         return str(path.absolute())
 
     def _write_down(self, heard: Heard, uploads: Uploads) -> None:
@@ -287,7 +326,17 @@ class Supervision:
 
     # --- when it has ended --------------------------------------------------------------------------------------
 
+    def _leave_unbegun(self, why: Why) -> None:
+        if why == "cancel":
+            self._ledger.finish(Reason.CANCELLED_BY_USER, "The job was cancelled before training began.")
+        else:
+            self._ledger.give_back(_GIVEN_BACK[why])
+
     def _end(self, exit_code: int | None, uploads: Uploads) -> None:
+        if self._left_storing:
+            why = "The worker was shut down before all was stored"
+            self._ledger.give_back(f"{why}{self._keep_files(uploads)}; the job waits for another.")
+            return
         match self._own_verdict or self._last_word or self._unsaid():
             case Stopped():
                 self._ledger.give_back(_GIVEN_BACK["pause" if self._asked == "pause" else "shutdown"])

@@ -35,6 +35,7 @@ class Uploads:
         self._waiting: deque[tuple[Written, Future[None]]] = deque()
         self._newest_snapshot: SnapshotWritten | None = None
         self._is_broken = False
+        self._is_left = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uploads")
 
     def add(self, written: Written) -> None:
@@ -61,13 +62,17 @@ class Uploads:
         """Until the next file is stored, or so long."""
         wait([future for _, future in list(self._waiting)[:1]], seconds)
 
+    def leave(self) -> None:
+        """Wait no longer. What is being stored may go on, and counts for nothing when the attempt has its end."""
+        self._is_left = True
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._thread.shutdown(wait=not self._is_left, cancel_futures=True)
 
     def _store(self, written: Written) -> None:
         if self._is_broken:

@@ -186,6 +186,94 @@ def test_what_could_not_be_stored_is_kept_and_the_job_says_where(
     assert kept.exists()
 
 
+class StuckStore(FolderStore):
+    """Stores the first file at once and none after it, until it is told to, or too much time has gone."""
+
+    def __init__(self, root: Path, on_second: Callable[[], None]) -> None:
+        super().__init__(root)
+        self.may_go_on = threading.Event()
+        self._on_second = on_second
+        self._count = 0
+
+    def put(self, key: str, source: Path) -> None:
+        self._count += 1
+        if self._count > 1:
+            self._on_second()
+            self.may_go_on.wait(SECONDS)
+        super().put(key, source)
+
+
+def test_a_worker_that_stops_waits_for_a_stuck_store_only_so_long(
+    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path
+) -> None:
+    job_id = submit()
+    here = place("snapshots_often")
+    store = StuckStore(tmp_path / "store", here.stopping.set)
+    here = dataclasses.replace(here, store=store, patience=dataclasses.replace(here.patience, storing=0.2))
+    Supervision(here, claim()).run()
+    job = view(job_id)
+    store.may_go_on.set()
+    assert (job.state, job.losses, job.attempt) == (JobState.QUEUED, 0, 1)
+    kept = tmp_path / "kept" / job_id / "1"
+    assert (kept / "4.weights.h5").stat().st_size == 4
+    with database.read() as session:
+        [told] = [each for each in events.list_after(session, job_id, 0, 100) if each.kind is EventKind.PUT_BACK]
+    assert told.message.startswith("The worker was shut down before all was stored; what was not stored is kept in ")
+    assert str(kept) in told.message
+
+
+class FarStore(FolderStore):
+    """As one on another machine: files come in pieces. Something happens at the second of a data set."""
+
+    def __init__(self, root: Path, happens: Callable[[], None]) -> None:
+        super().__init__(root)
+        self.pieces = 0
+        self._happens = happens
+
+    def local_path(self, key: str) -> Path | None:
+        return None
+
+    def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        for _ in range(1_000):
+            self.pieces += 1
+            if self.pieces == 2:
+                self._happens()
+            yield b"piece"
+
+
+@pytest.mark.parametrize(
+    ("wish", "state", "message"),
+    [
+        ("stop", JobState.QUEUED, None),
+        ("pause", JobState.PAUSED, None),
+        ("cancel", JobState.CANCELLED, "The job was cancelled before training began."),
+    ],
+)
+def test_what_nobody_wants_any_more_is_not_fetched_to_its_end(
+    wish: str, state: JobState, message: str | None, submit: Submit, claim: Claim, place: Place, view: View,
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    job_id = submit()
+    here = place("no_such_module_is_ever_started")
+
+    def happens() -> None:
+        if wish == "stop":
+            here.stopping.set()
+            return
+        with database.write() as session:
+            getattr(wishes, wish)(session, job_id)
+        supervision._keeper.renew()
+
+    store = FarStore(tmp_path / "store", happens)
+    claimed = dataclasses.replace(claim(), initial_weights_key="another/weights.h5")
+    supervision = Supervision(dataclasses.replace(here, store=store), claimed)
+    supervision.run()
+    job = view(job_id)
+    assert (job.state, job.message, job.losses) == (state, message, 0)
+    assert store.pieces == 2
+    assert list(here.work_dir.iterdir()) == []
+
+
 @pytest.fixture
 def in_background() -> Iterator[Callable[[Callable[[], None]], threading.Thread]]:
     threads: list[threading.Thread] = []

@@ -3,7 +3,7 @@
 Read from the database at each scrape: several processes may answer, and none of them has seen all that happened.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from flask import Response
@@ -38,7 +38,9 @@ def metrics() -> Response:
     """In Prometheus's text format: jobs, queues, workers, GPUs, and how long things took."""
     parts = services()
     with parts.database.read() as session:
-        figures = Figures(gauges.read(session, parts.settings.lease_seconds), tallies.read(session))
+        counted = tallies.read(session)
+        present = gauges.read(session, parts.settings.lease_seconds, _served_once(counted))
+        figures = Figures(present, counted)
     return Response(generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -86,9 +88,13 @@ class Figures(Collector):
         yield GaugeMetricFamily("fitqueue_gpus_in_use", "GPUs that running jobs hold.", self._present.gpus_in_use)
 
 
+def _served_once(counted: Tallies) -> Collection[str]:
+    return counted.histograms[Duration.CLAIM_LATENCY].keys()
+
+
 def _serving(present: Gauges, counted: Tallies) -> dict[str, int]:
     """How many live workers serve each pool; 0 in those that were served once."""
-    serving = dict.fromkeys(counted.histograms[Duration.CLAIM_LATENCY], 0)
+    serving = dict.fromkeys(_served_once(counted), 0)
     for worker in present.workers:
         for pool in sorted(worker.pools):
             serving[pool] = serving.get(pool, 0) + 1

@@ -1,9 +1,10 @@
 """How things stand at the moment, over all jobs and workers."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
@@ -13,7 +14,7 @@ from service.store import events, workers
 from service.store.workers import LiveWorker
 
 MAX_QUEUES: Final = 200
-"""Anybody may name a pool: the longest queues are told, and no more of them."""
+"""Anybody may name a pool: of those that nobody ever served the longest queues are told, and no more of them."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Gauges:
     gpus_in_use: int
 
 
-def read(session: Session, lease_seconds: float) -> Gauges:
+def read(session: Session, lease_seconds: float, served: Collection[str] = ()) -> Gauges:
+    """`served`: pools whose queues are told however short they are, beside those of live workers."""
+    alive = workers.list_alive(session, lease_seconds)
     return Gauges(
         jobs=_by_state(session),
-        queues=_queues(session),
+        queues=_queues(session, {*served}.union(*(worker.pools for worker in alive))),
         running=_running(session),
-        workers=workers.list_alive(session, lease_seconds),
+        workers=alive,
         gpus_in_use=session.scalar(select(func.count()).select_from(GPUClaim)) or 0,
     )
 
@@ -56,7 +59,7 @@ def _running(session: Session) -> dict[str, int]:
     return {pool: count for pool, count in rows}  # noqa: C416 -- rows are no pairs to the type checker
 
 
-def _queues(session: Session) -> dict[str, Queue]:
+def _queues(session: Session, served: Collection[str]) -> dict[str, Queue]:
     now = clock.now(session)
     since = func.coalesce(events.last_at(Job.id), Job.created_at).label("since")
     waiting = select(Job.pool, since).where(Job.state == JobState.QUEUED).subquery()
@@ -64,7 +67,7 @@ def _queues(session: Session) -> dict[str, Queue]:
     rows = session.execute(
         select(waiting.c.pool, length, func.min(waiting.c.since))
         .group_by(waiting.c.pool)
-        .order_by(length.desc(), waiting.c.pool)
-        .limit(MAX_QUEUES)
+        .order_by(case((waiting.c.pool.in_(served), 0), else_=1), length.desc(), waiting.c.pool)
+        .limit(MAX_QUEUES + len(served))
     )
     return {pool: Queue(count, max((now - since).total_seconds(), 0.0)) for pool, count, since in rows}

@@ -219,6 +219,25 @@ def test_not_more_than_the_longest_queues(
     assert _key("fitqueue_queue_length", pool="a") not in found
 
 
+def test_a_queue_is_told_where_workers_serve_it_or_have_served_it(
+    scrape: Callable[[], Scraped], submit: Callable[..., str], database: Database, take: Callable[[], ClaimedJob],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Its length is what an autoscaler looks at: others that name pools must not make it 0."""
+    monkeypatch.setattr("service.store.gauges.MAX_QUEUES", 1)
+    submit()
+    take()
+    _register(database, "wk_a", pools=["small"])
+    for pool, count in (("default", 1), ("small", 1), ("unserved", 3), ("another", 2)):
+        for _ in range(count):
+            submit(resources={"pool": pool})
+    found = scrape()
+    lengths = {
+        dict(labels)["pool"]: value for (name, labels), value in found.items() if name == "fitqueue_queue_length"
+    }
+    assert lengths == {"default": 1, "small": 1, "unserved": 3}
+
+
 def test_each_process_says_the_same(
     services: Services,
     scrape: Callable[[], Scraped],

@@ -1,6 +1,5 @@
 """The arrays that a job trains on: read, prepared as the job asks, and in the types that Keras computes with."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,6 +12,7 @@ import numpy as np
 
 from fitqueue.datasets import BUILTIN, BuiltinDataset
 from fitqueue.spec.data import DataSpec, Names, PadSequences, PrepareStep, Steps, Validation, joined, parts
+from workers.trainer.downloads import folder_of_datasets, one_at_a_time
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Array | dict[str, Array] | list[Array]
@@ -149,14 +149,15 @@ def read_npz(path: Path, names: set[str]) -> dict[str, Array]:
 
 def _download(builtin: BuiltinDataset) -> dict[str, Array]:
     name = builtin.keras_module
+    assert name is not None  # it has no file of its own
     try:
-        (x_train, y_train), (x_test, y_test) = import_module(f"keras.datasets.{name}").load_data()
+        with one_at_a_time(name):
+            (x_train, y_train), (x_test, y_test) = import_module(f"keras.datasets.{name}").load_data()
     except Exception as error:  # Keras's loaders fail in as many ways as there are networks and half-written files
-        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
         raise DataError(
             f"Keras could not load its data set {name!r} on this worker: {error} "
             f"The worker needs the network for the first job that uses it; or put the file that Keras asks for into "
-            f"{folder} by hand, or upload your own copy as an .npz with `fitqueue dataset add`."
+            f"{folder_of_datasets()} by hand, or upload your own copy as an .npz with `fitqueue dataset add`."
         ) from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 

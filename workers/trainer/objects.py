@@ -6,12 +6,14 @@ looked up in Keras.
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final, NoReturn
 
 import keras
 import tensorflow as tf
 
 from fitqueue.spec import KerasObject, catalogue
+from workers.trainer.downloads import one_at_a_time
 
 Classes = Mapping[str, Callable[..., Any]]
 
@@ -121,7 +123,8 @@ def _holds_layers(value: Any, schema: catalogue.Schema) -> bool:
 def call_application(class_name: str, arguments: Mapping[str, Any], pointer: str) -> keras.Model:
     """The model that a function of `keras.applications` makes; ModelBuildError in place of what it raises."""
     try:
-        return CLASSES["applications"][class_name](**arguments)
+        with one_at_a_time(class_name) if arguments.get("weights", True) else nullcontext():
+            return CLASSES["applications"][class_name](**arguments)
     except Exception as error:
         if "URL fetch failure" not in str(error):
             fail(pointer, class_name, error)

@@ -100,7 +100,7 @@ def test_a_download_that_fails_says_what_to_do(tmp_path: Path, monkeypatch: pyte
         raise Exception("URL fetch failure on https://example.org/mnist.npz: None -- Name or service not known")
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", unreachable)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
     with pytest.raises(DataError) as failure:
         load(DataSpec(dataset="mnist", x="x_train", y="y_train"), None)
     assert "URL fetch failure" in str(failure.value)

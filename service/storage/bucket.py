@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,7 @@ class BucketStore(FileStore):
             return obstore.sign(self._signer, "GET", checked(key), URL_LIFETIME)
 
     def check(self) -> None:
+        tempfile.TemporaryFile(dir=self.temporary_folder()).close()  # an upload lies there before it is sent
         with _as_os_errors():
             self._probed.put("probe", b"ok")
 

@@ -106,6 +106,16 @@ def test_a_bucket_that_is_not_there(s3: S3Server, tmp_path: Path, written: Writt
         store.open(KEY)
 
 
+def test_uploads_need_a_place_on_this_machine(open_bucket: Open, tmp_path: Path) -> None:
+    store = open_bucket(SHORT)
+    store.check()
+    incoming = store.temporary_folder()
+    incoming.rmdir()
+    incoming.write_text("no folder can be made where a file is")
+    with pytest.raises(FileExistsError):
+        store.check()
+
+
 def test_credentials_are_read_once_and_told_to_nobody(
     s3: S3Server, open_bucket: Open, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:

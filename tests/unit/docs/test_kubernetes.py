@@ -68,7 +68,7 @@ def test_settings_are_the_code_s() -> None:
     known = {f"FITQUEUE_{name.upper()}" for name in Settings.model_fields}
     assert {name for name in given if name.startswith("FITQUEUE_")} <= known
     assert {"FITQUEUE_DATABASE_URL", "FITQUEUE_REDIS_URL"} <= set(_one("Secret")["stringData"])
-    assert {"FITQUEUE_STORE", "FITQUEUE_LEASE_SECONDS"} <= set(_one("ConfigMap")["data"])
+    assert {"FITQUEUE_STORE", "AWS_REGION", "FITQUEUE_LEASE_SECONDS"} <= set(_one("ConfigMap")["data"])
     assert all(isinstance(value, str) for value in (_one("ConfigMap")["data"] | _one("Secret")["stringData"]).values())
 
 
@@ -87,6 +87,27 @@ def test_every_container_has_the_settings_and_no_more_rights_than_it_needs(
     assert mounted == {each["name"] for each in pod.get("volumes", [])}
 
 
+@pytest.mark.parametrize("name", ["fitqueue-api", "fitqueue-worker"])
+def test_what_is_on_its_way_to_the_bucket_has_a_place_that_can_be_written(name: str) -> None:
+    [container] = PODS[name]["spec"]["containers"]
+    paths = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert paths["work"] == {each["name"]: each["value"] for each in container["env"]}["FITQUEUE_WORK_DIR"]
+
+
+def test_the_tables_come_before_what_needs_them() -> None:
+    folder = ROOT / "examples" / "kubernetes"
+    kinds = {
+        path.name: {each["kind"] for each in yaml.safe_load_all(path.read_text())} for path in folder.glob("*.yaml")
+    }
+    assert kinds["settings.yaml"] == {"ConfigMap", "Secret"}
+    assert kinds["migrate.yaml"] == {"Job"}
+    applied = re.findall(
+        r"kubectl (?:apply|wait).*?(\S+\.yaml|fitqueue-migrate)", (ROOT / "docs/kubernetes.md").read_text()
+    )
+    names = [Path(each).name for each in applied]
+    assert names == ["settings.yaml", "migrate.yaml", "fitqueue-migrate", "fitqueue.yaml", "autoscaler.yaml"]
+
+
 def test_commands_are_those_of_the_compose_file() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     for name, pod in PODS.items():
@@ -102,6 +123,12 @@ def test_a_worker_s_pulse_is_felt_as_in_the_compose_file() -> None:
         assert container[probe]["exec"]["command"] == ["sh", "-c", shell]
 
 
+def test_a_rollout_of_workers_needs_no_gpu_beside_theirs() -> None:
+    names = ("Deployment", "fitqueue-worker")
+    [worker] = [each for each in DOCUMENTS if (each["kind"], each["metadata"]["name"]) == names]
+    assert worker["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
 def test_a_worker_has_a_gpu_time_to_stop_and_shared_memory() -> None:
     pod = PODS["fitqueue-worker"]["spec"]
     [container] = pod["containers"]
@@ -112,8 +139,7 @@ def test_a_worker_has_a_gpu_time_to_stop_and_shared_memory() -> None:
     assert memory == {"medium": "Memory", "sizeLimit": "1Gi"}
     assert SHARED_BYTES == 1024**3
     paths = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
-    environment = {each["name"]: each["value"] for each in container["env"]}
-    assert (paths["shm"], paths["work"]) == ("/dev/shm", environment["FITQUEUE_WORK_DIR"])
+    assert paths["shm"] == "/dev/shm"
 
 
 def test_the_autoscaler_asks_for_metrics_that_are_told() -> None:

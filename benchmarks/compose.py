@@ -14,7 +14,7 @@ from benchmarks.containers import Deployment, deployment, run
 from fitqueue.errors import Unreachable
 from fitqueue.views import JobView
 
-IMAGES = ("fitqueue-api", "fitqueue-worker")
+IMAGES = ("fitqueue-api", "fitqueue-worker:cpu")
 
 
 def seconds_of(action: Callable[[], object]) -> float:

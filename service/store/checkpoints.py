@@ -25,6 +25,11 @@ def list_all(session: Session, job_id: str) -> Sequence[Checkpoint]:
     ).all()
 
 
+def newest_key(session: Session) -> str | None:
+    """Of a stored file: one of the newest job that has any."""
+    return session.scalar(select(Checkpoint.storage_key).order_by(Checkpoint.job_id.desc(), Checkpoint.name).limit(1))
+
+
 def get(session: Session, job_id: str, name: str) -> Checkpoint:
     """Raises JobNotFound; NoCheckpointYet where the job has saved nothing at all; CheckpointNotFound."""
     jobs.get(session, job_id)

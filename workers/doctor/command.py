@@ -14,7 +14,7 @@ from fitqueue.cli.text import printable
 from service.commands import causes_told, read_settings
 from service.db import Database
 from service.settings import Settings
-from service.storage import REQUEST_PATIENCE, open_store
+from service.storage import REQUEST_PATIENCE, FileStore, open_store
 from workers.devices import GPU, NVML
 from workers.doctor import machine, parts
 from workers.doctor.findings import Check, Finding, examine
@@ -68,8 +68,8 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
         gpus.extend(NVML().list_gpus())
         return machine.devices(gpus)
 
-    def store() -> str:
-        return machine.file_store(open_store(settings, REQUEST_PATIENCE))
+    def opened_store() -> FileStore:
+        return open_store(settings, REQUEST_PATIENCE)
 
     def tables() -> str:
         with causes_told():
@@ -80,9 +80,16 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
         Check("devices", devices, "look at `nvidia-smi`"),
         Check("shared memory", lambda: machine.shared_memory(len(gpus)), "look at /dev/shm"),
         Check("work directory", lambda: machine.work_dir(settings.work_dir), writable + "FITQUEUE_WORK_DIR"),
-        Check("file store", store, writable + "FITQUEUE_STORE", seconds=60),
+        Check("file store", lambda: machine.file_store(opened_store()), writable + "FITQUEUE_STORE", seconds=60),
         Check(
             "database", tables, "look at FITQUEUE_DATABASE_URL, and whether it runs; `fitqueue migrate` makes tables"
+        ),
+        Check(
+            "stored files",
+            lambda: parts.stored_files(database, opened_store()),
+            "look at FITQUEUE_STORE",
+            60,
+            "database",
         ),
         Check("clock", lambda: parts.skew(database), "look at the database", needs="database"),
         Check("redis", lambda: parts.redis(settings), "look at FITQUEUE_REDIS_URL, its password, and whether it runs"),

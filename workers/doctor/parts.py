@@ -9,7 +9,8 @@ from service import clock, migrate
 from service.db import Database, sqlite_file
 from service.queue import make_celery
 from service.settings import Settings
-from service.store import gauges
+from service.storage import FileStore
+from service.store import checkpoints, gauges
 from workers.doctor.findings import Unwell
 
 SKEW_SECONDS: Final = 5.0
@@ -26,6 +27,27 @@ def database(settings: Settings, opened: Database) -> str:
         version = migrate.check(session)
     where = file or urlsplit(settings.database_url).hostname or "a local socket"
     return f"{where}: its tables are of version {version}"
+
+
+def stored_files(opened: Database, store: FileStore) -> str:
+    """Whether the store is the one whose files the database knows, and not another folder or bucket."""
+    missing = None
+    while True:
+        with opened.read() as session:
+            key = checkpoints.newest_key(session)
+        if key is None:
+            return "no job has stored any yet"
+        if key == missing:
+            raise Unwell(
+                f"the newest checkpoint of the database is not there ({key}): it is not the service's store",
+                "FITQUEUE_STORE must be the same everywhere; see whether the folder is mounted here",
+            )
+        try:
+            store.size(key)
+        except FileNotFoundError:
+            missing = key  # or a better one replaced it at this moment
+        else:
+            return "the newest checkpoint of the database is there"
 
 
 def skew(opened: Database) -> str:

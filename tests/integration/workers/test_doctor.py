@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,10 +17,13 @@ from sqlalchemy import create_engine, text
 from fitqueue.cli import main
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
 from service.db import Database
+from service.models import Checkpoint
 from service.settings import Settings
 from service.stack import free_port, redis_server
 from service.storage import FolderStore
-from service.store import workers
+from service.storage.keys import checkpoint_key
+from service.store import jobs, workers
+from service.store.leases import Lease
 from workers.devices import GPU
 from workers.doctor import machine, parts
 from workers.doctor.command import secrets_of
@@ -70,8 +74,8 @@ def test_a_sound_machine(doctor: Doctor, sqlite_url: str, tmp_path: Path) -> Non
     assert {name: each["found"] for name, each in found.items() if each["state"] != "ok"} == {}
     assert code == 0
     assert list(found) == [
-        "devices", "shared memory", "work directory", "file store", "database", "clock", "redis", "workers",
-        "nursery", "all-reduce",
+        "devices", "shared memory", "work directory", "file store", "database", "stored files", "clock", "redis",
+        "workers", "nursery", "all-reduce",
     ]  # fmt: skip
     assert "a child spoke" in found["nursery"]["found"]
     assert "CPU:0, CPU:1 summed up" in found["all-reduce"]["found"]
@@ -104,6 +108,7 @@ def test_a_machine_on_which_nothing_works(doctor: Doctor, tmp_path: Path, monkey
         "work directory": "failed",
         "file store": "failed",
         "database": "failed",
+        "stored files": "not_tried",
         "clock": "not_tried",
         "redis": "failed",
         "workers": "not_tried",
@@ -127,7 +132,7 @@ def test_a_line_for_each_check(
     monkeypatch.setenv("FITQUEUE_REDIS_URL", "redis://127.0.0.1:1/0")
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line[0] for line in lines] == ["✓", "✓", "✓", "✗", "✗", "-", "✗", "-", "✓", "✓"]
+    assert [line[0] for line in lines] == ["✓", "✓", "✓", "✗", "✗", "-", "-", "✗", "-", "✓", "✓"]
     assert all(" → " in line for line in lines if line[0] == "✗")
     assert not (tmp_path / "none.db").exists(), "to look for a database must not make one"
 
@@ -170,6 +175,21 @@ def test_a_store_that_gives_back_something_else(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(Unwell, match="does not read back"):
         machine.file_store(FolderStore(tmp_path))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_store_that_is_not_the_service_s(database: Database, make_spec: Callable[..., Any], tmp_path: Path) -> None:
+    of_service, other = FolderStore(tmp_path / "store"), FolderStore(tmp_path / "other")
+    assert parts.stored_files(database, of_service) == "no job has stored any yet"
+    key = checkpoint_key(Lease("job_1", attempt=1, worker_id="wk_1"), "weights.h5")
+    (tmp_path / "file").write_bytes(b"weights")
+    of_service.put(key, tmp_path / "file")
+    with database.write() as session:
+        job_id = jobs.create(session, make_spec(), []).id
+        about = {"epoch": 1, "metrics": {}, "size": 7, "sha256": "0" * 64, "attempt": 1, "format": "weights.h5"}
+        session.add(Checkpoint(job_id=job_id, name="last", storage_key=key, created_at=datetime.now(UTC), **about))
+    assert parts.stored_files(database, of_service) == "the newest checkpoint of the database is there"
+    with pytest.raises(Unwell, match="it is not the service's store"):
+        parts.stored_files(database, other)
 
 
 def test_a_database_without_its_migrations(database: Database, database_url: str) -> None:

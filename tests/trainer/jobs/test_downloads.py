@@ -1,5 +1,6 @@
 """Jobs of one machine that download the same data set, from a server that stops half way until it is told to go on."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from fitqueue.spec.data import DataSpec
-from workers.trainer.data import load
+from workers.trainer.data import DataError, load
 
 SECONDS = 60.0
 
@@ -76,12 +77,39 @@ def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def begin(name: str) -> BaseProcess:
+def begin(name: str, log: Path | None = None) -> BaseProcess:
     """A process that loads the data set, as a job's does."""
     spec = DataSpec(dataset=name, x="x_train", y="y_train")
-    process = multiprocessing.get_context("fork").Process(target=load, args=(spec, None))
+
+    def run() -> None:
+        with contextlib.redirect_stdout(log.open("w") if log is not None else io.StringIO()):
+            load(spec, None)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
     return process
+
+
+def file_of_fashion_mnist(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Keras load one file of it from this server. It knows no hash of these files, and takes what is there."""
+
+    def load_data() -> Any:
+        path = keras.utils.get_file("file.gz", origin=server.address, cache_subdir="datasets/fashion-mnist")
+        with gzip.open(path) as file:
+            array = np.frombuffer(file.read(), np.uint8)
+        return (array, array), (array, array)
+
+    monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", load_data)
+
+
+def load_fashion_mnist() -> bytes:
+    return np.asarray(load(DataSpec(dataset="fashion_mnist", x="x_train", y="y_train"), None).train.x).tobytes()
+
+
+def kill(process: BaseProcess) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(SECONDS)
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -91,14 +119,11 @@ def until(condition: Callable[[], Any]) -> None:
         Event().wait(0.02)
 
 
-def waits_for_a_lock(process: BaseProcess) -> bool:
-    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    return any("->" in line and str(process.pid) in line for line in lines)
-
-
 def test_a_data_set_is_downloaded_once_whoever_asks(
-    serve: Callable[[bytes], Server], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[[bytes], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The one that waits says so: in silence it would be ended."""
+    monkeypatch.setattr("workers.trainer.downloads.WORD_SECONDS", 0.2)
     arrays = {name: np.arange(5_000) for name in ("x_train", "y_train", "x_test", "y_test")}
     archive = io.BytesIO()
     np.savez(archive, **arrays)
@@ -113,8 +138,9 @@ def test_a_data_set_is_downloaded_once_whoever_asks(
     monkeypatch.setattr(keras.datasets.mnist, "load_data", load_data)
     first = begin("mnist")
     assert server.half_is_sent.wait(SECONDS)
-    second = begin("mnist")
-    until(lambda: waits_for_a_lock(second) or server.asked > 1 or not second.is_alive())
+    log = tmp_path / "log"
+    second = begin("mnist", log)
+    until(lambda: (log.exists() and log.read_text().count("Waiting") >= 2) or not second.is_alive())
     server.may_go_on.set()
     for process in (first, second):
         process.join(SECONDS)
@@ -122,30 +148,67 @@ def test_a_data_set_is_downloaded_once_whoever_asks(
     assert server.asked == 1
 
 
-def test_half_a_file_that_a_killed_process_left_is_fetched_anew(
+def test_half_a_file_that_a_killed_process_left_counts_for_nothing(
     serve: Callable[[bytes], Server], keras_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keras knows no hash of Fashion-MNIST's files, and takes what is there."""
     content = np.random.default_rng(0).integers(0, 255, 500_000, dtype=np.uint8).tobytes()
     server = serve(gzip.compress(content))
-
-    def load_data() -> Any:
-        path = keras.utils.get_file("file.gz", origin=server.address, cache_subdir="datasets/fashion-mnist")
-        with gzip.open(path) as file:
-            array = np.frombuffer(file.read(), np.uint8)
-        return (array, array), (array, array)
-
-    monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", load_data)
+    file_of_fashion_mnist(server, monkeypatch)
     killed = begin("fashion_mnist")
     assert server.half_is_sent.wait(SECONDS)
-    half = keras_home / "datasets" / "fashion-mnist" / "file.gz"
-    until(lambda: half.exists() and half.stat().st_size > 0)
-    assert killed.pid is not None
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.join(SECONDS)
+    folder = keras_home / "datasets" / "fashion-mnist"
+    until(lambda: folder.exists() and any(path.stat().st_size for path in folder.iterdir()))
+    assert not (folder / "file.gz").exists()
+    kill(killed)
     server.may_go_on.set()
     for _ in range(2):
-        loaded = load(DataSpec(dataset="fashion_mnist", x="x_train", y="y_train"), None)
-        assert np.asarray(loaded.train.x).tobytes() == content
+        assert load_fashion_mnist() == content
     assert server.asked == 2
-    assert not list(keras_home.rglob("*.begun"))
+    assert [path.name for path in folder.iterdir()] == ["file.gz"]
+
+
+def test_a_file_put_there_by_hand_outlives_a_process_that_is_killed_while_it_reads(
+    serve: Callable[[bytes], Server], keras_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine may have no network to fetch another."""
+    server = serve(b"")
+    by_hand = keras_home / "datasets" / "fashion-mnist" / "file.gz"
+    by_hand.parent.mkdir(parents=True)
+    by_hand.write_bytes(gzip.compress(b"by hand"))
+    reads = multiprocessing.get_context("fork").Event()
+
+    def hang() -> None:
+        reads.set()
+        Event().wait()
+
+    with monkeypatch.context() as hanging:
+        hanging.setattr(keras.datasets.fashion_mnist, "load_data", hang)
+        killed = begin("fashion_mnist")
+        assert reads.wait(SECONDS)
+    kill(killed)
+    file_of_fashion_mnist(server, monkeypatch)
+    assert load_fashion_mnist() == b"by hand"
+    assert server.asked == 0
+
+
+def test_what_was_fetched_and_is_something_else_is_not_kept(
+    serve: Callable[[bytes], Server], keras_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that wants a login first answers everything, with its own page."""
+    server = serve(b"<html>Log in</html>")
+    server.may_go_on.set()
+    file_of_fashion_mnist(server, monkeypatch)
+    with pytest.raises(DataError, match="Not a gzipped file"):
+        load_fashion_mnist()
+    assert list((keras_home / "datasets" / "fashion-mnist").iterdir()) == []
+
+
+def test_a_disk_without_locks_does_without(serve: Callable[[bytes], Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_lock(*_: Any) -> None:
+        raise OSError("No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_lock)
+    server = serve(gzip.compress(b"content"))
+    server.may_go_on.set()
+    file_of_fashion_mnist(server, monkeypatch)
+    assert load_fashion_mnist() == b"content"

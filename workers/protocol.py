@@ -145,6 +145,7 @@ class Ended(Message):
     say: Literal["ended"] = "ended"
     reason: Reason
     message: str
+    may_pass: bool = Field(default=False, description="whether it may go well later, or on another machine")
 
 
 class SnapshotRefused(Message):

@@ -343,6 +343,8 @@ class Supervision:
             case Ended(reason=Reason.ARTIFACT_STORE_FAILED as reason, message=message):
                 # A full disk may be empty tomorrow, and another worker's is another.
                 self._ledger.lose(message.removesuffix(".") + self._keep_files(uploads), reason)
+            case Ended(reason=reason, message=message, may_pass=True):
+                self._ledger.lose(message.removesuffix("."), reason)
             case Ended(reason=reason, message=message):
                 self._ledger.finish(reason, message)
             case SnapshotRefused(message=message):

@@ -23,6 +23,8 @@ from service.store.gpus import GPUTaken, Machine, SeenGPU
 SWEEP_LIMIT: Final = 100
 LONGEST_BACKOFF_SECONDS: Final = 300.0
 STORE_BACKOFF_SECONDS: Final = 10.0
+_MENDED_BY_TIME: Final = {Reason.ARTIFACT_STORE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL}
+"""The last two are verdicts of a loss where data or weights could not be downloaded."""
 STALLS_OF_THE_SAME_DEATH: Final = 2
 STALLS_WITHOUT_PROGRESS: Final = 3
 
@@ -327,10 +329,10 @@ def backoff_seconds(stalls: int, verdict: Reason | None = None) -> float:
     """How long a job waits after its n-th loss at the same place: 0, 2, 4, 8 … seconds.
 
     A job that kills workers must not do it often; one that comes on between its losses is not to blame for them. Where
-    a disk was full or the store was down it waits longer: to find it so once more a moment later tells nothing new.
+    a disk was full, or the store or the network down, it waits longer: to find it so a moment later tells nothing new.
     """
     seconds = min(2.0 ** (stalls - 1), LONGEST_BACKOFF_SECONDS) if stalls > 1 else 0.0
-    return max(seconds, STORE_BACKOFF_SECONDS) if verdict is Reason.ARTIFACT_STORE_FAILED else seconds
+    return max(seconds, STORE_BACKOFF_SECONDS) if verdict in _MENDED_BY_TIME else seconds
 
 
 def _put_back(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:

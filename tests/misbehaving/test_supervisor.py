@@ -153,6 +153,18 @@ def test_the_last_word_is_believed_before_the_exit_code(supervise: Supervise) ->
     assert (job.reason, job.message) == (Reason.NAN_LOSS, "The loss of epoch 3 was nan.")
 
 
+def test_a_download_that_failed_is_tried_once_more(supervise: Supervise) -> None:
+    job = supervise("has_no_network")
+    assert (job.state, job.losses, job.not_before is not None) == (JobState.QUEUED, 1, True)
+
+
+def test_a_download_that_failed_twice_ends_the_job(supervise: Supervise) -> None:
+    job = supervise("has_no_network", times=2)
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.INVALID_DATA)
+    assert job.message is not None
+    assert job.message.startswith("Keras could not load its data set")
+
+
 def test_success_without_a_checkpoint_is_none(supervise: Supervise) -> None:
     job = supervise("claims_success", times=2)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.ARTIFACT_STORE_FAILED)

@@ -9,8 +9,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.error import URLError
 
 from keras.src.backend.config import keras_home
 from keras.src.utils import file_utils
@@ -18,6 +20,7 @@ from keras.src.utils import file_utils
 WORD_SECONDS: Final = 10.0
 """How often a process that waits says so: one that says nothing is taken for hanging, and ended."""
 
+_OF_NETWORK: Final = (URLError, HTTPException, ConnectionError, TimeoutError)
 _LOOK_SECONDS: Final = 0.1
 _WITHOUT_HOME: Final = Path("/tmp/.keras")  # noqa: S108 -- Keras's choice
 
@@ -26,6 +29,15 @@ def folder_of_datasets() -> Path:
     """Where Keras itself looks: a home in which it may not write is none to it."""
     home = Path(keras_home()).expanduser()
     return (home if os.access(home, os.W_OK) else _WITHOUT_HOME) / "datasets"
+
+
+def is_of_network(error: BaseException | None) -> bool:
+    """Whether that is how it began: Keras says it in an exception of no kind of its own."""
+    while error is not None:
+        if isinstance(error, _OF_NETWORK):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

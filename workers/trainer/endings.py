@@ -15,6 +15,7 @@ from workers.trainer.build import ModelBuildError
 from workers.trainer.checkpoints import CheckpointFailed
 from workers.trainer.control import StopRequested
 from workers.trainer.data import DataError
+from workers.trainer.downloads import is_of_network
 
 MESSAGE_CHARACTERS: Final = 2_000
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -60,7 +61,11 @@ def of_stop(stop: Stop, epoch: int, step: int) -> Ended | Stopped:
 def of_error(error: BaseException, *, training: bool, nan_watched: bool) -> Ended:
     """The end by an exception, in `fit` or before it. `nan_watched`: the job has a TerminateOnNaN."""
     assert not isinstance(error, StopRequested)
-    return Ended(reason=_reason(error, training, nan_watched), message=in_words(error))
+    return Ended(
+        reason=_reason(error, training, nan_watched),
+        message=in_words(error),
+        may_pass=isinstance(error, DataError | ModelBuildError) and is_of_network(error),
+    )
 
 
 def in_words(error: BaseException) -> str:

@@ -77,11 +77,14 @@ def test_the_first_loss_is_forgiven(verdict: Reason | None, database: Database, 
     assert again().stalls == 1
 
 
-def test_a_full_disk_has_time_to_be_emptied(database: Database, submit: Submit, claim: Claim, later: Later) -> None:
+@pytest.mark.parametrize("verdict", [Reason.ARTIFACT_STORE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL])
+def test_a_full_disk_and_a_network_have_time_to_be_mended(
+    verdict: Reason, database: Database, submit: Submit, claim: Claim, later: Later
+) -> None:
     submit()
     first = claim()
     assert first is not None
-    lose(database, first.lease, Reason.ARTIFACT_STORE_FAILED)
+    lose(database, first.lease, verdict)
     later(leases.STORE_BACKOFF_SECONDS - 1)
     assert claim() is None
     later(1)

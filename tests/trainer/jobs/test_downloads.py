@@ -7,6 +7,7 @@ import io
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,9 @@ import numpy as np
 import pytest
 
 from fitqueue.spec.data import DataSpec
+from fitqueue.states import Reason
 from workers.trainer.data import DataError, load
+from workers.trainer.endings import of_error
 
 SECONDS = 60.0
 
@@ -198,8 +201,9 @@ def test_what_was_fetched_and_is_something_else_is_not_kept(
     server = serve(b"<html>Log in</html>")
     server.may_go_on.set()
     file_of_fashion_mnist(server, monkeypatch)
-    with pytest.raises(DataError, match="Not a gzipped file"):
+    with pytest.raises(DataError, match="Not a gzipped file") as raised:
         load_fashion_mnist()
+    assert not of_error(raised.value, training=False, nan_watched=False).may_pass
     assert list((keras_home / "datasets" / "fashion-mnist").iterdir()) == []
 
 
@@ -212,3 +216,23 @@ def test_a_disk_without_locks_does_without(serve: Callable[[bytes], Server], mon
     server.may_go_on.set()
     file_of_fashion_mnist(server, monkeypatch)
     assert load_fashion_mnist() == b"content"
+
+
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["is not there", "hangs up"])
+def test_a_network_that_fails_may_be_well_tomorrow(
+    hangs_up: bool, keras_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/file"
+        if hangs_up:
+            Thread(target=lambda: listening.accept()[0].close()).start()
+        else:
+            listening.close()
+        monkeypatch.setattr(
+            keras.datasets.mnist, "load_data", lambda: keras.utils.get_file("mnist.npz", origin=address)
+        )
+        with pytest.raises(DataError) as raised:
+            load(DataSpec(dataset="mnist", x="x_train", y="y_train"), None)
+    ending = of_error(raised.value, training=False, nan_watched=False)
+    assert (ending.reason, ending.may_pass) == (Reason.INVALID_DATA, True)
+    assert [path.name for path in (keras_home / "datasets").iterdir()] == [".mnist.lock"]

@@ -1,0 +1,12 @@
+"""Cannot download its data."""
+
+import os
+
+from says import begin
+
+from workers.protocol import Ended
+
+
+def main(pipes):
+    begin(pipes, Ended(reason="invalid_data", message="Keras could not load its data set 'mnist'.", may_pass=True))
+    os._exit(0)

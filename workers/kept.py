@@ -1,5 +1,6 @@
 """What a training left on this machine because it could not be stored: for people, and not cleaned up after them."""
 
+import errno
 import logging
 import shutil
 from collections.abc import Sequence
@@ -26,8 +27,20 @@ def keep(directory: Path, kept: Path, not_stored: Sequence[Message]) -> Path | N
         shutil.rmtree(fetched_dir(directory), ignore_errors=True)
         (directory / LIST).write_bytes(b"".join(map(encode, not_stored)))
         target.parent.mkdir(parents=True, exist_ok=True)
-        directory.rename(target)
+        _move(directory, target)
     except OSError as error:
         _logger.error("What was not stored could not be kept.", extra={"error": str(error)})
         return None
     return target
+
+
+def _move(directory: Path, target: Path) -> None:
+    """Also onto a volume that is mounted at `kept` alone: then the original stays, for its owner to remove."""
+    try:
+        directory.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = target.with_name(f"{target.name}.new")
+        shutil.copytree(directory, beside, symlinks=True)
+        beside.rename(target)

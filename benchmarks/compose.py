@@ -10,11 +10,9 @@ from pathlib import Path
 
 import fitqueue
 from benchmarks.common import cnn_job, console, report, succeeded, until_first_step
-from benchmarks.containers import Deployment, deployment, run
+from benchmarks.containers import API_IMAGE, IMAGE, WORKER_IMAGE, Deployment, deployment, run
 from fitqueue.errors import Unreachable
 from fitqueue.views import JobView
-
-IMAGES = ("fitqueue-api", "fitqueue-worker:cpu")
 
 
 def seconds_of(action: Callable[[], object]) -> float:
@@ -57,7 +55,7 @@ def base_image() -> list[str]:
 
 
 def gpu_figures(deployed: Deployment) -> dict[str, float]:
-    tag = "fitqueue-worker:gpu-benchmark"
+    tag = f"{IMAGE}-worker:gpu"
     arguments = [f"--build-arg={name}" for name in ("REQUIREMENTS=worker-gpu", *base_image())]
     build = ["docker", "build", "--no-cache", "--tag", tag, *arguments, "."]
     seconds = seconds_of(lambda: run(*build, cwd=deployed.folder))
@@ -70,7 +68,7 @@ def measure(deployed: Deployment, workers: int) -> dict[str, float]:
     figures = {"build_seconds": seconds_of(lambda: deployed.compose("build", "--no-cache"))}
     change_code(deployed)
     figures["rebuild_seconds"] = seconds_of(lambda: deployed.compose("build"))
-    figures |= {f"{image}_megabytes": megabytes(image) for image in IMAGES}
+    figures |= {f"{image}_megabytes": megabytes(image) for image in (API_IMAGE, WORKER_IMAGE)}
     figures["up_seconds"] = seconds_of(lambda: deployed.up(workers))
     deployed.down()
     figures["first_step_seconds"] = seconds_to_first_step(deployed, workers)

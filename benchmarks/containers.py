@@ -18,6 +18,10 @@ BUILT_FROM: Final = (
     *("Dockerfile", ".dockerignore", "docker-compose.yml", "docker-compose.gpu.yml", "pyproject.toml", "README.md"),
     *("requirements", "fitqueue", "service", "workers", "migrations"),
 )
+IMAGE: Final = "fitqueue-test"
+"""Begins the names of the images: those of a deployment that somebody uses on this host stay as they are."""
+API_IMAGE: Final = f"{IMAGE}-api"
+WORKER_IMAGE: Final = f"{IMAGE}-worker:cpu"
 OURS: Final = ("COMPOSE_", "FITQUEUE_", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 
 
@@ -32,7 +36,8 @@ class Deployment:
             _copy(ROOT / name, folder / name)
         if main(["init", "--dir", str(folder), *options]) != 0:
             raise RuntimeError("`fitqueue init` failed")
-        settings = {"COMPOSE_PROJECT_NAME": f"fitqueue-{uuid.uuid4().hex[:8]}", "FITQUEUE_PORT": self.port, **settings}
+        own = {"COMPOSE_PROJECT_NAME": f"fitqueue-{uuid.uuid4().hex[:8]}", "FITQUEUE_PORT": self.port}
+        settings = {**own, "FITQUEUE_IMAGE": IMAGE, **settings}
         with (folder / ".env").open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
 

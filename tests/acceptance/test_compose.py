@@ -19,7 +19,7 @@ import pytest
 
 import fitqueue
 from benchmarks.common import cnn_job
-from benchmarks.containers import Deployment, deployment, run
+from benchmarks.containers import API_IMAGE, WORKER_IMAGE, Deployment, deployment, run
 from fitqueue.errors import DatabaseUnavailable
 from fitqueue.states import EventKind, JobState
 from fitqueue.views import EventView, WorkerView
@@ -98,7 +98,7 @@ def answers(client: fitqueue.Client) -> bool:
 def kill(container: str) -> None:
     """As when the host's memory is short. `docker kill` is a wish to Docker, which starts nothing again."""
     pid = run("docker", "inspect", "--format", "{{.State.Pid}}", container).strip()
-    killer = ["docker", "run", "--rm", "--pid=host", "--user=root", "fitqueue-worker:cpu", "sh", "-c", f"kill -9 {pid}"]
+    killer = ["docker", "run", "--rm", "--pid=host", "--user=root", WORKER_IMAGE, "sh", "-c", f"kill -9 {pid}"]
     run(*killer)
 
 
@@ -169,7 +169,7 @@ def test_nothing_of_ours_is_root_or_can_change_its_image(deployed: Deployment, s
 
 
 def test_passwords_are_in_no_layer_no_log_and_no_list_of_processes(deployed: Deployment) -> None:
-    images = ["fitqueue-api", "fitqueue-worker:cpu"]
+    images = [API_IMAGE, WORKER_IMAGE]
     layers = [run("docker", "history", "--no-trunc", image) + run("docker", "inspect", image) for image in images]
     seen = "".join([*layers, deployed.compose("logs"), deployed.compose("top")])
     assert "gunicorn" in seen
@@ -190,7 +190,7 @@ def test_nothing_starts_without_passwords(tmp_path: Path) -> None:
 
 def test_the_gpu_file_gives_each_worker_all_gpus(deployed: Deployment, tmp_path: Path) -> None:
     try:
-        run("docker", "run", "--rm", "--gpus=all", "fitqueue-worker:cpu", "true")
+        run("docker", "run", "--rm", "--gpus=all", WORKER_IMAGE, "true")
     except RuntimeError as error:
         if os.environ.get("DOCKER_ENGINE_STUB_GPU"):
             raise

@@ -2,13 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from benchmarks.containers import API_IMAGE, WORKER_IMAGE, Deployment
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 
 
 def test_each_setting_can_be_set_in_env_or_is_the_containers_own() -> None:
@@ -29,3 +33,28 @@ def test_no_password_is_known_to_who_reads_the_file() -> None:
 @pytest.mark.parametrize("feature", ["# syntax=", "<<", "--link", "--mount"])
 def test_the_dockerfile_is_one_for_engines_of_any_age(feature: str) -> None:
     assert feature not in (ROOT / "Dockerfile").read_text()
+
+
+def test_images_for_cpus_and_for_gpus_have_names_of_their_own() -> None:
+    """`up` builds what is not there, and asks no further."""
+    worker = SERVICES["worker"]
+    assert worker["build"]["args"]["REQUIREMENTS"] == "worker-${FITQUEUE_DEVICE:-cpu}"
+    assert worker["image"].endswith("-worker:${FITQUEUE_DEVICE:-cpu}")
+    assert SERVICES["api"]["image"] == SERVICES["migrate"]["image"] != worker["image"]
+
+
+def test_tests_build_no_image_that_somebody_uses(tmp_path: Path) -> None:
+    made = Deployment(tmp_path)
+    values = {"FITQUEUE_DEVICE": "cpu", **env_of(made.folder / ".env")}
+    ours = {name: image_of(name, values) for name in ("api", "worker")}
+    assert ours == {"api": API_IMAGE, "worker": WORKER_IMAGE}
+    assert image_of("api", {"FITQUEUE_IMAGE": "fitqueue"}) == "fitqueue-api" != API_IMAGE
+
+
+def env_of(file: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
+
+
+def image_of(service: str, values: dict[str, str]) -> str:
+    image: str = re.sub(r"\$\{(\w+):-\w+\}", lambda variable: values[variable[1]], SERVICES[service]["image"])
+    return image

@@ -48,6 +48,11 @@ def create(
     return dataset, True
 
 
+def newest_key(session: Session) -> str | None:
+    """Of the stored file."""
+    return session.scalar(select(Dataset.storage_key).order_by(Dataset.created_at.desc()).limit(1))
+
+
 def find(session: Session, reference: str) -> Dataset | None:
     """The uploaded data set of this id or name."""
     return session.scalar(select(Dataset).where(or_(Dataset.id == reference, Dataset.name == reference)))

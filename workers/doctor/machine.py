@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,17 +61,37 @@ def work_dir(folder: Path) -> str:
 
 
 def file_store(store: FileStore) -> str:
-    """Write, read back, delete."""
+    """Write, read back, delete; and the folders that were not there before."""
     content = secrets.token_bytes(64 * 1024)
     key = artifact_key(Lease("doctor", attempt=1, worker_id="doctor"))
+    new = _missing_folders(store.local_path(key))
+    new_root = new[len(Path(key).parent.parts) :]
+    try:
+        read = _written_and_read(store, key, content)
+    finally:
+        for folder in [*_incoming(store, new_root), *new]:
+            with suppress(OSError):  # somebody else's files are in it by now, or it was not made
+                folder.rmdir()
+    if read != content:
+        raise Unwell("a file does not read back as it was written", "look at the disk, or the server, of the store")
+    what = "a file was written, read back and deleted"
+    return f"{what}; there is no folder {new_root[0]} yet, the first file makes it" if new_root else what
+
+
+def _incoming(store: FileStore, new_root: list[Path]) -> list[Path]:
+    return [store.temporary_folder()] if new_root and new_root[0].exists() else []
+
+
+def _missing_folders(path: Path | None) -> list[Path]:
+    return [folder for folder in path.parents if not folder.exists()] if path is not None else []
+
+
+def _written_and_read(store: FileStore, key: str, content: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "file")
         source.write_bytes(content)
         store.put(key, source)
     try:
-        read = b"".join(store.open(key))
+        return b"".join(store.open(key))
     finally:
         store.delete(key)
-    if read != content:
-        raise Unwell("a file does not read back as it was written", "look at the disk, or the server, of the store")
-    return "a file was written, read back and deleted"

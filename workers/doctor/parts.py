@@ -10,7 +10,7 @@ from service.db import Database, sqlite_file
 from service.queue import make_celery
 from service.settings import Settings
 from service.storage import FileStore
-from service.store import checkpoints, gauges
+from service.store import checkpoints, datasets, gauges
 from workers.doctor.findings import Unwell
 
 SKEW_SECONDS: Final = 5.0
@@ -34,12 +34,12 @@ def stored_files(opened: Database, store: FileStore) -> str:
     missing = None
     while True:
         with opened.read() as session:
-            key = checkpoints.newest_key(session)
+            key = checkpoints.newest_key(session) or datasets.newest_key(session)
         if key is None:
-            return "no job has stored any yet"
+            return "the database knows of none yet"
         if key == missing:
             raise Unwell(
-                f"the newest checkpoint of the database is not there ({key}): it is not the service's store",
+                f"this is not the store of this database: it lacks {key}",
                 "FITQUEUE_STORE must be the same everywhere; see whether the folder is mounted here",
             )
         try:
@@ -47,7 +47,7 @@ def stored_files(opened: Database, store: FileStore) -> str:
         except FileNotFoundError:
             missing = key  # or a better one replaced it at this moment
         else:
-            return "the newest checkpoint of the database is there"
+            return f"{key}, which the database knows of, is there"
 
 
 def skew(opened: Database) -> str:

@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.stack import free_port, redis_server
 from service.storage import FolderStore
 from service.storage.keys import checkpoint_key
-from service.store import jobs, workers
+from service.store import datasets, jobs, workers
 from service.store.leases import Lease
 from workers.devices import GPU
 from workers.doctor import machine, parts
@@ -80,7 +80,8 @@ def test_a_sound_machine(doctor: Doctor, sqlite_url: str, tmp_path: Path) -> Non
     assert "a child spoke" in found["nursery"]["found"]
     assert "CPU:0, CPU:1 summed up" in found["all-reduce"]["found"]
     assert PASSWORD not in printed
-    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+    assert not (tmp_path / "store").exists()
+    assert f"there is no folder {tmp_path}/store yet" in found["file store"]["found"]
     assert list((tmp_path / "work").iterdir()) == []
     assert not [each for each in psutil.process_iter(["cmdline"]) if _is_rehearsal_of_ours(each)]
 
@@ -174,12 +175,12 @@ def test_a_store_that_gives_back_something_else(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(FolderStore, "open", lambda *_: iter([b"something else"]))
     with pytest.raises(Unwell, match="does not read back"):
         machine.file_store(FolderStore(tmp_path))
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list(tmp_path.glob("artifacts*")) == []
 
 
 def test_a_store_that_is_not_the_service_s(database: Database, make_spec: Callable[..., Any], tmp_path: Path) -> None:
     of_service, other = FolderStore(tmp_path / "store"), FolderStore(tmp_path / "other")
-    assert parts.stored_files(database, of_service) == "no job has stored any yet"
+    assert parts.stored_files(database, of_service) == "the database knows of none yet"
     key = checkpoint_key(Lease("job_1", attempt=1, worker_id="wk_1"), "weights.h5")
     (tmp_path / "file").write_bytes(b"weights")
     of_service.put(key, tmp_path / "file")
@@ -187,9 +188,27 @@ def test_a_store_that_is_not_the_service_s(database: Database, make_spec: Callab
         job_id = jobs.create(session, make_spec(), []).id
         about = {"epoch": 1, "metrics": {}, "size": 7, "sha256": "0" * 64, "attempt": 1, "format": "weights.h5"}
         session.add(Checkpoint(job_id=job_id, name="last", storage_key=key, created_at=datetime.now(UTC), **about))
-    assert parts.stored_files(database, of_service) == "the newest checkpoint of the database is there"
-    with pytest.raises(Unwell, match="it is not the service's store"):
+    assert parts.stored_files(database, of_service) == f"{key}, which the database knows of, is there"
+    with pytest.raises(Unwell, match=f"not the store of this database: it lacks {key}"):
         parts.stored_files(database, other)
+
+
+def test_a_store_that_lacks_the_uploads_of_the_service(database: Database, tmp_path: Path) -> None:
+    of_service, other = FolderStore(tmp_path / "store"), FolderStore(tmp_path / "other")
+    with database.write() as session:
+        key = datasets.create(session, "ds_1", "mine", sha256="0" * 64, size=4, arrays=[])[0].storage_key
+    (tmp_path / "file").write_bytes(b"data")
+    of_service.put(key, tmp_path / "file")
+    assert parts.stored_files(database, of_service) == "datasets/ds_1.npz, which the database knows of, is there"
+    with pytest.raises(Unwell, match=r"it lacks datasets/ds_1\.npz"):
+        parts.stored_files(database, other)
+
+
+def test_the_folders_of_others_stay_in_a_store(tmp_path: Path) -> None:
+    of_job = tmp_path / "artifacts" / "job_1"
+    of_job.mkdir(parents=True)
+    assert machine.file_store(FolderStore(tmp_path)) == "a file was written, read back and deleted"
+    assert list((tmp_path / "artifacts").iterdir()) == [of_job]
 
 
 def test_a_database_without_its_migrations(database: Database, database_url: str) -> None:

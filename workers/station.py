@@ -37,12 +37,11 @@ class Station:
         self._waiting = BoundedSemaphore(1)
         self._looking = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
 
-    def work(self, pools: Sequence[str] | None = None) -> None:
-        """Train jobs of these pools, or of all that the worker serves, while a slot is free and one waits."""
-        pools = self._pools if pools is None else [pool for pool in pools if pool in self._pools]
-        while pools and not self._place.stopping.is_set() and self._slots.acquire(blocking=False):
+    def work(self) -> None:
+        """Train jobs of the pools that the worker serves, while a slot is free and one waits."""
+        while not self._place.stopping.is_set() and self._slots.acquire(blocking=False):
             try:
-                trained = self._train_one(pools)
+                trained = self._train_one()
             except DatabaseUnavailable:
                 raise
             except Exception:
@@ -72,8 +71,8 @@ class Station:
         except Exception:
             _logger.exception("A slot failed; its job goes to another attempt.")
 
-    def _train_one(self, pools: Sequence[str]) -> bool:
-        claimed = self._claim(pools)
+    def _train_one(self) -> bool:
+        claimed = self._claim()
         if claimed is None:
             return False
         _logger.info("A job was taken.", extra={"job": claimed.lease.job_id, "attempt": claimed.lease.attempt})
@@ -85,7 +84,7 @@ class Station:
             ring_for_all(self._place.database, self._bell)
         return True
 
-    def _claim(self, pools: Sequence[str]) -> ClaimedJob | None:
+    def _claim(self) -> ClaimedJob | None:
         seen = [gpu.seen() for gpu in self._list_gpus()]
         with self._place.database.write() as session:
-            return leases.claim(session, self._worker_id, pools, seen, self._place.lease_seconds)
+            return leases.claim(session, self._worker_id, self._pools, seen, self._place.lease_seconds)

@@ -17,9 +17,9 @@ RESTART_SECONDS: Final = 5.0
 
 def add_tasks(app: Celery, station: Station) -> None:
     @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
-    def work(pool: str) -> None:
-        """«There is work in this pool.» The message has no authority: what to do stands in the database."""
-        station.work([pool])
+    def work(pool: str) -> None:  # noqa: ARG001 -- it is in the message
+        """«There is work in this pool.» The message has no authority: in another one may wait what goes first."""
+        station.work()
 
 
 class Ear:

@@ -38,7 +38,9 @@ POLL_SECONDS: Final = 3.5
 EXPIRY_SECONDS: Final = 1.0
 PULSE_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
-EAR_SECONDS: Final = 20.0
+EAR_SECONDS: Final = 52.0
+"""A job that was taken by a bell is trained in the ear's thread: what a supervision may take when the worker stops, and
+less than the minute that containers get."""
 
 PULSE: Final = "alive"
 """Begins the name of the file in a worker's directory that is touched again and again while it is ready for jobs. It

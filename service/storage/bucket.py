@@ -72,8 +72,13 @@ class BucketStore(FileStore):
         return _chunks(found)
 
     def size(self, key: str) -> int:
-        with _as_os_errors():
-            return self._files.head(checked(key))["size"]
+        try:
+            with _as_os_errors():
+                return self._files.head(checked(key))["size"]
+        except FileNotFoundError:
+            with _as_os_errors():  # the answer to HEAD has no words: it may be the bucket that is not there
+                self._files.get(checked(key), options={"range": (0, 1)})
+            raise
 
     def delete(self, key: str) -> None:
         with _as_os_errors():

@@ -12,10 +12,11 @@ import pytest
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Job
-from service.queue import Bell
+from service.queue import TASK_NAME, Bell
 from service.storage import FolderStore
 from service.store import events, jobs, leases, logs, records, wishes
 from service.store.leases import ClaimedJob
+from workers.app import make_app
 from workers.exits import UNRENEWED
 from workers.lease_keeper import LeaseKeeper
 from workers.nursery import TRAINER, Nursery, NurseryBroken
@@ -23,6 +24,7 @@ from workers.protocol import Renewed
 from workers.protocol import Start as Started
 from workers.station import Station
 from workers.supervisor import Supervision, Workplace
+from workers.tasks import add_tasks
 
 Supervise = Callable[..., Job]
 Place = Callable[[str], Workplace]
@@ -307,6 +309,22 @@ class NotingBell(Bell):
     def ring_again(self, pool: str) -> bool:
         self.rung.append(pool)
         return True
+
+
+def test_a_bell_in_one_pool_begins_what_is_first_in_all_of_them(
+    submit: Callable[..., str], place: Callable[[str], Workplace], view: Callable[[str], Job], stopping: threading.Event
+) -> None:
+    later = submit()
+    first = submit(resources={"pool": "large"}, priority=100)
+    station = Station(place("crashes_after_its_last_word"), "wk_test", ["default", "large"], 1, list, NotingBell())
+    app = make_app("redis://127.0.0.1:1/0", ["default", "large"], slots=1)
+    add_tasks(app, station)
+    app.tasks[TASK_NAME]("default")
+    station.close()
+    ended = [view(job_id).finished_at for job_id in (first, later)]
+    assert ended[0] is not None
+    assert ended[1] is not None
+    assert ended[0] < ended[1]
 
 
 def test_when_a_job_ends_every_pool_hears_of_it_in_which_one_waits(

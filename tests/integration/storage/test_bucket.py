@@ -104,6 +104,8 @@ def test_a_bucket_that_is_not_there(s3: S3Server, tmp_path: Path, written: Writt
         store.put(KEY, written(b"x"))
     with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
         store.open(KEY)
+    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
+        store.size(KEY)
 
 
 def test_uploads_need_a_place_on_this_machine(open_bucket: Open, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from service.store.leases import ClaimedJob
 from workers.nursery import Nursery
 from workers.supervisor import Patience, Supervision, Workplace
 
-HURRIED = Patience(first_word=1.0, stop=(0.2, 0.4), silence=3.0)
+HURRIED = Patience(first_word=5.0, stop=(0.2, 0.4), silence=5.0)
 
 
 @pytest.fixture

@@ -51,6 +51,46 @@ def test_tests_build_no_image_that_somebody_uses(tmp_path: Path) -> None:
     assert image_of("api", {"FITQUEUE_IMAGE": "fitqueue"}) == "fitqueue-api" != API_IMAGE
 
 
+@pytest.fixture(scope="module")
+def many_boxes() -> tuple[Any, dict[str, str], str]:
+    """What operating.md shows for them: the ports' file, the variables of a worker, and its commands."""
+    section = (ROOT / "docs" / "operating.md").read_text().partition("\n## Many boxes")[2].partition("\n## ")[0]
+    ports, variables, commands = re.findall(r"```(?:yaml|sh)\n(.*?)```", section, re.DOTALL)
+    return yaml.safe_load(ports)["services"], dict(line.split("=", 1) for line in variables.splitlines()), commands
+
+
+def test_workers_of_other_machines_ask_where_the_ports_are_published(
+    many_boxes: tuple[Any, dict[str, str], str],
+) -> None:
+    published, given, _ = many_boxes
+    for service, variable in {"postgres": "FITQUEUE_DATABASE_URL", "redis": "FITQUEUE_REDIS_URL"}.items():
+        [port] = published[service]["ports"]
+        assert f"@{port.rpartition(':')[0]}/" in given[variable]
+    assert set(published) <= set(SERVICES)
+    assert set(given) <= set(SERVICES["worker"]["environment"])
+    assert {"FITQUEUE_STORE", "FITQUEUE_WORK_DIR", "AWS_REGION"} <= set(given)
+
+
+def test_workers_of_other_machines_run_as_those_of_the_compose_file(
+    many_boxes: tuple[Any, dict[str, str], str],
+) -> None:
+    commands, worker = many_boxes[2], SERVICES["worker"]
+    paths = {each.partition(":")[2] for each in worker["volumes"]} - {"/var/lib/fitqueue/store"}
+    assert set(re.findall(r"--volume \S+?:(\S+)", commands)) == paths
+    stop_seconds = worker["stop_grace_period"].removesuffix("s")
+    for option in (
+        f"--shm-size {worker['shm_size']}",
+        f"--ulimit stack={worker['ulimits']['stack']}",
+        f"--stop-timeout {stop_seconds}",
+        f"--env HOME={worker['environment']['HOME']}",
+        *(f"--security-opt {each.removesuffix(':true')}" for each in worker["security_opt"]),
+        *("--init", "--read-only", f"--tmpfs {worker['tmpfs']}", "--cap-drop ALL", f"--restart {worker['restart']}"),
+    ):
+        assert option in commands
+    assert re.findall(r"(fitqueue-worker:\w+) (.+)", commands)[-1] == ("fitqueue-worker:gpu", worker["command"])
+    assert "docker build --build-arg REQUIREMENTS=worker-gpu --tag fitqueue-worker:gpu ." in commands
+
+
 def env_of(file: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in file.read_text().splitlines())
 

@@ -40,11 +40,7 @@ class Reaper:
         """All of it: put back, ring again for jobs that wait, and remove what lost workers of this machine left."""
         self.expire_once()
         ring_for_all(self._database, self._bell)
-        for left in abandoned(self._work_dir):
-            ended = orphans.end_all(left)
-            extra = {"directory": str(left), "processes": ended}
-            _logger.info("Removed the work directory of a lost worker.", extra=extra)
-            shutil.rmtree(left, ignore_errors=True)
+        remove_abandoned(self._work_dir)
 
 
 @contextmanager
@@ -60,6 +56,14 @@ def own_directory(work_dir: Path, worker_id: str) -> Iterator[Path]:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_abandoned(work_dir: Path) -> None:
+    for left in abandoned(work_dir):
+        ended = orphans.end_all(left)
+        extra = {"directory": str(left), "processes": ended}
+        _logger.info("Removed the work directory of a lost worker.", extra=extra)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def abandoned(work_dir: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from workers.bells import ring_for_all
 from workers.devices import NVML, ListGPUs, processors
 from workers.duties import Duty
 from workers.nursery import TRAINER, Nursery
-from workers.reaper import Reaper, own_directory
+from workers.reaper import Reaper, own_directory, remove_abandoned
 from workers.station import Station
 from workers.supervisor import Patience, Workplace
 from workers.tasks import Ear, add_tasks
@@ -55,6 +55,8 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     configure_logging(settings.log_level)
     stopping = Event()
     _stop_on_signals(stopping)
+    # Not left to the reaper: a container that was started again would be taken for ready by its predecessor's pulse.
+    remove_abandoned(settings.work_dir)
     nursery = Nursery(trainer)
     nursery.open()
     worker = Worker(settings, store, nursery, stopping, list_gpus or NVML().list_gpus)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,19 @@ with own_directory(Path(sys.argv[1]), sys.argv[2]) as directory:
     (directory / "job_1.1").mkdir()
     print("ready", flush=True)
     sys.stdin.read()
+"""
+
+START_UNTIL_THE_NURSERY = """
+import sys
+from pathlib import Path
+from workers import worker
+class Nursery:
+    def __init__(self, trainer):
+        pass
+    def open(self):
+        sys.exit(str(sorted(str(pulse.parent.name) for pulse in Path(sys.argv[1]).glob("*/alive.*"))))
+worker.Nursery = Nursery
+worker.main()
 """
 
 
@@ -43,3 +57,20 @@ def test_what_is_no_workers_directory_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "file").touch()
     assert abandoned(tmp_path) == []
+
+
+def test_a_worker_that_loads_tensorflow_is_not_taken_for_ready_by_the_pulse_of_one_before(tmp_path: Path) -> None:
+    dead, alive = start_worker(tmp_path, "wk_dead"), start_worker(tmp_path, "wk_alive")
+    for worker_id in ("wk_dead", "wk_alive"):
+        (tmp_path / worker_id / "alive.host").touch()
+    dead.kill()
+    dead.wait()
+    started = subprocess.run(
+        [sys.executable, "-c", START_UNTIL_THE_NURSERY, str(tmp_path)],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"FITQUEUE_WORK_DIR": str(tmp_path), "FITQUEUE_STORE": str(tmp_path / "store")},
+        capture_output=True,
+        text=True,
+    )
+    assert started.stderr.splitlines()[-1] == "['wk_alive']"
+    alive.communicate()

@@ -36,4 +36,8 @@ COPY service service
 COPY workers workers
 COPY migrations migrations
 RUN python -m compileall -q .
+
+# What the driver compiles for a GPU that a library holds no code for. By default it lies in HOME, where nothing can be
+# written: then each job would compile it anew.
+ENV CUDA_CACHE_PATH=/var/lib/fitqueue/work/cuda
 USER fitqueue

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from benchmarks.containers import API_IMAGE, WORKER_IMAGE, Deployment
+from service.environment import for_children
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +90,21 @@ def test_workers_of_other_machines_run_as_those_of_the_compose_file(
         assert option in commands
     assert re.findall(r"(fitqueue-worker:\w+) (.+)", commands)[-1] == ("fitqueue-worker:gpu", worker["command"])
     assert "docker build --build-arg REQUIREMENTS=worker-gpu --tag fitqueue-worker:gpu ." in commands
+
+
+def test_what_is_compiled_for_a_gpu_is_kept_from_job_to_job(many_boxes: tuple[Any, dict[str, str], str]) -> None:
+    [(name, path)] = re.findall(r"^ENV (CUDA_CACHE_PATH)=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert for_children({name: path})[name] == path
+    given = SERVICES["worker"]["environment"], many_boxes[1], *pod_environments("fitqueue-worker")
+    assert {str(Path(path).parent)} == {variables["FITQUEUE_WORK_DIR"] for variables in given}
+
+
+def pod_environments(name: str) -> list[dict[str, str]]:
+    """Of the containers of a Deployment in the Kubernetes manifest."""
+    documents = yaml.safe_load_all((ROOT / "examples" / "kubernetes" / "fitqueue.yaml").read_text())
+    [found] = [each for each in documents if (each["kind"], each["metadata"]["name"]) == ("Deployment", name)]
+    containers = found["spec"]["template"]["spec"]["containers"]
+    return [{each["name"]: each["value"] for each in container["env"]} for container in containers]
 
 
 def env_of(file: Path) -> dict[str, str]:

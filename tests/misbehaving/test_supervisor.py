@@ -93,7 +93,7 @@ def test_an_import_that_fails_ends_the_job(supervise: Supervise, put_backs: PutB
 def test_a_child_that_falls_silent_is_killed_and_the_job_waits_again(supervise: Supervise, put_backs: PutBacks) -> None:
     job = supervise("falls_silent")
     assert (job.state, job.losses) == (JobState.QUEUED, 1)
-    assert put_backs(job.id) == ["The training process said nothing for 3 s and was ended; the job waits again."]
+    assert put_backs(job.id) == ["The training process said nothing for 5 s and was ended; the job waits again."]
 
 
 def test_three_that_fall_silent_at_the_same_place_are_enough(supervise: Supervise) -> None:

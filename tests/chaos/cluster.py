@@ -19,8 +19,8 @@ from service.stack import free_port, redis_server
 from service.store import tokens
 from tests.chaos.postgres import Postgres
 from tests.chaos.programs import Program, WorkerProgram, of_session, python_m
-from tests.chaos.waiting import until
 from tests.small_disk import SmallDisk
+from tests.waiting import until
 
 READY_SECONDS: Final = 180.0
 GONE_SECONDS: Final = 20.0

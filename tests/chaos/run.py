@@ -21,7 +21,7 @@ from tests.chaos.cluster import GONE_SECONDS, Cluster
 from tests.chaos.killer import DECK, PACE, Figures, Hit, Killer, Pace
 from tests.chaos.outcome import Outcome
 from tests.chaos.verdict import Verdict
-from tests.chaos.waiting import NotInTime, until
+from tests.waiting import NotInTime, until
 
 LEASE_SECONDS: Final = 6.0
 BACKLOG: Final = 14

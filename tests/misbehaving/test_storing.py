@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import h5py
 import pytest
@@ -22,6 +21,7 @@ from service.store import checkpoints, events, jobs, wishes
 from service.store.leases import ClaimedJob
 from service.store_address import Bucket
 from tests.s3 import S3Server
+from tests.waiting import until
 from workers import uploads
 from workers.nursery import TRAINER
 from workers.reaper import Reaper
@@ -34,13 +34,6 @@ Submit = Callable[..., str]
 View = Callable[[str], Job]
 
 SECONDS = 120.0
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
 
 
 class WaitingStore(FolderStore):
@@ -128,7 +121,7 @@ class HeldStore(CountingStore):
         self._heard = heard
 
     def put(self, key: str, source: Path) -> None:
-        until(self._heard)
+        until(self._heard, SECONDS, "everything is heard")
         super().put(key, source)
 
 
@@ -155,7 +148,7 @@ class FullStore(FolderStore):
     """It is found to be full when the child has saved everything."""
 
     def put(self, key: str, source: Path) -> None:
-        until((source.parent / "41.weights.h5").exists)
+        until((source.parent / "41.weights.h5").exists, SECONDS, "the last file")
         raise OSError(28, "No space left on device")
 
 
@@ -296,7 +289,11 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
     here = dataclasses.replace(place(TRAINER), store=store)
     job_id = submit()
     first = in_background(Supervision(here, claim()).run)
-    until(lambda: view(job_id).best_epoch is not None and _snapshots(store, job_id))
+    until(
+        lambda: view(job_id).best_epoch is not None and _snapshots(store, job_id),
+        SECONDS,
+        "a best epoch and a snapshot",
+    )
     s3.stop()
     first.join(SECONDS)
     job = view(job_id)
@@ -320,7 +317,7 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
 
     s3.start()
     second = in_background(Supervision(here, claim()).run)
-    until(lambda: view(job_id).epoch > trained)
+    until(lambda: view(job_id).epoch > trained, SECONDS, "progress")
     with database.write() as session:
         wishes.cancel(session, job_id)
     second.join(SECONDS)

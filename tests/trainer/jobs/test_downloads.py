@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.process import BaseProcess
@@ -22,6 +21,7 @@ import pytest
 
 from fitqueue.spec.data import DataSpec
 from fitqueue.states import Reason
+from tests.waiting import until
 from workers.trainer.data import DataError, load
 from workers.trainer.endings import of_error
 
@@ -115,13 +115,6 @@ def kill(process: BaseProcess) -> None:
     process.join(SECONDS)
 
 
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        Event().wait(0.02)
-
-
 def test_a_data_set_is_downloaded_once_whoever_asks(
     serve: Callable[[bytes], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +136,11 @@ def test_a_data_set_is_downloaded_once_whoever_asks(
     assert server.half_is_sent.wait(SECONDS)
     log = tmp_path / "log"
     second = begin("mnist", log)
-    until(lambda: (log.exists() and log.read_text().count("Waiting") >= 2) or not second.is_alive())
+    until(
+        lambda: (log.exists() and log.read_text().count("Waiting") >= 2) or not second.is_alive(),
+        SECONDS,
+        "two words, or an end",
+    )
     server.may_go_on.set()
     for process in (first, second):
         process.join(SECONDS)
@@ -160,7 +157,7 @@ def test_half_a_file_that_a_killed_process_left_counts_for_nothing(
     killed = begin("fashion_mnist")
     assert server.half_is_sent.wait(SECONDS)
     folder = keras_home / "datasets" / "fashion-mnist"
-    until(lambda: folder.exists() and any(path.stat().st_size for path in folder.iterdir()))
+    until(lambda: folder.exists() and any(path.stat().st_size for path in folder.iterdir()), SECONDS, "half a file")
     assert not (folder / "file.gz").exists()
     kill(killed)
     server.may_go_on.set()

@@ -119,7 +119,6 @@ class Supervision:
         self._asked_at = 0.0
         self._spoke = False
         self._was_silent = False
-        self._left_storing = False
         self._began_at = self._heard_at = time.monotonic()
 
     def run(self) -> None:
@@ -195,7 +194,6 @@ class Supervision:
             if self._place.stopping.is_set():
                 deadline = min(deadline, time.monotonic() + self._place.patience.storing)
             if time.monotonic() >= deadline:
-                self._left_storing = True
                 uploads.leave()
                 return
             uploads.wait(POLL_SECONDS)
@@ -205,12 +203,8 @@ class Supervision:
     def _check_before(self) -> None:
         """Raises LeaseLost, and _NotBegun where the training is not to begin."""
         self._keeper.check()
-        if self._place.stopping.is_set():
-            raise _NotBegun("shutdown")
-        if self._keeper.wishes.cancel_requested:
-            raise _NotBegun("cancel")
-        if self._keeper.wishes.pause_requested:
-            raise _NotBegun("pause")
+        if (why := "shutdown" if self._place.stopping.is_set() else self._wish()) is not None:
+            raise _NotBegun(why)
 
     def _look_after(self, child: Child, uploads: Uploads) -> None:
         self._keeper.check()
@@ -288,10 +282,14 @@ class Supervision:
             child.signal(SIGKILL)
 
     def _pass_on_wishes(self, child: Child) -> None:
+        if (why := self._wish()) is not None:
+            self._ask(child, why)
+
+    def _wish(self) -> Why | None:
+        """What somebody has asked of the job."""
         if self._keeper.wishes.cancel_requested:
-            self._ask(child, "cancel")
-        elif self._keeper.wishes.pause_requested:
-            self._ask(child, "pause")
+            return "cancel"
+        return "pause" if self._keeper.wishes.pause_requested else None
 
     def _keep_deadlines(self, child: Child) -> None:
         now = time.monotonic()
@@ -333,7 +331,7 @@ class Supervision:
             self._ledger.give_back(_GIVEN_BACK[why])
 
     def _end(self, exit_code: int | None, uploads: Uploads) -> None:
-        if self._left_storing:
+        if uploads.is_left:
             why = "The worker was shut down before all was stored"
             self._ledger.give_back(f"{why}{self._keep_files(uploads)}; the job waits for another.")
             return

@@ -35,7 +35,7 @@ class Uploads:
         self._waiting: deque[tuple[Written, Future[None]]] = deque()
         self._newest_snapshot: SnapshotWritten | None = None
         self._is_broken = False
-        self._is_left = False
+        self.is_left = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uploads")
 
     def add(self, written: Written) -> None:
@@ -64,7 +64,7 @@ class Uploads:
 
     def leave(self) -> None:
         """Wait no longer. What is being stored may go on, and counts for nothing when the attempt has its end."""
-        self._is_left = True
+        self.is_left = True
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +72,7 @@ class Uploads:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown(wait=not self._is_left, cancel_futures=True)
+        self._thread.shutdown(wait=not self.is_left, cancel_futures=True)
 
     def _store(self, written: Written) -> None:
         if self._is_broken:

@@ -45,7 +45,7 @@ def checked_milliseconds(client: fitqueue.Client, job: dict[str, Any]) -> float:
 
 def checker_megabytes(pid: int) -> float:
     found = psutil.Process(pid).children(recursive=True)
-    return sum(one.memory_full_info().pss for one in found if "workers.trainer.checking" in one.cmdline()) / 1e6
+    return sum(one.memory_full_info().pss for one in found if "workers.model_check.server" in one.cmdline()) / 1e6
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from service.migrate import upgrade
 from service.models import Job, Worker
 from service.stack import free_port, redis_server
 from service.store import jobs, leases
-from workers.nursery import TRAINER, Nursery
-from workers.protocol import Ended, PhaseChanged, Start
+from workers.shared.protocol import Ended, PhaseChanged, Start
+from workers.supervisor.fork_server import TRAINER, Nursery
 
 ROOT = Path(__file__).parents[1]
 LEASE_SECONDS = 30.0

@@ -14,7 +14,7 @@ import numpy as np
 
 import fitqueue
 from benchmarks.common import cnn_job, console, report, running_stack, succeeded
-from workers.devices import NVML
+from workers.supervisor.devices import NVML
 
 EPOCHS: Final = 3
 LOSS_WITHIN: Final = 0.05

@@ -30,9 +30,9 @@ from fitqueue.datasets import BUILTIN
 from fitqueue.spec import parse_job
 from fitqueue.states import EventKind, JobState
 from service import environment
-from workers.devices import NVML
-from workers.nursery import Child, LogLines, Nursery
-from workers.protocol import Ended, EpochEnded, PhaseChanged, Start
+from workers.shared.protocol import Ended, EpochEnded, PhaseChanged, Start
+from workers.supervisor.devices import NVML
+from workers.supervisor.fork_server import Child, LogLines, Nursery
 
 BEGAN = time.monotonic()
 RESNET_SCRIPT = Path(__file__).with_name("plain_resnet.py")

@@ -19,8 +19,8 @@ from service.db import Database
 from service.migrate import upgrade
 from service.models import Epoch, Event, Job
 from service.settings import Settings
-from service.store import jobs, tallies, tokens, workers
-from service.store.tallies import Duration
+from service.store import counters, jobs, tokens, workers
+from service.store.counters import Duration
 
 JOBS, EPOCHS_EACH, WAITING = 10_000, 10, 5_000
 SCRAPES = 30
@@ -44,9 +44,9 @@ def fill(database: Database) -> str:
         session.execute(insert(Epoch), [{**epoch, "job_id": job_id, "epoch": n} for job_id in ids for n in numbers])
         for n in range(8):
             workers.register(session, f"wk_{n}", host="h", pools=[f"pool{n}"], slots=2, devices=[], gpus=[f"GPU-{n}"])
-            for duration, bounds in tallies.BOUNDS.items():
+            for duration, bounds in counters.BOUNDS.items():
                 for seconds in bounds:
-                    tallies.observe(session, Duration(duration), f"pool{n}", seconds)
+                    counters.observe(session, Duration(duration), f"pool{n}", seconds)
         return tokens.create(session, name="benchmark")
 
 

@@ -9,6 +9,7 @@ from flask_openapi3.openapi import OpenAPI
 from fitqueue import __version__
 from fitqueue.views import Problem
 from service.api import (
+    actions,
     artifacts,
     checkpoints,
     context,
@@ -20,7 +21,6 @@ from service.api import (
     records,
     requests,
     service,
-    wishes,
     workers,
 )
 from service.api.context import Services
@@ -33,7 +33,7 @@ from service.storage import REQUEST_PATIENCE, open_store
 
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
-    wishes.blueprint,
+    actions.blueprint,
     records.blueprint,
     checkpoints.blueprint,
     artifacts.blueprint,

@@ -18,12 +18,12 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from fitqueue.checking import Answer, Question
 from fitqueue.errors import Fault
+from fitqueue.model_check import Answer, Question
 from fitqueue.spec.base import FaultCode
 from service import environment
 
-PROGRAM: Final = "workers.trainer.checking"
+PROGRAM: Final = "workers.model_check.server"
 
 READY_SECONDS: Final = 5.0
 """How long a question waits for a checker that is still starting."""

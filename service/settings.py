@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service import db
-from service.store_address import Bucket, checked_downloads, parse_address
+from service.storage_address import Bucket, checked_downloads, parse_address
 
 MIB = 1024**2
 GIB = 1024**3

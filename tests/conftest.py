@@ -16,9 +16,9 @@ from service import environment
 from service.db import Database
 from service.migrate import upgrade
 from service.stack import free_port, redis_server
-from service.store_address import Bucket
+from service.storage_address import Bucket
 from tests.s3 import S3Server
-from workers.nursery import Nursery
+from workers.supervisor.fork_server import Nursery
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import uuid
 from moto.server import ThreadedMotoServer
 
 from service.stack import free_port
-from service.store_address import Bucket
+from service.storage_address import Bucket
 
 
 class S3Server:

@@ -4,6 +4,6 @@ Everything is imported inside the guard: multiprocessing reads the parent's main
 """
 
 if __name__ == "__main__":
-    from workers.worker import main
+    from workers.supervisor.worker import main
 
     main()

@@ -41,9 +41,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 
 _MODULES: Final = {
     **dict.fromkeys(["submit", "watch", "jobs", "show"], "fitqueue.cli.jobs"),
-    **dict.fromkeys(["cancel", "pause", "resume", "delete", "extend"], "fitqueue.cli.wishes"),
+    **dict.fromkeys(["cancel", "pause", "resume", "delete", "extend"], "fitqueue.cli.actions"),
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
-    **dict.fromkeys(["dataset", "workers"], "fitqueue.cli.data"),
+    **dict.fromkeys(["dataset", "workers"], "fitqueue.cli.datasets"),
     "catalogue": "fitqueue.cli.catalogue",
     "init": "fitqueue.cli.deployment",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from fitqueue.client.patience import Patience
+from fitqueue.client.retry import Patience
 from fitqueue.client.transport import LONG_PATIENCE, Call, Transport
 from fitqueue.errors import ChecksumMismatch, Unreachable
 from fitqueue.views import DatasetView

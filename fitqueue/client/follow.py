@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from fitqueue.client.patience import Patience
+from fitqueue.client.retry import Patience
 from fitqueue.client.transport import LONG_PATIENCE, SHORT_PATIENCE, Call, Transport
 from fitqueue.errors import Unreachable, WaitTimeout
 from fitqueue.views import JobView

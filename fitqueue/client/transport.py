@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fitqueue import __version__
 from fitqueue.client.configuration import API_PREFIX, Connection, preferred_language
-from fitqueue.client.patience import Patience
+from fitqueue.client.retry import Patience
 from fitqueue.errors import FitQueueError, Unreachable, error_from_code
 from fitqueue.views import Problem
 

@@ -11,7 +11,6 @@ from pydantic import Field, ValidationError
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import Fault, InvalidSpec, MalformedJSON
-from fitqueue.spec import by_name, catalogue, fitting
 from fitqueue.spec.base import (
     EACH,
     MAX_FAULTS,
@@ -24,7 +23,8 @@ from fitqueue.spec.base import (
     listed,
     report_validation_error,
 )
-from fitqueue.spec.callbacks import (
+from fitqueue.spec.checks import named_outputs, shapes
+from fitqueue.spec.checks.callbacks import (
     check_checkpoints,
     check_logged,
     check_optimizer,
@@ -34,9 +34,10 @@ from fitqueue.spec.callbacks import (
 )
 from fitqueue.spec.data import DataSpec
 from fitqueue.spec.filepath import COUNTERS
+from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.logged import flat_metrics, logged_names, output_names
-from fitqueue.spec.objects import FAULTY, check_object
-from fitqueue.spec.sound import SoundJob, sound_parts
+from fitqueue.spec.partial import SoundJob, sound_parts
 from fitqueue.spec.strict_json import parse_json
 from fitqueue.spec.training import (
     MAX_OBJECTS,
@@ -281,16 +282,16 @@ def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset,
     model, compiled = parts.model, parts.compile
     loss, metrics = compiled.whole_loss, compiled.named_metrics()
     if model is not None:
-        _check_names(parts, by_name.ends_of(model), at)
+        _check_names(parts, named_outputs.ends_of(model), at)
     if parts.data is not None:
         info = _dataset(parts.data.dataset, find_dataset, at / "data" / "dataset")
         if info is not None:
-            shape = fitting.check_data(parts.data, info, at / "data")
+            shape = shapes.check_data(parts.data, info, at / "data")
             if model is not None and shape is not None:
-                model = fitting.fit_model(model, shape, at / "model")
+                model = shapes.fit_model(model, shape, at / "model")
     if parts.data is not None and parts.fit is not None:
-        fitting.check_validation(parts.data, parts.fit, validated, at / "fit")
-        fitting.check_class_weight(parts.data, parts.fit, at / "fit" / "class_weight")
+        shapes.check_validation(parts.data, parts.fit, validated, at / "fit")
+        shapes.check_class_weight(parts.data, parts.fit, at / "fit" / "class_weight")
     if compiled.optimizer is not None:
         check_optimizer(parts.callbacks, compiled.optimizer, at / "callbacks")
     if metrics is not None and loss is not None and model is not None:
@@ -302,10 +303,10 @@ def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset,
     return model
 
 
-def _check_names(parts: SoundJob, ends: by_name.Ends, at: Place) -> None:
+def _check_names(parts: SoundJob, ends: named_outputs.Ends, at: Place) -> None:
     if parts.data is not None:
-        by_name.check_arrays(parts.data, ends, at / "data")
-    by_name.check_compile(parts.compile, ends, at / "compile")
+        named_outputs.check_arrays(parts.data, ends, at / "data")
+    named_outputs.check_compile(parts.compile, ends, at / "compile")
 
 
 def _not_validated(validated: bool, fit: FitSpec | None) -> str | None:
@@ -320,5 +321,5 @@ def _not_validated(validated: bool, fit: FitSpec | None) -> str | None:
 def _dataset(name: str, find_dataset: FindDataset, at: Place) -> DatasetInfo | None:
     info = BUILTIN[name].info if name in BUILTIN else find_dataset(name)
     if info is None:
-        fitting.fault_unknown_dataset(name, at)
+        shapes.fault_unknown_dataset(name, at)
     return info

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from fitqueue.spec import catalogue
-from fitqueue.spec.naming import Names
+from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.naming import Names
 from fitqueue.spec.training import CompileSpec, KerasObject, Losses, Metrics
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from fitqueue.spec import parse_json
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages
-from service.api.checks import CheckedJob, DatasetFinder, check_job, dataset_is_gone
 from service.api.context import Services, services, token_id
 from service.api.following import wait_until
+from service.api.job_check import CheckedJob, DatasetFinder, check_job, dataset_is_gone
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, problems
 from service.ids import new_id
 from service.models import Job
-from service.store import job_views, jobs
+from service.store import job_details, jobs
 from service.store.jobs import Filter, Idempotency
 
 blueprint = APIBlueprint(
@@ -136,7 +136,7 @@ def list_jobs(query: ListQuery) -> Response:
     wanted = Filter(states=query.state, labels=query.labels, pool=query.pool, name=query.name)
     with parts.database.read() as session:
         rows, cursor = jobs.list_page(session, wanted, query.cursor, query.limit)
-        data = job_views.summaries(session, rows, parts.settings.lease_seconds)
+        data = job_details.summaries(session, rows, parts.settings.lease_seconds)
     return answer(Page[JobSummary](data=data, next_cursor=cursor))
 
 
@@ -232,7 +232,7 @@ def _read(parts: Services, job_id: str) -> tuple[JobView, int]:
 
 
 def view_of(session: Session, parts: Services, job: Job) -> JobView:
-    return job_views.view(session, job, parts.settings.lease_seconds, languages.wanted())
+    return job_details.view(session, job, parts.settings.lease_seconds, languages.wanted())
 
 
 def _has_changed(parts: Services, job_id: str, version: int) -> bool:

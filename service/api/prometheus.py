@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 
 from service.api.context import services
 from service.api.parameters import ALWAYS
-from service.store import gauges, tallies
+from service.store import counters, gauges
+from service.store.counters import BOUNDS, Duration, Histogram, Tallies
 from service.store.gauges import Gauges, Queue
-from service.store.tallies import BOUNDS, Duration, Histogram, Tallies
 
 blueprint = APIBlueprint("prometheus", __name__, abp_tags=[Tag(name="service")], abp_responses=ALWAYS)
 
@@ -38,7 +38,7 @@ def metrics() -> Response:
     """In Prometheus's text format: jobs, queues, workers, GPUs, and how long things took."""
     parts = services()
     with parts.database.read() as session:
-        counted = tallies.read(session)
+        counted = counters.read(session)
         present = gauges.read(session, parts.settings.lease_seconds, _served_once(counted))
         figures = Figures(present, counted)
     return Response(generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4)
@@ -57,7 +57,7 @@ class Figures(Collector):
         yield from self._queues()
         yield from self._workers()
         for duration, (name, about) in _DURATIONS.items():
-            empty = {pool: tallies.empty(duration) for pool in self._serving}
+            empty = {pool: counters.empty(duration) for pool in self._serving}
             yield _histogram(name, about, duration, empty | self._counted.histograms[duration])
 
     def _jobs(self) -> Iterator[Metric]:

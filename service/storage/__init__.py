@@ -7,7 +7,7 @@ from service.settings import Settings
 from service.storage.folder import FolderStore
 from service.storage.interface import FileStore, StoreFailed
 from service.storage.keys import artifact_key, checkpoint_key, dataset_key, snapshot_key
-from service.store_address import Bucket
+from service.storage_address import Bucket
 
 REQUEST_PATIENCE: Final = timedelta(seconds=20)
 WORK_PATIENCE: Final = timedelta(minutes=3)

@@ -16,7 +16,7 @@ from obstore.store import S3Store
 from service.storage.folder import delete_old_files
 from service.storage.interface import FileStore, StoreFailed
 from service.storage.keys import KINDS, checked, is_key
-from service.store_address import Bucket
+from service.storage_address import Bucket
 
 if TYPE_CHECKING:  # where alone the library has them
     from obstore import GetResult

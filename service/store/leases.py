@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job, Snapshot
-from service.store import gpus, transitions, turns
+from service.store import gpu_reservation, gpus, transitions
 from service.store.gpus import GPUTaken, Machine, SeenGPU
 
 SWEEP_LIMIT: Final = 100
@@ -98,8 +98,8 @@ def _claim(
             Job.state == JobState.QUEUED,
             Job.pool.in_(pools),
             Job.gpus <= len(machine.free),
-            turns.is_due(now),
-            turns.is_its_turn(session, machine, now, lease_seconds),
+            gpu_reservation.is_due(now),
+            gpu_reservation.is_its_turn(session, machine, now, lease_seconds),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
@@ -212,7 +212,7 @@ def _expired(now: datetime) -> tuple[ColumnElement[bool], ...]:
 
 def pools_with_work(session: Session) -> list[str]:
     """The pools in which a job waits that could be trained now."""
-    query = select(Job.pool).where(Job.state == JobState.QUEUED, turns.is_due(clock.now(session))).distinct()
+    query = select(Job.pool).where(Job.state == JobState.QUEUED, gpu_reservation.is_due(clock.now(session))).distinct()
     return list(session.scalars(query.order_by(Job.pool)))
 
 

@@ -14,8 +14,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
-from service.store import events, gpus, tallies
-from service.store.tallies import Duration
+from service.store import counters, events, gpus
+from service.store.counters import Duration
 
 By = Mapping[str, str | None]
 """Who asked for a move, as its event tells it."""
@@ -70,7 +70,7 @@ def claim(
     waited_since = session.scalar(select(events.last_at(job.id))) or job.created_at
     message = f"The worker {worker_id} took the job for attempt {job.attempt}."
     events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": held})
-    tallies.observe(session, Duration.CLAIM_LATENCY, job.pool, max((now - waited_since).total_seconds(), 0.0))
+    counters.observe(session, Duration.CLAIM_LATENCY, job.pool, max((now - waited_since).total_seconds(), 0.0))
     return job
 
 
@@ -199,7 +199,7 @@ def _end(
     if job is not None:
         _count_time(job, now)
         events.append(session, job, _EVENT_OF[state], now, message, {"reason": reason, **by})
-        tallies.count_end(session, reason)
+        counters.count_end(session, reason)
     return job
 
 

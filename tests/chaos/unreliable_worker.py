@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     from tests.unreliable import make_unreliable
-    from workers.worker import main
+    from workers.supervisor.worker import main
 
     make_unreliable()
     main()

@@ -25,8 +25,8 @@ from service.storage import FolderStore
 from service.store import events, jobs, leases
 from tests.crash_points.plan import NO_CRASH, Plan
 from tests.results import result
-from workers.nursery import Nursery
-from workers.supervisor import Supervision, Workplace
+from workers.supervisor.fork_server import Nursery
+from workers.supervisor.supervisor import Supervision, Workplace
 
 LEASE_SECONDS = 30.0
 MOST_ATTEMPTS = 6

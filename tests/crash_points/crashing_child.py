@@ -5,7 +5,7 @@ from threading import Semaphore
 
 from plan import Plan, crash, make_crash
 
-from workers.protocol import SnapshotWritten
+from workers.shared.protocol import SnapshotWritten
 from workers.trainer import checkpoints, reporting, resuming, run, training
 from workers.trainer.control import Control
 

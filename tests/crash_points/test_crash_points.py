@@ -13,22 +13,22 @@ import pytest
 from service.db import Database
 from service.models import Job
 from service.storage import FolderStore
-from service.store import checkpoints, leases, records, snapshots
+from service.store import checkpoints, leases, recording, snapshots
 from tests.crash_points.conftest import Before, told
 from tests.crash_points.plan import Moment, Plan, make_crash
 from tests.results import result
 from tests.unreliable import Faults
-from workers.nursery import Nursery
+from workers.supervisor.fork_server import Nursery
 
 Submit = Callable[..., str]
 Train = Callable[..., tuple[Job, list[int]]]
 
 WORKER_STEPS: dict[str, tuple[Any, str, int]] = {
     "claim": (leases, "claim", 1),
-    "begin": (records, "begin", 1),
+    "begin": (recording, "begin", 1),
     "spawn": (Nursery, "spawn", 1),
     "store": (FolderStore, "put", 3),
-    "record": (records, "record_epoch", 2),
+    "record": (recording, "record_epoch", 2),
     "delete": (FolderStore, "delete", 2),
     "finish": (leases, "finish", 1),
 }

@@ -20,9 +20,9 @@ from tests.crash_points.conftest import Place, told
 from tests.crash_points.plan import Plan
 from tests.crash_points.test_crash_points import check_files, crashing, lose_the_answer_to_finish
 from tests.results import result
-from workers.duties import Duty
-from workers.reaper import Reaper
-from workers.station import Station
+from workers.supervisor.periodic import Duty
+from workers.supervisor.reaper import Reaper
+from workers.supervisor.slots import Station
 
 Submit = Callable[..., str]
 Train = Callable[..., tuple[Job, list[int]]]

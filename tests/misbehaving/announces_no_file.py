@@ -4,7 +4,7 @@ import threading
 
 from says import begin
 
-from workers.protocol import CheckpointWritten
+from workers.shared.protocol import CheckpointWritten
 
 
 def main(pipes):

@@ -14,8 +14,8 @@ from service.models import Job
 from service.storage import FolderStore
 from service.store import jobs, leases
 from service.store.leases import ClaimedJob
-from workers.nursery import Nursery
-from workers.supervisor import Patience, Supervision, Workplace
+from workers.supervisor.fork_server import Nursery
+from workers.supervisor.supervisor import Patience, Supervision, Workplace
 
 HURRIED = Patience(first_word=5.0, stop=(0.2, 0.4), silence=5.0)
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from workers.protocol import PhaseChanged
+from workers.shared.protocol import PhaseChanged
 from workers.trainer import stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter

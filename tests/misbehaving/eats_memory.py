@@ -6,7 +6,7 @@ from pathlib import Path
 
 from says import begin
 
-from workers.trainer import endings, stdio
+from workers.trainer import outcome, stdio
 
 
 def main(pipes):
@@ -19,7 +19,7 @@ def main(pipes):
             taken.append(bytearray(2**20))
     except MemoryError as error:
         taken.clear()
-        ending = endings.of_error(error, training=True, nan_watched=False)
+        ending = outcome.of_error(error, training=True, nan_watched=False)
     reporter.say(ending)
     stdio.flush()
     os._exit(0)

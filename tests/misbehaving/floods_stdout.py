@@ -5,7 +5,7 @@ import sys
 
 from says import begin
 
-from workers.protocol import Ended
+from workers.shared.protocol import Ended
 from workers.trainer import stdio
 
 

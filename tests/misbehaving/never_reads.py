@@ -2,7 +2,7 @@
 
 import threading
 
-from workers.protocol import PhaseChanged
+from workers.shared.protocol import PhaseChanged
 from workers.trainer import stdio
 from workers.trainer.reporting import Reporter
 

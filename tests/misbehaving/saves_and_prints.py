@@ -6,7 +6,7 @@ from pathlib import Path
 
 from says import begin_with_start, save
 
-from workers.protocol import Ended
+from workers.shared.protocol import Ended
 from workers.trainer import stdio
 
 

@@ -4,7 +4,7 @@ import os
 
 from says import begin_with_start, save
 
-from workers.protocol import Ended
+from workers.shared.protocol import Ended
 
 
 def main(pipes):

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from workers.entry import ChildPipes
-from workers.protocol import CheckpointWritten, Message, PhaseChanged, SnapshotWritten, Start
+from workers.shared.entry import ChildPipes
+from workers.shared.protocol import CheckpointWritten, Message, PhaseChanged, SnapshotWritten, Start
 from workers.trainer import stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter

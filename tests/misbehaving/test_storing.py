@@ -17,16 +17,15 @@ from service.models import Job
 from service.queue import Bell
 from service.storage import FolderStore, StoreFailed
 from service.storage.bucket import BucketStore
-from service.store import checkpoints, events, jobs, wishes
+from service.storage_address import Bucket
+from service.store import actions, checkpoints, events, jobs
 from service.store.leases import ClaimedJob
-from service.store_address import Bucket
 from tests.s3 import S3Server
 from tests.waiting import until
-from workers import uploads
-from workers.nursery import TRAINER
-from workers.reaper import Reaper
-from workers.supervisor import Supervision, Workplace
-from workers.uploads import Uploads, Written
+from workers.supervisor.fork_server import TRAINER
+from workers.supervisor.reaper import Reaper
+from workers.supervisor.supervisor import Supervision, Workplace, uploads
+from workers.supervisor.uploads import Uploads, Written
 
 Claim = Callable[[], ClaimedJob]
 Place = Callable[..., Workplace]
@@ -254,7 +253,7 @@ def test_what_nobody_wants_any_more_is_not_fetched_to_its_end(
             here.stopping.set()
             return
         with database.write() as session:
-            getattr(wishes, wish)(session, job_id)
+            getattr(actions, wish)(session, job_id)
         supervision._keeper.renew()
 
     store = FarStore(tmp_path / "store", happens)
@@ -319,7 +318,7 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
     second = in_background(Supervision(here, claim()).run)
     until(lambda: view(job_id).epoch > trained, SECONDS, "progress")
     with database.write() as session:
-        wishes.cancel(session, job_id)
+        actions.cancel(session, job_id)
     second.join(SECONDS)
     assert view(job_id).state is JobState.CANCELLED
     assert list(here.work_dir.iterdir()) == []

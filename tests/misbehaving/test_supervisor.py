@@ -14,17 +14,17 @@ from service.db import Database
 from service.models import Job
 from service.queue import TASK_NAME, Bell
 from service.storage import FolderStore
-from service.store import events, jobs, leases, logs, records, wishes
+from service.store import actions, events, jobs, leases, logs, recording
 from service.store.leases import ClaimedJob
-from workers.app import make_app
-from workers.exits import UNRENEWED
-from workers.lease_keeper import LeaseKeeper
-from workers.nursery import TRAINER, Nursery, NurseryBroken
-from workers.protocol import Renewed
-from workers.protocol import Start as Started
-from workers.station import Station
-from workers.supervisor import Supervision, Workplace
-from workers.tasks import add_tasks
+from workers.shared.exit_codes import UNRENEWED
+from workers.shared.protocol import Renewed
+from workers.shared.protocol import Start as Started
+from workers.supervisor.celery_app import make_app
+from workers.supervisor.fork_server import TRAINER, Nursery, NurseryBroken
+from workers.supervisor.lease_renewer import LeaseKeeper
+from workers.supervisor.listener import add_tasks
+from workers.supervisor.slots import Station
+from workers.supervisor.supervisor import Supervision, Workplace
 
 Supervise = Callable[..., Job]
 Place = Callable[[str], Workplace]
@@ -107,8 +107,8 @@ def test_a_flood_of_lines_neither_hides_the_end_nor_fills_the_database(
     job = supervise("floods_stdout")
     assert (job.reason, job.message) == (Reason.NAN_LOSS, "The loss of epoch 3 was nan.")
     with database.read() as session:
-        kept = logs.tail(session, job.id, 2 * records.MAX_LINES)
-    assert len(kept) == records.MAX_LINES
+        kept = logs.tail(session, job.id, 2 * recording.MAX_LINES)
+    assert len(kept) == recording.MAX_LINES
     assert kept[-1].text == "line 29999"
 
 
@@ -196,7 +196,7 @@ def test_stopping_is_certain(
     job_id = submit()
     claimed = claim()
     with database.write() as session:
-        wishes.cancel(session, job_id)
+        actions.cancel(session, job_id)
     Supervision(place(trainer), claimed).run()
     job = view(job_id)
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)

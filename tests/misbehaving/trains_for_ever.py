@@ -4,7 +4,7 @@ import threading
 
 from says import begin
 
-from workers.protocol import Progress
+from workers.shared.protocol import Progress
 
 
 def main(pipes):

@@ -13,11 +13,12 @@ from keras import layers as kl
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
-from fitqueue.spec import JobSpec, KerasObject, catalogue, parse_job
+from fitqueue.spec import JobSpec, KerasObject, parse_job
 from fitqueue.spec.base import Place, Report
-from fitqueue.spec.model import MAX_LAYERS
-from fitqueue.spec.objects import check_object
-from workers.trainer.build import ModelBuildError, build_model
+from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.model import MAX_LAYERS
+from fitqueue.spec.keras_objects.objects import check_object
+from workers.keras_tools.build import ModelBuildError, build_model
 
 Layer = dict[str, Any]
 
@@ -460,7 +461,7 @@ def checked_model(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_layers_of_a_pipeline_are_unrolled_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.trainer.unrolled.MAX_UNROLLED_STEPS", 10)
+    monkeypatch.setattr("workers.keras_tools.unrolled.MAX_UNROLLED_STEPS", 10)
     pipeline = layer("Pipeline", layers=[layer("RepeatVector", n=11), UNROLLED])
     with pytest.raises(ModelBuildError, match="11 steps") as caught:
         build_model(checked(sequential(pipeline), (2,)).model)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
-from fitqueue.spec import JobSpec, KerasObject, catalogue, direction, logged_names, parse_job
-from workers.trainer.build import (
+from fitqueue.spec import JobSpec, KerasObject, direction, logged_names, parse_job
+from fitqueue.spec.keras_objects import catalogue
+from workers.keras_tools.build import (
     ModelBuildError,
     build_callback,
     build_loss,
@@ -18,7 +19,7 @@ from workers.trainer.build import (
     callback_arguments,
     compile_model,
 )
-from workers.trainer.objects import make_object
+from workers.keras_tools.objects import make_object
 
 # What Keras asks for and gives no default.
 NEEDED: dict[str, dict[str, Any]] = {

@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import pytest
 
-from fitqueue.spec import catalogue
 from fitqueue.spec.base import Place, Report
-from fitqueue.spec.naming import snake_case
-from fitqueue.spec.objects import check_object
-from fitqueue.spec.values import check_value
+from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.naming import snake_case
+from fitqueue.spec.keras_objects.objects import check_object
+from fitqueue.spec.keras_objects.values import check_value
 from tools.layer_counts import count_layers
 
 ROOT = Path(__file__).parents[2]

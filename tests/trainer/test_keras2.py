@@ -15,9 +15,9 @@ from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import ParsedJob, parse_job
 from fitqueue.spec.base import Place, Report
-from fitqueue.spec.objects import check_object
-from workers.trainer.build import build_model
-from workers.trainer.objects import make_object
+from fitqueue.spec.keras_objects.objects import check_object
+from workers.keras_tools.build import build_model
+from workers.keras_tools.objects import make_object
 
 RECORDED = Path(__file__).with_name("keras2")
 SAME = [

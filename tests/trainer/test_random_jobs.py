@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from fitqueue.checking import Question
 from fitqueue.datasets import ArrayInfo, DatasetInfo
+from fitqueue.model_check import Question
 from fitqueue.spec import examine_job
-from workers.trainer.check import check
+from workers.model_check.check import check
 
 Json = dict[str, Any]
 

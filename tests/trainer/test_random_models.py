@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
-from fitqueue.spec import JobSpec, catalogue, parse_job
-from workers.trainer.build import ModelBuildError, build_model
+from fitqueue.spec import JobSpec, parse_job
+from fitqueue.spec.keras_objects import catalogue
+from workers.keras_tools.build import ModelBuildError, build_model
 
 Json = dict[str, Any]
 

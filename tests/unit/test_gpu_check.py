@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import gpu_check
 from benchmarks.gpu_check import Trained, not_the_same, too_different
-from workers.devices import NVML
+from workers.supervisor.devices import NVML
 
 TOOL = Path(__file__).parents[2] / "tools" / "gpu-check"
 

@@ -15,10 +15,10 @@ from service.commands import causes_told, read_settings
 from service.db import Database
 from service.settings import Settings
 from service.storage import REQUEST_PATIENCE, FileStore, open_store
-from workers.devices import GPU, NVML
-from workers.doctor import machine, parts
-from workers.doctor.findings import Check, Finding, examine
+from workers.doctor import machine, services
+from workers.doctor.checks import Check, Finding, examine
 from workers.doctor.training import Rehearsal
+from workers.supervisor.devices import GPU, NVML
 
 UNFIT: Final = 1
 
@@ -73,7 +73,7 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
 
     def tables() -> str:
         with causes_told():
-            return parts.database(settings, database)
+            return services.database(settings, database)
 
     writable = "it must be writable for this user; look at the mount, and at "
     return [
@@ -86,14 +86,16 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
         ),
         Check(
             "stored files",
-            lambda: parts.stored_files(database, opened_store()),
+            lambda: services.stored_files(database, opened_store()),
             "look at FITQUEUE_STORE",
             seconds=60,
             needs="database",
         ),
-        Check("clock", lambda: parts.skew(database), "look at the database", needs="database"),
-        Check("redis", lambda: parts.redis(settings), "look at FITQUEUE_REDIS_URL, its password, and whether it runs"),
-        Check("workers", lambda: parts.workers(settings, database), "look at the database", needs="database"),
+        Check("clock", lambda: services.skew(database), "look at the database", needs="database"),
+        Check(
+            "redis", lambda: services.redis(settings), "look at FITQUEUE_REDIS_URL, its password, and whether it runs"
+        ),
+        Check("workers", lambda: services.workers(settings, database), "look at the database", needs="database"),
         Check("nursery", lambda: rehearsal.nursery(gpus), "try `python -c 'import tensorflow'`", seconds=240),
         Check("all-reduce", rehearsal.all_reduce, "look at the driver and at /dev/shm", seconds=120, needs="nursery"),
     ]

@@ -10,8 +10,8 @@ from typing import Final
 
 from service.storage import FileStore, artifact_key
 from service.store.leases import Lease
-from workers.devices import GPU, processors
-from workers.doctor.findings import Unwell
+from workers.doctor.checks import Unwell
+from workers.supervisor.devices import GPU, processors
 
 MIB: Final = 1024**2
 GIB: Final = 1024**3

@@ -12,8 +12,8 @@ from typing import Final, Self
 from pydantic import ValidationError
 
 from service import environment
-from workers.devices import GPU
-from workers.rehearsal import Devices, Said
+from workers.doctor.smoke_test import Devices, Said
+from workers.supervisor.devices import GPU
 
 LOGICAL_CPUS: Final = 2
 """Where there is no GPU: to sum over one device would show nothing."""
@@ -67,7 +67,7 @@ class Rehearsal:
 def _start(gpus: list[str], complaints: int) -> subprocess.Popen[bytes]:
     devices = Devices(gpus=gpus, cpu_devices=LOGICAL_CPUS)
     return subprocess.Popen(
-        [sys.executable, "-m", "workers.rehearsal", devices.model_dump_json()],
+        [sys.executable, "-m", "workers.doctor.smoke_test", devices.model_dump_json()],
         env=environment.for_children(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -9,8 +9,8 @@ from typing import Final
 import keras
 
 from fitqueue.spec import KerasObject
-from workers.protocol import ArtifactWritten, Message
-from workers.trainer.build import callback_arguments
+from workers.keras_tools.build import callback_arguments
+from workers.shared.protocol import ArtifactWritten, Message
 from workers.trainer.checkpoints import CheckpointFailed, flushed
 
 WRITERS: Final = frozenset({"CSVLogger", "TensorBoard"})

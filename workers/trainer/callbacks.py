@@ -13,7 +13,7 @@ import keras
 
 from fitqueue.spec import KerasObject
 from fitqueue.spec.filepath import MAX_RENDERED
-from fitqueue.spec.schedules import rate, read_schedule
+from fitqueue.spec.keras_objects.schedules import rate, read_schedule
 from workers.trainer.checkpoints import BEST, LAST, Files, Format, Moment, Order, SnapshotOrder, Writer
 from workers.trainer.snapshot import Snapshot
 

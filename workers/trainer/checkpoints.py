@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 import keras
 import numpy as np
 
-from workers.paths import WRITING_PREFIX
-from workers.protocol import CheckpointWritten, Message, SnapshotWritten
+from workers.shared.paths import WRITING_PREFIX
+from workers.shared.protocol import CheckpointWritten, Message, SnapshotWritten
 from workers.trainer.snapshot import Snapshot
 from workers.trainer.snapshot import write as write_snapshot
 

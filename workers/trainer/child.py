@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
-from workers.entry import ChildPipes
-from workers.protocol import Message, Start
+from workers.shared.entry import ChildPipes
+from workers.shared.protocol import Message, Start
 from workers.trainer import stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter

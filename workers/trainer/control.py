@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Final
 
-from workers.exits import ORPHANED, UNRENEWED
-from workers.protocol import AnyCommand, Renewed, Start, Stop, decode_command
+from workers.shared.exit_codes import ORPHANED, UNRENEWED
+from workers.shared.protocol import AnyCommand, Renewed, Start, Stop, decode_command
 
 _READ_BYTES: Final = 65_536
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fitqueue.datasets import BUILTIN, BuiltinDataset
 from fitqueue.spec.data import DataSpec, Names, PadSequences, PrepareStep, Steps, Validation, joined, parts
-from workers.trainer.downloads import folder_of_datasets, one_at_a_time
+from workers.keras_tools.downloads import folder_of_datasets, one_at_a_time
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Array | dict[str, Array] | list[Array]

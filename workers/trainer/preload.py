@@ -5,10 +5,6 @@ import signal
 from contextlib import suppress
 from importlib import import_module
 
-import workers.entry
-import workers.trainer.run
-import workers.trainer.selfcheck  # noqa: F401
-
 # What Keras and TensorFlow import at the first `fit`, and what reads the first .npz: each job would pay for it again.
 for late in (
     "encodings.cp437",

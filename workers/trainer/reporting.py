@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import keras
 
-from workers.protocol import EpochEnded, Message, Progress, encode
+from workers.shared.protocol import EpochEnded, Message, Progress, encode
 from workers.trainer.checkpoints import Moment
 from workers.trainer.control import Control
 

@@ -2,9 +2,9 @@
 
 import traceback
 
-from workers.entry import ChildPipes
-from workers.protocol import Ended, SnapshotRefused, Start, Stopped
-from workers.trainer import endings
+from workers.shared.entry import ChildPipes
+from workers.shared.protocol import Ended, SnapshotRefused, Start, Stopped
+from workers.trainer import outcome
 from workers.trainer.child import live
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
@@ -25,4 +25,4 @@ def _train(start: Start, control: Control, reporter: Reporter) -> Ended | Snapsh
         return SnapshotRefused(message=str(error))
     except BaseException as error:  # nothing may leave the process without a last word
         traceback.print_exc()
-        return endings.of_error(error, training=training.began, nan_watched=training.nan_watched)
+        return outcome.of_error(error, training=training.began, nan_watched=training.nan_watched)

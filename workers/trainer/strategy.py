@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import tensorflow as tf
 
-from workers.protocol import Start
+from workers.shared.protocol import Start
 
 
 class DevicesMissing(Exception):

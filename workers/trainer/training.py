@@ -12,13 +12,13 @@ import keras
 import tensorflow as tf
 
 from fitqueue.spec import KerasObject, direction, logged_names, read_job
+from fitqueue.spec.checks.replication import obstacles
 from fitqueue.spec.logged import metrics_of
-from fitqueue.spec.replication import obstacles
 from fitqueue.states import Phase
-from workers.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
-from workers.trainer import endings, feeding, strategy
+from workers.keras_tools.build import ModelBuildError, build_callback, build_model, callback_arguments, compile_model
+from workers.shared.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
+from workers.trainer import feeding, outcome, strategy
 from workers.trainer.artifacts import WRITERS, Artifacts
-from workers.trainer.build import ModelBuildError, build_callback, build_model, callback_arguments, compile_model
 from workers.trainer.callbacks import KeepBest, Keeper, KeepLast, ModelCheckpoint, SwapEMAWeights, scheduler
 from workers.trainer.checkpoints import Files, Writer, make_twin
 from workers.trainer.control import Control, StopRequested
@@ -54,11 +54,11 @@ class Training:
         return any(callback.class_name == "TerminateOnNaN" for callback in self._spec.callbacks)
 
     def run(self) -> Ended | Stopped:
-        """Train, and tell how it ended. What cannot be trained raises: `endings.of_error` knows the exceptions."""
+        """Train, and tell how it ended. What cannot be trained raises: `outcome.of_error` knows the exceptions."""
         try:
             return self._run()
         except StopRequested as request:
-            return endings.of_stop(request.stop, 0, 0)
+            return outcome.of_stop(request.stop, 0, 0)
 
     def _run(self) -> Ended | Stopped:
         self._enter(Phase.LOADING_DATA)
@@ -90,8 +90,8 @@ class Training:
         except StopRequested as request:
             if self._snapshots is not None:
                 self._snapshots.take_last()
-            return endings.of_stop(request.stop, self._reporting.epoch, self._reporting.step)
-        return endings.of_training(self._reporting.epoch, self._spec.fit.epochs, self._reporting.logs)
+            return outcome.of_stop(request.stop, self._reporting.epoch, self._reporting.step)
+        return outcome.of_training(self._reporting.epoch, self._spec.fit.epochs, self._reporting.logs)
 
     def _enter(self, phase: Phase) -> None:
         self._control.check()
@@ -127,7 +127,7 @@ class Training:
         try:
             model.load_weights(path)
         except ValueError as error:
-            message = f"The best weights of {wanted.job} do not fit this model: {endings.in_words(error)}"
+            message = f"The best weights of {wanted.job} do not fit this model: {outcome.in_words(error)}"
             raise ModelBuildError("/initial_weights/job", message) from error
 
     def _feed(self, model: keras.Model, chosen: tf.distribute.Strategy | None, data: Data) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from service.db import Database
 from service.migrate import upgrade
 from service.settings import Settings
 from service.storage import FolderStore, checkpoint_key
-from service.store import leases, records, snapshots, tokens, workers
+from service.store import leases, recording, snapshots, tokens, workers
 from service.store.leases import Lease
 from service.store.snapshots import SnapshotRecord
 
@@ -34,26 +34,26 @@ class Hand:
 
     def phase(self, phase: Phase) -> None:
         with self.database.write() as session:
-            records.record_phase(session, self.lease, phase)
+            recording.record_phase(session, self.lease, phase)
 
     def progress(self, epoch: int, step: int, steps: int = 10) -> None:
         with self.database.write() as session:
-            records.record_progress(session, self.lease, epoch, step, steps)
+            recording.record_progress(session, self.lease, epoch, step, steps)
 
     def epoch(self, epoch: int, loss: float, rate: float = 0.001, next_rate: float = 0.001) -> None:
         logs = {"loss": loss, "val_loss": loss * 2}
-        record = records.EpochRecord(
+        record = recording.EpochRecord(
             epoch=epoch, logs=logs, learning_rate=rate, next_learning_rate=next_rate, seconds=1.5, steps=10
         )
         with self.database.write() as session:
-            records.record_epoch(session, self.lease, record)
+            recording.record_epoch(session, self.lease, record)
 
     def checkpoint(self, names: list[str], epoch: int, content: bytes, value: float = math.nan) -> None:
         key = checkpoint_key(self.lease, "weights.h5")
         source = self.store.temporary_folder() / "made"
         source.write_bytes(content)
         self.store.put(key, source)
-        record = records.CheckpointRecord(
+        record = recording.CheckpointRecord(
             names=names,
             storage_key=key,
             format="weights.h5",
@@ -66,7 +66,7 @@ class Hand:
             sha256=hashlib.sha256(content).hexdigest(),
         )
         with self.database.write() as session:
-            records.record_checkpoint(session, self.lease, record)
+            recording.record_checkpoint(session, self.lease, record)
 
     def snapshot(self, epoch: int) -> None:
         record = SnapshotRecord(f"snapshots/{self.lease.job_id}/{self.lease.attempt}-{epoch}", epoch, 0, 10, "0" * 64)
@@ -74,9 +74,9 @@ class Hand:
             snapshots.record(session, self.lease, record)
 
     def log(self, *texts: str) -> None:
-        lines = [records.LineRecord(at=datetime.now(UTC), stream="stdout", text=text) for text in texts]
+        lines = [recording.LineRecord(at=datetime.now(UTC), stream="stdout", text=text) for text in texts]
         with self.database.write() as session:
-            records.record_log_lines(session, self.lease, lines)
+            recording.record_log_lines(session, self.lease, lines)
 
     def finish(self, reason: Reason = Reason.COMPLETED, message: str = "All epochs were trained.") -> None:
         with self.database.write() as session:

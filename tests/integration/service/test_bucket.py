@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from service.api.checks import DatasetFinder
 from service.api.context import Services
+from service.api.job_check import DatasetFinder
 from service.db import Database
 from service.settings import Settings
 from service.storage import checkpoint_key
-from service.store import datasets, records
+from service.storage_address import Bucket
+from service.store import datasets, recording
 from service.store.leases import ClaimedJob, Lease
-from service.store.records import CheckpointRecord
-from service.store_address import Bucket
+from service.store.recording import CheckpointRecord
 from service.sweeping import sweep
 from tests.s3 import S3Server
 
@@ -81,7 +81,7 @@ def test_the_values_of_a_small_data_set_are_checked_here(
     path = finder.path("numbers")
     assert path is not None
     assert np.load(path)["x"].tolist() == [0, 1, 2, 3, 4]
-    monkeypatch.setattr("service.api.checks._FETCHED_BYTES", 10)
+    monkeypatch.setattr("service.api.job_check._FETCHED_BYTES", 10)
     assert finder.path("numbers") is None
 
 
@@ -115,7 +115,7 @@ def trained(
     services.store.put(key, source)
     with database.write() as session:
         row = CheckpointRecord(["best"], key, "weights.h5", 1, None, {}, None, None, 10, "0" * 64)
-        records.record_checkpoint(session, lease, row)
+        recording.record_checkpoint(session, lease, row)
     return lease
 
 

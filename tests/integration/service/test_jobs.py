@@ -13,13 +13,13 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fitqueue.checking import Answer, Question
+from fitqueue.model_check import Answer, Question
 from fitqueue.states import JobState, Phase, Reason
 from fitqueue.views import DryRun, JobSummary, JobView, Page, Problem
 from service.api.context import EXTENSION, Services
 from service.db import Database
 from service.queue import Bell
-from service.store import jobs, leases, records, wishes
+from service.store import actions, jobs, leases, recording
 from service.store.leases import ClaimedJob
 
 Raw = dict[str, Any]
@@ -191,7 +191,7 @@ def test_the_tag_changes_with_the_job_and_its_queue(
     lease = take().lease
     tags.append(http.get(url).headers["ETag"])
     with database.write() as session:
-        records.record_phase(session, lease, Phase.TRAINING)
+        recording.record_phase(session, lease, Phase.TRAINING)
     tags.append(http.get(url).headers["ETag"])
     assert len(set(tags)) == 4
     assert http.get(url, headers={"If-None-Match": tags[0]}).status_code == 200
@@ -211,7 +211,7 @@ def test_a_long_poll_answers_when_there_is_news(
         waiter.join(0.01)
     assert waiter.is_alive()
     with database.write() as session:
-        wishes.cancel(session, job.id)
+        actions.cancel(session, job.id)
     waiter.join(20)
     assert not waiter.is_alive()
     assert answers[0].status_code == 200
@@ -260,11 +260,11 @@ def test_cancel_then_delete(
 def _train(database: Database, claimed: ClaimedJob, losses: list[tuple[float, float | None]]) -> None:
     for epoch, (training, validation) in enumerate(losses, start=1):
         logs = {"loss": training} | ({} if validation is None else {"val_loss": validation})
-        record = records.EpochRecord(
+        record = recording.EpochRecord(
             epoch=epoch, logs=logs, learning_rate=0.001, next_learning_rate=0.001, seconds=1.0, steps=10
         )
         with database.write() as session:
-            records.record_epoch(session, claimed.lease, record)
+            recording.record_epoch(session, claimed.lease, record)
 
 
 def test_a_job_is_diagnosed_while_it_trains_in_the_readers_language(

@@ -11,10 +11,10 @@ from fitqueue.states import JobState, Phase, Reason
 from service.api.context import EXTENSION, Services
 from service.app import create_app
 from service.db import Database
-from service.store import leases, records, workers
+from service.store import leases, recording, workers
 from service.store.gpus import SeenGPU
 from service.store.leases import ClaimedJob
-from service.store.records import EpochRecord
+from service.store.recording import EpochRecord
 
 Scraped = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -121,12 +121,12 @@ def test_how_long_things_took(
     claimed = take()
     later(400)
     with database.write() as session:
-        records.record_phase(session, claimed.lease, Phase.BUILDING)
-        records.record_phase(session, claimed.lease, Phase.TRAINING)
-        records.record_phase(session, claimed.lease, Phase.SAVING)
+        recording.record_phase(session, claimed.lease, Phase.BUILDING)
+        recording.record_phase(session, claimed.lease, Phase.TRAINING)
+        recording.record_phase(session, claimed.lease, Phase.SAVING)
     for number, seconds in enumerate((0.05, 0.1, 0.11, 5000.0, 50_000.0), start=1):
         with database.write() as session:
-            records.record_epoch(session, claimed.lease, _epoch(number, seconds))
+            recording.record_epoch(session, claimed.lease, _epoch(number, seconds))
     found = scrape()
 
     def up_to(name: str, bound: str) -> float:
@@ -173,7 +173,7 @@ def test_counts_only_grow_whatever_is_deleted(
     done, cancelled = submit(), submit()
     claimed = take()
     with database.write() as session:
-        records.record_epoch(session, claimed.lease, _epoch(1, 2.0))
+        recording.record_epoch(session, claimed.lease, _epoch(1, 2.0))
         assert leases.finish(session, claimed.lease, Reason.COMPLETED, "Done.")
         assert leases.finish(session, claimed.lease, Reason.COMPLETED, "Done."), "the answer was lost"
     assert http.post(f"/api/v1/jobs/{cancelled}/cancel").status_code == 202
@@ -197,7 +197,7 @@ def test_what_was_not_committed_does_not_count(
 
     def fail() -> None:
         with database.write() as session:
-            records.record_epoch(session, claimed.lease, _epoch(1, 2.0))
+            recording.record_epoch(session, claimed.lease, _epoch(1, 2.0))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -6,7 +6,7 @@ import pytest
 
 from service.storage import FileStore, FolderStore
 from service.storage.bucket import BucketStore
-from service.store_address import Bucket
+from service.storage_address import Bucket
 from tests.s3 import S3Server
 
 SHORT = timedelta(seconds=0.5)

@@ -13,7 +13,7 @@ import pytest
 
 from service.storage import StoreFailed
 from service.storage.bucket import BucketStore
-from service.store_address import Bucket
+from service.storage_address import Bucket
 from tests.s3 import S3Server
 
 KEY = "checkpoints/job_1/1-abc.weights.h5"

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Event, GPUClaim
-from service.store import gpus, jobs, leases, turns, wishes, workers
+from service.store import actions, gpu_reservation, gpus, jobs, leases, workers
 from service.store.gpus import SeenGPU
 from service.store.leases import ClaimedJob, Lease
 
@@ -21,7 +21,7 @@ Take = Callable[..., ClaimedJob]
 Later = Callable[[float], None]
 
 FOUR = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
-TIRED = turns.PATIENCE.total_seconds() + 1
+TIRED = gpu_reservation.PATIENCE.total_seconds() + 1
 
 
 @pytest.fixture
@@ -79,13 +79,13 @@ def _put_back(database: Database, lease: Lease, later: Later) -> None:
 
 def _pause(database: Database, lease: Lease, later: Later) -> None:
     with database.write() as session:
-        wishes.pause(session, lease.job_id)
+        actions.pause(session, lease.job_id)
     _put_back(database, lease, later)
 
 
 def _cancel(database: Database, lease: Lease, later: Later) -> None:
     with database.write() as session:
-        wishes.cancel(session, lease.job_id)
+        actions.cancel(session, lease.job_id)
     _put_back(database, lease, later)
 
 

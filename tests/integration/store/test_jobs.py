@@ -12,10 +12,10 @@ from fitqueue.states import EventKind, JobState, Reason
 from fitqueue.views import Notice
 from service.db import Database
 from service.models import Job
-from service.store import checkpoints, events, job_views, jobs, leases, records, wishes, workers
+from service.store import actions, checkpoints, events, job_details, jobs, leases, recording, workers
 from service.store.jobs import Filter, Idempotency
 from service.store.leases import ClaimedJob
-from service.store.records import CheckpointRecord
+from service.store.recording import CheckpointRecord
 
 Submit = Callable[..., str]
 Take = Callable[..., ClaimedJob]
@@ -34,7 +34,7 @@ def test_a_job_comes_back_as_it_was_stored(database: Database, make_spec: MakeSp
     with database.write() as session:
         job_id = jobs.create(session, spec, [notice]).id
     with database.read() as session:
-        view = job_views.view(session, jobs.get(session, job_id), 30)
+        view = job_details.view(session, jobs.get(session, job_id), 30)
     assert (view.id, view.name, view.state, view.attempt, view.priority) == (job_id, "digits", JobState.QUEUED, 0, 3)
     assert (view.labels, view.notices, view.spec) == ({"team": "vision"}, [notice], spec.to_json())
     assert view.created_at.tzinfo is not None
@@ -120,7 +120,7 @@ def test_a_waiting_job_is_cancelled_at_once(database: Database, submit: Submit) 
     job_id = submit()
     for _ in range(2):
         with database.write() as session:
-            job = wishes.cancel(session, job_id)
+            job = actions.cancel(session, job_id)
             assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
     with database.read() as session:
         assert [e.kind for e in events.list_after(session, job_id, 0, 9)] == [EventKind.SUBMITTED, EventKind.CANCELLED]
@@ -132,7 +132,7 @@ def test_a_running_job_is_asked_to_stop(database: Database, submit: Submit, take
     wished = []
     for _ in range(2):
         with database.write() as session:
-            job = wishes.cancel(session, job_id)
+            job = actions.cancel(session, job_id)
             wished.append((job.state, job.cancel_requested_at, job.version))
     assert wished[0] == wished[1]
     assert wished[0][0] is JobState.RUNNING
@@ -140,7 +140,7 @@ def test_a_running_job_is_asked_to_stop(database: Database, submit: Submit, take
     with database.write() as session:
         assert leases.finish(session, claimed.lease, Reason.CANCELLED_BY_USER, "stopped")
     with database.write() as session:
-        assert wishes.cancel(session, job_id).state is JobState.CANCELLED
+        assert actions.cancel(session, job_id).state is JobState.CANCELLED
 
 
 def test_an_ended_job_cannot_be_cancelled(database: Database, submit: Submit, take: Take) -> None:
@@ -149,7 +149,7 @@ def test_an_ended_job_cannot_be_cancelled(database: Database, submit: Submit, ta
     with database.write() as session:
         leases.finish(session, claimed.lease, Reason.COMPLETED, "done")
     with pytest.raises(JobEnded, match="succeeded"), database.write() as session:
-        wishes.cancel(session, job_id)
+        actions.cancel(session, job_id)
 
 
 def test_delete_takes_all_of_an_ended_job(database: Database, submit: Submit, take: Take) -> None:
@@ -161,7 +161,7 @@ def test_delete_takes_all_of_an_ended_job(database: Database, submit: Submit, ta
         ["best", "last"], "checkpoints/a/1", "keras", 1, None, {"loss": 1.0}, "loss", 1.0, 5, "0" * 64
     )
     with database.write() as session:
-        records.record_checkpoint(session, claimed.lease, record)
+        recording.record_checkpoint(session, claimed.lease, record)
         leases.finish(session, claimed.lease, Reason.COMPLETED, "done")
     with database.write() as session:
         assert jobs.delete(session, job_id) == ["checkpoints/a/1"]
@@ -176,7 +176,7 @@ def test_delete_takes_all_of_an_ended_job(database: Database, submit: Submit, ta
 def test_what_a_job_waits_for(database: Database, submit: Submit, take: Take, later: Callable[[float], None]) -> None:
     def place(job_id: str) -> tuple[int, str]:
         with database.read() as session:
-            queue = job_views.view(session, jobs.get(session, job_id), 30).queue
+            queue = job_details.view(session, jobs.get(session, job_id), 30).queue
         assert queue is not None
         return queue.position, queue.waiting_for
 
@@ -212,7 +212,7 @@ def test_a_page_tells_each_job_its_place(database: Database, submit: Submit) -> 
     ids = [submit(priority=n) for n in range(4)]
     with database.read() as session:
         rows, _ = jobs.list_page(session, Filter(), None, 10)
-        places = {view.id: view.queue and view.queue.position for view in job_views.summaries(session, rows, 30)}
+        places = {view.id: view.queue and view.queue.position for view in job_details.summaries(session, rows, 30)}
     assert places == {ids[3]: 1, ids[2]: 2, ids[1]: 3, ids[0]: 4}
 
 

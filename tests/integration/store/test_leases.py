@@ -8,9 +8,9 @@ from sqlalchemy import select
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Epoch, Event, Job
-from service.store import jobs, leases, records, wishes
+from service.store import actions, jobs, leases, recording
 from service.store.leases import ClaimedJob, Lease, LeaseLost
-from service.store.records import EpochRecord
+from service.store.recording import EpochRecord
 
 Submit = Callable[..., str]
 Claim = Callable[..., ClaimedJob | None]
@@ -125,7 +125,7 @@ def test_a_renewal_keeps_the_lease_and_tells_the_wish(
             )
             assert leases.expire_leases(session) == []
     with database.write() as session:
-        wishes.cancel(session, job_id)
+        actions.cancel(session, job_id)
     with database.write() as session:
         assert leases.renew(session, claimed.lease, 30) == leases.Renewal(cancel_requested=True, pause_requested=False)
 
@@ -147,9 +147,9 @@ def test_a_lost_lease_can_write_nothing(database: Database, submit: Submit, take
         assert not leases.put_back(session, old.lease, "late")
     record = EpochRecord(epoch=1, logs={"loss": 1.0}, learning_rate=0.1, next_learning_rate=0.1, seconds=1.0, steps=3)
     with pytest.raises(LeaseLost), database.write() as session:
-        records.record_epoch(session, old.lease, record)
+        recording.record_epoch(session, old.lease, record)
     with pytest.raises(LeaseLost), database.write() as session:
-        records.record_log_lines(session, old.lease, [])
+        recording.record_log_lines(session, old.lease, [])
 
     after = _job(database, job_id)
     assert (after.state, after.attempt, after.version) == (JobState.RUNNING, 2, before.version)
@@ -214,8 +214,8 @@ def test_a_wish_to_cancel_outlives_the_worker(database: Database, submit: Submit
     take("w1", seconds=30)
     claimed = take("w2", seconds=90)
     with database.write() as session:
-        wishes.cancel(session, lost)
-        wishes.cancel(session, shut_down)
+        actions.cancel(session, lost)
+        actions.cancel(session, shut_down)
     with database.write() as session:
         assert leases.put_back(session, claimed.lease, "The worker shuts down.")
     later(31)
@@ -245,11 +245,11 @@ def test_what_was_recorded_beyond_its_place_goes_when_training_begins(
     claimed = take()
     with database.write() as session:
         for epoch in (1, 2):
-            records.record_epoch(session, claimed.lease, record_of(epoch))
+            recording.record_epoch(session, claimed.lease, record_of(epoch))
         leases.put_back(session, claimed.lease, "The worker shuts down.")
     again = take()
     with database.write() as session:
-        records.begin(session, again.lease, *place)
+        recording.begin(session, again.lease, *place)
     with database.read() as session:
         assert session.scalars(select(Epoch.epoch).where(Epoch.job_id == job_id)).all() == left
     job = _job(database, job_id)

@@ -32,10 +32,10 @@ from fitqueue.states import EXTENDABLE, FINAL_STATES, MOVES, EventKind, JobState
 from service import clock
 from service.db import Database
 from service.models import Event, GPUClaim, Job
-from service.store import gpus, jobs, leases, records, snapshots, transitions, wishes
+from service.store import actions, gpus, jobs, leases, recording, snapshots, transitions
 from service.store.gpus import SeenGPU
 from service.store.leases import Lease, LeaseLost
-from service.store.records import EpochRecord
+from service.store.recording import EpochRecord
 from service.store.snapshots import SnapshotRecord
 
 LEASE_SECONDS = 30.0
@@ -190,7 +190,7 @@ class Lifecycle(RuleBasedStateMachine):
         lease = self._draw_held(data)
         with self.database.write() as session:
             renewal = leases.renew(session, lease, LEASE_SECONDS)
-            records.record_epoch(session, lease, RECORD)
+            recording.record_epoch(session, lease, RECORD)
         job = self.expected[lease.job_id]
         assert renewal == leases.Renewal(cancel_requested=job.cancel, pause_requested=job.pause)
         self.expiries[lease.job_id] = self.time.shift + timedelta(seconds=LEASE_SECONDS)
@@ -211,7 +211,7 @@ class Lifecycle(RuleBasedStateMachine):
                 assert not leases.put_back(session, lease, "late")
                 assert not leases.lose(session, lease, "late", Reason.INTERNAL_ERROR)
                 with pytest.raises(LeaseLost):
-                    records.record_epoch(session, lease, RECORD)
+                    recording.record_epoch(session, lease, RECORD)
                 with pytest.raises(LeaseLost):
                     snapshots.record(session, lease, self._snapshot((9, 9)))
                 leases.finish(session, lease, Reason.COMPLETED, "late")
@@ -233,7 +233,7 @@ class Lifecycle(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         job_id, job = self._draw_any(data)
         refusal = JobEnded if job.state.is_final and job.state is not JobState.CANCELLED else None
-        self._ask_twice(job_id, refusal, wishes.cancel)
+        self._ask_twice(job_id, refusal, actions.cancel)
         if job.state is JobState.RUNNING:
             job.cancel = True
         elif not job.state.is_final:
@@ -242,7 +242,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(data=st.data())
     def pause(self, data: st.DataObject) -> None:
         job_id, job = self._draw_any(data)
-        self._ask_twice(job_id, JobEnded if job.state.is_final else None, wishes.pause)
+        self._ask_twice(job_id, JobEnded if job.state.is_final else None, actions.pause)
         if job.state is JobState.RUNNING:
             job.pause = True
         elif job.state is JobState.QUEUED:
@@ -251,7 +251,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:
         job_id, job = self._draw_any(data, prefer=lambda job: job.pause or job.state is JobState.PAUSED)
-        self._ask_twice(job_id, JobEnded if job.state.is_final else None, wishes.resume)
+        self._ask_twice(job_id, JobEnded if job.state.is_final else None, actions.resume)
         if job.state is JobState.PAUSED:
             job.state = JobState.QUEUED
         job.pause = False
@@ -265,7 +265,7 @@ class Lifecycle(RuleBasedStateMachine):
             refusal = None if job.extended_by == epochs else JobNotEnded
         elif job.reason not in EXTENDABLE or job.place is None:
             refusal = JobNotExtendable
-        self._ask_twice(job_id, refusal, lambda session, job_id: wishes.extend(session, job_id, epochs))
+        self._ask_twice(job_id, refusal, lambda session, job_id: actions.extend(session, job_id, epochs))
         if job.state.is_final and refusal is None:
             job.state, job.reason, job.cancel, job.losses, job.stalls = JobState.QUEUED, None, False, 0, 0
             job.epochs, job.extended_by, job.extensions = job.epochs + epochs, epochs, job.extensions + 1

@@ -12,7 +12,7 @@ from fitqueue.spec import JobSpec
 from fitqueue.views import ArrayView
 from service.db import Database
 from service.models import Token
-from service.store import datasets, jobs, leases, tokens, wishes, workers
+from service.store import actions, datasets, jobs, leases, tokens, workers
 from service.store.leases import ClaimedJob
 
 ARRAYS = [ArrayView(name="x", shape=[3, 2], dtype="float32")]
@@ -118,7 +118,7 @@ def test_a_data_set_stays_while_a_job_needs_it(
     with pytest.raises(DatasetInUse, match=job_id), database.write() as session:
         datasets.delete(session, "one")
     with database.write() as session:
-        wishes.cancel(session, job_id)
+        actions.cancel(session, job_id)
         leases.put_back(session, claimed.lease, "The worker shuts down.")
     with database.write() as session:
         assert datasets.delete(session, "one") == f"datasets/{dataset_id}.npz"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.db import Database
-from service.store import jobs, leases, snapshots, wishes
+from service.store import actions, jobs, leases, snapshots
 from service.store.leases import Lease, LeaseLost
 from service.store.snapshots import SnapshotRecord
 
@@ -60,7 +60,7 @@ def test_they_go_with_their_job(database: Database, submit: Submit, take: Take) 
     lease = take().lease
     record(database, lease, 1)
     with database.write() as session:
-        wishes.cancel(session, job_id)
+        actions.cancel(session, job_id)
         leases.put_back(session, lease, "The worker shuts down.")
         assert jobs.delete(session, job_id) == [f"snapshots/{job_id}/1-1-0"]
     assert places(database, job_id) == []

@@ -13,9 +13,9 @@ from fitqueue.states import Reason
 from fitqueue.views import ArrayView
 from service.db import Database
 from service.storage import FolderStore, artifact_key, checkpoint_key, dataset_key, snapshot_key
-from service.store import datasets, leases, records, snapshots
+from service.store import datasets, leases, recording, snapshots
 from service.store.leases import Lease
-from service.store.records import ArtifactRecord, CheckpointRecord
+from service.store.recording import ArtifactRecord, CheckpointRecord
 from service.store.snapshots import SnapshotRecord
 from service.sweeping import sweep
 
@@ -61,9 +61,9 @@ def _record(database: Database, lease: Lease, keys: list[str]) -> None:
     artifact, checkpoint, snapshot, dataset = keys
     arrays = [ArrayView(name="x", shape=[1], dtype="float32")]
     with database.write() as session:
-        records.record_artifact(session, lease, ArtifactRecord("log.csv", artifact, 1, SHA256))
+        recording.record_artifact(session, lease, ArtifactRecord("log.csv", artifact, 1, SHA256))
         row = CheckpointRecord(["best"], checkpoint, "keras", 1, None, {}, None, None, 1, SHA256)
-        records.record_checkpoint(session, lease, row)
+        recording.record_checkpoint(session, lease, row)
         snapshots.record(session, lease, SnapshotRecord(snapshot, 1, 0, 1, SHA256))
         assert datasets.create(session, "ds_1", "mine", SHA256, 1, arrays)[0].storage_key == dataset
 

@@ -10,9 +10,9 @@ PATIENCE = timedelta(seconds=2)
 
 
 if __name__ == "__main__":
-    from service.store import turns
-    from workers.devices import GPU
-    from workers.worker import main
+    from service.store import gpu_reservation
+    from workers.supervisor.devices import GPU
+    from workers.supervisor.worker import main
 
-    turns.PATIENCE = PATIENCE
+    gpu_reservation.PATIENCE = PATIENCE
     main(lambda: [GPU(uuid, "Pretended", used_bytes=0) for uuid in UUIDS], "tests.integration.workers.trains_on_gpus")

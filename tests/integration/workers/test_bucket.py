@@ -21,8 +21,8 @@ from service.db import Database
 from service.settings import Settings
 from service.stack import free_port
 from service.storage import WORK_PATIENCE, open_store
+from service.storage_address import Bucket
 from service.store import tokens
-from service.store_address import Bucket
 from tests.s3 import S3Server
 
 JOB: dict[str, Any] = {

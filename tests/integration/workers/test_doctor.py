@@ -24,11 +24,11 @@ from service.storage import FolderStore
 from service.storage.keys import checkpoint_key
 from service.store import datasets, jobs, workers
 from service.store.leases import Lease
-from workers.devices import GPU
-from workers.doctor import machine, parts
+from workers.doctor import machine, services
+from workers.doctor.checks import Check, Unwell, examine
 from workers.doctor.command import secrets_of
-from workers.doctor.findings import Check, Unwell, examine
 from workers.doctor.training import Rehearsal
+from workers.supervisor.devices import GPU
 
 PASSWORD = "geheim-und-lang"
 NOWHERE = "/proc/nowhere"  # not even root can make it
@@ -87,7 +87,7 @@ def test_a_sound_machine(doctor: Doctor, sqlite_url: str, tmp_path: Path) -> Non
 
 
 def _is_rehearsal_of_ours(process: psutil.Process) -> bool:
-    return "workers.rehearsal" in (process.info["cmdline"] or []) and process.ppid() == os.getpid()
+    return "workers.doctor.smoke_test" in (process.info["cmdline"] or []) and process.ppid() == os.getpid()
 
 
 def test_a_machine_on_which_nothing_works(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_store_that_gives_back_something_else(tmp_path: Path, monkeypatch: pyt
 
 def test_a_store_that_is_not_the_service_s(database: Database, make_spec: Callable[..., Any], tmp_path: Path) -> None:
     of_service, other = FolderStore(tmp_path / "store"), FolderStore(tmp_path / "other")
-    assert parts.stored_files(database, of_service) == "the database knows of none yet"
+    assert services.stored_files(database, of_service) == "the database knows of none yet"
     key = checkpoint_key(Lease("job_1", attempt=1, worker_id="wk_1"), "weights.h5")
     (tmp_path / "file").write_bytes(b"weights")
     of_service.put(key, tmp_path / "file")
@@ -188,9 +188,9 @@ def test_a_store_that_is_not_the_service_s(database: Database, make_spec: Callab
         job_id = jobs.create(session, make_spec(), []).id
         about = {"epoch": 1, "metrics": {}, "size": 7, "sha256": "0" * 64, "attempt": 1, "format": "weights.h5"}
         session.add(Checkpoint(job_id=job_id, name="last", storage_key=key, created_at=datetime.now(UTC), **about))
-    assert parts.stored_files(database, of_service) == f"{key}, which the database knows of, is there"
+    assert services.stored_files(database, of_service) == f"{key}, which the database knows of, is there"
     with pytest.raises(Unwell, match=f"not the store of this database: it lacks {key}"):
-        parts.stored_files(database, other)
+        services.stored_files(database, other)
 
 
 def test_a_store_that_lacks_the_uploads_of_the_service(database: Database, tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_a_store_that_lacks_the_uploads_of_the_service(database: Database, tmp_p
         key = datasets.create(session, "ds_1", "mine", sha256="0" * 64, size=4, arrays=[])[0].storage_key
     (tmp_path / "file").write_bytes(b"data")
     of_service.put(key, tmp_path / "file")
-    assert parts.stored_files(database, of_service) == "datasets/ds_1.npz, which the database knows of, is there"
+    assert services.stored_files(database, of_service) == "datasets/ds_1.npz, which the database knows of, is there"
     with pytest.raises(Unwell, match=r"it lacks datasets/ds_1\.npz"):
-        parts.stored_files(database, other)
+        services.stored_files(database, other)
 
 
 def test_the_folders_of_others_stay_in_a_store(tmp_path: Path) -> None:
@@ -213,11 +213,11 @@ def test_the_folders_of_others_stay_in_a_store(tmp_path: Path) -> None:
 
 def test_a_database_without_its_migrations(database: Database, database_url: str) -> None:
     settings = Settings(database_url=database_url)
-    assert "of version" in parts.database(settings, database)
+    assert "of version" in services.database(settings, database)
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     with pytest.raises(DatabaseOutdated, match="0001"):
-        parts.database(settings, database)
+        services.database(settings, database)
 
 
 def test_a_database_without_any_tables(empty_database_url: str) -> None:
@@ -225,13 +225,13 @@ def test_a_database_without_any_tables(empty_database_url: str) -> None:
         with empty.read() as session:  # SQLite makes its file here
             session.execute(text("SELECT 1"))
         with pytest.raises(DatabaseUnavailable):
-            parts.database(Settings(database_url=empty_database_url), empty)
+            services.database(Settings(database_url=empty_database_url), empty)
 
 
 def test_a_clock_that_differs(new_postgres_database: Callable[[str | None], str]) -> None:
     url = new_postgres_database(None)
     with closing(Database(url)) as database:
-        assert "s against the database's" in parts.skew(database)
+        assert "s against the database's" in services.skew(database)
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         name = connection.execute(text("SELECT current_database()")).scalar_one()
@@ -244,34 +244,36 @@ def test_a_clock_that_differs(new_postgres_database: Callable[[str | None], str]
             connection.execute(text(statement))
     engine.dispose()
     with closing(Database(url)) as database, pytest.raises(Unwell, match=r"\d+\.\d s behind the database's") as raised:
-        parts.skew(database)
+        services.skew(database)
     assert "NTP" in raised.value.advice
 
 
 def test_a_redis_that_evicts() -> None:
     with running_redis("--maxmemory-policy", "allkeys-lru") as address:
         with pytest.raises(Unwell, match="allkeys-lru") as raised:
-            parts.redis(Settings(redis_url=f"redis://{address}"))
+            services.redis(Settings(redis_url=f"redis://{address}"))
         assert "noeviction" in raised.value.advice
 
 
 def test_a_wrong_password_of_redis() -> None:
     with running_redis("--requirepass", PASSWORD) as address:
-        found = examine(Check("redis", lambda: parts.redis(Settings(redis_url=f"redis://:no@{address}")), "look"), [])
+        found = examine(
+            Check("redis", lambda: services.redis(Settings(redis_url=f"redis://:no@{address}")), "look"), []
+        )
     assert found.state == "failed"
     assert PASSWORD not in found.found
 
 
 def test_a_redis_without_a_password_for_a_whole_network() -> None:
     addresses = [each.address for card in psutil.net_if_addrs().values() for each in card if each.family == 2]
-    outside = next((address for address in addresses if not parts.is_loopback(address)), None)
+    outside = next((address for address in addresses if not services.is_loopback(address)), None)
     if outside is None:
         pytest.skip("this machine has no address but its loopback's")
     with (
         running_redis("--protected-mode", "no", host=outside) as address,
         pytest.raises(Unwell, match="no password") as raised,
     ):
-        parts.redis(Settings(redis_url=f"redis://{address}"))
+        services.redis(Settings(redis_url=f"redis://{address}"))
     assert "requirepass" in raised.value.advice
 
 
@@ -283,7 +285,7 @@ def test_the_other_workers_and_jobs_that_nobody_serves(
         workers.register(session, "wk_1", host="h", pools=["default"], slots=1, devices=[], gpus=[])
     submit()
     submit(resources={"pool": "forgotten"})
-    told = parts.workers(settings, database)
+    told = services.workers(settings, database)
     assert "would serve default, large; 1 live workers serve default" in told
     assert told.endswith("none of them serves: 1 in 'forgotten'")
 

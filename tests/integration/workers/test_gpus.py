@@ -14,7 +14,7 @@ from fitqueue.states import EventKind, JobState, Phase, Reason
 from service.db import Database
 from service.models import Event, GPUClaim, Job
 from service.queue import Bell
-from service.store import job_views, jobs, logs, wishes, workers
+from service.store import actions, job_details, jobs, logs, workers
 from tests.integration.workers.conftest import Redis
 from tests.integration.workers.four_gpus import PATIENCE, UUIDS
 
@@ -47,11 +47,11 @@ class Host:
 
     def cancel(self, job_id: str) -> None:
         with self.database.write() as session:
-            wishes.cancel(session, job_id)
+            actions.cancel(session, job_id)
 
     def waiting_for(self, job_id: str) -> str:
         with self.database.read() as session:
-            queue = job_views.view(session, jobs.get(session, job_id), 30.0).queue
+            queue = job_details.view(session, jobs.get(session, job_id), 30.0).queue
         assert queue is not None
         return queue.waiting_for
 

@@ -13,7 +13,7 @@ from service.db import Database
 from service.models import Job
 from service.stack import free_port
 from service.store.leases import Lease
-from workers.lease_keeper import LeaseKeeper
+from workers.supervisor.lease_renewer import LeaseKeeper
 
 # What TensorFlow's libraries write when they are imported, whatever TF_CPP_MIN_LOG_LEVEL says.
 OF_TENSORFLOW = re.compile(r"WARNING: All log messages before absl|I0000 .*oneDNN")

@@ -16,7 +16,7 @@ from service.db import Database
 from service.models import Event, Job
 from service.queue import queue_name
 from service.stack import free_port
-from service.store import jobs, wishes, workers
+from service.store import actions, jobs, workers
 from tests.results import result
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
@@ -109,7 +109,7 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
             assert "FITQUEUE" not in environment
 
         with database.write() as session:
-            wishes.cancel(session, two[0])
+            actions.cancel(session, two[0])
         until(lambda: look_at(database, two[0]).state is JobState.CANCELLED)
 
         processes = worker.descendants()
@@ -121,7 +121,7 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
         assert psutil.wait_procs(processes, 10)[1] == []
         assert list((tmp_path / "work").iterdir()) == []
         with database.write() as session:
-            wishes.cancel(session, two[1])
+            actions.cancel(session, two[1])
 
 
 def test_a_worker_that_stops_rings_for_what_it_puts_back(
@@ -218,7 +218,7 @@ def test_paused_it_makes_room_and_ends_as_one_that_was_left_in_peace(
         until(lambda: look_at(database, peaceful).state is JobState.SUCCEEDED)
         until(has_trained(database, look_at, troubled, 2))
         with database.write() as session:
-            wishes.pause(session, troubled)
+            actions.pause(session, troubled)
         until(lambda: look_at(database, troubled).state is not JobState.RUNNING, GONE_SECONDS)
         paused = look_at(database, troubled)
         assert (paused.state, paused.worker_id, paused.lease_expires_at) == (JobState.PAUSED, None, None)
@@ -230,7 +230,7 @@ def test_paused_it_makes_room_and_ends_as_one_that_was_left_in_peace(
         assert look_at(database, troubled).version == paused.version
 
         with database.write() as session:
-            wishes.resume(session, troubled)
+            actions.resume(session, troubled)
         until(lambda: look_at(database, troubled).state is JobState.SUCCEEDED)
         assert result(database, troubled) == result(database, peaceful)
         [resumed] = events(database, troubled, EventKind.RESUMED)
@@ -242,6 +242,6 @@ def test_paused_it_makes_room_and_ends_as_one_that_was_left_in_peace(
         endless = submit(fit=ENDLESS)
         until(is_training(database, look_at, endless))
         with database.write() as session:
-            wishes.cancel(session, endless)
+            actions.cancel(session, endless)
         until(lambda: look_at(database, endless).state is JobState.CANCELLED, GONE_SECONDS)
         until(lambda: len(worker.descendants()) <= idle, GONE_SECONDS)

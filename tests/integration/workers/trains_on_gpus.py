@@ -12,7 +12,7 @@ from threading import Event
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from workers.protocol import Ended
+from workers.shared.protocol import Ended
 from workers.trainer import run, strategy, training
 
 HELD_SECONDS = 0.05

@@ -12,8 +12,8 @@ import pytest
 
 from fitqueue.datasets import DatasetInfo
 from fitqueue.spec import parse_job
-from workers.nursery import Child, Garbled, LogLines, Nursery
-from workers.protocol import CheckpointWritten, Ended, EpochEnded, Start, Stop, Stopped
+from workers.shared.protocol import CheckpointWritten, Ended, EpochEnded, Start, Stop, Stopped
+from workers.supervisor.fork_server import Child, Garbled, LogLines, Nursery
 
 PLAIN_SCRIPTS = Path(__file__).parent / "plain"
 

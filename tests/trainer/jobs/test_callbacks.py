@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fitqueue.states import Reason
-from workers.protocol import ArtifactWritten, EpochEnded, Stop
+from workers.shared.protocol import ArtifactWritten, EpochEnded, Stop
 
 Train = Callable[..., Any]
 

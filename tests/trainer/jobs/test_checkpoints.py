@@ -12,7 +12,7 @@ import pytest
 
 from fitqueue.spec import read_job
 from fitqueue.states import Reason
-from workers.trainer.build import build_model
+from workers.keras_tools.build import build_model
 
 VALIDATED = {
     "data": {

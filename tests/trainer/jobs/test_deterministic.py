@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fitqueue.states import Reason
-from workers.protocol import Resumed, SnapshotWritten
+from workers.shared.protocol import Resumed, SnapshotWritten
 from workers.trainer.resuming import differences
 
 NOW = {"keras": "3.15.1", "gpus": "", "determinism": "off"}

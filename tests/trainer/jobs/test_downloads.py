@@ -23,7 +23,7 @@ from fitqueue.spec.data import DataSpec
 from fitqueue.states import Reason
 from tests.waiting import until
 from workers.trainer.data import DataError, load
-from workers.trainer.endings import of_error
+from workers.trainer.outcome import of_error
 
 SECONDS = 60.0
 
@@ -119,7 +119,7 @@ def test_a_data_set_is_downloaded_once_whoever_asks(
     serve: Callable[[bytes], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that waits says so: in silence it would be ended."""
-    monkeypatch.setattr("workers.trainer.downloads.WORD_SECONDS", 0.2)
+    monkeypatch.setattr("workers.keras_tools.downloads.WORD_SECONDS", 0.2)
     arrays = {name: np.arange(5_000) for name in ("x_train", "y_train", "x_test", "y_test")}
     archive = io.BytesIO()
     np.savez(archive, **arrays)

@@ -11,7 +11,7 @@ import pytest
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.states import Phase, Reason
 from tests.small_disk import SmallDisk
-from workers.protocol import PhaseChanged, Progress
+from workers.shared.protocol import PhaseChanged, Progress
 
 EXPLODING = {
     "compile": {

@@ -8,7 +8,7 @@ import pytest
 from fitqueue.states import Reason
 from tests.trainer.jobs.conftest import DENSE
 from tests.trainer.jobs.test_resume import CALLBACKS, HEAD, JOBS, SHUFFLED, files, layer, places, sequential
-from workers.protocol import Progress, Resumed, SnapshotWritten, Stop
+from workers.shared.protocol import Progress, Resumed, SnapshotWritten, Stop
 
 Train = Callable[..., Any]
 MakeSpec = Callable[..., dict[str, Any]]

@@ -9,7 +9,7 @@ import pytest
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.states import Reason
-from workers.protocol import EpochEnded, Stop
+from workers.shared.protocol import EpochEnded, Stop
 
 SAMPLES = 256
 

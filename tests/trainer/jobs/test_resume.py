@@ -7,7 +7,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.trainer.jobs.conftest import DENSE
-from workers.protocol import ArtifactWritten, CheckpointWritten, Resumed, SnapshotWritten
+from workers.shared.protocol import ArtifactWritten, CheckpointWritten, Resumed, SnapshotWritten
 
 Train = Callable[..., Any]
 MakeSpec = Callable[..., dict[str, Any]]

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fitqueue.checking import Question
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import Fault
+from fitqueue.model_check import Question
 from fitqueue.spec import examine_job
 from fitqueue.states import Reason
 from fitqueue.views import Notice
 from tests.trainer.wrong_specs.test_wrong_specs import changed
-from workers.trainer.check import check
+from workers.model_check.check import check
 
 Json = dict[str, Any]
 SAMPLES = 24

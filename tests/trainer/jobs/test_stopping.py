@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fitqueue.states import Phase, Reason
-from workers.protocol import Ended, EpochEnded, PhaseChanged, Progress, Stop, Stopped
+from workers.shared.protocol import Ended, EpochEnded, PhaseChanged, Progress, Stop, Stopped
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "shuffle": False, "verbose": 0}
 

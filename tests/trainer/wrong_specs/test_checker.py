@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fitqueue.checking import Question
+from fitqueue.model_check import Question
 from service.checker import READY_SECONDS, Checker, _Gone, _read
 
 QUESTION = Question.model_validate(

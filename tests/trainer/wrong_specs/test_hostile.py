@@ -17,11 +17,11 @@ import psutil
 import pytest
 from flask.testing import FlaskClient
 
-from fitqueue.checking import Question
+from fitqueue.model_check import Question
 from fitqueue.spec.base import Place, Report
-from fitqueue.spec.objects import check_object
+from fitqueue.spec.keras_objects.objects import check_object
 from service.checker import Checker
-from workers.trainer.checking import MEMORY_BYTES
+from workers.model_check.server import MEMORY_BYTES
 
 SOUND: dict[str, Any] = json.loads(Path(__file__).with_name("sound.json").read_text())
 SECONDS = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from fitqueue.checking import Answer, Question
+from fitqueue.model_check import Answer, Question
 from service.checker import Checker
 
 LAYERS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "layers.json").read_text())

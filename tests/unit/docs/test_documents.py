@@ -11,14 +11,14 @@ from fitqueue.advice import Verdict
 from fitqueue.cli import cli
 from fitqueue.diagnosis import RULES
 from fitqueue.errors import ERRORS_BY_CODE
-from fitqueue.spec.catalogue import raw_catalogue
+from fitqueue.spec.keras_objects.catalogue import raw_catalogue
 from fitqueue.trends import Trend
 from service.api.prometheus import Figures
 from service.db import Database
 from service.settings import Settings
 from service.stack import StackFailed
+from service.store.counters import Tallies
 from service.store.gauges import Gauges
-from service.store.tallies import Tallies
 from workers.doctor.command import all_checks
 from workers.doctor.training import Rehearsal
 

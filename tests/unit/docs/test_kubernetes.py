@@ -9,8 +9,8 @@ import yaml
 
 from service.api.prometheus import Figures
 from service.settings import Settings
+from service.store.counters import Tallies
 from service.store.gauges import Gauges
-from service.store.tallies import Tallies
 from workers.doctor.machine import SHARED_BYTES
 
 ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ import pytest
 
 from fitqueue import cli
 from fitqueue.cli.failures import REFUSED
-from fitqueue.spec import catalogue
+from fitqueue.spec.keras_objects import catalogue
 
 
 def test_a_class_is_shown_with_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def test_every_option_of_every_command_is_explained_by_help(capsys: pytest.Captu
 
 
 def test_a_plugin_of_somebody_else_is_listed_and_run(plugins: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    plugins(extra="fitqueue.cli.data:workers")
+    plugins(extra="fitqueue.cli.datasets:workers")
     assert cli.main(["--help"]) == 0
     assert "  extra  From ?." in capsys.readouterr().out
     assert cli.main(["extra", "--help"]) == 0
@@ -111,7 +111,7 @@ def test_an_interrupted_command(plugins: Any, monkeypatch: pytest.MonkeyPatch) -
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fitqueue.cli.data.Client", interrupted)
+    monkeypatch.setattr("fitqueue.cli.datasets.Client", interrupted)
     assert cli.main(["workers"]) == cli.INTERRUPTED
 
 
@@ -119,6 +119,6 @@ def test_what_nobody_expected_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("fitqueue.cli.data.Client", broken)
+    monkeypatch.setattr("fitqueue.cli.datasets.Client", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main(["workers"])

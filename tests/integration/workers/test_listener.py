@@ -1,0 +1,191 @@
+"""The bell from one end to the other: a real sender, a real Redis, a real receiver."""
+
+import base64
+import json
+import pickle
+import queue
+from collections.abc import Callable, Iterator
+from threading import Event
+from typing import Any
+
+import pytest
+from kombu.transport.redis import QoS
+from redis import Redis
+from redis.exceptions import ConnectionError
+
+from service.queue import TASK_NAME, Bell, queue_name
+from workers.supervisor.celery_app import make_app
+from workers.supervisor.listener import Ear, add_tasks
+from workers.supervisor.supervisor import Patience, listener
+from workers.supervisor.worker import EAR_SECONDS
+
+SECONDS = 30.0
+POOLS = ("default", "big")
+
+
+class Listening:
+    """A station that does nothing but note that it was called."""
+
+    def __init__(self) -> None:
+        self.heard: queue.Queue[None] = queue.Queue()
+
+    def work(self) -> None:
+        self.heard.put(None)
+
+
+@pytest.fixture
+def station(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
+    """Listens on two pools. Redis need not run yet."""
+    monkeypatch.setattr(listener, "RESTART_SECONDS", 0.1)
+    station, stopping = Listening(), Event()
+    app = make_app(redis.url, POOLS, slots=1)
+    add_tasks(app, station)  # type: ignore[arg-type]
+    ear = Ear(app, POOLS, stopping)
+    ear.start()
+    yield station
+    stopping.set()
+    assert ear.stop(SECONDS)
+
+
+@pytest.fixture
+def ring(redis: Any, until: Callable[..., Any]) -> Callable[[str], None]:
+    def ring(pool: str) -> None:
+        until(lambda: Bell(redis.url).ring(pool))
+
+    return ring
+
+
+def rung_and_heard(redis: Any, station: Listening, pool: str = "default") -> Callable[[], bool]:
+    """Whether a bell is heard; each asking rings it again, for one that comes while Celery fails is lost."""
+    while not station.heard.empty():
+        station.heard.get()
+
+    def heard() -> bool:
+        Bell(redis.url).ring(pool)
+        return not station.heard.empty()
+
+    return heard
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_bell_is_heard_in_each_pool(pool: str, redis: Any, station: Listening, ring: Callable[[str], None]) -> None:
+    redis.start()
+    ring(pool)
+    station.heard.get(timeout=SECONDS)
+
+
+def test_what_the_ear_trains_has_the_time_that_a_supervision_may_take() -> None:
+    assert Patience().stop[1] + Patience().storing < EAR_SECONDS < 60
+
+
+def test_a_bell_is_heard_again_when_redis_comes_back(
+    redis: Any, station: Listening, ring: Callable[[str], None], until: Callable[..., Any]
+) -> None:
+    redis.start()
+    ring("default")
+    station.heard.get(timeout=SECONDS)
+    redis.stop()
+    redis.start()
+    until(rung_and_heard(redis, station))
+
+
+def message(body: object = ([], {"pool": "default"}, {}), **changes: Any) -> bytes:
+    """A bell as Celery puts it into the queue, with these of its parts replaced; None: without."""
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    whole = {
+        "body": base64.b64encode(text).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": TASK_NAME, "id": "i", "root_id": "i", "parent_id": None, "group": None},
+        "properties": {
+            "correlation_id": "i", "delivery_mode": 2, "priority": 0, "body_encoding": "base64", "delivery_tag": "t",
+            "delivery_info": {"exchange": "", "routing_key": queue_name("default")},
+        },
+    }  # fmt: skip
+    for name, value in changes.items():
+        name = name.replace("_", "-")
+        if value is None:
+            del whole[name]
+        elif isinstance(value, dict):
+            whole[name] = {key: each for key, each in (whole[name] | value).items() if each is not ...}
+        else:
+            whole[name] = value
+    return json.dumps(whole).encode()
+
+
+MESSAGES: dict[str, bytes] = {
+    "not JSON": b"not json",
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "an empty object": b"{}",
+    "a list": b"[]",
+    "null": b"null",
+    "nested deeply": b"[" * 100_000,
+    "bad base64": message().replace(b'"body": "', b'"body": "%%%'),
+    "base64 of no UTF-8": message(b"\xff\xfe"),
+    "base64 of no JSON": message(b"{nothing"),
+    "no body": message(body=[], properties={"body_encoding": ...}).replace(b'"body"', b'"nobody"'),
+    "body null": message(None),
+    "body too short": message([]),
+    "body an object": message({"pool": "default"}),
+    "no headers": message(headers=None),
+    "headers null": message().replace(b'"headers": {', b'"headers": null, "old": {'),
+    "no task": message(headers={"task": ...}),
+    "an unknown task": message(headers={"task": "os.system"}),
+    "a task that is no word": message(headers={"task": 5}),
+    "no id": message(headers={"id": ...}),
+    "no content type": message(content_type=None),
+    "another content type": message(content_type="text/html"),
+    "YAML": message(b"!!python/object/apply:os.abort []", content_type="application/x-yaml"),
+    "a pickle": message(pickle.dumps(([], {"pool": "default"}, {})), content_type="application/x-python-serialize"),
+    "another encoding": message(content_encoding="utf-64"),
+    "compressed by nothing": message(headers={"compression": "application/x-gzip"}),
+    "no properties": message(properties=None),
+    "no delivery info": message(properties={"delivery_info": ...}),
+    "no delivery tag": message(properties={"delivery_tag": ...}),
+    "another body encoding": message(properties={"body_encoding": "rot13"}),
+    "no arguments": message(([], {}, {})),
+    "other arguments": message(([], {"colour": "red"}, {})),
+    "too many arguments": message(([1, 2, 3], {"pool": "default"}, {})),
+    "a pool that is no word": message(([], {"pool": {"a": [1]}}, {})),
+    "an unknown pool": message(([], {"pool": "nowhere"}, {})),
+    "embedded with nonsense": message(([], {"pool": "default"}, {"callbacks": 5, "chord": "x", "errbacks": [7]})),
+    "in a hundred years": message(headers={"eta": "2126-01-01T00:00:00+00:00"}),
+    "at no time": message(headers={"eta": "soon"}),
+    "it has expired": message(headers={"expires": "2001-01-01T00:00:00+00:00"}),
+    "with a time limit": message(headers={"timelimit": [0.001, 0.001]}),
+    "many retries": message(headers={"retries": 10**6}),
+    "huge": message(([], {"pool": "x" * 20_000_000}, {})),
+}
+
+
+def test_a_message_that_cannot_be_read_does_not_make_deaf(
+    redis: Any, station: Listening, ring: Callable[[str], None], until: Callable[..., Any]
+) -> None:
+    """All in a row: whatever came before, and in whatever state it left Celery."""
+    redis.start()
+    ring("big")
+    station.heard.get(timeout=SECONDS)
+    with Redis(port=redis.port) as client:
+        for name, content in MESSAGES.items():
+            client.lpush(queue_name("default"), content)
+            try:
+                until(lambda: client.llen(queue_name("default")) == 0, SECONDS)
+                until(rung_and_heard(redis, station, "big"), SECONDS)
+            except AssertionError as error:
+                raise AssertionError(f"deaf after {name}") from error
+
+
+def test_a_bell_is_heard_after_one_that_could_not_be_acknowledged(
+    redis: Any, station: Listening, ring: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Redis is lost at that moment. To Celery the first bell would be worked at for ever."""
+
+    def lost(*_: Any) -> None:
+        raise ConnectionError("Redis is gone")
+
+    monkeypatch.setattr(QoS, "ack", lost)
+    redis.start()
+    for _ in range(3):
+        ring("default")
+        station.heard.get(timeout=SECONDS)

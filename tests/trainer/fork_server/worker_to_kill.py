@@ -1,0 +1,20 @@
+"""A worker as far as its children are concerned: starts one, tells its pid, and waits to be killed."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    from service import environment
+    from workers.shared.protocol import Start
+    from workers.supervisor.fork_server import Nursery
+
+    environment.shed()
+    sys.path.insert(0, str(Path(__file__).parent / "children"))
+    nursery = Nursery("talks_on")
+    nursery.open()
+    child = nursery.spawn()
+    child.tell(Start(job_id="j", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0))
+    for _ in child.events(1.0):
+        sys.stdout.write(f"{child.pid}\n")
+        sys.stdout.flush()
+        sys.stdin.read()

@@ -1,0 +1,137 @@
+"""A child that is frozen when its worker dies cannot end itself. The reaper of another worker does it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.db import Database
+from service.migrate import upgrade
+from service.queue import Bell
+from workers.supervisor.reaper import Reaper, own_directory
+from workers.supervisor.supervisor import orphans
+
+WORKER = "wk_lost"
+
+
+@pytest.fixture
+def frozen() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Makes processes that sit where SIGSTOP met them."""
+    made: list[subprocess.Popen[bytes]] = []
+
+    def make() -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+        made.append(process)
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        return process
+
+    yield make
+    for process in made:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def reap(tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """The reaper of a worker that lives, with a database of its own and no Redis."""
+    url = f"sqlite:///{tmp_path / 'fitqueue.db'}"
+    upgrade(url)
+    database = Database(url)
+    yield Reaper(database, Bell("redis://127.0.0.1:1/0"), tmp_path / "work").run_once
+    database.close()
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Path:
+    """The work directory of an attempt; its worker is no more."""
+    directory = tmp_path / "work" / WORKER / "job_1.1"
+    directory.mkdir(parents=True)
+    (directory.parent / "lock").touch()
+    return directory
+
+
+def test_a_frozen_process_of_a_lost_worker_is_ended(
+    attempt: Path, frozen: Callable[[], "subprocess.Popen[bytes]"], reap: Callable[[], None]
+) -> None:
+    process, other = frozen(), frozen()
+    orphans.note(attempt, process.pid)
+    assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    reap()
+    assert process.wait(10) == -signal.SIGKILL
+    assert not attempt.parent.exists()
+    assert other.poll() is None, "of which no note tells"
+
+
+def test_that_of_a_worker_that_lives_is_left_alone(
+    tmp_path: Path, frozen: Callable[[], "subprocess.Popen[bytes]"], reap: Callable[[], None]
+) -> None:
+    process = frozen()
+    with own_directory(tmp_path / "work", "wk_alive") as directory:
+        attempt = directory / "job_1.1"
+        attempt.mkdir()
+        orphans.note(attempt, process.pid)
+        reap()
+        assert attempt.exists()
+        assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+
+
+@pytest.mark.parametrize(("ticks", "namespace"), [(-1, "same"), (0, "pid:[1]")], ids=["earlier", "in a container"])
+def test_another_process_with_its_number_is_left_alone(
+    attempt: Path,
+    frozen: Callable[[], "subprocess.Popen[bytes]"],
+    reap: Callable[[], None],
+    ticks: int,
+    namespace: str,
+) -> None:
+    """The kernel gives numbers out again, and each container counts by itself."""
+    process = frozen()
+    orphans.note(attempt, process.pid)
+    [note] = attempt.iterdir()
+    pid, began, ours = re.fullmatch(r"(\d+) (\d+)@(.+)", note.read_text()).groups()  # type: ignore[union-attr]
+    note.write_text(f"{pid} {int(began) + ticks}@{ours if namespace == 'same' else namespace}")
+    reap()
+    assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    assert not attempt.parent.exists()
+
+
+def test_one_that_has_gone_by_itself(
+    attempt: Path, frozen: Callable[[], "subprocess.Popen[bytes]"], reap: Callable[[], None]
+) -> None:
+    process = frozen()
+    orphans.note(attempt, process.pid)
+    process.kill()
+    process.communicate()
+    reap()
+    assert not attempt.parent.exists()
+
+
+@pytest.mark.parametrize("note", ["", "12", "many words on one line", "x y", "1 2", "-1 5", "\udcff"], ids=repr)
+def test_a_note_that_is_not_whole_ends_nothing(note: str, attempt: Path, reap: Callable[[], None]) -> None:
+    (attempt / "process").write_bytes(note.encode("utf-8", "surrogateescape"))
+    reap()
+    assert not attempt.parent.exists()
+
+
+def test_nothing_is_noted_of_a_process_that_is_gone(attempt: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    orphans.note(attempt, process.pid)
+    assert list(attempt.iterdir()) == []
+
+
+def test_a_name_with_parentheses_and_spaces_hides_nothing(tmp_path: Path, attempt: Path) -> None:
+    """`/proc/…/stat` has the program's name unescaped, between numbers."""
+    program = tmp_path / "a) S 1 (b"
+    program.symlink_to(sys.executable)
+    process = subprocess.Popen([program, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    orphans.note(attempt, process.pid)
+    assert orphans.end_all(attempt.parent) == [process.pid]
+    assert process.wait(10) == -signal.SIGKILL
+    process.communicate()

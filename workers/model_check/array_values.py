@@ -1,0 +1,74 @@
+"""What can be known of the values of a job's arrays before it trains."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fitqueue.datasets import BUILTIN
+from fitqueue.model_check import Question
+from fitqueue.spec.checks import consistency
+from fitqueue.spec.checks.ranges import Range
+from fitqueue.spec.data import DataSpec, Part, Validation, parts
+from workers.trainer import data
+
+_READABLE_BYTES: Final = 64 * 1024**2
+
+
+class Known:
+    """Reads small arrays of files that are on this machine, when they are asked for."""
+
+    def __init__(self, spec: DataSpec | None, question: Question) -> None:
+        self._spec = spec
+        self._question = question
+        self._found: dict[str, Range | None] = {}
+
+    def inputs(self, part: Part) -> Range | None:
+        """The values of an array of inputs as it is stored, with those to validate on."""
+        return self._together("x", part)
+
+    def targets(self, part: Part) -> Range | None:
+        """The same of an array of targets."""
+        if self._question.classes is not None:
+            return Range(0, self._question.classes - 1)
+        return self._together("y", part)
+
+    def _together(self, axis: str, part: Part) -> Range | None:
+        names = [part.array, *_counterparts(self._spec.validation if self._spec else None, axis, part)]
+        known = [values for values in map(self._range, names) if values is not None]
+        return known[0] | known[-1] if known else None
+
+    def _range(self, name: str) -> Range | None:
+        if name not in self._found:
+            self._found[name] = self._read(name)
+        return self._found[name]
+
+    def _read(self, name: str) -> Range | None:
+        path, array = self._path(), self._question.arrays.get(name)
+        if path is None or array is None or array.dtype == "str" or consistency.size(array) > _READABLE_BYTES:
+            return None
+        try:
+            values = data.read_npz(path, {name})[name]
+        except data.DataError:
+            return None
+        return _range_of(values)
+
+    def _path(self) -> Path | None:
+        if self._question.dataset_path is not None:
+            return Path(self._question.dataset_path)
+        builtin = BUILTIN.get(self._spec.dataset) if self._spec is not None else None
+        return builtin.path if builtin is not None else None
+
+
+def _counterparts(validation: Validation | None, axis: str, part: Part) -> list[str]:
+    """The array to validate on that goes where this one goes."""
+    wanted = parts(getattr(validation, axis)) if validation is not None else []
+    return [other.array for other in wanted if other.key == part.key]
+
+
+def _range_of(values: data.Array) -> Range | None:
+    if values.size == 0 or not np.isfinite(low := values.min()) or not np.isfinite(high := values.max()):
+        return None
+    if values.dtype.kind == "f":
+        return Range(float(low), float(high), bool((values == values.round()).all()))
+    return Range(int(low), int(high))

@@ -11,7 +11,7 @@ ENV PYTHONUNBUFFERED=1 \
 
 # Not root; the folders exist in the image so that a named volume mounted there belongs to this user.
 RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/fitqueue fitqueue \
- && mkdir -p /var/lib/fitqueue/store /var/lib/fitqueue/work /var/lib/fitqueue/.keras \
+ && mkdir -p /var/lib/fitqueue/storage /var/lib/fitqueue/work /var/lib/fitqueue/.keras \
  && chown -R fitqueue:fitqueue /var/lib/fitqueue
 
 # TensorFlow's layer stands apart from the code's: a change of the code rebuilds in seconds. `--copies` keeps the

@@ -28,7 +28,7 @@ from service.models import Job, Worker
 from service.stack import free_port, redis_server
 from service.store import jobs, leases
 from workers.shared.protocol import Ended, PhaseChanged, Start
-from workers.supervisor.fork_server import TRAINER, Nursery
+from workers.supervisor.fork_server import TRAINER, ForkServer
 
 ROOT = Path(__file__).parents[1]
 LEASE_SECONDS = 30.0
@@ -51,21 +51,21 @@ def seconds_of_training(module: str, data: Path, epochs: int) -> float:
             threads=os.cpu_count() or 1,
         )  # fmt: skip
         began = ended = 0.0
-        with Nursery(module).spawn() as child:
+        with ForkServer(module).spawn() as child:
             child.tell(start)
-            for heard in child.events(poll=1.0):
-                if isinstance(heard, PhaseChanged) and heard.phase is Phase.TRAINING:
+            for event in child.events(poll=1.0):
+                if isinstance(event, PhaseChanged) and event.phase is Phase.TRAINING:
                     began = time.perf_counter()
-                if isinstance(heard, Ended):
+                if isinstance(event, Ended):
                     ended = time.perf_counter()
-                    assert heard.reason == "completed", heard
+                    assert event.reason == "completed", event
     return ended - began
 
 
 def cost_of_snapshots(data: Path, runs: int, epochs: int) -> tuple[list[float], list[float]]:
     """Seconds of training with and without, alternating."""
     os.environ.update(environment.for_children(dict(os.environ)))
-    Nursery().open()
+    ForkServer().open()
     having, lacking = [], []
     for _ in track(range(runs), "with snapshots, then without", console=console):
         having.append(seconds_of_training(TRAINER, data, epochs))
@@ -76,7 +76,7 @@ def cost_of_snapshots(data: Path, runs: int, epochs: int) -> tuple[list[float], 
 # --- From a loss to going on ---------------------------------------------------------------------------------------
 
 
-class Place:
+class Pointer:
     """A database, a Redis and a folder that workers share."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Place:
         self._variables = os.environ | {
             "FITQUEUE_DATABASE_URL": f"sqlite:///{folder / 'fitqueue.db'}",
             "FITQUEUE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
-            "FITQUEUE_STORE": str(folder / "store"),
+            "FITQUEUE_STORAGE": str(folder / "store"),
             "FITQUEUE_WORK_DIR": str(folder / "work"),
             "FITQUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
             "FITQUEUE_SNAPSHOT_SECONDS": "1",
@@ -131,9 +131,9 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def place() -> Iterator[Place]:
+def place() -> Iterator[Pointer]:
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
-        place = Place(Path(folder))
+        place = Pointer(Path(folder))
         try:
             yield place
         finally:

@@ -32,7 +32,7 @@ from fitqueue.states import EventKind, JobState
 from service import environment
 from workers.shared.protocol import Ended, EpochEnded, PhaseChanged, Start
 from workers.supervisor.devices import NVML
-from workers.supervisor.fork_server import Child, LogLines, Nursery
+from workers.supervisor.fork_server import Child, ForkServer, LogLines
 
 BEGAN = time.monotonic()
 RESNET_SCRIPT = Path(__file__).with_name("plain_resnet.py")
@@ -91,21 +91,21 @@ class Utilization:
 
 def forked_children(gpus: list[str]) -> None:
     began = time.perf_counter()
-    nursery = Nursery()
-    nursery.open()
+    fork_server = ForkServer()
+    fork_server.open()
     tell(part=1, what="fork server ready", seconds=round(time.perf_counter() - began, 2))
     tell(part=1, what="GPU memory before", mib=gpu_memory())
     for number in (1, 2):
-        run_child(nursery, gpus, f"child {number}")
-    run_child(nursery, gpus, "child to kill", kill=True)
-    run_child(nursery, gpus, "child after the killed one")
-    run_child(nursery, [], "child on the CPU")
+        run_child(fork_server, gpus, f"child {number}")
+    run_child(fork_server, gpus, "child to kill", kill=True)
+    run_child(fork_server, gpus, "child after the killed one")
+    run_child(fork_server, [], "child on the CPU")
 
 
-def run_child(nursery: Nursery, gpus: list[str], name: str, *, kill: bool = False) -> None:
+def run_child(fork_server: ForkServer, gpus: list[str], name: str, *, kill: bool = False) -> None:
     job = plain_job(3, len(gpus)) | {"callbacks": []}
     spec = parse_job(job, lambda _: None).spec.to_json()
-    with tempfile.TemporaryDirectory() as folder, nursery.spawn() as child:
+    with tempfile.TemporaryDirectory() as folder, fork_server.spawn() as child:
         began = time.perf_counter()
         child.tell(
             Start(job_id="job", attempt=1, spec=spec, dataset_path=None, work_dir=folder, gpus=gpus, cpu_devices=1,
@@ -125,20 +125,20 @@ def run_child(nursery: Nursery, gpus: list[str], name: str, *, kill: bool = Fals
 def follow(child: Child, began: float, kill: bool) -> tuple[dict[str, Any], list[str]]:
     moments: dict[str, Any] = {}
     lines: list[str] = []
-    for heard in child.events(poll=1.0):
+    for event in child.events(poll=1.0):
         now = round(time.perf_counter() - began, 3)
-        match heard:
+        match event:
             case PhaseChanged():
-                moments[str(heard.phase)] = now
+                moments[str(event.phase)] = now
             case EpochEnded():
-                moments[f"epoch {heard.epoch}"] = now
+                moments[f"epoch {event.epoch}"] = now
                 moments["memory"] = gpu_memory()
                 if kill:
                     child.signal(signal.SIGKILL)
             case Ended():
-                moments["ended"] = (now, str(heard.reason), heard.message[:500])
+                moments["ended"] = (now, str(event.reason), event.message[:500])
             case LogLines():
-                lines += heard.lines
+                lines += event.lines
     return moments, lines
 
 
@@ -285,7 +285,7 @@ def killed_and_resumed(stack: Any, client: fitqueue.Client, gpus: int) -> None:
         while not (ended := client.get(view.id)).state.is_final:
             stack.look_after()
             time.sleep(0.3)
-        resumed = [e.message for e in client.events(view.id) if e.kind in {EventKind.RESUMED, EventKind.PUT_BACK}]
+        resumed = [e.message for e in client.events(view.id) if e.kind in {EventKind.RESUMED, EventKind.REQUEUED}]
         equal = [r.metrics for r in client.metrics(view.id)] == [r.metrics for r in client.metrics(whole.id)]
         tell(part=5, what=f"killed the {what}", state=str(ended.state), attempts=ended.attempt, equal=equal,
              events=resumed)  # fmt: skip

@@ -180,10 +180,10 @@ class DatabaseOutdated(DatabaseUnavailable):
     code = "database_outdated"
 
 
-class StoreUnavailable(FitQueueError):
+class StorageUnavailable(FitQueueError):
     """The store of files cannot be reached or is full; try again in a moment."""
 
-    code = "store_unavailable"
+    code = "storage_unavailable"
 
 
 class TooManyFollowers(FitQueueError):

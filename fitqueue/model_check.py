@@ -18,7 +18,7 @@ class Array(BaseModel):
     dtype: str
 
 
-class Question(BaseModel):
+class ModelCheckRequest(BaseModel):
     """A job, or what is sound of one: a SoundJob. `arrays` are those of its data set."""
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +33,7 @@ class Question(BaseModel):
     max_bytes: int = Field(description="memory that the training of the largest model may need")
 
 
-class Answer(BaseModel):
+class ModelCheckResult(BaseModel):
     """Pointers lead into `spec`, the job as it is stored. Without a summary the model could not be built."""
 
     model_config = ConfigDict(frozen=True)

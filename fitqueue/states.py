@@ -91,7 +91,7 @@ class Reason(DescribedEnum):
     OUT_OF_MEMORY = ("out_of_memory", "The machine or the device had not enough memory.")
     MAX_RUNTIME = ("max_runtime", "The job ran longer than its `max_runtime_seconds`.")
     WORKER_LOST = ("worker_lost", "The worker was lost, and this was the last of `max_attempts`.")
-    ARTIFACT_STORE_FAILED = ("artifact_store_failed", "A checkpoint could not be stored or did not read back whole.")
+    STORAGE_FAILED = ("storage_failed", "A checkpoint could not be stored or did not read back whole.")
     NO_PROGRESS = ("no_progress", "Three attempts in a row ended at the same place.")
     INTERNAL_ERROR = ("internal_error", "The training process died or failed in a way that no other reason names.")
 
@@ -106,7 +106,7 @@ _STATE_OF: Final = {
     Reason.OUT_OF_MEMORY: JobState.FAILED,
     Reason.MAX_RUNTIME: JobState.FAILED,
     Reason.WORKER_LOST: JobState.FAILED,
-    Reason.ARTIFACT_STORE_FAILED: JobState.FAILED,
+    Reason.STORAGE_FAILED: JobState.FAILED,
     Reason.NO_PROGRESS: JobState.FAILED,
     Reason.INTERNAL_ERROR: JobState.FAILED,
 }
@@ -151,7 +151,7 @@ class EventKind(DescribedEnum):
     PAUSED = ("paused", "The job holds no device any more and waits to be resumed.")
     UNPAUSED = ("unpaused", "Somebody let the job go on, or took back the wish to pause it; `data` says who.")
     EXTENDED = ("extended", "Somebody gave the ended job more epochs; `data` says who and how many.")
-    PUT_BACK = ("put_back", "The attempt was lost, or its worker shut down; the job waits for another.")
+    REQUEUED = ("requeue", "The attempt was lost, or its worker shut down; the job waits for another.")
     SUCCEEDED = ("succeeded", "The job ended well.")
     FAILED = ("failed", "The job ended in failure.")
     CANCELLED = ("cancelled", "The job ended because somebody asked for it.")

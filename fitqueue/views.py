@@ -89,7 +89,7 @@ class Best(BaseModel):
     value: float | None
 
 
-class QueuePlace(BaseModel):
+class QueuePosition(BaseModel):
     position: int = Field(description="1 is next in its pool")
     waiting_for: str
 
@@ -103,7 +103,7 @@ class JobSummary(BaseModel):
     phase: Phase | None
     progress: Progress
     best: Best | None
-    queue: QueuePlace | None
+    queue: QueuePosition | None
     attempt: int
     max_attempts: int
     pool: str

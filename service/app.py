@@ -27,9 +27,9 @@ from service.api.context import Services
 from service.checker import Checker
 from service.dataset_cache import DatasetCache
 from service.db import Database
-from service.queue import Bell
+from service.queue import Notifier
 from service.settings import Settings
-from service.storage import REQUEST_PATIENCE, open_store
+from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
 
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
@@ -68,13 +68,13 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-    store = open_store(settings, REQUEST_PATIENCE)
+    store = open_storage(settings, REQUEST_RETRY_TIMEOUT)
     app.extensions[context.EXTENSION] = Services(
         settings=settings,
         database=Database(settings.database_url),
         store=store,
         datasets=DatasetCache(store, settings.work_dir / "datasets", settings.dataset_cache_bytes),
-        bell=Bell(settings.redis_url),
+        notifier=Notifier(settings.redis_url),
         checker=checker,
     )
     requests.register(app)

@@ -19,8 +19,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from fitqueue.errors import Fault
-from fitqueue.model_check import Answer, Question
-from fitqueue.spec.base import FaultCode
+from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
+from fitqueue.spec.report import FaultCode
 from service import environment
 
 PROGRAM: Final = "workers.model_check.server"
@@ -79,7 +79,7 @@ class Checker:
             self._state.wait_for(lambda: not self._starting, seconds)
             return self._control is not None
 
-    def ask(self, question: Question) -> Answer | None:
+    def ask(self, check_request: ModelCheckRequest) -> ModelCheckResult | None:
         """The answer; None where nobody can tell."""
         if not self.wait(READY_SECONDS):
             self.start()
@@ -88,7 +88,7 @@ class Checker:
         if not self._turns.acquire(timeout=ANSWER_SECONDS):
             return None
         try:
-            return self._asked(question, deadline)
+            return self._asked(check_request, deadline)
         except _Gone as error:
             _logger.warning("The checker is gone; it is started anew.", extra={"error": str(error)})
             self._drop("it died")
@@ -106,13 +106,13 @@ class Checker:
             self._process.kill()
             self._process.wait()
 
-    def _asked(self, question: Question, deadline: float) -> Answer | None:
+    def _asked(self, check_request: ModelCheckRequest, deadline: float) -> ModelCheckResult | None:
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
                 self._send(theirs)
             ours.settimeout(max(0.0, deadline - time.monotonic()))
-            return _read(ours, question)
+            return _read(ours, check_request)
 
     def _send(self, end: socket.socket) -> None:
         with self._state:
@@ -192,7 +192,7 @@ def _first_words(control: socket.socket) -> str | None:
     return complaint
 
 
-def _read(line: socket.socket, question: Question) -> Answer | None:
+def _read(line: socket.socket, check_request: ModelCheckRequest) -> ModelCheckResult | None:
     """Raises _Gone if no child took the question, TimeoutError if the answer is late."""
     try:
         greeting = line.recv(1)
@@ -201,7 +201,7 @@ def _read(line: socket.socket, question: Question) -> Answer | None:
     if not greeting:
         raise _Gone("it did not take a question")
     try:
-        line.sendall(question.model_dump_json().encode())
+        line.sendall(check_request.model_dump_json().encode())
         line.shutdown(socket.SHUT_WR)
         said = b"".join(iter(lambda: line.recv(65_536), b""))
     except (BrokenPipeError, ConnectionResetError):
@@ -210,12 +210,12 @@ def _read(line: socket.socket, question: Question) -> Answer | None:
     return _understood(last, pointers[-1] if pointers else "/model")
 
 
-def _understood(said: str, made: str) -> Answer | None:
+def _understood(said: str, made: str) -> ModelCheckResult | None:
     """`made` is the pointer of what was made when it was said."""
     try:
-        answer = Answer.model_validate_json(said)
+        answer = ModelCheckResult.model_validate_json(said)
     except ValidationError:  # it died before it had said all
-        return Answer(faults=[_deadly(made)])
+        return ModelCheckResult(faults=[_deadly(made)])
     if answer.failure is not None:
         _logger.error("The checker failed.", extra={"error": answer.failure})
         return None

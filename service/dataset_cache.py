@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from service.storage import FileStore
+from service.storage import Storage
 from service.storage.fetching import fetch
 from service.storage.folder import flush
 
@@ -19,7 +19,7 @@ _ABANDONED_SECONDS: Final = 3600.0
 class DatasetCache:
     """A folder that processes of this machine may share. A data set never changes, and its sha256 is its name there."""
 
-    def __init__(self, store: FileStore, folder: Path, max_bytes: int) -> None:
+    def __init__(self, store: Storage, folder: Path, max_bytes: int) -> None:
         """One data set always fits, however large."""
         self._store = store
         self._folder = folder.absolute()

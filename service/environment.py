@@ -32,7 +32,7 @@ def for_children(environment: Mapping[str, str]) -> dict[str, str]:
     return {**_DEFAULTS, **kept, **_FIXED}
 
 
-def shed() -> None:
+def drop_secrets() -> None:
     """Make this process's environment the one that its children get. To be called when the settings are read."""
     kept = for_children(os.environ)
     os.environ.clear()

@@ -1,113 +1,33 @@
-"""The tables. What must always hold of a row stands here as a constraint, so that no code can break it."""
+"""The tables. An invariant of a row is a constraint here, so that no code can break it."""
 
-import math
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    Double,
-    Enum,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import BigInteger, Integer
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import BigInteger
 
 from fitqueue.states import FINAL_STATES, EventKind, JobState, Phase, Reason
+from service.column_types import Base, MetricValue, RowId
 
 
-class UTCDateTime(TypeDecorator[datetime]):
-    """A moment. SQLite knows no time zones: there it is kept in UTC without one, and gets it back when it is read."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"A moment needs a time zone; got {value!r}.")
-        in_utc = value.astimezone(UTC)
-        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
-
-    def process_result_value(
-        self,
-        value: datetime | None,
-        dialect: Dialect,  # noqa: ARG002 -- SQLAlchemy calls it so
-    ) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class MetricValue(TypeDecorator[float]):
-    """A float that may be NaN or infinite. SQLite keeps NaN as NULL, so NULL is read as NaN."""
-
-    impl = Double
-    cache_ok = True
-
-    def process_result_value(
-        self,
-        value: float | None,
-        dialect: Dialect,  # noqa: ARG002 -- SQLAlchemy calls it so
-    ) -> float:
-        return math.nan if value is None else value
-
-
-def _words(kind: type[StrEnum]) -> Enum:
-    return Enum(kind, native_enum=False, length=32, values_callable=lambda members: [str(m.value) for m in members])
-
-
-def _listed(states: frozenset[JobState]) -> str:
+def _sql_list(states: frozenset[JobState]) -> str:
     return ", ".join(f"'{state}'" for state in sorted(states))
 
 
-# SQLite counts only a column of exactly this type as the row's own number.
-_RowNumber = BigInteger().with_variant(Integer, "sqlite")
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads it by this name
-        datetime: UTCDateTime,
-        float: Double,
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
-        JobState: _words(JobState),
-        Reason: _words(Reason),
-        Phase: _words(Phase),
-        EventKind: _words(EventKind),
-    }
-
-
 class Job(Base):
-    """A job and where it stands. `state` is written by `service/store/transitions.py` alone.
+    """A job and its state. Only `service/store/transitions.py` writes `state`.
 
-    `attempt` counts the claims and fences the writes of each; `losses` counts the attempts that ended by the fault of
-    the machines, which is what `max_attempts` limits: a worker that is shut down in order costs a job nothing.
-    `worker_id` stays when the job has ended, to tell who trained it. `version` grows with every change of the row.
-    `stalls` counts the losses in a row after which the job would have gone on from the same place, `stalled_epoch` and
-    `stalled_step`. `writes` is the number of the last write of the present attempt, each of which is done once. The
-    last extension gave the job `extended_by_epochs` when `extended_at_epoch` epochs were trained.
+    - `attempt` counts the claims, and fences the writes of each attempt.
+    - `failed_attempts` counts the attempts that failed because of the machines; `max_attempts` limits it. A worker that
+      shuts down in order does not count.
+    - `stalled_attempts` counts the failed attempts in a row whose newest snapshot was at the same position,
+      `stalled_epoch` and `stalled_step`.
+    - `worker_id` stays after the job has ended, to show who trained it.
+    - `version` grows with every change of the row.
+    - `last_write` is the number of the newest write of the current attempt. It makes a repeated write a no-op.
+    - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
+      had been trained by then.
     """
 
     __tablename__ = "jobs"
@@ -123,6 +43,8 @@ class Job(Base):
     priority: Mapped[int]
     spec: Mapped[dict[str, Any]]
     notices: Mapped[list[Any]]
+    # Without `none_as_null` the column would hold JSON's null.
+    model_summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     epochs: Mapped[int]
     epoch: Mapped[int] = mapped_column(default=0)
@@ -132,7 +54,7 @@ class Job(Base):
     best_monitor: Mapped[str | None] = mapped_column(String(256))
     best_value: Mapped[float | None]
     attempt: Mapped[int] = mapped_column(default=0)
-    losses: Mapped[int] = mapped_column(default=0)
+    failed_attempts: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     max_runtime_seconds: Mapped[int | None]
     seconds_used: Mapped[float] = mapped_column(default=0.0)
@@ -144,10 +66,10 @@ class Job(Base):
     pause_requested_at: Mapped[datetime | None]
     extended_at_epoch: Mapped[int | None]
     extended_by_epochs: Mapped[int | None]
-    stalls: Mapped[int] = mapped_column(default=0, server_default="0")
+    stalled_attempts: Mapped[int] = mapped_column(default=0)
     stalled_epoch: Mapped[int | None]
     stalled_step: Mapped[int | None]
-    writes: Mapped[int] = mapped_column(default=0, server_default="0")
+    last_write: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -155,25 +77,25 @@ class Job(Base):
     token_id: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     idempotency_sha256: Mapped[str | None] = mapped_column(String(64))
-    # Without `none_as_null` JSON's own null would stand there.
-    model_summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (
-        CheckConstraint(f"state IN ({_listed(frozenset(JobState))})", name="state_known"),
-        CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({_listed(FINAL_STATES)}))", name="finished_if_final"),
+        CheckConstraint(f"state IN ({_sql_list(frozenset(JobState))})", name="state_known"),
+        CheckConstraint(
+            f"(finished_at IS NOT NULL) = (state IN ({_sql_list(FINAL_STATES)}))", name="finished_if_final"
+        ),
         CheckConstraint("(reason IS NOT NULL) = (finished_at IS NOT NULL)", name="reason_if_finished"),
         CheckConstraint("(lease_expires_at IS NOT NULL) = (state = 'running')", name="leased_if_running"),
         CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name="worker_if_running"),
         CheckConstraint("phase IS NULL OR state = 'running'", name="phase_only_running"),
-        CheckConstraint("state <> 'queued' OR cancel_requested_at IS NULL", name="no_wish_while_queued"),
-        CheckConstraint("attempt >= 0 AND losses >= 0 AND losses <= attempt", name="attempts_counted"),
+        CheckConstraint("state <> 'queued' OR cancel_requested_at IS NULL", name="no_cancel_request_while_queued"),
+        CheckConstraint("failed_attempts >= 0 AND failed_attempts <= attempt", name="attempts_counted"),
         CheckConstraint("epoch >= 0 AND epoch <= epochs", name="epoch_in_range"),
         CheckConstraint("(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name="idempotency_whole"),
         UniqueConstraint("token_id", "idempotency_key"),
-        # The queue in its order, and the leases that the sweeper looks through: no larger than what waits and runs.
-        # With `gpus`, jobs that do not fit are passed over by thousands without a look at their rows.
+        # The queue in claim order, and the leases that the reaper scans: partial indexes, no larger than what is queued
+        # or running. With `gpus` in it, thousands of jobs that do not fit are skipped without reading their rows.
         Index(
-            "ix_jobs_waiting",
+            "ix_jobs_queued",
             "pool",
             text("priority DESC"),
             "id",
@@ -193,7 +115,7 @@ class Job(Base):
 
 
 class JobLabel(Base):
-    """The labels of `spec` once more, where a filter finds them."""
+    """A copy of the labels in `spec`, for filters."""
 
     __tablename__ = "job_labels"
 
@@ -205,7 +127,7 @@ class JobLabel(Base):
 
 
 class Epoch(Base):
-    """One trained epoch of the job's present attempt."""
+    """One trained epoch. When an attempt starts over at an earlier epoch, the later rows are deleted."""
 
     __tablename__ = "epochs"
 
@@ -219,23 +141,23 @@ class Epoch(Base):
 
 
 class EpochMetric(Base):
-    """One value that an epoch logged; `position` keeps Keras's order."""
+    """One value that an epoch logged. `ordinal` keeps Keras's order."""
 
     __tablename__ = "epoch_metrics"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(String(256), primary_key=True)
-    position: Mapped[int]
+    ordinal: Mapped[int]
     value: Mapped[float] = mapped_column(MetricValue, nullable=True)
 
 
 class Event(Base):
-    """What happened to a job. Of one job, ids grow in the order of the commits: each writer holds the job's row."""
+    """Something that happened to a job. Within a job, ids grow in commit order: each writer holds the job's row."""
 
     __tablename__ = "events"
 
-    id: Mapped[int] = mapped_column(_RowNumber, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     kind: Mapped[EventKind]
     at: Mapped[datetime]
@@ -247,11 +169,11 @@ class Event(Base):
 
 
 class LogLine(Base):
-    """A line that the job's process wrote."""
+    """A line that the training process printed."""
 
     __tablename__ = "log_lines"
 
-    id: Mapped[int] = mapped_column(_RowNumber, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     at: Mapped[datetime]
     attempt: Mapped[int]
@@ -266,7 +188,7 @@ class LogLine(Base):
 
 
 class Checkpoint(Base):
-    """A name under which a job's weights can be fetched. Several names may share one stored file."""
+    """A name under which weights of a job can be fetched. Several names may share one stored file."""
 
     __tablename__ = "checkpoints"
 
@@ -288,7 +210,7 @@ class Checkpoint(Base):
 
 
 class Artifact(Base):
-    """A file that a callback of the job wrote beside its weights: TensorBoard's events, CSVLogger's table."""
+    """A file that a callback of the job wrote besides weights: TensorBoard's events, CSVLogger's table."""
 
     __tablename__ = "artifacts"
 
@@ -302,7 +224,7 @@ class Artifact(Base):
 
 
 class Snapshot(Base):
-    """A file from which the training of a job can go on: `epoch` whole epochs are trained, and `step` steps."""
+    """A stored file from which training can resume, taken after `epoch` epochs and `step` steps of the next."""
 
     __tablename__ = "snapshots"
 
@@ -319,7 +241,7 @@ class Snapshot(Base):
 
 
 class Dataset(Base):
-    """An uploaded `.npz`, once by its content. `arrays` is a list of `{name, shape, dtype}`."""
+    """An uploaded `.npz`, stored once for its content. `arrays` is a list of `{name, shape, dtype}`."""
 
     __tablename__ = "datasets"
 
@@ -333,7 +255,7 @@ class Dataset(Base):
 
 
 class Worker(Base):
-    """A worker that registered. It lives as long as it is seen and has not said goodbye."""
+    """A registered worker. It is alive while it sends heartbeats and has not signed off."""
 
     __tablename__ = "workers"
 
@@ -342,16 +264,16 @@ class Worker(Base):
     pools: Mapped[list[Any]]
     slots: Mapped[int]
     devices: Mapped[list[Any]]
-    gpu_uuids: Mapped[list[Any]] = mapped_column(server_default="[]")
+    gpu_uuids: Mapped[list[Any]]
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
 
 
 class GPUClaim(Base):
-    """A GPU that a running job holds: of each GPU one row at most, and none when its job runs no more.
+    """A GPU that a running job holds: at most one row for each GPU, and none once its job has left the worker.
 
-    Who held it earlier stands in the events: `claimed` names the GPUs of the attempt.
+    Earlier holders are in the events: `claimed` names the GPUs of the attempt.
     """
 
     __tablename__ = "gpu_claims"
@@ -365,10 +287,10 @@ class GPUClaim(Base):
     __table_args__ = (Index(None, "job_id"),)
 
 
-class Tally(Base):
-    """How often something was, and what it amounts to; rows outlive the jobs that they were counted of."""
+class Counter(Base):
+    """A count and a sum for Prometheus. Rows outlive the jobs that they count."""
 
-    __tablename__ = "tallies"
+    __tablename__ = "counters"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     pool: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -378,7 +300,7 @@ class Tally(Base):
 
 
 class Token(Base):
-    """A bearer token, of which only the hash is kept."""
+    """A bearer token, stored as a hash."""
 
     __tablename__ = "tokens"
 

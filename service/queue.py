@@ -10,7 +10,7 @@ from typing import Any, Final
 from celery import Celery
 
 TASK_NAME: Final = "fitqueue.work"
-SILENCE_SECONDS: Final = 5.0
+MUTE_SECONDS: Final = 5.0
 
 _logger = logging.getLogger(__name__)
 
@@ -41,38 +41,38 @@ def make_celery(redis_url: str) -> Celery:
     return celery
 
 
-class Bell:
+class Notifier:
     """Rings for workers. After a failure it is silent for five seconds: a dead Redis must not slow each request."""
 
     def __init__(self, redis_url: str) -> None:
         self._celery = make_celery(redis_url)
-        self._silent_until = 0.0
+        self._muted_until = 0.0
 
-    def ring(self, pool: str) -> bool:
+    def notify(self, pool: str) -> bool:
         """Tells the workers of the pool; False where nobody could be told. Never raises; takes a second at most."""
-        if time.monotonic() < self._silent_until:
+        if time.monotonic() < self._muted_until:
             return False
         try:
             self._celery.send_task(TASK_NAME, kwargs={"pool": pool}, queue=queue_name(pool))
         except Exception as error:  # whatever goes wrong here, the job is stored and workers will find it
-            self._be_silent(pool, error)
+            self._mute(pool, error)
             return False
         return True
 
-    def ring_again(self, pool: str) -> bool:
-        """As `ring`, where no bell waits: one that does will be heard by the next worker that has a slot free."""
-        if time.monotonic() < self._silent_until:
+    def notify_unless_waiting(self, pool: str) -> bool:
+        """As `notify`, where no bell waits: one that does will be heard by the next worker that has a slot free."""
+        if time.monotonic() < self._muted_until:
             return False
         try:
             with self._celery.connection_for_write() as connection:
                 waiting = connection.default_channel.client.llen(queue_name(pool))
         except Exception as error:  # each transport has its own kinds
-            self._be_silent(pool, error)
+            self._mute(pool, error)
             return False
-        return bool(waiting) or self.ring(pool)
+        return bool(waiting) or self.notify(pool)
 
-    def _be_silent(self, pool: str, error: Exception) -> None:
-        self._silent_until = time.monotonic() + SILENCE_SECONDS
+    def _mute(self, pool: str, error: Exception) -> None:
+        self._muted_until = time.monotonic() + MUTE_SECONDS
         _logger.warning("The bell cannot be rung; workers find the job by asking.", extra=_words(pool, error))
 
     def check(self) -> str | None:

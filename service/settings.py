@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         description="Redis, which tells workers that there is work. While it is down, workers ask the database.",
     )
     store: Annotated[Path | Bucket, NoDecode, BeforeValidator(parse_address)] = Field(
-        default=Path("var/store"),
+        default=Path("var/storage"),
         description="What holds checkpoints and data sets: a folder, or `s3://bucket/prefix`.",
     )
     downloads: Annotated[str, AfterValidator(checked_downloads)] = Field(

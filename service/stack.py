@@ -140,7 +140,7 @@ class Stack:
             "FITQUEUE_PORT": str(port),
             "FITQUEUE_DATABASE_URL": database_url,
             "FITQUEUE_REDIS_URL": f"redis://:{password}@127.0.0.1:{redis_port}/0",
-            "FITQUEUE_STORE": str(self.folder / "store"),
+            "FITQUEUE_STORAGE": str(self.folder / "store"),
             "FITQUEUE_WORK_DIR": str(self.folder / "work"),
         }
         gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_settings"]
@@ -176,7 +176,7 @@ class Stack:
         with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}) as http:
             while not _is_ready(http, self._started_at):
                 for name in self._ended():
-                    raise StackFailed(self._obituary(name))
+                    raise StackFailed(self._exit_report(name))
                 if time.monotonic() > deadline:
                     raise StackFailed(f"Not ready after {READY_SECONDS:.0f} s. Look into {self.folder / 'logs'}.")
                 time.sleep(0.1)
@@ -189,7 +189,7 @@ class Stack:
         """
         for name in self._ended():
             if name not in STARTED_AGAIN:
-                raise StackFailed(self._obituary(name))
+                raise StackFailed(self._exit_report(name))
             if time.monotonic() - self._begun[name] > PAUSE_SECONDS:
                 code = self.processes[name].returncode
                 self._start_process(name)
@@ -198,7 +198,7 @@ class Stack:
     def _ended(self) -> list[str]:
         return [name for name, process in self.processes.items() if process.poll() is not None]
 
-    def _obituary(self, name: str) -> str:
+    def _exit_report(self, name: str) -> str:
         log = self.folder / "logs" / f"{name}.log"
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         return f"The {name} process ended with exit code {self.processes[name].returncode}. {log} ends so:\n{tail}"

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from service.db import Database
-from service.storage import FileStore
+from service.storage import Storage
 from service.store import files
 
 LEFT_ALONE: Final = timedelta(days=1)
@@ -22,7 +22,7 @@ BATCH: Final = 500
 _logger = logging.getLogger(__name__)
 
 
-def sweep(database: Database, store: FileStore, older_than: timedelta = LEFT_ALONE) -> list[str]:
+def sweep(database: Database, store: Storage, older_than: timedelta = LEFT_ALONE) -> list[str]:
     """Deletes what is older and needless; its keys and names. Several may sweep at once.
 
     The store must be this database's alone: to another's files no row of it points. Nothing is deleted for a database
@@ -48,12 +48,12 @@ def _knows_any(database: Database, keys: list[str]) -> bool:
         return files.knows_any(session, keys)
 
 
-def _sweep_needless(database: Database, store: FileStore, keys: list[str]) -> list[str]:
+def _sweep_needless(database: Database, store: Storage, keys: list[str]) -> list[str]:
     with database.read() as session:
-        needless = files.needless(session, keys)
-    for key in needless:
+        unreferenced = files.unreferenced(session, keys)
+    for key in unreferenced:
         store.delete(key)
-    return needless
+    return unreferenced
 
 
 def _batches(keys: Iterator[str]) -> Iterator[list[str]]:

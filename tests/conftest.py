@@ -18,7 +18,7 @@ from service.migrate import upgrade
 from service.stack import free_port, redis_server
 from service.storage_address import Bucket
 from tests.s3 import S3Server
-from workers.supervisor.fork_server import Nursery
+from workers.supervisor.fork_server import ForkServer
 
 
 @pytest.fixture(scope="session")
@@ -144,16 +144,16 @@ def bucket(s3: S3Server) -> Bucket:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
+def fork_server() -> Iterator[ForkServer]:
     """A real one, in an environment like a worker's, from which each test may fork children in milliseconds."""
     # A worker's main module is slim. pytest's is not, and multiprocessing would run it in each child.
     main = sys.modules["__main__"]
     file, main.__file__ = getattr(main, "__file__", None), None
     kept = dict(os.environ)
     os.environ.update(environment.for_children(kept))
-    nursery = Nursery()
-    nursery.open()
+    fork_server = ForkServer()
+    fork_server.open()
     os.environ.clear()
     os.environ.update(kept)
-    yield nursery
+    yield fork_server
     main.__file__ = file

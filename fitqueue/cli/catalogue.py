@@ -7,9 +7,9 @@ import click
 
 from fitqueue.cli.jobs import as_json
 from fitqueue.cli.output import facts, make_console, print_json, print_table
-from fitqueue.spec.base import did_you_mean
 from fitqueue.spec.keras_objects import catalogue as known
 from fitqueue.spec.keras_objects.values import describe
+from fitqueue.spec.report import did_you_mean
 
 Found = list[tuple[str, known.Entry]]
 """Classes with their kinds: a name may stand for several, as MeanSquaredError does."""

@@ -13,7 +13,7 @@ from fitqueue.cli.output import cell, facts
 from fitqueue.cli.text import between, duration, number, printable
 from fitqueue.client import Client
 from fitqueue.states import EventKind, JobState
-from fitqueue.views import EpochView, EventView, JobSummary, JobView, QueuePlace
+from fitqueue.views import EpochView, EventView, JobSummary, JobView, QueuePosition
 
 STYLES = {
     JobState.QUEUED: "yellow",
@@ -82,7 +82,7 @@ def diagnosis_text(job: JobView) -> str:
     return "\n".join(filter(None, [found.summary, found.advice, evidence]))
 
 
-def queue_text(place: QueuePlace) -> str:
+def queue_text(place: QueuePosition) -> str:
     return f"Number {place.position} in the queue, waits for {place.waiting_for}"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from fitqueue.client.retry import Patience
-from fitqueue.client.transport import LONG_PATIENCE, Call, Transport
+from fitqueue.client.retry import RetryBudget
+from fitqueue.client.transport import LONG_RETRY_SECONDS, Call, Transport
 from fitqueue.errors import ChecksumMismatch, Unreachable
 from fitqueue.views import DatasetView
 
@@ -65,7 +65,7 @@ def download(transport: Transport, address: str, target: Path, on_progress: OnPr
 def _fetch(transport: Transport, address: str, target: Path, on_progress: OnProgress) -> _Part:
     part: _Part | None = None
     resumed: _Part | None = None
-    patience, size_at_break = Patience(LONG_PATIENCE), -1
+    retry_seconds, size_at_break = RetryBudget(LONG_RETRY_SECONDS), -1
     while True:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"} | (resumed.range_headers if resumed else {})
         try:
@@ -84,8 +84,8 @@ def _fetch(transport: Transport, address: str, target: Path, on_progress: OnProg
             size = part.size if part else 0
             trouble = f"The download of {address} broke off after {size} bytes ({error})"
             if size != size_at_break:
-                patience, size_at_break = Patience(LONG_PATIENCE), size
-            if not patience.pause(trouble):
+                retry_seconds, size_at_break = RetryBudget(LONG_RETRY_SECONDS), size
+            if not retry_seconds.pause(trouble):
                 raise Unreachable(f"{trouble}; the same call again goes on from there") from error
             resumed = part if size else None
 
@@ -115,5 +115,5 @@ def upload(transport: Transport, path: Path, name: str | None, on_progress: OnPr
 
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(total)}
     params = {"name": name} if name else {}
-    call = Call("POST", "/datasets", params=params, headers=headers, body=pieces, answer_within=300.0)
+    call = Call("POST", "/datasets", params=params, headers=headers, body=pieces, timeout=300.0)
     return DatasetView.model_validate_json(transport.request(call).content)

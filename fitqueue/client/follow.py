@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from fitqueue.client.retry import Patience
-from fitqueue.client.transport import LONG_PATIENCE, SHORT_PATIENCE, Call, Transport
+from fitqueue.client.retry import RetryBudget
+from fitqueue.client.transport import LONG_RETRY_SECONDS, SHORT_RETRY_SECONDS, Call, Transport
 from fitqueue.errors import Unreachable, WaitTimeout
 from fitqueue.views import JobView
 
@@ -49,8 +49,8 @@ def _poll(job_path: str, etag: str | None, seconds: float) -> Call:
         job_path,
         params={"wait": max(1, round(seconds))},
         headers={"If-None-Match": etag},
-        patience=LONG_PATIENCE,
-        answer_within=seconds + 15,
+        retry_seconds=LONG_RETRY_SECONDS,
+        timeout=seconds + 15,
     )
 
 
@@ -88,20 +88,20 @@ def parse_events(lines: Iterable[str]) -> Iterator[ServerSentEvent]:
 def follow(transport: Transport, address: str, after: int) -> Iterator[str]:
     """The data of each server-sent event at `address`, `jobs/ID/…`, through broken lines, until the job has ended."""
     last_id = str(after)
-    patience = Patience(LONG_PATIENCE)
+    retry_seconds = RetryBudget(LONG_RETRY_SECONDS)
     had_begun = had_ended = False
     while True:
         try:
-            outage = LONG_PATIENCE if had_begun else SHORT_PATIENCE
+            outage = LONG_RETRY_SECONDS if had_begun else SHORT_RETRY_SECONDS
             with transport.stream(_subscription(address, last_id, outage)) as response:
                 had_begun = True
                 for event in parse_events(split_lines(response.iter_bytes())):
                     last_id = event.id or last_id
-                    patience = Patience(LONG_PATIENCE)
+                    retry_seconds = RetryBudget(LONG_RETRY_SECONDS)
                     yield event.data
         except httpx.TransportError as error:
             trouble = f"The stream of {address} broke off ({error})"
-            if not patience.pause(trouble):
+            if not retry_seconds.pause(trouble):
                 raise Unreachable(trouble) from error
             continue
         if had_ended:
@@ -112,17 +112,17 @@ def follow(transport: Transport, address: str, after: int) -> Iterator[str]:
             time.sleep(1)
 
 
-def _subscription(address: str, last_id: str, patience: float) -> Call:
+def _subscription(address: str, last_id: str, retry_seconds: float) -> Call:
     return Call(
         "GET",
         address,
         params={"follow": "true"},
         headers={"Accept": "text/event-stream", "Last-Event-ID": last_id},
-        patience=patience,
-        answer_within=SILENCE,
+        retry_seconds=retry_seconds,
+        timeout=SILENCE,
     )
 
 
 def _has_ended(transport: Transport, job_path: str) -> bool:
-    response = transport.request(Call("GET", job_path, patience=LONG_PATIENCE))
+    response = transport.request(Call("GET", job_path, retry_seconds=LONG_RETRY_SECONDS))
     return JobView.model_validate_json(response.content).state.is_final

@@ -23,7 +23,7 @@ def pause_before(retry: int, requested: str | None, jitter: float) -> float:
     return longest / 2 * (1 + jitter)
 
 
-class Patience:
+class RetryBudget:
     """Counts one outage: `pause()` sleeps and says True as long as there is patience left."""
 
     def __init__(self, seconds: float) -> None:

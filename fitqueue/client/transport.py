@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from fitqueue import __version__
 from fitqueue.client.configuration import API_PREFIX, Connection, preferred_language
-from fitqueue.client.retry import Patience
+from fitqueue.client.retry import RetryBudget
 from fitqueue.errors import FitQueueError, Unreachable, error_from_code
 from fitqueue.views import Problem
 
-SHORT_PATIENCE = 3.0
-LONG_PATIENCE = 300.0
+SHORT_RETRY_SECONDS = 3.0
+LONG_RETRY_SECONDS = 300.0
 """Seconds of outage to sit out: a person waits for an answer, or a training of hours is being followed."""
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -36,8 +36,8 @@ class Call:
     params: Mapping[str, str | int | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Callable[[], bytes | Iterable[bytes]] | None = None
-    patience: float = SHORT_PATIENCE
-    answer_within: float = 30.0
+    retry_seconds: float = SHORT_RETRY_SECONDS
+    timeout: float = 30.0
 
 
 class Transport:
@@ -86,20 +86,22 @@ class Transport:
             yield response, tag
 
     def _persist(self, call: Call, *, stream: bool) -> httpx.Response:
-        patience = Patience(call.patience)
+        retry_seconds = RetryBudget(call.retry_seconds)
         while True:
             try:
                 response = self._send(call, stream=stream)
             except httpx.TransportError as error:
                 trouble = f"No answer from {self.url} ({_in_words(error)})"
                 may_repeat = call.repeatable or isinstance(error, _NOT_SENT)
-                if not (may_repeat and patience.pause(trouble)):
+                if not (may_repeat and retry_seconds.pause(trouble)):
                     raise Unreachable(f"{trouble}. Is the service running, and is this its address?") from error
                 continue
             if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED or _leads_to(response, call):
                 return response
             refusal = self._error_of(response)
-            if not (_passes(response, call) and patience.pause(refusal.message, response.headers.get("Retry-After"))):
+            if not (
+                _passes(response, call) and retry_seconds.pause(refusal.message, response.headers.get("Retry-After"))
+            ):
                 raise refusal
 
     def _send(self, call: Call, *, stream: bool) -> httpx.Response:
@@ -109,7 +111,7 @@ class Transport:
             params=dict(call.params),
             headers=dict(call.headers),
             content=call.body() if call.body else None,
-            timeout=httpx.Timeout(call.answer_within, connect=5.0),
+            timeout=httpx.Timeout(call.timeout, connect=5.0),
         )
         response = self._http.send(request, stream=True)
         if not (stream and response.is_success):
@@ -144,7 +146,7 @@ def _elsewhere(answer: httpx.Response, call: Call) -> Iterator[httpx.Response]:
     # The other server knows the file by another tag; ours was compared with the service's, which is in its answer.
     if "Range" in call.headers and call.headers.get("If-Range") == answer.headers["ETag"]:
         headers["Range"] = call.headers["Range"]
-    timeout = httpx.Timeout(call.answer_within, connect=5.0)
+    timeout = httpx.Timeout(call.timeout, connect=5.0)
     local = Connection(str(url)).is_local
     with httpx.Client(trust_env=not local) as http, http.stream("GET", url, headers=headers, timeout=timeout) as given:
         if not given.is_success:

@@ -6,7 +6,7 @@ from fitqueue.spec.filepath import BadTemplate, Template
 from fitqueue.spec.job import ExaminedJob, JobSpec, ParsedJob, examine_job, invalid_job, parse_job, read_job
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
 from fitqueue.spec.logged import direction, logged_names
-from fitqueue.spec.partial import SoundJob
+from fitqueue.spec.partial import PartialJob
 from fitqueue.spec.strict_json import parse_json
 from fitqueue.spec.training import MAX_EPOCHS, CompileSpec, FitSpec, KerasObject, Resources
 
@@ -22,9 +22,9 @@ __all__ = [
     "JobSpec",
     "KerasObject",
     "ParsedJob",
+    "PartialJob",
     "PrepareStep",
     "Resources",
-    "SoundJob",
     "Template",
     "direction",
     "examine_job",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from fitqueue.datasets import ArrayInfo
-from fitqueue.spec.base import EACH, ONE, ONE_OR_EACH, Strict
+from fitqueue.spec.strict import EACH, ONE, ONE_OR_EACH, Strict
 
 DType = Literal[
     "float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"

@@ -11,18 +11,6 @@ from pydantic import Field, ValidationError
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import Fault, InvalidSpec, MalformedJSON
-from fitqueue.spec.base import (
-    EACH,
-    MAX_FAULTS,
-    Enough,
-    FaultCode,
-    Place,
-    Report,
-    Strict,
-    form,
-    listed,
-    report_validation_error,
-)
 from fitqueue.spec.checks import named_outputs, shapes
 from fitqueue.spec.checks.callbacks import (
     check_checkpoints,
@@ -37,7 +25,9 @@ from fitqueue.spec.filepath import COUNTERS
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.logged import flat_metrics, logged_names, output_names
-from fitqueue.spec.partial import SoundJob, sound_parts
+from fitqueue.spec.partial import PartialJob, partial_job
+from fitqueue.spec.report import MAX_FAULTS, FaultCode, Pointer, Report, TooManyFaults, listed
+from fitqueue.spec.strict import EACH, Strict, form, report_validation_error
 from fitqueue.spec.strict_json import parse_json
 from fitqueue.spec.training import (
     MAX_OBJECTS,
@@ -97,7 +87,7 @@ class ExaminedJob:
     """What was understood of a job that a person wrote. `spec` is there if nothing is wrong with it."""
 
     spec: JobSpec | None
-    sound: SoundJob
+    sound: PartialJob
     """Empty where there are too many faults to go on."""
     faults: list[Fault]
     notices: list[Notice]
@@ -122,17 +112,17 @@ def parse_job(raw: Any, find_dataset: FindDataset) -> ParsedJob:
 def examine_job(raw: Any, find_dataset: FindDataset) -> ExaminedJob:
     """As `parse_job`; of a job with faults, the faults and what is sound beside them."""
     report = Report()
-    at = Place(report)
-    spec, sound = None, SoundJob()
+    at = Pointer(report)
+    spec, sound = None, PartialJob()
     if isinstance(raw, dict):
-        with suppress(Enough):
+        with suppress(TooManyFaults):
             spec, sound = _examined(raw, find_dataset, at)
     else:
         at.fault(FaultCode.WRONG_TYPE, "Expected an object.", raw, "an object")
     return ExaminedJob(spec, sound, report.faults, report.notices)
 
 
-def _examined(raw: dict[str, Any], find_dataset: FindDataset, at: Place) -> tuple[JobSpec | None, SoundJob]:
+def _examined(raw: dict[str, Any], find_dataset: FindDataset, at: Pointer) -> tuple[JobSpec | None, PartialJob]:
     """The spec if the job has no fault, and its sound parts. Raises Enough where there are too many faults to name."""
     draft = _with_checked_objects(raw, at)
     spec = None
@@ -140,12 +130,12 @@ def _examined(raw: dict[str, Any], find_dataset: FindDataset, at: Place) -> tupl
         spec = JobSpec.model_validate(draft)
     except ValidationError as error:
         report_validation_error(error, JobSpec, at)
-    parts = _with_sound_layers(sound_parts(draft), raw.get("model"), at / "model")
+    parts = _with_sound_layers(partial_job(draft), raw.get("model"), at / "model")
     parts = parts.model_copy(update={"model": _check_together(parts, _is_validated(draft), find_dataset, at)})
     return None if spec is None or at.report.faults else _finished(spec, parts, at), parts
 
 
-def _finished(spec: JobSpec, parts: SoundJob, at: Place) -> JobSpec:
+def _finished(spec: JobSpec, parts: PartialJob, at: Pointer) -> JobSpec:
     """With what follows from the rest of the job, and under the names that the job logs."""
     seed = secrets.randbelow(MAX_SEED) if spec.seed is None else spec.seed
     compiled = spec.compile.model_copy(update=parts.compile.named_metrics())
@@ -159,7 +149,7 @@ def _is_validated(draft: Mapping[str, Any]) -> bool:
     return bool(data.get("validation") or fit.get("validation_split"))
 
 
-def _with_sound_layers(parts: SoundJob, raw: Any, at: Place) -> SoundJob:
+def _with_sound_layers(parts: PartialJob, raw: Any, at: Pointer) -> PartialJob:
     """Where the model is a Sequential with a faulty layer, with the layers before that one, which can be built."""
     if parts.model is not None or not isinstance(raw, dict) or not isinstance(raw.get("config"), dict):
         return parts
@@ -168,15 +158,15 @@ def _with_sound_layers(parts: SoundJob, raw: Any, at: Place) -> SoundJob:
     if raw.get("class_name") != "Sequential" or not isinstance(layers, list) or not sound:
         return parts
     beginning = {**raw, "config": {**raw["config"], "layers": layers[:sound]}}
-    model = check_object(beginning, "layers", Place(Report()))
+    model = check_object(beginning, "layers", Pointer(Report()))
     return (
         parts if model is FAULTY else parts.model_copy(update={"model": KerasObject(**model), "model_is_whole": False})
     )
 
 
-def _first_fault_among(items: Place) -> int:
+def _first_fault_among(items: Pointer) -> int:
     """The index of the first item of a list that has a fault; 0 if none has."""
-    pattern = re.compile(re.escape(items.pointer) + r"/(\d+)(/|$)")
+    pattern = re.compile(re.escape(items.text) + r"/(\d+)(/|$)")
     found = [int(match[1]) for fault in items.report.faults if (match := pattern.match(fault.pointer))]
     return min(found, default=0)
 
@@ -192,7 +182,7 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 # --- First the objects of Keras, each for itself -------------------------------------------------------------------
 
 
-def _with_checked_objects(raw: dict[str, Any], at: Place) -> dict[str, Any]:
+def _with_checked_objects(raw: dict[str, Any], at: Pointer) -> dict[str, Any]:
     draft = dict(raw)
     if "model" in raw:
         draft["model"] = _checked_model(raw["model"], at / "model")
@@ -203,7 +193,7 @@ def _with_checked_objects(raw: dict[str, Any], at: Place) -> dict[str, Any]:
     return draft
 
 
-def _checked_model(value: Any, at: Place) -> Any:
+def _checked_model(value: Any, at: Pointer) -> Any:
     """`model.to_json()` gives a string: that is as good as what it holds."""
     if isinstance(value, str):
         try:
@@ -226,7 +216,7 @@ def _checked_model(value: Any, at: Place) -> Any:
     return check_object(value, "layers", at)
 
 
-def _checked_compile(value: dict[str, Any], at: Place) -> dict[str, Any]:
+def _checked_compile(value: dict[str, Any], at: Pointer) -> dict[str, Any]:
     draft = dict(value)
     if "optimizer" in value:
         draft["optimizer"] = check_object(value["optimizer"], "optimizers", at / "optimizer")
@@ -238,13 +228,13 @@ def _checked_compile(value: dict[str, Any], at: Place) -> dict[str, Any]:
     return draft
 
 
-def _checked_loss(value: Any, at: Place) -> Any:
+def _checked_loss(value: Any, at: Pointer) -> Any:
     if value and form(value) == EACH.tag:
         return {output: check_object(one, "losses", at / output) for output, one in value.items()}
     return check_object(value, "losses", at)
 
 
-def _checked_metrics(value: Any, at: Place) -> Any:
+def _checked_metrics(value: Any, at: Pointer) -> Any:
     if value and form(value) == EACH.tag:
         # Keras takes a metric alone for a list of one; what is stored is always a list.
         return {
@@ -257,7 +247,7 @@ def _checked_metrics(value: Any, at: Place) -> Any:
 _TAKEN_NAMES: Final = (*COUNTERS, "loss")
 
 
-def _checked_list(values: list[Any], kind: str, at: Place) -> list[Any]:
+def _checked_list(values: list[Any], kind: str, at: Pointer) -> list[Any]:
     """One more than may be there is kept, so that the list is found to be too long and no time goes into the rest."""
     checked = [check_object(value, kind, at / i) for i, value in enumerate(values[: MAX_OBJECTS + 1])]
     for i, one in enumerate(checked):
@@ -274,7 +264,7 @@ def _checked_list(values: list[Any], kind: str, at: Place) -> list[Any]:
 # --- Then the parts together ---------------------------------------------------------------------------------------
 
 
-def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset, at: Place) -> KerasObject | None:
+def _check_together(parts: PartialJob, validated: bool, find_dataset: FindDataset, at: Pointer) -> KerasObject | None:
     """Check what no part can know alone. The model comes back, with an input where only the data tells its shape.
 
     `validated`: whether the job means to be validated, be the rest of its data sound or not.
@@ -282,13 +272,13 @@ def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset,
     model, compiled = parts.model, parts.compile
     loss, metrics = compiled.whole_loss, compiled.named_metrics()
     if model is not None:
-        _check_names(parts, named_outputs.ends_of(model), at)
+        _check_names(parts, named_outputs.io_names(model), at)
     if parts.data is not None:
         info = _dataset(parts.data.dataset, find_dataset, at / "data" / "dataset")
         if info is not None:
             shape = shapes.check_data(parts.data, info, at / "data")
             if model is not None and shape is not None:
-                model = shapes.fit_model(model, shape, at / "model")
+                model = shapes.match_input_shape(model, shape, at / "model")
     if parts.data is not None and parts.fit is not None:
         shapes.check_validation(parts.data, parts.fit, validated, at / "fit")
         shapes.check_class_weight(parts.data, parts.fit, at / "fit" / "class_weight")
@@ -303,7 +293,7 @@ def _check_together(parts: SoundJob, validated: bool, find_dataset: FindDataset,
     return model
 
 
-def _check_names(parts: SoundJob, ends: named_outputs.Ends, at: Place) -> None:
+def _check_names(parts: PartialJob, ends: named_outputs.IONames, at: Pointer) -> None:
     if parts.data is not None:
         named_outputs.check_arrays(parts.data, ends, at / "data")
     named_outputs.check_compile(parts.compile, ends, at / "compile")
@@ -318,7 +308,7 @@ def _not_validated(validated: bool, fit: FitSpec | None) -> str | None:
     return None
 
 
-def _dataset(name: str, find_dataset: FindDataset, at: Place) -> DatasetInfo | None:
+def _dataset(name: str, find_dataset: FindDataset, at: Pointer) -> DatasetInfo | None:
     info = BUILTIN[name].info if name in BUILTIN else find_dataset(name)
     if info is None:
         shapes.fault_unknown_dataset(name, at)

@@ -19,18 +19,18 @@ from fitqueue.spec.training import (
     hints_of,
 )
 
-SoundObject = str | KerasObject | None
-SoundLosses = SoundObject | dict[str, SoundObject]
-SoundMetrics = list[SoundObject] | dict[str, list[SoundObject]]
+PartialObject = str | KerasObject | None
+PartialLosses = PartialObject | dict[str, PartialObject]
+PartialMetrics = list[PartialObject] | dict[str, list[PartialObject]]
 
 
-class SoundCompile(BaseModel):
+class PartialCompile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     optimizer: KerasObject | None = None
-    loss: SoundLosses = None
-    metrics: SoundMetrics = Field(default_factory=list)
-    weighted_metrics: SoundMetrics = Field(default_factory=list)
+    loss: PartialLosses = None
+    metrics: PartialMetrics = Field(default_factory=list)
+    weighted_metrics: PartialMetrics = Field(default_factory=list)
     loss_weights: Factors | None = None
     jit_compile: bool | str = "auto"
     steps_per_execution: int = 1
@@ -59,14 +59,14 @@ class SoundCompile(BaseModel):
         return found
 
 
-class SoundJob(BaseModel):
+class PartialJob(BaseModel):
     """The fields of a JobSpec, as far as they go; None in the place of what is faulty or missing."""
 
     model_config = ConfigDict(frozen=True)
 
     model: KerasObject | None = None
     model_is_whole: bool = Field(default=True, description="false: `model` ends before its first faulty layer")
-    compile: SoundCompile = Field(default_factory=SoundCompile)
+    compile: PartialCompile = Field(default_factory=PartialCompile)
     data: DataSpec | None = None
     fit: FitSpec | None = None
     callbacks: list[KerasObject | None] = Field(default_factory=list)
@@ -77,10 +77,10 @@ class SoundJob(BaseModel):
         return self.model_dump(mode="json")
 
 
-def sound_parts(draft: Mapping[str, Any]) -> SoundJob:
+def partial_job(draft: Mapping[str, Any]) -> PartialJob:
     """Of a job whose Keras objects were checked already, the faulty ones among them replaced by FAULTY."""
     compiled = draft.get("compile")
-    return SoundJob(
+    return PartialJob(
         model=_sound(draft.get("model")),
         compile=_sound_compile(compiled if isinstance(compiled, dict) else {}),
         data=_part(DataSpec, draft.get("data")),
@@ -91,8 +91,8 @@ def sound_parts(draft: Mapping[str, Any]) -> SoundJob:
     )
 
 
-def _sound_compile(draft: Mapping[str, Any]) -> SoundCompile:
-    return SoundCompile(
+def _sound_compile(draft: Mapping[str, Any]) -> PartialCompile:
+    return PartialCompile(
         optimizer=_sound(draft.get("optimizer")),
         loss=_sound_losses(draft.get("loss")),
         metrics=_sound_metrics(draft.get("metrics", [])),
@@ -116,23 +116,23 @@ def _sound_rest(draft: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(part, name) for name, part in alone if part is not None}
 
 
-def _sound_losses(value: Any) -> SoundLosses:
+def _sound_losses(value: Any) -> PartialLosses:
     if isinstance(value, dict) and "class_name" not in value:
         return {output: _sound_object(one) for output, one in value.items()}
     return _sound_object(value)
 
 
-def _sound_metrics(value: Any) -> SoundMetrics:
+def _sound_metrics(value: Any) -> PartialMetrics:
     if isinstance(value, dict):
         return {output: _sound_objects(some) for output, some in value.items()}
     return _sound_objects(value)
 
 
-def _sound_objects(values: Any) -> list[SoundObject]:
+def _sound_objects(values: Any) -> list[PartialObject]:
     return [_sound_object(one) for one in values] if isinstance(values, list) else [None]
 
 
-def _sound_object(value: Any) -> SoundObject:
+def _sound_object(value: Any) -> PartialObject:
     return value if isinstance(value, str) else _sound(value)
 
 
@@ -151,7 +151,7 @@ def _part(model: type[Part], value: Any) -> Part | None:
         return None
 
 
-def _whole(value: SoundMetrics) -> Metrics | None:
+def _whole(value: PartialMetrics) -> Metrics | None:
     """The metrics; None if one of them is not sound."""
     if isinstance(value, dict):
         by_output = {output: _all(some) for output, some in value.items()}
@@ -160,6 +160,6 @@ def _whole(value: SoundMetrics) -> Metrics | None:
     return _all(value)
 
 
-def _all(values: list[SoundObject]) -> list[str | KerasObject] | None:
+def _all(values: list[PartialObject]) -> list[str | KerasObject] | None:
     found = [one for one in values if one is not None]
     return found if len(found) == len(values) else None

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 
-def as_sent(pointer: str, sent: Any, stored: Any) -> str:
+def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
     """The place in `sent` that the value at `pointer` in `stored` came from, or the nearest one around it."""
     found = ""
     for token in pointer.split("/")[1:]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from fitqueue.spec.base import EACH, ONE, ONE_OR_EACH, Strict
+from fitqueue.spec.strict import EACH, ONE, ONE_OR_EACH, Strict
 
 MAX_EPOCHS: Final = 1_000_000
 MAX_OBJECTS: Final = 64

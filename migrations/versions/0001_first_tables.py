@@ -1,4 +1,4 @@
-"""The first tables: jobs and all that hangs on them, data sets, workers, tokens."""
+"""All tables: jobs and what belongs to them, data sets, workers, GPU claims, counters, tokens."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,10 +8,20 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-_ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("pool", sa.String(length=64), nullable=False),
+        sa.Column("bucket", sa.String(length=32), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "pool", "bucket", name="pk_counters"),
+    )
     op.create_table(
         "datasets",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -42,7 +52,7 @@ def upgrade() -> None:
         sa.Column("pools", sa.JSON(), nullable=False),
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("devices", sa.JSON(), nullable=False),
-        sa.Column("gpus", sa.Integer(), nullable=False),
+        sa.Column("gpu_uuids", sa.JSON(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
@@ -61,6 +71,7 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("spec", sa.JSON(), nullable=False),
         sa.Column("notices", sa.JSON(), nullable=False),
+        sa.Column("model_summary", sa.JSON(), nullable=True),
         sa.Column("dataset_id", sa.String(length=64), nullable=True),
         sa.Column("epochs", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
@@ -70,7 +81,7 @@ def upgrade() -> None:
         sa.Column("best_monitor", sa.String(length=256), nullable=True),
         sa.Column("best_value", sa.Double(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("losses", sa.Integer(), nullable=False),
+        sa.Column("failed_attempts", sa.Integer(), nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("max_runtime_seconds", sa.Integer(), nullable=True),
         sa.Column("seconds_used", sa.Double(), nullable=False),
@@ -79,6 +90,13 @@ def upgrade() -> None:
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("pause_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("extended_at_epoch", sa.Integer(), nullable=True),
+        sa.Column("extended_by_epochs", sa.Integer(), nullable=True),
+        sa.Column("stalled_attempts", sa.Integer(), nullable=False),
+        sa.Column("stalled_epoch", sa.Integer(), nullable=True),
+        sa.Column("stalled_step", sa.Integer(), nullable=True),
+        sa.Column("last_write", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -95,7 +113,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("phase IS NULL OR state = 'running'", name=op.f("ck_jobs_phase_only_running")),
         sa.CheckConstraint(
-            "state <> 'queued' OR cancel_requested_at IS NULL", name=op.f("ck_jobs_no_wish_while_queued")
+            "state <> 'queued' OR cancel_requested_at IS NULL", name=op.f("ck_jobs_no_cancel_request_while_queued")
         ),
         sa.CheckConstraint("state <> 'running' OR worker_id IS NOT NULL", name=op.f("ck_jobs_worker_if_running")),
         sa.CheckConstraint(
@@ -106,8 +124,10 @@ def upgrade() -> None:
             "(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name=op.f("ck_jobs_idempotency_whole")
         ),
         sa.CheckConstraint("(reason IS NOT NULL) = (finished_at IS NOT NULL)", name=op.f("ck_jobs_reason_if_finished")),
-        sa.CheckConstraint("attempt >= 0 AND losses >= 0 AND losses <= attempt", name=op.f("ck_jobs_attempts_counted")),
         sa.CheckConstraint("epoch >= 0 AND epoch <= epochs", name=op.f("ck_jobs_epoch_in_range")),
+        sa.CheckConstraint(
+            "failed_attempts >= 0 AND failed_attempts <= attempt", name=op.f("ck_jobs_attempts_counted")
+        ),
         sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name="fk_jobs_dataset_id", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sa.UniqueConstraint("token_id", "idempotency_key", name="uq_jobs_token_id_idempotency_key"),
@@ -122,14 +142,26 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'running'"),
     )
     op.create_index(
-        "ix_jobs_queue",
+        "ix_jobs_queued",
         "jobs",
-        ["pool", sa.text("priority DESC"), "id"],
+        ["pool", sa.text("priority DESC"), "id", "gpus"],
         unique=False,
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
     op.create_index("ix_jobs_state_id", "jobs", ["state", "id"], unique=False)
+    op.create_table(
+        "artifacts",
+        sa.Column("job_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("storage_key", sa.String(length=255), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_artifacts_job_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "name", name="pk_artifacts"),
+    )
     op.create_table(
         "checkpoints",
         sa.Column("job_id", sa.String(length=64), nullable=False),
@@ -154,7 +186,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(length=64), nullable=False),
         sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("name", sa.String(length=256), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_epoch_metrics_job_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "epoch", "name", name="pk_epoch_metrics"),
@@ -173,7 +205,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
-        sa.Column("id", _ROW_NUMBER, autoincrement=True, nullable=False),
+        sa.Column("id", _ROW_ID, autoincrement=True, nullable=False),
         sa.Column("job_id", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -186,6 +218,17 @@ def upgrade() -> None:
     )
     op.create_index("ix_events_job_id_id", "events", ["job_id", "id"], unique=False)
     op.create_table(
+        "gpu_claims",
+        sa.Column("gpu_uuid", sa.String(length=96), nullable=False),
+        sa.Column("job_id", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("worker_id", sa.String(length=64), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_gpu_claims_job_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("gpu_uuid", name="pk_gpu_claims"),
+    )
+    op.create_index("ix_gpu_claims_job_id", "gpu_claims", ["job_id"], unique=False)
+    op.create_table(
         "job_labels",
         sa.Column("job_id", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
@@ -196,7 +239,7 @@ def upgrade() -> None:
     op.create_index("ix_job_labels_key_value_job_id", "job_labels", ["key", "value", "job_id"], unique=False)
     op.create_table(
         "log_lines",
-        sa.Column("id", _ROW_NUMBER, autoincrement=True, nullable=False),
+        sa.Column("id", _ROW_ID, autoincrement=True, nullable=False),
         sa.Column("job_id", sa.String(length=64), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -208,16 +251,34 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_log_lines_job_id_id", "log_lines", ["job_id", "id"], unique=False)
+    op.create_table(
+        "snapshots",
+        sa.Column("storage_key", sa.String(length=255), nullable=False),
+        sa.Column("job_id", sa.String(length=64), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_snapshots_job_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("storage_key", name="pk_snapshots"),
+    )
+    op.create_index("ix_snapshots_job_id", "snapshots", ["job_id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_table("snapshots")
     op.drop_table("log_lines")
     op.drop_table("job_labels")
+    op.drop_table("gpu_claims")
     op.drop_table("events")
     op.drop_table("epochs")
     op.drop_table("epoch_metrics")
     op.drop_table("checkpoints")
+    op.drop_table("artifacts")
     op.drop_table("jobs")
     op.drop_table("workers")
     op.drop_table("tokens")
     op.drop_table("datasets")
+    op.drop_table("counters")

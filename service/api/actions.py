@@ -20,7 +20,7 @@ from service.models import Job
 from service.store import actions
 
 blueprint = APIBlueprint(
-    "wishes", __name__, url_prefix=f"{PREFIX}/jobs/<job_id>", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
+    "actions", __name__, url_prefix=f"{PREFIX}/jobs/<job_id>", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
 )
 
 
@@ -53,7 +53,7 @@ def pause_job(path: JobPath) -> Response:
 @blueprint.post("/resume", summary="Resume a paused job", responses={202: JobView, **problems(404, 409)})
 def resume_job(path: JobPath) -> Response:
     """It goes on exactly where it was paused, as soon as a worker is free."""
-    return _asked(path, actions.resume, ring=True)
+    return _asked(path, actions.resume, notify=True)
 
 
 @blueprint.post(
@@ -69,16 +69,16 @@ def extend_job(path: JobPath) -> Response:
         wanted = Extension.model_validate(raw)
     except ValidationError as error:
         raise invalid_request(error, of_body=True) from error
-    return _asked(path, lambda session, job_id, by: actions.extend(session, job_id, wanted.epochs, by), ring=True)
+    return _asked(path, lambda session, job_id, by: actions.extend(session, job_id, wanted.epochs, by), notify=True)
 
 
-def _asked(path: JobPath, wish: Callable[[Session, str, str], Job], *, ring: bool = False) -> Response:
-    """Have the store do it. `ring`: workers may have work after it."""
+def _asked(path: JobPath, wish: Callable[[Session, str, str], Job], *, notify: bool = False) -> Response:
+    """Have the store do it. `notify`: workers may have work after it."""
     parts = services()
     with parts.database.write() as session:
         job = wish(session, path.job_id, token_id())
         view = view_of(session, parts, job)
         version = job.version
-    if ring:
-        parts.bell.ring(view.pool)
+    if notify:
+        parts.notifier.notify(view.pool)
     return tagged(answer(view, 202), etag_of(view, version))

@@ -9,9 +9,9 @@ from flask import current_app, g
 from service.checker import Checker
 from service.dataset_cache import DatasetCache
 from service.db import Database
-from service.queue import Bell
+from service.queue import Notifier
 from service.settings import Settings
-from service.storage import FileStore
+from service.storage import Storage
 
 EXTENSION: Final = "fitqueue"
 MAX_FOLLOWERS: Final = 48
@@ -22,9 +22,9 @@ MAX_FOLLOWERS: Final = 48
 class Services:
     settings: Settings
     database: Database
-    store: FileStore
+    store: Storage
     datasets: DatasetCache
-    bell: Bell
+    notifier: Notifier
     checker: Checker | None
     """None: no job's model is checked before it runs."""
     followers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_FOLLOWERS))

@@ -29,7 +29,7 @@ STATUSES: Final[dict[type[FitQueueError], int]] = {
     errors.InvalidDataset: 422,
     errors.IdempotencyMismatch: 422,
     errors.DatabaseUnavailable: 503,
-    errors.StoreUnavailable: 503,
+    errors.StorageUnavailable: 503,
     errors.TooManyFollowers: 503,
     errors.InternalError: 500,
 }
@@ -128,7 +128,7 @@ def _answer_flask(error: HTTPException) -> Response | HTTPException:
 def _answer_store(error: OSError) -> Response:
     """No request has to do with files of this machine but those of the store, and those on their way to it."""
     _logger.error("The store of files failed.", exc_info=error)
-    return problem(errors.StoreUnavailable())
+    return problem(errors.StorageUnavailable())
 
 
 def _answer_unforeseen(error: Exception) -> Response:

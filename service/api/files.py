@@ -11,7 +11,7 @@ from fitqueue.errors import RangeNotSatisfiable
 from service.api.errors import problem
 from service.api.parameters import problems
 from service.models import Artifact, Checkpoint
-from service.storage import FileStore
+from service.storage import Storage
 
 _FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 DOWNLOAD: Final[ResponseDict] = {
@@ -23,7 +23,7 @@ DOWNLOAD: Final[ResponseDict] = {
 }
 
 
-def send(store: FileStore, row: Checkpoint | Artifact, name: str) -> Response:
+def send(store: Storage, row: Checkpoint | Artifact, name: str) -> Response:
     """The file, or the one range of it that the request asks for; to be saved under `name`.
 
     Raises:
@@ -53,7 +53,7 @@ def send(store: FileStore, row: Checkpoint | Artifact, name: str) -> Response:
     return response
 
 
-def _elsewhere(store: FileStore, row: Checkpoint | Artifact) -> Response | None:
+def _elsewhere(store: Storage, row: Checkpoint | Artifact) -> Response | None:
     """To GET alone: what is signed is the method, too."""
     url = store.signed_url(row.storage_key) if request.method == "GET" else None
     if url is None:
@@ -64,7 +64,7 @@ def _elsewhere(store: FileStore, row: Checkpoint | Artifact) -> Response | None:
     return response
 
 
-def _chunks(store: FileStore, row: Checkpoint | Artifact, start: int, stop: int) -> Iterator[bytes]:
+def _chunks(store: Storage, row: Checkpoint | Artifact, start: int, stop: int) -> Iterator[bytes]:
     if request.method == "GET":
         return store.open(row.storage_key, start, stop - start)
     store.size(row.storage_key)

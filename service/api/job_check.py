@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
-from fitqueue.model_check import Answer, Array, Question
-from fitqueue.spec import JobSpec, SoundJob, examine_job, invalid_job
-from fitqueue.spec.base import FaultCode, NoticeCode
-from fitqueue.spec.request_pointers import as_sent
+from fitqueue.model_check import Array, ModelCheckRequest, ModelCheckResult
+from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
+from fitqueue.spec.report import FaultCode, NoticeCode
+from fitqueue.spec.request_pointers import request_pointer
 from fitqueue.spec.training import InitialWeights
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
@@ -83,12 +83,15 @@ def check_job(parts: Services, sent: Any, finder: DatasetFinder) -> CheckedJob:
     stored = sound.to_json()
     unfit, initial = _initial_weights(parts, sound.initial_weights)
     answer = _checked_by_keras(parts, sound, stored, finder, initial)
-    found = [fault.model_copy(update={"pointer": as_sent(fault.pointer, sent, stored)}) for fault in answer.faults]
+    found = [
+        fault.model_copy(update={"pointer": request_pointer(fault.pointer, sent, stored)}) for fault in answer.faults
+    ]
     faults = [*examined.faults, *unfit, *found]
     if examined.spec is None or faults:
         raise invalid_job(faults)
     notices = [
-        notice.model_copy(update={"pointer": as_sent(notice.pointer, sent, stored)}) for notice in answer.notices
+        notice.model_copy(update={"pointer": request_pointer(notice.pointer, sent, stored)})
+        for notice in answer.notices
     ]
     return CheckedJob(examined.spec, [*examined.notices, *notices], answer.summary)
 
@@ -107,17 +110,17 @@ def dataset_is_gone(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
 
 def _checked_by_keras(
     parts: Services,
-    sound: JobSpec | SoundJob,
+    sound: JobSpec | PartialJob,
     stored: dict[str, Any],
     finder: DatasetFinder,
     initial: dict[str, Any] | None,
-) -> Answer:
-    if sound == SoundJob():
-        return Answer()
+) -> ModelCheckResult:
+    if sound == PartialJob():
+        return ModelCheckResult()
     reference = sound.data.dataset if sound.data is not None else ""
     info = finder(reference)
     builtin = BUILTIN.get(reference)
-    question = Question(
+    check_request = ModelCheckRequest(
         spec=stored,
         arrays={name: _array(array) for name, array in info.arrays.items()} if info else {},
         classes=builtin.classes if builtin else None,
@@ -125,8 +128,8 @@ def _checked_by_keras(
         initial_model=initial,
         max_bytes=parts.settings.max_model_bytes,
     )
-    answer = parts.checker.ask(question) if parts.checker else None
-    return answer or Answer(notices=[_UNCHECKED])
+    answer = parts.checker.ask(check_request) if parts.checker else None
+    return answer or ModelCheckResult(notices=[_UNCHECKED])
 
 
 def _initial_weights(parts: Services, wanted: InitialWeights | None) -> tuple[list[Fault], dict[str, Any] | None]:

@@ -125,7 +125,7 @@ def submit(query: SubmitQuery) -> Response:
     if view.id != job_id:
         return _created(view, replayed=True)  # the same request came first while this one was checked
     _logger.info("A job was stored.", extra={"job": view.id, "pool": view.pool})
-    parts.bell.ring(view.pool)
+    parts.notifier.notify(view.pool)
     return _created(view, replayed=False)
 
 

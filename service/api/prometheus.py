@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from service.api.context import services
 from service.api.parameters import ALWAYS
 from service.store import counters, gauges
-from service.store.counters import BOUNDS, Duration, Histogram, Tallies
+from service.store.counters import BOUNDS, Counters, Duration, Histogram
 from service.store.gauges import Gauges, Queue
 
 blueprint = APIBlueprint("prometheus", __name__, abp_tags=[Tag(name="service")], abp_responses=ALWAYS)
@@ -47,7 +47,7 @@ def metrics() -> Response:
 class Figures(Collector):
     """What was read, as Prometheus's families of metrics."""
 
-    def __init__(self, present: Gauges, counted: Tallies) -> None:
+    def __init__(self, present: Gauges, counted: Counters) -> None:
         self._present = present
         self._counted = counted
         self._serving = _serving(present, counted)
@@ -88,11 +88,11 @@ class Figures(Collector):
         yield GaugeMetricFamily("fitqueue_gpus_in_use", "GPUs that running jobs hold.", self._present.gpus_in_use)
 
 
-def _served_once(counted: Tallies) -> Collection[str]:
+def _served_once(counted: Counters) -> Collection[str]:
     return counted.histograms[Duration.CLAIM_LATENCY].keys()
 
 
-def _serving(present: Gauges, counted: Tallies) -> dict[str, int]:
+def _serving(present: Gauges, counted: Counters) -> dict[str, int]:
     """How many live workers serve each pool; 0 in those that were served once."""
     serving = dict.fromkeys(_served_once(counted), 0)
     for worker in present.workers:

@@ -37,7 +37,7 @@ def readyz() -> Response:
     found = {
         "database": _attempt(lambda: _check_database(parts)),
         "store": _attempt(parts.store.check),
-        "queue": parts.bell.check() or "ok",
+        "queue": parts.notifier.check() or "ok",
         "checker": parts.checker.status() if parts.checker else "there is none",
     }
     ready = found["database"] == found["store"] == "ok"
@@ -59,7 +59,7 @@ def catalogue() -> Response:
 
 @cache
 def _catalogue() -> bytes:
-    return (resources.files("fitqueue.spec") / "catalogue.json").read_bytes()
+    return (resources.files("fitqueue.spec.keras_objects") / "catalogue.json").read_bytes()
 
 
 def _attempt(check: Callable[[], None]) -> str:

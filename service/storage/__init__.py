@@ -4,39 +4,39 @@ from datetime import timedelta
 from typing import Final
 
 from service.settings import Settings
-from service.storage.folder import FolderStore
-from service.storage.interface import FileStore, StoreFailed
+from service.storage.folder import FolderStorage
+from service.storage.interface import Storage, StorageError
 from service.storage.keys import artifact_key, checkpoint_key, dataset_key, snapshot_key
 from service.storage_address import Bucket
 
-REQUEST_PATIENCE: Final = timedelta(seconds=20)
-WORK_PATIENCE: Final = timedelta(minutes=3)
+REQUEST_RETRY_TIMEOUT: Final = timedelta(seconds=20)
+WORKER_RETRY_TIMEOUT: Final = timedelta(minutes=3)
 """How long an outage of a bucket is sat out: somebody waits for an answer, or the work of hours is to be stored."""
 
 
-def open_store(settings: Settings, patience: timedelta) -> FileStore:
+def open_storage(settings: Settings, retry_timeout: timedelta) -> Storage:
     """The store of the settings. What a bucket needs beyond, credentials above all, is read from AWS's variables now.
 
     Raises:
         OSError: those cannot be used.
     """
     if not isinstance(settings.store, Bucket):
-        return FolderStore(settings.store)
+        return FolderStorage(settings.store)
     # Here, because most processes that store in a folder would load a library of 30 MB for nothing.
-    from service.storage.bucket import BucketStore
+    from service.storage.bucket import BucketStorage
 
-    return BucketStore(settings.store, settings.work_dir / "incoming", patience, settings.downloads)
+    return BucketStorage(settings.store, settings.work_dir / "incoming", retry_timeout, settings.downloads)
 
 
 __all__ = [
-    "REQUEST_PATIENCE",
-    "WORK_PATIENCE",
-    "FileStore",
-    "FolderStore",
-    "StoreFailed",
+    "REQUEST_RETRY_TIMEOUT",
+    "WORKER_RETRY_TIMEOUT",
+    "FolderStorage",
+    "Storage",
+    "StorageError",
     "artifact_key",
     "checkpoint_key",
     "dataset_key",
-    "open_store",
+    "open_storage",
     "snapshot_key",
 ]

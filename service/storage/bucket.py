@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from service.storage.folder import delete_old_files
-from service.storage.interface import FileStore, StoreFailed
+from service.storage.interface import Storage, StorageError
 from service.storage.keys import KINDS, checked, is_key
 from service.storage_address import Bucket
 
@@ -34,19 +34,19 @@ _ANSWER_WITHIN: Final = timedelta(seconds=60)
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
-class BucketStore(FileStore):
+class BucketStorage(Storage):
     """Files are written aside on this machine, and uploaded when they are whole: a large one in parts.
 
-    A server that fails or does not answer is asked again, with growing pauses, until `patience` is over. What a process
+    A server that fails or does not answer is asked again, with growing pauses, until `retry_timeout` is over. What a process
     that died has uploaded of a file is not seen under its key, and is for the bucket's lifecycle rule to delete.
     """
 
-    def __init__(self, bucket: Bucket, incoming: Path, patience: timedelta, downloads: str = "auto") -> None:
+    def __init__(self, bucket: Bucket, incoming: Path, retry_timeout: timedelta, downloads: str = "auto") -> None:
         """`downloads`: see the setting of this name."""
         self._bucket = bucket
         self._incoming = incoming.absolute()
         with _as_os_errors():
-            self._files = _opened(bucket, patience)
+            self._files = _opened(bucket, retry_timeout)
             self._probed = _opened(bucket, timedelta(seconds=2), timedelta(seconds=3))
             self._signer = _signer(bucket, downloads)
 
@@ -117,7 +117,7 @@ class BucketStore(FileStore):
 
 
 def _opened(
-    bucket: Bucket, patience: timedelta, answer_within: timedelta | None = None, endpoint: str | None = None
+    bucket: Bucket, retry_timeout: timedelta, answer_within: timedelta | None = None, endpoint: str | None = None
 ) -> S3Store:
     answer_within = answer_within or _ANSWER_WITHIN
     client: ClientConfig = {
@@ -128,7 +128,7 @@ def _opened(
     }
     retries: RetryConfig = {
         "max_retries": 1_000,
-        "retry_timeout": patience,
+        "retry_timeout": retry_timeout,
         "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 2},
     }
     prefix = bucket.prefix or None
@@ -158,10 +158,10 @@ def _as_os_errors() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        kind = StoreFailed if "<Code>NoSuchBucket</Code>" in str(error) else FileNotFoundError
+        kind = StorageError if "<Code>NoSuchBucket</Code>" in str(error) else FileNotFoundError
         raise kind(_in_words(error)) from None
     except BaseError as error:
-        raise StoreFailed(_in_words(error)) from None
+        raise StorageError(_in_words(error)) from None
 
 
 def _in_words(error: Exception) -> str:

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from service.storage.interface import FileStore
+from service.storage.interface import Storage
 
 
-def fetch(store: FileStore, key: str, target: Path, on_piece: Callable[[], None] = lambda: None) -> str:
+def fetch(store: Storage, key: str, target: Path, on_piece: Callable[[], None] = lambda: None) -> str:
     """Writes a copy; the sha256 of what arrived. `on_piece` is called again and again meanwhile.
 
     Raises:

@@ -11,13 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from service.storage.interface import FileStore
+from service.storage.interface import Storage
 from service.storage.keys import KINDS, checked, is_key
 
 _CHUNK: Final = 256 * 1024
 
 
-class FolderStore(FileStore):
+class FolderStorage(Storage):
     """A file is written beside, flushed and renamed."""
 
     def __init__(self, root: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 _logger = logging.getLogger(__name__)
 
 
-class StoreFailed(OSError):
+class StorageError(OSError):
     """The store cannot be reached, or refuses: that says nothing of the file."""
 
 
-class FileStore(ABC):
+class Storage(ABC):
     """Shared by all API processes and workers, and by their threads.
 
     A file appears under its key whole or not at all, and outlives a power cut once `put` has returned. Every method

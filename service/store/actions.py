@@ -91,8 +91,8 @@ def extend(session: Session, job_id: str, epochs: int, token_id: str | None = No
         "epochs": job.epochs + epochs,
         "extended_at_epoch": session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id)) or 0,
         "extended_by_epochs": epochs,
-        "losses": 0,
-        "stalls": 0,
+        "failed_attempts": 0,
+        "stalled_attempts": 0,
         "seconds_used": 0.0,
     }
     data = {**_by(session, token_id), "epochs": epochs}

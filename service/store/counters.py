@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from fitqueue.states import Reason
-from service.models import Tally
+from service.models import Counter
 
 ENDED: Final = "ended"
 
@@ -48,7 +48,7 @@ class Histogram:
 
 
 @dataclass
-class Tallies:
+class Counters:
     """All that was counted: histograms by what is measured and by pool, ends by their reason."""
 
     histograms: dict[Duration, dict[str, Histogram]] = field(default_factory=lambda: defaultdict(dict))
@@ -66,9 +66,9 @@ def count_end(session: Session, reason: Reason) -> None:
     _add(session, ENDED, "", reason.value, 0.0)
 
 
-def read(session: Session) -> Tallies:
-    found = Tallies()
-    for row in session.scalars(select(Tally)):
+def read(session: Session) -> Counters:
+    found = Counters()
+    for row in session.scalars(select(Counter)):
         if row.name == ENDED:
             found.ended[row.bucket] = row.count
         else:
@@ -80,7 +80,7 @@ def empty(duration: Duration) -> Histogram:
     return Histogram([0] * (len(BOUNDS[duration]) + 1))
 
 
-def _add_to(histograms: dict[str, Histogram], duration: Duration, row: Tally) -> None:
+def _add_to(histograms: dict[str, Histogram], duration: Duration, row: Counter) -> None:
     histogram = histograms.setdefault(row.pool, empty(duration))
     histogram.total += row.total
     for place in range(bisect_left(BOUNDS[duration], float(row.bucket)), len(histogram.counts)):
@@ -89,6 +89,6 @@ def _add_to(histograms: dict[str, Histogram], duration: Duration, row: Tally) ->
 
 def _add(session: Session, name: str, pool: str, bucket: str, seconds: float) -> None:
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(Tally).values(name=name, pool=pool, bucket=bucket, count=1, total=seconds)
-    grown = {"count": Tally.count + 1, "total": Tally.total + seconds}
-    session.execute(row.on_conflict_do_update(index_elements=[Tally.name, Tally.pool, Tally.bucket], set_=grown))
+    row = insert(Counter).values(name=name, pool=pool, bucket=bucket, count=1, total=seconds)
+    grown = {"count": Counter.count + 1, "total": Counter.total + seconds}
+    session.execute(row.on_conflict_do_update(index_elements=[Counter.name, Counter.pool, Counter.bucket], set_=grown))

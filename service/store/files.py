@@ -12,7 +12,7 @@ from service.models import Artifact, Checkpoint, Dataset, Job, Snapshot
 _TABLES: Final = (Artifact, Checkpoint, Dataset, Snapshot)
 
 
-def needless(session: Session, keys: Sequence[str]) -> list[str]:
+def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
     """Those of the storage keys that no row points at, nor ever will: the files of a job that runs are its worker's.
 
     A worker stores a file before its row, and waits for the database in between, however long that is down.

@@ -1,7 +1,7 @@
 """Whose turn it is on a machine with GPUs.
 
 Jobs that need few GPUs go before one that needs many and does not fit yet, or the GPUs would stand idle; but not for
-ever, or the large job would never start. After `PATIENCE` the machine's GPUs are kept for it as they get free: what
+ever, or the large job would never start. After `RESERVATION_DELAY` the machine's GPUs are kept for it as they get free: what
 stands behind it in the queue and needs GPUs waits until it has been taken. Jobs without GPUs are not concerned.
 """
 
@@ -17,7 +17,7 @@ from service.models import Job
 from service.store import workers
 from service.store.gpus import Machine
 
-PATIENCE: Final = timedelta(minutes=1)
+RESERVATION_DELAY: Final = timedelta(minutes=1)
 """For how long a job lets others go first that came later."""
 
 
@@ -25,7 +25,7 @@ def is_due(now: datetime) -> ColumnElement[bool]:
     return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
-def is_its_turn(session: Session, machine: Machine, now: datetime, lease_seconds: float) -> ColumnElement[bool]:
+def may_claim_gpus(session: Session, machine: Machine, now: datetime, lease_seconds: float) -> ColumnElement[bool]:
     """The condition on a waiting job that fits the free GPUs of the machine."""
     if not machine.free:
         return true()  # only jobs without GPUs fit
@@ -49,7 +49,7 @@ def _first_to_wait(session: Session, pool: str, free: int, most: int, now: datet
             Job.pool == pool,
             Job.gpus > free,
             Job.gpus <= most,
-            Job.created_at <= now - PATIENCE,
+            Job.created_at <= now - RESERVATION_DELAY,
             is_due(now),
         )
         .order_by(Job.priority.desc(), Job.id)

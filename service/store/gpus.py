@@ -17,7 +17,7 @@ from service.models import GPUClaim, Job
 
 
 @dataclass(frozen=True)
-class SeenGPU:
+class VisibleGPU:
     """A GPU as a worker sees it at this moment."""
 
     uuid: str
@@ -39,7 +39,7 @@ class GPUTaken(Exception):
     """Another worker of the machine claimed it at the same moment."""
 
 
-def look(session: Session, seen: Sequence[SeenGPU]) -> Machine:
+def look(session: Session, seen: Sequence[VisibleGPU]) -> Machine:
     held = _held_of(session, [gpu.uuid for gpu in seen])
     return Machine(
         seen=tuple(gpu.uuid for gpu in seen),
@@ -65,7 +65,7 @@ def hold(session: Session, job: Job, uuids: Sequence[str], now: datetime) -> Non
         raise GPUTaken from error
 
 
-def let_go(session: Session, job: Job) -> None:
+def release(session: Session, job: Job) -> None:
     """The job holds none any more."""
     session.execute(delete(GPUClaim).where(GPUClaim.job_id == job.id))
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from fitqueue.advice import Language
 from fitqueue.diagnosis import diagnose
 from fitqueue.states import JobState
-from fitqueue.views import Best, JobSummary, JobView, Progress, QueuePlace
+from fitqueue.views import Best, JobSummary, JobView, Progress, QueuePosition
 from service.models import Epoch, Job
 from service.store import metrics
 from service.store.queue_position import places
@@ -51,7 +51,7 @@ def _all_fields(session: Session, jobs: Sequence[Job], lease_seconds: float) -> 
     return [_fields(job, seconds.get(job.id), queue.get(job.id)) for job in jobs]
 
 
-def _fields(job: Job, seconds_an_epoch: float | None, queue: QueuePlace | None) -> dict[str, Any]:
+def _fields(job: Job, seconds_an_epoch: float | None, queue: QueuePosition | None) -> dict[str, Any]:
     return {
         "id": job.id,
         "name": job.name,

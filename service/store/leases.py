@@ -18,15 +18,15 @@ from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job, Snapshot
 from service.store import gpu_reservation, gpus, transitions
-from service.store.gpus import GPUTaken, Machine, SeenGPU
+from service.store.gpus import GPUTaken, Machine, VisibleGPU
 
 SWEEP_LIMIT: Final = 100
 LONGEST_BACKOFF_SECONDS: Final = 300.0
 STORE_BACKOFF_SECONDS: Final = 10.0
-_MENDED_BY_TIME: Final = {Reason.ARTIFACT_STORE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL}
+_MENDED_BY_TIME: Final = {Reason.STORAGE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL}
 """The last two are verdicts of a loss where data or weights could not be downloaded."""
-STALLS_OF_THE_SAME_DEATH: Final = 2
-STALLS_WITHOUT_PROGRESS: Final = 3
+MAX_STALLED_WITH_REASON: Final = 2
+MAX_STALLED_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ClaimedJob:
     dataset_sha256: str | None
     seconds_used: float
     """How long earlier attempts ran, of the job's `max_runtime_seconds`."""
-    stalls: int
+    stalled_attempts: int
     """How many attempts in a row were lost at the same place."""
     extended_at_epoch: int | None
     """After how many epochs the job had ended when it was extended; None where it never was."""
@@ -72,7 +72,7 @@ class LeaseLost(Exception):
 
 
 def claim(
-    session: Session, worker_id: str, pools: Sequence[str], seen: Sequence[SeenGPU], lease_seconds: float
+    session: Session, worker_id: str, pools: Sequence[str], seen: Sequence[VisibleGPU], lease_seconds: float
 ) -> ClaimedJob | None:
     """Takes the best job that waits in these pools, with GPUs of those `seen` that are free; None where there is none.
 
@@ -99,7 +99,7 @@ def _claim(
             Job.pool.in_(pools),
             Job.gpus <= len(machine.free),
             gpu_reservation.is_due(now),
-            gpu_reservation.is_its_turn(session, machine, now, lease_seconds),
+            gpu_reservation.may_claim_gpus(session, machine, now, lease_seconds),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
@@ -119,7 +119,7 @@ def _claim(
         dataset_key=dataset.storage_key if dataset else None,
         dataset_sha256=dataset.sha256 if dataset else None,
         seconds_used=job.seconds_used,
-        stalls=job.stalls,
+        stalled_attempts=job.stalled_attempts,
         extended_at_epoch=job.extended_at_epoch,
         initial_weights_key=_initial_weights_key(session, job.spec),
     )
@@ -157,16 +157,16 @@ def finish(session: Session, lease: Lease, reason: Reason, message: str) -> bool
     return job is not None or _ended_by(session, lease)
 
 
-def put_back(session: Session, lease: Lease, why: str) -> bool:
+def requeue(session: Session, lease: Lease, why: str) -> bool:
     """Gives the job back in order, as at a shutdown: no loss, no waiting.
 
     A job that was to be cancelled is cancelled, and one that was to be paused is paused. `why` is a sentence for
     people. False where the lease is lost.
     """
-    return _put_back(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
+    return _requeue(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
 
 
-def lose(session: Session, lease: Lease, why: str, verdict: Reason | None = None, details: str = "") -> bool:
+def fail_attempt(session: Session, lease: Lease, why: str, verdict: Reason | None = None, details: str = "") -> bool:
     """Gives the job back after an attempt was lost that the job may not be to blame for.
 
     It counts against `max_attempts`, and the job waits before it is tried again. With a `verdict` the job ends so if
@@ -226,8 +226,8 @@ def begin_write(session: Session, lease: Lease, number: int) -> bool:
     """
     begun = session.execute(
         update(Job)
-        .where(*_held(lease), Job.writes < number)
-        .values(writes=number)
+        .where(*_held(lease), Job.last_write < number)
+        .values(last_write=number)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     ).one_or_none()
@@ -270,7 +270,7 @@ def _ended_by(session: Session, lease: Lease) -> bool:
 
 @dataclass(frozen=True)
 class _Loss:
-    """Of an attempt. See `lose`."""
+    """Of an attempt. See `fail_attempt`."""
 
     why: str
     verdict: Reason | None = None
@@ -283,34 +283,34 @@ class _Loss:
 def _take_back(session: Session, job: Job, loss: _Loss, now: datetime) -> bool:
     """True where the job waits again."""
     place = _place(session, job)
-    stalls = job.stalls + 1 if (job.stalled_epoch, job.stalled_step) == place else 1
-    end = _end_by_loss(job, loss, stalls) if job.cancel_requested_at is None else None
+    stalled_attempts = job.stalled_attempts + 1 if (job.stalled_epoch, job.stalled_step) == place else 1
+    end = _end_by_loss(job, loss, stalled_attempts) if job.cancel_requested_at is None else None
     if end is not None:
         transitions.finish(session, job.id, job.attempt, *end, now)
         return False
-    moved = _put_back(
+    moved = _requeue(
         session,
         job.id,
         job.attempt,
         loss.told("the job waits again"),
         now,
-        not_before=now + timedelta(seconds=backoff_seconds(stalls, loss.verdict)),
-        losses=Job.losses + 1,
-        stalls=stalls,
+        not_before=now + timedelta(seconds=backoff_seconds(stalled_attempts, loss.verdict)),
+        failed_attempts=Job.failed_attempts + 1,
+        stalled_attempts=stalled_attempts,
         stalled_epoch=place[0],
         stalled_step=place[1],
     )
     return moved is not None and moved.state is JobState.QUEUED
 
 
-def _end_by_loss(job: Job, loss: _Loss, stalls: int) -> tuple[Reason, str] | None:
+def _end_by_loss(job: Job, loss: _Loss, stalled_attempts: int) -> tuple[Reason, str] | None:
     """The reason and the message of the end, where there is no use in another attempt."""
-    if loss.verdict is not None and stalls >= STALLS_OF_THE_SAME_DEATH:
-        return loss.verdict, loss.told(f"this was attempt {stalls} in a row that ended at the same place")
-    if job.losses + 1 >= job.max_attempts:
+    if loss.verdict is not None and stalled_attempts >= MAX_STALLED_WITH_REASON:
+        return loss.verdict, loss.told(f"this was attempt {stalled_attempts} in a row that ended at the same place")
+    if job.failed_attempts + 1 >= job.max_attempts:
         return loss.verdict or Reason.WORKER_LOST, loss.told(f"this was the last of {job.max_attempts} attempts")
-    if stalls >= STALLS_WITHOUT_PROGRESS:
-        return Reason.NO_PROGRESS, loss.told(f"{stalls} attempts in a row ended at the same place")
+    if stalled_attempts >= MAX_STALLED_ATTEMPTS:
+        return Reason.NO_PROGRESS, loss.told(f"{stalled_attempts} attempts in a row ended at the same place")
     return None
 
 
@@ -325,18 +325,18 @@ def _place(session: Session, job: Job) -> tuple[int, int]:
     return (newest.epoch, newest.step) if newest is not None else (0, 0)
 
 
-def backoff_seconds(stalls: int, verdict: Reason | None = None) -> float:
+def backoff_seconds(stalled_attempts: int, verdict: Reason | None = None) -> float:
     """How long a job waits after its n-th loss at the same place: 0, 2, 4, 8 … seconds.
 
     A job that kills workers must not do it often; one that comes on between its losses is not to blame for them. Where
     a disk was full, or the store or the network down, it waits longer: to find it so a moment later tells nothing new.
     """
-    seconds = min(2.0 ** (stalls - 1), LONGEST_BACKOFF_SECONDS) if stalls > 1 else 0.0
+    seconds = min(2.0 ** (stalled_attempts - 1), LONGEST_BACKOFF_SECONDS) if stalled_attempts > 1 else 0.0
     return max(seconds, STORE_BACKOFF_SECONDS) if verdict in _MENDED_BY_TIME else seconds
 
 
-def _put_back(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
-    for move in (transitions.put_back, transitions.pause):
+def _requeue(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
+    for move in (transitions.requeue, transitions.pause):
         moved = move(session, job_id, attempt, why, now, **changes)
         if moved is not None:
             return moved

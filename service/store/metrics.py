@@ -53,7 +53,7 @@ def names(session: Session, job_id: str) -> Sequence[str]:
         select(EpochMetric.name)
         .where(EpochMetric.job_id == job_id)
         .group_by(EpochMetric.name)
-        .order_by(func.min(EpochMetric.position), EpochMetric.name)
+        .order_by(func.min(EpochMetric.ordinal), EpochMetric.name)
     ).all()
 
 
@@ -101,7 +101,7 @@ def _metrics_of(session: Session, job_id: str, epochs: Sequence[Epoch]) -> dict[
         rows = session.scalars(
             select(EpochMetric)
             .where(EpochMetric.job_id == job_id, EpochMetric.epoch.between(first, last))
-            .order_by(EpochMetric.epoch, EpochMetric.position)
+            .order_by(EpochMetric.epoch, EpochMetric.ordinal)
         )
         for row in rows:
             found[row.epoch][row.name] = row.value

@@ -7,14 +7,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
-from fitqueue.views import QueuePlace
+from fitqueue.views import QueuePosition
 from service import clock
 from service.models import Job
 from service.store import workers
 from service.store.workers import LiveWorker
 
 
-def places(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[str, QueuePlace]:
+def places(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[str, QueuePosition]:
     """By id, the place of each of these jobs that waits."""
     waiting = [job for job in jobs if job.state is JobState.QUEUED]
     if not waiting:
@@ -23,7 +23,7 @@ def places(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[
     alive = workers.list_alive(session, lease_seconds)
     now = clock.now(session)
     return {
-        job.id: QueuePlace(position=positions[job.id], waiting_for=waiting_for(job, alive, now))
+        job.id: QueuePosition(position=positions[job.id], waiting_for=waiting_for(job, alive, now))
         for job in waiting
         if job.id in positions
     }

@@ -114,8 +114,8 @@ def record_epoch(session: Session, lease: Lease, record: EpochRecord) -> None:
         )
     )
     session.add_all(
-        EpochMetric(job_id=job.id, epoch=record.epoch, name=name, position=position, value=value)
-        for position, (name, value) in enumerate(record.logs.items())
+        EpochMetric(job_id=job.id, epoch=record.epoch, name=name, ordinal=ordinal, value=value)
+        for ordinal, (name, value) in enumerate(record.logs.items())
     )
     message = f"Epoch {record.epoch} of {job.epochs} was trained in {record.seconds:.3g} s."
     events.append(session, job, EventKind.EPOCH_ENDED, now, message, {"epoch": record.epoch, **record.logs})

@@ -65,6 +65,6 @@ def newest_first(session: Session, job_id: str) -> Sequence[Snapshot]:
 
 def keep_newest(session: Session, job_id: str, count: int) -> list[str]:
     """Forgets all but the newest; the storage keys of the others, to be deleted after the commit."""
-    needless = [snapshot.storage_key for snapshot in newest_first(session, job_id)[count:]]
-    session.execute(delete(Snapshot).where(Snapshot.storage_key.in_(needless)))
-    return needless
+    unreferenced = [snapshot.storage_key for snapshot in newest_first(session, job_id)[count:]]
+    session.execute(delete(Snapshot).where(Snapshot.storage_key.in_(unreferenced)))
+    return unreferenced

@@ -58,7 +58,7 @@ def claim(
         lease_expires_at=lease_expires_at,
         claimed_at=now,
         not_before=None,
-        writes=0,
+        last_write=0,
     )
     if job is None:
         return None
@@ -89,7 +89,7 @@ def cancel_paused(session: Session, job_id: str, by: By, now: datetime) -> Job |
     return _cancel_waiting(session, job_id, JobState.PAUSED, "The job was cancelled while it was paused.", by, now)
 
 
-def put_back(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
+def requeue(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
     """running → queued, by the fault of no job; only where nobody has asked for something else.
 
     `changes` are other columns: when it may be taken again, and what is counted of the attempt that was lost.
@@ -98,12 +98,12 @@ def put_back(session: Session, job_id: str, attempt: int, why: str, now: datetim
     job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *unasked), JobState.QUEUED, changes)
     if job is not None:
         _count_time(job, now)
-        events.append(session, job, EventKind.PUT_BACK, now, why)
+        events.append(session, job, EventKind.REQUEUED, now, why)
     return job
 
 
 def pause(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
-    """running → paused, where somebody has asked for it and for nothing more. `changes` as for `put_back`."""
+    """running → paused, where somebody has asked for it and for nothing more. `changes` as for `requeue`."""
     asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
     job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *asked), JobState.PAUSED, changes)
     if job is not None:
@@ -222,5 +222,5 @@ def _move(session: Session, condition: tuple[ColumnElement[bool], ...], **values
     # Here, where every move comes by: none can forget it. At an expiry, too, although a worker that was silent may yet
     # have a process on the GPU: each process ends itself when 0.9 of a lease went by without a renewal.
     if job is not None and job.gpus and job.state is not JobState.RUNNING:
-        gpus.let_go(session, job)
+        gpus.release(session, job)
     return job

@@ -90,7 +90,7 @@ def test_a_training_process_that_was_killed_goes_on_and_says_why(
         if event.attempt == 2 and event.kind == EventKind.EPOCH_ENDED:
             break
         assert not JobState(client.get(job.id).state).is_final, client.get(job.id).message
-    assert "was killed by SIGKILL: most likely the machine ran out of memory" in told[EventKind.PUT_BACK]
+    assert "was killed by SIGKILL: most likely the machine ran out of memory" in told[EventKind.REQUEUED]
     client.cancel(job.id)
     client.wait(job.id)
 

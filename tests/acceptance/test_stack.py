@@ -91,7 +91,7 @@ def test_ctrl_c_puts_running_jobs_back_and_the_next_start_trains_them(
         client = fitqueue.Client(stack.url, stack.token)
         claims = (event for event in client.events(job.id, follow=True) if event.kind == EventKind.CLAIMED)
         assert [next(claims).attempt, next(claims).attempt] == [1, 2]
-        assert EventKind.PUT_BACK in [event.kind for event in client.events(job.id)]
+        assert EventKind.REQUEUED in [event.kind for event in client.events(job.id)]
         client.cancel(job.id)
         assert client.wait(job.id).state == JobState.CANCELLED
 

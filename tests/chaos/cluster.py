@@ -126,7 +126,7 @@ class Cluster:
             "FITQUEUE_PORT": str(api_port),
             "FITQUEUE_DATABASE_URL": self.database_url,
             "FITQUEUE_REDIS_URL": self.redis_url,
-            "FITQUEUE_STORE": str(self.store),
+            "FITQUEUE_STORAGE": str(self.store),
             "FITQUEUE_WORK_DIR": str(self.work_dir),
             **self._environment,
         }

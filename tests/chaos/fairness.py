@@ -45,7 +45,7 @@ def all_may_lose(database: Database, seconds: float) -> bool:
 
 def is_fragile(session: Session, job: Job) -> bool:
     """Whether it has come no further since its last loss, or has lost often enough."""
-    if job.losses >= MOST_LOSSES:
+    if job.failed_attempts >= MOST_LOSSES:
         return True
     place = session.execute(
         select(Snapshot.epoch, Snapshot.step)
@@ -54,7 +54,7 @@ def is_fragile(session: Session, job: Job) -> bool:
         .limit(1)
     ).one_or_none()
     here = (place.epoch, place.step) if place is not None else (0, 0)
-    return job.stalls > 0 and (job.stalled_epoch, job.stalled_step) == here
+    return job.stalled_attempts > 0 and (job.stalled_epoch, job.stalled_step) == here
 
 
 def ended(database: Database) -> int:

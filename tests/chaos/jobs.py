@@ -59,8 +59,8 @@ KINDS: Final[dict[str, Spec]] = {
         "data": _VALIDATED,
         "fit": _fit(60),
         "callbacks": [
-            _layer("EarlyStopping", monitor="val_loss", patience=3, min_delta=0.01, restore_best_weights=True),
-            _layer("ReduceLROnPlateau", monitor="val_loss", patience=1, min_delta=0.02, factor=0.5, cooldown=1),
+            _layer("EarlyStopping", monitor="val_loss", timeouts=3, min_delta=0.01, restore_best_weights=True),
+            _layer("ReduceLROnPlateau", monitor="val_loss", timeouts=1, min_delta=0.02, factor=0.5, cooldown=1),
             _layer(
                 "ModelCheckpoint", filepath="e{epoch:02d}-{val_loss:.4f}.weights.h5", monitor="val_loss",
                 save_best_only=True, save_weights_only=True,

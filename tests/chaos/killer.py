@@ -18,7 +18,7 @@ from typing import Final
 import psutil
 import redis
 
-from service.queue import Bell, queue_name
+from service.queue import Notifier, queue_name
 from tests.chaos import fairness
 from tests.chaos.cluster import Cluster
 from tests.chaos.programs import Program, WorkerProgram, is_alive
@@ -26,7 +26,7 @@ from tests.chaos.programs import Program, WorkerProgram, is_alive
 DECK: Final[Mapping[str, int]] = {
     "child": 12,
     "worker": 2,
-    "nursery": 2,
+    "fork_server": 2,
     "api": 2,
     "redis": 3,
     "postgres": 3,
@@ -105,7 +105,7 @@ class Killer:
         self._moves: dict[str, Callable[[], bool]] = {
             "child": self._kill_child,
             "worker": self._kill_worker,
-            "nursery": self._kill_nursery,
+            "fork_server": self._kill_nursery,
             "api": self._kill_api,
             "redis": self._kill_redis,
             "postgres": self._kill_postgres,
@@ -237,16 +237,16 @@ class Killer:
 
     def _kill_nursery(self) -> bool:
         """One at a time: a worker holds the next job for as long as TensorFlow is imported, and may lose it."""
-        found = [(worker, worker.nursery()) for worker in self._workers(training=False)]
-        if not all(_is_settled(nursery) for _, nursery in found):
+        found = [(worker, worker.fork_server()) for worker in self._workers(training=False)]
+        if not all(_is_settled(fork_server) for _, fork_server in found):
             return False
-        for worker, nursery in found:
-            if nursery is None:
+        for worker, fork_server in found:
+            if fork_server is None:
                 continue
-            with suppress(psutil.NoSuchProcess), self._held_still(nursery, worker) as may_be_hit:
+            with suppress(psutil.NoSuchProcess), self._held_still(fork_server, worker) as may_be_hit:
                 if may_be_hit:
                     self._note(f"nursery: {worker.name} {worker.id}")
-                    nursery.kill()
+                    fork_server.kill()
                     return True
         return False
 
@@ -331,14 +331,14 @@ class Killer:
 
     def _double_bells(self) -> bool:
         count = self._random.randint(1, 20)
-        bell = Bell(self._cluster.redis_url)
+        notifier = Notifier(self._cluster.redis_url)
         self._note(f"bells doubled: {count}")
-        return all(bell.ring("default") for _ in range(count))
+        return all(notifier.notify("default") for _ in range(count))
 
 
-def _is_settled(nursery: psutil.Process | None) -> bool:
+def _is_settled(fork_server: psutil.Process | None) -> bool:
     with suppress(psutil.NoSuchProcess):
-        return nursery is not None and time.time() - nursery.create_time() > NURSERY_SECONDS
+        return fork_server is not None and time.time() - fork_server.create_time() > NURSERY_SECONDS
     return False
 
 

@@ -112,7 +112,7 @@ class WorkerProgram(Program):
                     return str(said["worker"])
         return None
 
-    def nursery(self) -> psutil.Process | None:
+    def fork_server(self) -> psutil.Process | None:
         with suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self.pid).children():
                 with suppress(psutil.Error):
@@ -122,11 +122,11 @@ class WorkerProgram(Program):
 
     def children(self) -> list[psutil.Process]:
         """The processes that train."""
-        nursery = self.nursery()
-        if nursery is None:
+        fork_server = self.fork_server()
+        if fork_server is None:
             return []
         with suppress(psutil.NoSuchProcess):
-            return [child for child in nursery.children() if is_alive(child)]
+            return [child for child in fork_server.children() if is_alive(child)]
         return []
 
 

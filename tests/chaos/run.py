@@ -34,7 +34,7 @@ KILLING: Final = 0.85
 
 SETTINGS: Final = {"FITQUEUE_LEASE_SECONDS": str(LEASE_SECONDS), "FITQUEUE_SNAPSHOT_SECONDS": "0.2"}
 
-Answer = TypeVar("Answer")
+ModelCheckResult = TypeVar("ModelCheckResult")
 
 
 @dataclass
@@ -93,7 +93,7 @@ def submit(cluster: Cluster, kind: str, number: str) -> str:
                 return known[0].id
 
 
-def persist(ask: Callable[[], Answer], seconds: float = OUTAGE_SECONDS) -> Answer:
+def persist(ask: Callable[[], ModelCheckResult], seconds: float = OUTAGE_SECONDS) -> ModelCheckResult:
     """Asks again while the API is not there."""
     deadline = time.monotonic() + seconds
     while True:
@@ -215,8 +215,8 @@ def _report(
             "moves": dict(sorted(killer.moves.items())),
             "spared": dict(sorted(killer.spared.items())),
             "jobs_hit": len({hit.job_id for hit in killer.hits}),
-            "losses": session.scalar(select(func.sum(Job.losses))),
-            "most_losses": session.scalar(select(func.max(Job.losses))),
+            "failed_attempts": session.scalar(select(func.sum(Job.failed_attempts))),
+            "most_losses": session.scalar(select(func.max(Job.failed_attempts))),
             "resumes": session.scalar(select(func.count()).where(EventRow.kind == EventKind.RESUMED)),
             "epochs_trained_again": verdict.trained_again(session),
             "unreferenced_files": len(found.unreferenced),

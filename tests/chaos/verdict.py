@@ -15,7 +15,7 @@ from tests.chaos import outcome
 from tests.chaos.outcome import Outcome
 
 _FINAL = {EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED}
-_GIVEN_BACK = {EventKind.PUT_BACK, EventKind.PAUSED}
+_GIVEN_BACK = {EventKind.REQUEUED, EventKind.PAUSED}
 
 
 @dataclass

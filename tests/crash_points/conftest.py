@@ -21,12 +21,12 @@ from service import clock
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.storage import FolderStore
+from service.storage import FolderStorage
 from service.store import events, jobs, leases
 from tests.crash_points.plan import NO_CRASH, Plan
 from tests.results import result
-from workers.supervisor.fork_server import Nursery
-from workers.supervisor.supervisor import Supervision, Workplace
+from workers.supervisor.fork_server import ForkServer
+from workers.supervisor.supervisor import Supervisor, WorkerContext
 
 LEASE_SECONDS = 30.0
 MOST_ATTEMPTS = 6
@@ -52,8 +52,8 @@ JOB: dict[str, Any] = {
     "fit": {"epochs": 12, "batch_size": 512, "shuffle": True, "verbose": 0},
     "callbacks": [
         {"class_name": "EarlyStopping", "config": {
-            "monitor": "loss", "patience": 2, "min_delta": 0.35, "restore_best_weights": True}},
-        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "patience": 1, "min_delta": 0.4}},
+            "monitor": "loss", "timeouts": 2, "min_delta": 0.35, "restore_best_weights": True}},
+        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "timeouts": 1, "min_delta": 0.4}},
         {"class_name": "ModelCheckpoint", "config": {
             "filepath": "e{epoch:02d}-{loss:.4f}.weights.h5", "monitor": "loss", "save_best_only": True,
             "save_weights_only": True}},
@@ -65,7 +65,7 @@ JOB: dict[str, Any] = {
 
 Before = Callable[[int, Database], None]
 """What is done in a worker's process before it claims: its attempt, and the database that it will use."""
-Place = Callable[[Database], Workplace]
+Pointer = Callable[[Database], WorkerContext]
 
 
 @pytest.fixture
@@ -81,17 +81,17 @@ def submit(database: Database) -> Callable[..., str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Pointer:
     """A worker's place, whose children crash where their jobs say."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
-    def make(database: Database) -> Workplace:
-        store = FolderStore(tmp_path / "store")
-        return Workplace(
+    def make(database: Database) -> WorkerContext:
+        store = FolderStorage(tmp_path / "store")
+        return WorkerContext(
             database=database,
             store=store,
             datasets=DatasetCache(store, tmp_path / "datasets", 0),
-            nursery=Nursery("crashing_child"),
+            fork_server=ForkServer("crashing_child"),
             work_dir=tmp_path / f"work-{os.getpid()}",
             kept=tmp_path / "kept",
             lease_seconds=LEASE_SECONDS,
@@ -106,7 +106,7 @@ def place(tmp_path: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def work(
-    database_url: str, place: Place, monkeypatch: pytest.MonkeyPatch
+    database_url: str, place: Pointer, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Database], None]], int]:
     """Claims one job and trains it, in a process of its own; how that ended, as os.waitpid tells."""
 
@@ -136,13 +136,13 @@ def _leaving() -> Iterator[None]:
         os._exit(code)
 
 
-def _claim_and_train(place: Workplace, before: Callable[[Database], None]) -> None:
+def _claim_and_train(place: WorkerContext, before: Callable[[Database], None]) -> None:
     database = place.database
     before(database)
     with database.write() as session:
         claimed = leases.claim(session, f"wk_{os.getpid()}", ["default"], [], LEASE_SECONDS)
     assert claimed is not None
-    Supervision(place, claimed).run()
+    Supervisor(place, claimed).run()
 
 
 @pytest.fixture

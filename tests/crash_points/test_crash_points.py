@@ -12,13 +12,13 @@ import pytest
 
 from service.db import Database
 from service.models import Job
-from service.storage import FolderStore
+from service.storage import FolderStorage
 from service.store import checkpoints, leases, recording, snapshots
 from tests.crash_points.conftest import Before, told
 from tests.crash_points.plan import Moment, Plan, make_crash
 from tests.results import result
 from tests.unreliable import Faults
-from workers.supervisor.fork_server import Nursery
+from workers.supervisor.fork_server import ForkServer
 
 Submit = Callable[..., str]
 Train = Callable[..., tuple[Job, list[int]]]
@@ -26,10 +26,10 @@ Train = Callable[..., tuple[Job, list[int]]]
 WORKER_STEPS: dict[str, tuple[Any, str, int]] = {
     "claim": (leases, "claim", 1),
     "begin": (recording, "begin", 1),
-    "spawn": (Nursery, "spawn", 1),
-    "store": (FolderStore, "put", 3),
+    "spawn": (ForkServer, "spawn", 1),
+    "store": (FolderStorage, "put", 3),
     "record": (recording, "record_epoch", 2),
-    "delete": (FolderStore, "delete", 2),
+    "delete": (FolderStorage, "delete", 2),
     "finish": (leases, "finish", 1),
 }
 """A step, what does it, and the time that is the last, counted from 1."""
@@ -71,7 +71,7 @@ def test_a_kill_at_each_batch(
     assert [steps for _, _, steps in peaceful["epochs"]] == [3, 3, 3]
     job_id = submit(Plan("batch", "before", occurrence=batch))
     job, ends = train(job_id)
-    assert (ends, job.losses) == ([0, 0], 1), told(database, job_id)
+    assert (ends, job.failed_attempts) == ([0, 0], 1), told(database, job_id)
     assert result(database, job_id) == peaceful, told(database, job_id)
 
 
@@ -151,7 +151,7 @@ def lose_the_answer_to_finish(database: Database) -> None:
 
 def check_files(database: Database, job_id: str, folder: Path) -> None:
     """What rows point at is there, and reads back as it was written. One snapshot is left, to extend the job from."""
-    store = FolderStore(folder / "store")
+    store = FolderStorage(folder / "store")
     with database.read() as session:
         saved = {row.storage_key: row.sha256 for row in checkpoints.list_all(session, job_id)}
         left = {row.storage_key: row.sha256 for row in snapshots.newest_first(session, job_id)}

@@ -13,16 +13,16 @@ import pytest
 from fitqueue.states import JobState
 from service.db import Database
 from service.models import Job
-from service.queue import Bell
-from service.storage import FolderStore
+from service.queue import Notifier
+from service.storage import FolderStorage
 from service.store import jobs, leases
-from tests.crash_points.conftest import Place, told
+from tests.crash_points.conftest import Pointer, told
 from tests.crash_points.plan import Plan
 from tests.crash_points.test_crash_points import check_files, crashing, lose_the_answer_to_finish
 from tests.results import result
-from workers.supervisor.periodic import Duty
+from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper
-from workers.supervisor.slots import Station
+from workers.supervisor.slots import SlotPool
 
 Submit = Callable[..., str]
 Train = Callable[..., tuple[Job, list[int]]]
@@ -66,17 +66,17 @@ def test_the_idempotent_finish(
             check_files(database, job_id, tmp_path)
 
 
-def put_in_place(store: FolderStore, key: str, source: Path) -> None:
+def put_in_place(store: FolderStorage, key: str, source: Path) -> None:
     """As one would write it first."""
     target = store.local_path(key)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 
-@pytest.mark.parametrize("put", [FolderStore.put, put_in_place])
-def test_written_beside_and_renamed(put: Callable[[FolderStore, str, Path], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("put", [FolderStorage.put, put_in_place])
+def test_written_beside_and_renamed(put: Callable[[FolderStorage, str, Path], None], tmp_path: Path) -> None:
     """The process dies in the middle of a file that it copies from another disk."""
-    store, source = FolderStore(tmp_path / "store"), tmp_path / "source"
+    store, source = FolderStorage(tmp_path / "store"), tmp_path / "source"
     source.write_bytes(b"x" * 1000)
     pid = os.fork()
     if pid == 0:
@@ -106,31 +106,31 @@ def not_on_this_disk(replace: Callable[[Path, Path], Path]) -> Callable[[Path, P
 
 @pytest.mark.parametrize("polls", [True, False])
 def test_asking_the_database_whatever_redis_says(
-    polls: bool, submit: Submit, place: Place, database: Database, tmp_path: Path
+    polls: bool, submit: Submit, place: Pointer, database: Database, tmp_path: Path
 ) -> None:
     """Nobody answers at the address of Redis, so no bell is ever heard."""
     job_id = submit()
     here = place(database)
-    bell = Bell("redis://127.0.0.1:1/0")
-    station = Station(here, "wk_test", ["default"], 1, list, bell)
-    reaper = Reaper(database, bell, tmp_path / "work")
+    notifier = Notifier("redis://127.0.0.1:1/0")
+    slot_pool = SlotPool(here, "wk_test", ["default"], 1, list, notifier)
+    reaper = Reaper(database, notifier, tmp_path / "work")
     swept = threading.Event()
 
     def sweep() -> None:
         reaper.run_once()
         swept.set()
 
-    duties = [Duty("reaper", sweep, 0.1, here.stopping)]
-    duties += [Duty("poller", station.look, 0.1, here.stopping)] if polls else []
-    for duty in duties:
-        duty.start()
+    periodic_tasks = [PeriodicTask("reaper", sweep, 0.1, here.stopping)]
+    periodic_tasks += [PeriodicTask("poller", slot_pool.look, 0.1, here.stopping)] if polls else []
+    for periodic_task in periodic_tasks:
+        periodic_task.start()
     deadline = threading.Event()
     while polls and not _job(database, job_id).state.is_final:
         deadline.wait(0.05)
     assert swept.wait(10)
     here.stopping.set()
-    station.close()
-    assert all(duty.ended(10) for duty in duties)
+    slot_pool.close()
+    assert all(periodic_task.ended(10) for periodic_task in periodic_tasks)
     assert _job(database, job_id).attempt == (1 if polls else 0)
 
 

@@ -11,13 +11,13 @@ from fitqueue.spec import parse_job
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.storage import FolderStore
+from service.storage import FolderStorage
 from service.store import jobs, leases
 from service.store.leases import ClaimedJob
-from workers.supervisor.fork_server import Nursery
-from workers.supervisor.supervisor import Patience, Supervision, Workplace
+from workers.supervisor.fork_server import ForkServer
+from workers.supervisor.supervisor import Supervisor, Timeouts, WorkerContext
 
-HURRIED = Patience(first_word=5.0, stop=(0.2, 0.4), silence=5.0)
+HURRIED = Timeouts(first_word=5.0, stop=(0.2, 0.4), silence=5.0)
 
 
 @pytest.fixture
@@ -57,18 +57,18 @@ def stopping() -> Event:
 
 @pytest.fixture
 def place(
-    database: Database, tmp_path: Path, stopping: Event, nursery: Nursery, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Workplace]:
+    database: Database, tmp_path: Path, stopping: Event, fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., WorkerContext]:
     """A worker's place whose children run the module of this folder that is named."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
-    def make(trainer: str, lease_seconds: float = 30.0) -> Workplace:
-        store = FolderStore(tmp_path / "store")
-        return Workplace(
+    def make(trainer: str, lease_seconds: float = 30.0) -> WorkerContext:
+        store = FolderStorage(tmp_path / "store")
+        return WorkerContext(
             database=database,
             store=store,
             datasets=DatasetCache(store, tmp_path / "datasets", 0),
-            nursery=Nursery(trainer),
+            fork_server=ForkServer(trainer),
             work_dir=tmp_path / "work",
             kept=tmp_path / "kept",
             lease_seconds=lease_seconds,
@@ -76,7 +76,7 @@ def place(
             threads=0,
             snapshot_seconds=300.0,
             stopping=stopping,
-            patience=HURRIED,
+            timeouts=HURRIED,
         )
 
     return make
@@ -95,7 +95,7 @@ def claim(database: Database) -> Callable[..., ClaimedJob]:
 
 @pytest.fixture
 def supervise(
-    place: Callable[[str], Workplace],
+    place: Callable[[str], WorkerContext],
     submit: Callable[..., str],
     claim: Callable[[], ClaimedJob],
     view: Callable[[str], Job],
@@ -108,7 +108,7 @@ def supervise(
         for attempt in range(times):
             if attempt > 0:
                 end_backoff(job_id)
-            Supervision(place(trainer), claim()).run()
+            Supervisor(place(trainer), claim()).run()
         return view(job_id)
 
     def end_backoff(job_id: str) -> None:

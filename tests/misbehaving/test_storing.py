@@ -14,35 +14,36 @@ import pytest
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Job
-from service.queue import Bell
-from service.storage import FolderStore, StoreFailed
-from service.storage.bucket import BucketStore
+from service.queue import Notifier
+from service.storage import FolderStorage, StorageError
+from service.storage.bucket import BucketStorage
 from service.storage_address import Bucket
 from service.store import actions, checkpoints, events, jobs
 from service.store.leases import ClaimedJob
 from tests.s3 import S3Server
 from tests.waiting import until
+from workers.supervisor import uploads
 from workers.supervisor.fork_server import TRAINER
 from workers.supervisor.reaper import Reaper
-from workers.supervisor.supervisor import Supervision, Workplace, uploads
+from workers.supervisor.supervisor import Supervisor, WorkerContext
 from workers.supervisor.uploads import Uploads, Written
 
 Claim = Callable[[], ClaimedJob]
-Place = Callable[..., Workplace]
+Pointer = Callable[..., WorkerContext]
 Submit = Callable[..., str]
 View = Callable[[str], Job]
 
 SECONDS = 120.0
 
 
-class WaitingStore(FolderStore):
+class WaitingStore(FolderStorage):
     """Stores nothing before the child has left its mark, or too much time has gone."""
 
-    patience = SECONDS
+    timeouts = SECONDS
     child_went_on = False
 
     def put(self, key: str, source: Path) -> None:
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self.timeouts
         while not (source.parent / "mark").exists() and time.monotonic() < deadline:
             threading.Event().wait(0.01)
         self.child_went_on = (source.parent / "mark").exists()
@@ -55,27 +56,27 @@ def waiting_store(tmp_path: Path) -> WaitingStore:
 
 
 def test_a_child_goes_on_while_its_files_are_stored(
-    submit: Submit, claim: Claim, place: Place, view: View, waiting_store: WaitingStore
+    submit: Submit, claim: Claim, place: Pointer, view: View, waiting_store: WaitingStore
 ) -> None:
     """Its pipe holds 64 KiB; whoever does not read it stops the child."""
     job_id = submit()
-    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim()).run()
+    Supervisor(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim()).run()
     assert waiting_store.child_went_on
     assert (view(job_id).state, view(job_id).message) == (JobState.SUCCEEDED, "All was printed.")
 
 
 def test_it_does_not_where_the_loop_stores_them(
-    submit: Submit, claim: Claim, place: Place, waiting_store: WaitingStore, monkeypatch: pytest.MonkeyPatch
+    submit: Submit, claim: Claim, place: Pointer, waiting_store: WaitingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin that shows that the test can fail."""
     monkeypatch.setattr(Uploads, "add", lambda self, written: self._store(written))
-    waiting_store.patience = 2.0
+    waiting_store.timeouts = 2.0
     submit()
-    Supervision(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim()).run()
+    Supervisor(dataclasses.replace(place("saves_and_prints"), store=waiting_store), claim()).run()
     assert not waiting_store.child_went_on
 
 
-class CountingStore(FolderStore):
+class CountingStore(FolderStorage):
     """Notes how large each file was, in the order of their coming."""
 
     def __init__(self, root: Path) -> None:
@@ -89,21 +90,21 @@ class CountingStore(FolderStore):
 
 
 def test_files_are_stored_in_their_order_and_only_so_many_wait(
-    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path,
+    submit: Submit, claim: Claim, place: Pointer, view: View, database: Database, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(uploads, "MOST_WAITING", 3)
+    monkeypatch.setattr(uploads, "MAX_PENDING", 3)
     waiting: list[int] = []
     add = Uploads.add
 
     def noting(self: Uploads, written: Written) -> None:
         add(self, written)
-        waiting.append(len(self.not_stored))
+        waiting.append(len(self.pending))
 
     monkeypatch.setattr(Uploads, "add", noting)
     store = CountingStore(tmp_path / "store")
     job_id = submit()
-    Supervision(dataclasses.replace(place("saves_many"), store=store), claim()).run()
+    Supervisor(dataclasses.replace(place("saves_many"), store=store), claim()).run()
     assert (view(job_id).state, view(job_id).message) == (JobState.SUCCEEDED, "All was saved.")
     assert store.sizes == list(range(1, 42))
     # What one read of the pipe has brought is taken before anybody waits.
@@ -115,9 +116,9 @@ def test_files_are_stored_in_their_order_and_only_so_many_wait(
 class HeldStore(CountingStore):
     """As one that is busy with the first file until the child has said everything, and everything was heard."""
 
-    def __init__(self, root: Path, heard: Callable[[], bool]) -> None:
+    def __init__(self, root: Path, event: Callable[[], bool]) -> None:
         super().__init__(root)
-        self._heard = heard
+        self._heard = event
 
     def put(self, key: str, source: Path) -> None:
         until(self._heard, SECONDS, "everything is heard")
@@ -125,7 +126,7 @@ class HeldStore(CountingStore):
 
 
 def test_of_the_snapshots_that_wait_the_newest_is_stored(
-    submit: Submit, claim: Claim, place: Place, view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    submit: Submit, claim: Claim, place: Pointer, view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added: list[Written] = []
     add = Uploads.add
@@ -137,13 +138,13 @@ def test_of_the_snapshots_that_wait_the_newest_is_stored(
     monkeypatch.setattr(Uploads, "add", noting)
     store = HeldStore(tmp_path / "store", lambda: len(added) == 4)
     job_id = submit()
-    Supervision(dataclasses.replace(place("snapshots_often"), store=store), claim()).run()
+    Supervisor(dataclasses.replace(place("snapshots_often"), store=store), claim()).run()
     assert view(job_id).state is JobState.SUCCEEDED
     assert store.sizes[-2:] == [3, 4]
     assert 2 not in store.sizes
 
 
-class FullStore(FolderStore):
+class FullStore(FolderStorage):
     """It is found to be full when the child has saved everything."""
 
     def put(self, key: str, source: Path) -> None:
@@ -152,33 +153,33 @@ class FullStore(FolderStore):
 
 
 def test_what_could_not_be_stored_is_kept_and_the_job_says_where(
-    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path
+    submit: Submit, claim: Claim, place: Pointer, view: View, database: Database, tmp_path: Path
 ) -> None:
     job_id = submit()
     here = dataclasses.replace(place("saves_many"), store=FullStore(tmp_path / "store"))
     for attempt in (1, 2):
         with database.write() as session:
             jobs.get(session, job_id).not_before = None
-        Supervision(here, claim()).run()
+        Supervisor(here, claim()).run()
         kept = tmp_path / "kept" / job_id / str(attempt)
         assert (kept / "1.weights.h5").read_bytes() == b"w"
         assert (kept / "41.weights.h5").stat().st_size == 41
         announced = [json.loads(line) for line in (kept / "not_stored.jsonl").read_text().splitlines()]
         assert [each["names"] for each in announced][:3] == [["number 1"], ["number 2"], ["number 3"]]
     job = view(job_id)
-    assert (job.state, job.reason) == (JobState.FAILED, Reason.ARTIFACT_STORE_FAILED)
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.STORAGE_FAILED)
     assert job.message is not None
     assert "No space left on device" in job.message
     assert f"what was not stored is kept in {kept}" in job.message
     with database.read() as session:
-        [told] = [each for each in events.list_after(session, job_id, 0, 100) if each.kind is EventKind.PUT_BACK]
+        [told] = [each for each in events.list_after(session, job_id, 0, 100) if each.kind is EventKind.REQUEUED]
     assert str(tmp_path / "kept" / job_id / "1") in told.message
     assert list(here.work_dir.iterdir()) == []
-    Reaper(database, Bell("redis://127.0.0.1:1/0"), tmp_path).run_once()
+    Reaper(database, Notifier("redis://127.0.0.1:1/0"), tmp_path).run_once()
     assert kept.exists()
 
 
-class StuckStore(FolderStore):
+class StuckStore(FolderStorage):
     """Stores the first file at once and none after it, until it is told to, or too much time has gone."""
 
     def __init__(self, root: Path, on_second: Callable[[], None]) -> None:
@@ -196,25 +197,25 @@ class StuckStore(FolderStore):
 
 
 def test_a_worker_that_stops_waits_for_a_stuck_store_only_so_long(
-    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path
+    submit: Submit, claim: Claim, place: Pointer, view: View, database: Database, tmp_path: Path
 ) -> None:
     job_id = submit()
     here = place("snapshots_often")
     store = StuckStore(tmp_path / "store", here.stopping.set)
-    here = dataclasses.replace(here, store=store, patience=dataclasses.replace(here.patience, storing=0.2))
-    Supervision(here, claim()).run()
+    here = dataclasses.replace(here, store=store, timeouts=dataclasses.replace(here.timeouts, storing=0.2))
+    Supervisor(here, claim()).run()
     job = view(job_id)
     store.may_go_on.set()
-    assert (job.state, job.losses, job.attempt) == (JobState.QUEUED, 0, 1)
+    assert (job.state, job.failed_attempts, job.attempt) == (JobState.QUEUED, 0, 1)
     kept = tmp_path / "kept" / job_id / "1"
     assert (kept / "4.weights.h5").stat().st_size == 4
     with database.read() as session:
-        [told] = [each for each in events.list_after(session, job_id, 0, 100) if each.kind is EventKind.PUT_BACK]
+        [told] = [each for each in events.list_after(session, job_id, 0, 100) if each.kind is EventKind.REQUEUED]
     assert told.message.startswith("The worker was shut down before all was stored; what was not stored is kept in ")
     assert str(kept) in told.message
 
 
-class FarStore(FolderStore):
+class FarStore(FolderStorage):
     """As one on another machine: files come in pieces. Something happens at the second of a data set."""
 
     def __init__(self, root: Path, happens: Callable[[], None]) -> None:
@@ -242,7 +243,7 @@ class FarStore(FolderStore):
     ],
 )
 def test_what_nobody_wants_any_more_is_not_fetched_to_its_end(
-    wish: str, state: JobState, message: str | None, submit: Submit, claim: Claim, place: Place, view: View,
+    wish: str, state: JobState, message: str | None, submit: Submit, claim: Claim, place: Pointer, view: View,
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     job_id = submit()
@@ -258,10 +259,10 @@ def test_what_nobody_wants_any_more_is_not_fetched_to_its_end(
 
     store = FarStore(tmp_path / "store", happens)
     claimed = dataclasses.replace(claim(), initial_weights_key="another/weights.h5")
-    supervision = Supervision(dataclasses.replace(here, store=store), claimed)
+    supervision = Supervisor(dataclasses.replace(here, store=store), claimed)
     supervision.run()
     job = view(job_id)
-    assert (job.state, job.message, job.losses) == (state, message, 0)
+    assert (job.state, job.message, job.failed_attempts) == (state, message, 0)
     assert store.pieces == 2
     assert list(here.work_dir.iterdir()) == []
 
@@ -281,13 +282,13 @@ def in_background() -> Iterator[Callable[[Callable[[], None]], threading.Thread]
 
 
 def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
-    submit: Submit, claim: Claim, place: Place, view: View, database: Database, tmp_path: Path,
+    submit: Submit, claim: Claim, place: Pointer, view: View, database: Database, tmp_path: Path,
     s3: S3Server, bucket: Bucket, in_background: Callable[[Callable[[], None]], threading.Thread],
 ) -> None:  # fmt: skip
-    store = BucketStore(bucket, tmp_path / "incoming", timedelta(seconds=0.5))
+    store = BucketStorage(bucket, tmp_path / "incoming", timedelta(seconds=0.5))
     here = dataclasses.replace(place(TRAINER), store=store)
     job_id = submit()
-    first = in_background(Supervision(here, claim()).run)
+    first = in_background(Supervisor(here, claim()).run)
     until(
         lambda: view(job_id).best_epoch is not None and _snapshots(store, job_id),
         SECONDS,
@@ -296,7 +297,7 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
     s3.stop()
     first.join(SECONDS)
     job = view(job_id)
-    assert (job.state, job.losses) == (JobState.QUEUED, 1)
+    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
     kept = tmp_path / "kept" / job_id / "1"
     announced = [json.loads(line) for line in (kept / "not_stored.jsonl").read_text().splitlines()]
     assert announced
@@ -309,13 +310,13 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
     trained = job.epoch
     with database.write() as session:
         jobs.get(session, job_id).not_before = None
-    with pytest.raises(StoreFailed):
-        Supervision(here, claim()).run()
+    with pytest.raises(StorageError):
+        Supervisor(here, claim()).run()
     job = view(job_id)
-    assert (job.state, job.losses, job.epoch) == (JobState.QUEUED, 1, trained), "it waits, and begins not anew"
+    assert (job.state, job.failed_attempts, job.epoch) == (JobState.QUEUED, 1, trained), "it waits, and begins not anew"
 
     s3.start()
-    second = in_background(Supervision(here, claim()).run)
+    second = in_background(Supervisor(here, claim()).run)
     until(lambda: view(job_id).epoch > trained, SECONDS, "progress")
     with database.write() as session:
         actions.cancel(session, job_id)
@@ -329,5 +330,5 @@ def test_a_bucket_whose_server_goes_in_the_middle_of_a_training(
     assert store.size(files["last"].storage_key) == files["last"].size
 
 
-def _snapshots(store: BucketStore, job_id: str) -> list[str]:
+def _snapshots(store: BucketStorage, job_id: str) -> list[str]:
     return [key for key in store.old_keys(timedelta(-1)) if key.startswith(f"snapshots/{job_id}/")]

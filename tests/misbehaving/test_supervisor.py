@@ -12,36 +12,36 @@ import pytest
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Job
-from service.queue import TASK_NAME, Bell
-from service.storage import FolderStore
+from service.queue import TASK_NAME, Notifier
+from service.storage import FolderStorage
 from service.store import actions, events, jobs, leases, logs, recording
 from service.store.leases import ClaimedJob
-from workers.shared.exit_codes import UNRENEWED
+from workers.shared.exit_codes import LEASE_NOT_RENEWED
 from workers.shared.protocol import Renewed
 from workers.shared.protocol import Start as Started
 from workers.supervisor.celery_app import make_app
-from workers.supervisor.fork_server import TRAINER, Nursery, NurseryBroken
-from workers.supervisor.lease_renewer import LeaseKeeper
+from workers.supervisor.fork_server import TRAINER, ForkServer, ForkServerBroken
+from workers.supervisor.lease_renewer import LeaseRenewer
 from workers.supervisor.listener import add_tasks
-from workers.supervisor.slots import Station
-from workers.supervisor.supervisor import Supervision, Workplace
+from workers.supervisor.slots import SlotPool
+from workers.supervisor.supervisor import Supervisor, WorkerContext
 
 Supervise = Callable[..., Job]
-Place = Callable[[str], Workplace]
+Pointer = Callable[[str], WorkerContext]
 Train = Callable[[], tuple[Job, list[list[str]]]]
-PutBacks = Callable[[str], list[str]]
+Requeues = Callable[[str], list[str]]
 
 
 @pytest.fixture
-def put_backs(database: Database) -> PutBacks:
+def requeues(database: Database) -> Requeues:
     """What the events tell of each time that the job was put back."""
 
-    def put_backs(job_id: str) -> list[str]:
+    def requeues(job_id: str) -> list[str]:
         with database.read() as session:
             found = events.list_after(session, job_id, 0, 1_000)
-        return [event.message for event in found if event.kind is EventKind.PUT_BACK]
+        return [event.message for event in found if event.kind is EventKind.REQUEUED]
 
-    return put_backs
+    return requeues
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,16 @@ def test_a_child_that_dies_twice_at_a_place_fails_the_job_in_words(
         assert [line.text for line in logs.tail(session, job.id, 2)] == ["line 58", "line 59"]
 
 
-def test_a_child_that_dies_once_costs_the_job_an_attempt(supervise: Supervise, put_backs: PutBacks) -> None:
+def test_a_child_that_dies_once_costs_the_job_an_attempt(supervise: Supervise, requeues: Requeues) -> None:
     """It may have been the machine's doing: another job that took all its memory, an operator's mistake."""
     job = supervise("dies_by_signal", name="SIGKILL")
-    assert (job.state, job.losses, job.stalls, job.not_before is not None) == (JobState.QUEUED, 1, 1, True)
-    [told] = put_backs(job.id)
+    assert (job.state, job.failed_attempts, job.stalled_attempts, job.not_before is not None) == (
+        JobState.QUEUED,
+        1,
+        1,
+        True,
+    )
+    [told] = requeues(job.id)
     assert "was killed by SIGKILL" in told
     assert told.splitlines()[-1] == "line 59"
 
@@ -84,21 +89,21 @@ def test_an_exit_code_is_told(supervise: Supervise) -> None:
     )
 
 
-def test_an_import_that_fails_ends_the_job(supervise: Supervise, put_backs: PutBacks) -> None:
+def test_an_import_that_fails_ends_the_job(supervise: Supervise, requeues: Requeues) -> None:
     job = supervise("exits_on_import", times=3)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.NO_PROGRESS)
-    assert all("exit code 1" in told for told in put_backs(job.id))
+    assert all("exit code 1" in told for told in requeues(job.id))
 
 
-def test_a_child_that_falls_silent_is_killed_and_the_job_waits_again(supervise: Supervise, put_backs: PutBacks) -> None:
+def test_a_child_that_falls_silent_is_killed_and_the_job_waits_again(supervise: Supervise, requeues: Requeues) -> None:
     job = supervise("falls_silent")
-    assert (job.state, job.losses) == (JobState.QUEUED, 1)
-    assert put_backs(job.id) == ["The training process said nothing for 5 s and was ended; the job waits again."]
+    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
+    assert requeues(job.id) == ["The training process said nothing for 5 s and was ended; the job waits again."]
 
 
 def test_three_that_fall_silent_at_the_same_place_are_enough(supervise: Supervise) -> None:
     job = supervise("falls_silent", times=3)
-    assert (job.state, job.reason, job.losses) == (JobState.FAILED, Reason.NO_PROGRESS, 2)
+    assert (job.state, job.reason, job.failed_attempts) == (JobState.FAILED, Reason.NO_PROGRESS, 2)
 
 
 def test_a_flood_of_lines_neither_hides_the_end_nor_fills_the_database(
@@ -117,21 +122,21 @@ def test_a_child_that_eats_all_its_memory_is_told_from_others(supervise: Supervi
     assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY)
 
 
-def test_a_child_whose_worker_is_frozen_leaves_when_the_lease_ends(nursery: Nursery, place: Place) -> None:
+def test_a_child_whose_worker_is_frozen_leaves_when_the_lease_ends(fork_server: ForkServer, place: Pointer) -> None:
     """Its worker cannot stop it any more, and another may have the job by now."""
-    with place("trains_for_ever").nursery.spawn() as child:
-        child.tell(started(lease_seconds=0.5))
+    with place("trains_for_ever").fork_server.spawn() as child:
+        child.send(started(lease_seconds=0.5))
         for _ in child.events(poll=30.0):
             pass
-    assert child.exit_code == UNRENEWED
+    assert child.exit_code == LEASE_NOT_RENEWED
 
 
-def test_a_child_whose_lease_is_renewed_stays(nursery: Nursery, place: Place) -> None:
+def test_a_child_whose_lease_is_renewed_stays(fork_server: ForkServer, place: Pointer) -> None:
     began = time.monotonic()
-    with place("trains_for_ever").nursery.spawn() as child:
-        child.tell(started(lease_seconds=1.0))
+    with place("trains_for_ever").fork_server.spawn() as child:
+        child.send(started(lease_seconds=1.0))
         for _ in child.events(poll=30.0):
-            child.tell(Renewed())
+            child.send(Renewed())
             if time.monotonic() - began > 3.0:
                 break
     assert child.exit_code == -signal.SIGKILL, "the end of the block ended it"
@@ -147,7 +152,7 @@ def started(**changes: object) -> Started:
 def test_a_child_that_somebody_else_ends_does_not_fail_the_job(supervise: Supervise) -> None:
     """It is the machine's doing: the loss is counted, and the job waits a little."""
     job = supervise("dies_by_signal", name="SIGTERM")
-    assert (job.state, job.losses, job.not_before is not None) == (JobState.QUEUED, 1, True)
+    assert (job.state, job.failed_attempts, job.not_before is not None) == (JobState.QUEUED, 1, True)
 
 
 def test_the_last_word_is_believed_before_the_exit_code(supervise: Supervise) -> None:
@@ -157,7 +162,7 @@ def test_the_last_word_is_believed_before_the_exit_code(supervise: Supervise) ->
 
 def test_a_download_that_failed_is_tried_once_more(supervise: Supervise) -> None:
     job = supervise("has_no_network")
-    assert (job.state, job.losses, job.not_before is not None) == (JobState.QUEUED, 1, True)
+    assert (job.state, job.failed_attempts, job.not_before is not None) == (JobState.QUEUED, 1, True)
 
 
 def test_a_download_that_failed_twice_ends_the_job(supervise: Supervise) -> None:
@@ -169,12 +174,12 @@ def test_a_download_that_failed_twice_ends_the_job(supervise: Supervise) -> None
 
 def test_success_without_a_checkpoint_is_none(supervise: Supervise) -> None:
     job = supervise("claims_success", times=2)
-    assert (job.state, job.reason) == (JobState.FAILED, Reason.ARTIFACT_STORE_FAILED)
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.STORAGE_FAILED)
 
 
 def test_a_checkpoint_is_looked_for_in_the_work_directory_alone(supervise: Supervise) -> None:
     job = supervise("announces_no_file", times=2)
-    assert job.reason is Reason.ARTIFACT_STORE_FAILED
+    assert job.reason is Reason.STORAGE_FAILED
     assert job.message is not None
     assert "No such file" in job.message
 
@@ -185,19 +190,19 @@ def test_what_is_no_event_is_passed_over(supervise: Supervise) -> None:
 
 def test_a_child_that_never_speaks_is_killed_and_the_job_is_not_to_blame(supervise: Supervise) -> None:
     job = supervise("never_speaks")
-    assert (job.state, job.losses) == (JobState.QUEUED, 1)
+    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
 
 
 @pytest.mark.parametrize("trainer", ["ignores_stop", "ignores_term", "never_reads"])
 def test_stopping_is_certain(
     trainer: str, supervise: Supervise, submit: Callable[..., str], database: Database, claim: Callable[[], ClaimedJob],
-    place: Callable[[str], Workplace], view: Callable[[str], Job],
+    place: Callable[[str], WorkerContext], view: Callable[[str], Job],
 ) -> None:  # fmt: skip
     job_id = submit()
     claimed = claim()
     with database.write() as session:
         actions.cancel(session, job_id)
-    Supervision(place(trainer), claimed).run()
+    Supervisor(place(trainer), claimed).run()
     job = view(job_id)
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
@@ -208,45 +213,45 @@ def test_a_shutdown_puts_the_job_back_whatever_the_child_does(
 ) -> None:
     stopping.set()
     job = supervise(trainer)
-    assert (job.state, job.losses) == (JobState.QUEUED, 0)
+    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 0)
 
 
 def test_max_runtime_counts_earlier_attempts(
     submit: Callable[..., str], claim: Callable[[], ClaimedJob], database: Database,
-    place: Callable[[str], Workplace], view: Callable[[str], Job],
+    place: Callable[[str], WorkerContext], view: Callable[[str], Job],
 ) -> None:  # fmt: skip
     job_id = submit(max_runtime_seconds=3600)
     with database.write() as session:
         jobs.get(session, job_id).seconds_used = 3600.0
-    Supervision(place("ignores_stop"), claim()).run()
+    Supervisor(place("ignores_stop"), claim()).run()
     assert view(job_id).reason is Reason.MAX_RUNTIME
 
 
 def test_nothing_is_written_when_the_lease_is_lost(
     submit: Callable[..., str], claim: Callable[[], ClaimedJob], database: Database,
-    place: Callable[[str], Workplace], view: Callable[[str], Job],
+    place: Callable[[str], WorkerContext], view: Callable[[str], Job],
 ) -> None:  # fmt: skip
     job_id = submit()
     lost = claim()
     with database.write() as session:
-        leases.put_back(session, lost.lease, "test")
+        leases.requeue(session, lost.lease, "test")
     held = claim()
-    Supervision(place("crashes_after_its_last_word"), lost).run()
+    Supervisor(place("crashes_after_its_last_word"), lost).run()
     job = view(job_id)
     assert (job.state, job.attempt, job.phase) == (JobState.RUNNING, held.lease.attempt, None)
 
 
 def test_no_child_and_no_file_outlives_its_job(
-    supervise: Supervise, place: Callable[[str], Workplace], monkeypatch: pytest.MonkeyPatch
+    supervise: Supervise, place: Callable[[str], WorkerContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     children = []
-    spawn = Nursery.spawn
+    spawn = ForkServer.spawn
 
-    def remembering(nursery: Nursery) -> object:
-        children.append(spawn(nursery))
+    def remembering(fork_server: ForkServer) -> object:
+        children.append(spawn(fork_server))
         return children[-1]
 
-    monkeypatch.setattr(Nursery, "spawn", remembering)
+    monkeypatch.setattr(ForkServer, "spawn", remembering)
     supervise("dies_by_signal", name="SIGSEGV")
     supervise("never_speaks")
     assert [child.exit_code for child in children] == [-signal.SIGSEGV, -signal.SIGKILL]
@@ -255,21 +260,21 @@ def test_no_child_and_no_file_outlives_its_job(
 
 def test_a_broken_nursery_costs_the_job_nothing(
     supervise: Supervise, view: Callable[[str], Job], submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
-    claim: Callable[[], ClaimedJob], place: Callable[[str], Workplace],
+    claim: Callable[[], ClaimedJob], place: Callable[[str], WorkerContext],
 ) -> None:  # fmt: skip
-    def broken(nursery: Nursery) -> None:
-        raise NurseryBroken("test")
+    def broken(fork_server: ForkServer) -> None:
+        raise ForkServerBroken("test")
 
-    monkeypatch.setattr(Nursery, "spawn", broken)
+    monkeypatch.setattr(ForkServer, "spawn", broken)
     job_id = submit()
-    with pytest.raises(NurseryBroken):
-        Supervision(place("any"), claim()).run()
+    with pytest.raises(ForkServerBroken):
+        Supervisor(place("any"), claim()).run()
     job = view(job_id)
-    assert (job.state, job.losses) == (JobState.QUEUED, 0)
+    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 0)
 
 
 def test_a_fault_of_the_worker_counts_and_the_job_waits(
-    submit: Callable[..., str], claim: Callable[[], ClaimedJob], place: Callable[[str], Workplace],
+    submit: Callable[..., str], claim: Callable[[], ClaimedJob], place: Callable[[str], WorkerContext],
     view: Callable[[str], Job],
 ) -> None:  # fmt: skip
     """Else a worker whose disk is full would take every job, again and again."""
@@ -277,50 +282,53 @@ def test_a_fault_of_the_worker_counts_and_the_job_waits(
     here = place("any")
     here.work_dir.write_text("no folder can be made in a file")
     with pytest.raises(NotADirectoryError) as raised:
-        Supervision(here, claim()).run()
+        Supervisor(here, claim()).run()
     assert raised.value.__notes__ == [f"job {job_id}, attempt 1"], "the log of the slot tells of which job"
     job = view(job_id)
-    assert (job.state, job.losses, job.not_before is not None) == (JobState.QUEUED, 1, True)
+    assert (job.state, job.failed_attempts, job.not_before is not None) == (JobState.QUEUED, 1, True)
 
 
 def test_a_slot_that_failed_pauses(
-    submit: Callable[..., str], place: Callable[[str], Workplace], view: Callable[[str], Job],
+    submit: Callable[..., str], place: Callable[[str], WorkerContext], view: Callable[[str], Job],
     stopping: threading.Event,
 ) -> None:  # fmt: skip
     first, second = submit(), submit()
     here = place("any")
     here.work_dir.write_text("no folder can be made in a file")
-    station = Station(here, "wk_test", ["default"], 1, list, Bell("redis://127.0.0.1:1/0"))
-    working = threading.Thread(target=station.work)
+    slot_pool = SlotPool(here, "wk_test", ["default"], 1, list, Notifier("redis://127.0.0.1:1/0"))
+    working = threading.Thread(target=slot_pool.work)
     working.start()
     working.join(timeout=1.0)
     assert working.is_alive(), "the slot must wait before it breaks another job"
     assert [view(job_id).attempt for job_id in (first, second)] == [1, 0]
     stopping.set()
     working.join(timeout=10.0)
-    station.close()
+    slot_pool.close()
 
 
-class NotingBell(Bell):
+class NotingBell(Notifier):
     def __init__(self) -> None:
         super().__init__("redis://127.0.0.1:1/0")
         self.rung: list[str] = []
 
-    def ring_again(self, pool: str) -> bool:
+    def notify_unless_waiting(self, pool: str) -> bool:
         self.rung.append(pool)
         return True
 
 
 def test_a_bell_in_one_pool_begins_what_is_first_in_all_of_them(
-    submit: Callable[..., str], place: Callable[[str], Workplace], view: Callable[[str], Job], stopping: threading.Event
+    submit: Callable[..., str],
+    place: Callable[[str], WorkerContext],
+    view: Callable[[str], Job],
+    stopping: threading.Event,
 ) -> None:
     later = submit()
     first = submit(resources={"pool": "large"}, priority=100)
-    station = Station(place("crashes_after_its_last_word"), "wk_test", ["default", "large"], 1, list, NotingBell())
+    slot_pool = SlotPool(place("crashes_after_its_last_word"), "wk_test", ["default", "large"], 1, list, NotingBell())
     app = make_app("redis://127.0.0.1:1/0", ["default", "large"], slots=1)
-    add_tasks(app, station)
+    add_tasks(app, slot_pool)
     app.tasks[TASK_NAME]("default")
-    station.close()
+    slot_pool.close()
     ended = [view(job_id).finished_at for job_id in (first, later)]
     assert ended[0] is not None
     assert ended[1] is not None
@@ -328,19 +336,19 @@ def test_a_bell_in_one_pool_begins_what_is_first_in_all_of_them(
 
 
 def test_when_a_job_ends_every_pool_hears_of_it_in_which_one_waits(
-    submit: Callable[..., str], place: Callable[[str], Workplace], view: Callable[[str], Job]
+    submit: Callable[..., str], place: Callable[[str], WorkerContext], view: Callable[[str], Job]
 ) -> None:
     """It may be the GPUs of the one that ended that the other waits for."""
-    ended, bell = submit(), NotingBell()
+    ended, notifier = submit(), NotingBell()
     submit(resources={"pool": "large"})
-    station = Station(place("crashes_after_its_last_word"), "wk_test", ["default"], 1, list, bell)
-    station.work()
-    station.close()
+    slot_pool = SlotPool(place("crashes_after_its_last_word"), "wk_test", ["default"], 1, list, notifier)
+    slot_pool.work()
+    slot_pool.close()
     assert view(ended).state.is_final
-    assert set(bell.rung) == {"large"}
+    assert set(notifier.rung) == {"large"}
 
 
-class SlowStore(FolderStore):
+class SlowStore(FolderStorage):
     """Takes longer than a lease to store a file, and to read one back. Meanwhile the sweeper comes round."""
 
     def __init__(self, root: Path, lease_seconds: float, sweep: Callable[[], list[str]]) -> None:
@@ -364,7 +372,7 @@ class SlowStore(FolderStore):
 
 @pytest.fixture
 def train_with_a_slow_store(
-    submit: Callable[..., str], claim: Callable[..., ClaimedJob], place: Callable[..., Workplace],
+    submit: Callable[..., str], claim: Callable[..., ClaimedJob], place: Callable[..., WorkerContext],
     view: Callable[[str], Job], database: Database, tmp_path: Path,
 ) -> Callable[[], tuple[Job, list[list[str]]]]:  # fmt: skip
     """The job afterwards, and what each sweep has taken back."""
@@ -378,7 +386,7 @@ def train_with_a_slow_store(
         job_id = submit(fit={"epochs": 1, "batch_size": 256})
         store = SlowStore(tmp_path / "store", lease_seconds, sweep)
         here = dataclasses.replace(place(TRAINER, lease_seconds=lease_seconds), store=store)
-        Supervision(here, claim(lease_seconds)).run()
+        Supervisor(here, claim(lease_seconds)).run()
         return view(job_id), store.swept
 
     return train
@@ -386,13 +394,13 @@ def train_with_a_slow_store(
 
 def test_a_lease_is_kept_while_files_are_stored_and_read_back(train_with_a_slow_store: Train) -> None:
     job, swept = train_with_a_slow_store()
-    assert (job.state, job.losses, job.attempt) == (JobState.SUCCEEDED, 0, 1)
+    assert (job.state, job.failed_attempts, job.attempt) == (JobState.SUCCEEDED, 0, 1)
     assert len(swept) >= 3
     assert not any(swept)
 
 
 def test_without_its_keeper_the_lease_is_lost(train_with_a_slow_store: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """The twin that shows that the test can fail."""
-    monkeypatch.setattr(LeaseKeeper, "_keep", lambda keeper: None)
+    monkeypatch.setattr(LeaseRenewer, "_keep", lambda keeper: None)
     job, _ = train_with_a_slow_store()
-    assert (job.state, job.losses) == (JobState.QUEUED, 1)
+    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)

@@ -14,10 +14,10 @@ from keras import layers as kl
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import JobSpec, KerasObject, parse_job
-from fitqueue.spec.base import Place, Report
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.model import MAX_LAYERS
 from fitqueue.spec.keras_objects.objects import check_object
+from fitqueue.spec.report import Pointer, Report
 from workers.keras_tools.build import ModelBuildError, build_model
 
 Layer = dict[str, Any]
@@ -455,7 +455,7 @@ def test_each_call_of_a_shared_layer_is_unrolled() -> None:
 
 def checked_model(written: dict[str, Any]) -> dict[str, Any]:
     report = Report()
-    canonical: dict[str, Any] = check_object(written, "layers", Place(report))
+    canonical: dict[str, Any] = check_object(written, "layers", Pointer(report))
     assert not report.faults
     return canonical
 

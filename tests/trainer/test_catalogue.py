@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import pytest
 
-from fitqueue.spec.base import Place, Report
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.naming import snake_case
 from fitqueue.spec.keras_objects.objects import check_object
 from fitqueue.spec.keras_objects.values import check_value
+from fitqueue.spec.report import Pointer, Report
 from tools.layer_counts import count_layers
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,7 @@ def test_defaults_are_values_that_a_job_may_give(kind: str, name: str) -> None:
     for argument, schema in catalogue.kind(kind).classes[name].properties.items():
         if "default" in schema and (kind, argument) != ("applications", "name"):
             report = Report()
-            check_value(schema["default"], schema, Place(report), check_object)
+            check_value(schema["default"], schema, Pointer(report), check_object)
             assert report.faults == [], argument
 
 

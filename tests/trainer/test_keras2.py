@@ -14,8 +14,8 @@ import pytest
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import ParsedJob, parse_job
-from fitqueue.spec.base import Place, Report
 from fitqueue.spec.keras_objects.objects import check_object
+from fitqueue.spec.report import Pointer, Report
 from workers.keras_tools.build import build_model
 from workers.keras_tools.objects import make_object
 
@@ -95,7 +95,7 @@ WEIGHTS = np.arange(6, dtype="float32").reshape(2, 3)
 def taken(value: Any, kind: str) -> Any:
     """What Keras 3 makes of it, as a job's."""
     report = Report()
-    canonical = check_object(value, kind, Place(report))
+    canonical = check_object(value, kind, Pointer(report))
     assert not report.faults
     made = make_object(kind, canonical, "")
     return getattr(keras, kind).get(made) if isinstance(made, str) and kind != "activations" else made

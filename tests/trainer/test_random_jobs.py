@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
-from fitqueue.model_check import Question
+from fitqueue.model_check import ModelCheckRequest
 from fitqueue.spec import examine_job
 from workers.model_check.check import check
 
@@ -143,8 +143,8 @@ def refused(job: Json, path: Path) -> str | None:
     examined = examine_job(spec_of(job), lambda name: DatasetInfo(name, INFOS))
     arrays = {name: {"shape": list(info.shape), "dtype": info.dtype} for name, info in INFOS.items()}
     spec = (examined.spec or examined.sound).to_json()
-    question = {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": str(path), "max_bytes": 10**12}
-    faults = [*examined.faults, *check(Question.model_validate(question), lambda pointer: None).faults]
+    check_request = {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": str(path), "max_bytes": 10**12}
+    faults = [*examined.faults, *check(ModelCheckRequest.model_validate(check_request), lambda pointer: None).faults]
     return str([(fault.pointer, fault.message) for fault in faults]) if faults else None
 
 

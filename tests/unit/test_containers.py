@@ -69,14 +69,14 @@ def test_workers_of_other_machines_ask_where_the_ports_are_published(
         assert f"@{port.rpartition(':')[0]}/" in given[variable]
     assert set(published) <= set(SERVICES)
     assert set(given) <= set(SERVICES["worker"]["environment"])
-    assert {"FITQUEUE_STORE", "FITQUEUE_WORK_DIR", "AWS_REGION"} <= set(given)
+    assert {"FITQUEUE_STORAGE", "FITQUEUE_WORK_DIR", "AWS_REGION"} <= set(given)
 
 
 def test_workers_of_other_machines_run_as_those_of_the_compose_file(
     many_boxes: tuple[Any, dict[str, str], str],
 ) -> None:
     commands, worker = many_boxes[2], SERVICES["worker"]
-    paths = {each.partition(":")[2] for each in worker["volumes"]} - {"/var/lib/fitqueue/store"}
+    paths = {each.partition(":")[2] for each in worker["volumes"]} - {"/var/lib/fitqueue/storage"}
     assert set(re.findall(r"--volume \S+?:(\S+)", commands)) == paths
     stop_seconds = worker["stop_grace_period"].removesuffix("s")
     for option in (

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import Literal
 
 
-class Unwell(Exception):
+class CheckFailed(Exception):
     """A check failed. `advice` is what to do about it."""
 
     def __init__(self, found: str, advice: str) -> None:
@@ -18,7 +18,7 @@ class Unwell(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """`look` returns what it found, or raises `Unwell`. `needs` names a check without which this one is of no use."""
+    """`look` returns what it found, or raises `CheckFailed`. `needs` names a check without which this one is of no use."""
 
     name: str
     look: Callable[[], str]
@@ -44,8 +44,8 @@ def examine(check: Check, failed: Container[str | None]) -> Finding:
     began = time.monotonic()
     try:
         found = _within(check.seconds, check.look)
-    except Unwell as unwell:
-        return Finding(check.name, "failed", str(unwell), unwell.advice, time.monotonic() - began)
+    except CheckFailed as failure:
+        return Finding(check.name, "failed", str(failure), failure.advice, time.monotonic() - began)
     except Exception as error:  # each driver has its own kinds
         found = f"{type(error).__name__}: {error}"
         return Finding(check.name, "failed", found, check.advice, time.monotonic() - began)

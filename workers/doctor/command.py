@@ -14,10 +14,10 @@ from fitqueue.cli.text import printable
 from service.commands import causes_told, read_settings
 from service.db import Database
 from service.settings import Settings
-from service.storage import REQUEST_PATIENCE, FileStore, open_store
+from service.storage import REQUEST_RETRY_TIMEOUT, Storage, open_storage
 from workers.doctor import machine, services
 from workers.doctor.checks import Check, Finding, examine
-from workers.doctor.training import Rehearsal
+from workers.doctor.training import SmokeTest
 from workers.supervisor.devices import GPU, NVML
 
 UNFIT: Final = 1
@@ -52,8 +52,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     gpus: list[GPU] = []
     hidden = secrets_of(settings, os.environ)
     failed: list[str] = []
-    with closing(Database(settings.database_url)) as database, Rehearsal() as rehearsal:
-        for check in all_checks(settings, database, rehearsal, gpus):
+    with closing(Database(settings.database_url)) as database, SmokeTest() as smoke_test:
+        for check in all_checks(settings, database, smoke_test, gpus):
             with make_console(stderr=True).status(f"{check.name} …"):
                 finding = examine(check, failed)
             if finding.state != "ok":
@@ -61,15 +61,15 @@ def _findings(settings: Settings) -> Iterator[Finding]:
             yield _without(hidden, finding)
 
 
-def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpus: list[GPU]) -> list[Check]:
+def all_checks(settings: Settings, database: Database, smoke_test: SmokeTest, gpus: list[GPU]) -> list[Check]:
     """In the order in which they are made. `gpus` is filled by the first."""
 
     def devices() -> str:
         gpus.extend(NVML().list_gpus())
         return machine.devices(gpus)
 
-    def opened_store() -> FileStore:
-        return open_store(settings, REQUEST_PATIENCE)
+    def opened_store() -> Storage:
+        return open_storage(settings, REQUEST_RETRY_TIMEOUT)
 
     def tables() -> str:
         with causes_told():
@@ -80,14 +80,14 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
         Check("devices", devices, "look at `nvidia-smi`"),
         Check("shared memory", lambda: machine.shared_memory(len(gpus)), "look at /dev/shm"),
         Check("work directory", lambda: machine.work_dir(settings.work_dir), writable + "FITQUEUE_WORK_DIR"),
-        Check("file store", lambda: machine.file_store(opened_store()), writable + "FITQUEUE_STORE", seconds=60),
+        Check("file store", lambda: machine.file_store(opened_store()), writable + "FITQUEUE_STORAGE", seconds=60),
         Check(
             "database", tables, "look at FITQUEUE_DATABASE_URL, and whether it runs; `fitqueue migrate` makes tables"
         ),
         Check(
             "stored files",
             lambda: services.stored_files(database, opened_store()),
-            "look at FITQUEUE_STORE",
+            "look at FITQUEUE_STORAGE",
             seconds=60,
             needs="database",
         ),
@@ -96,8 +96,10 @@ def all_checks(settings: Settings, database: Database, rehearsal: Rehearsal, gpu
             "redis", lambda: services.redis(settings), "look at FITQUEUE_REDIS_URL, its password, and whether it runs"
         ),
         Check("workers", lambda: services.workers(settings, database), "look at the database", needs="database"),
-        Check("nursery", lambda: rehearsal.nursery(gpus), "try `python -c 'import tensorflow'`", seconds=240),
-        Check("all-reduce", rehearsal.all_reduce, "look at the driver and at /dev/shm", seconds=120, needs="nursery"),
+        Check("fork server", lambda: smoke_test.fork_server(gpus), "try `python -c 'import tensorflow'`", seconds=240),
+        Check(
+            "all-reduce", smoke_test.all_reduce, "look at the driver and at /dev/shm", seconds=120, needs="fork server"
+        ),
     ]
 
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from service.storage import FileStore, artifact_key
+from service.storage import Storage, artifact_key
 from service.store.leases import Lease
-from workers.doctor.checks import Unwell
+from workers.doctor.checks import CheckFailed
 from workers.supervisor.devices import GPU, processors
 
 MIB: Final = 1024**2
@@ -31,7 +31,7 @@ def devices(gpus: list[GPU], nodes: Path = DEVICES) -> str:
         return f"{len(gpus)} GPUs ({', '.join(gpu.name for gpu in gpus)}), {threads} processors"
     there = sorted(path.name for path in nodes.glob("nvidia[0-9]*"))
     if there:
-        raise Unwell(
+        raise CheckFailed(
             f"NVIDIA's library lists no GPU, and there are the devices {', '.join(there)}",
             "install `fitqueue[gpu]`; in a container, NVIDIA's Container Toolkit; `nvidia-smi` must list them",
         )
@@ -41,7 +41,7 @@ def devices(gpus: list[GPU], nodes: Path = DEVICES) -> str:
 def shared_memory(gpus: int, path: Path = SHARED_MEMORY) -> str:
     size = shutil.disk_usage(path).total
     if gpus > 1 and size < SHARED_BYTES:
-        raise Unwell(
+        raise CheckFailed(
             f"{size // MIB} MiB; NCCL wants {SHARED_BYTES // MIB} MiB to sum over {gpus} GPUs",
             "`shm_size: 1g` in compose, `docker run --shm-size=1g`, an `emptyDir` with `medium: Memory` in Kubernetes",
         )
@@ -56,11 +56,11 @@ def work_dir(folder: Path) -> str:
         os.fsync(file.fileno())
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES:
-        raise Unwell(f"{folder}: {free // MIB} MiB are free", "free 1 GiB or more there, or set FITQUEUE_WORK_DIR")
+        raise CheckFailed(f"{folder}: {free // MIB} MiB are free", "free 1 GiB or more there, or set FITQUEUE_WORK_DIR")
     return f"{folder}: {free / GIB:.0f} GiB are free"
 
 
-def file_store(store: FileStore) -> str:
+def file_store(store: Storage) -> str:
     """Write, read back, delete; and the folders that were not there before."""
     content = secrets.token_bytes(64 * 1024)
     key = artifact_key(Lease("doctor", attempt=1, worker_id="doctor"))
@@ -73,12 +73,14 @@ def file_store(store: FileStore) -> str:
             with suppress(OSError):  # somebody else's files are in it by now, or it was not made
                 folder.rmdir()
     if read != content:
-        raise Unwell("a file does not read back as it was written", "look at the disk, or the server, of the store")
+        raise CheckFailed(
+            "a file does not read back as it was written", "look at the disk, or the server, of the store"
+        )
     what = "a file was written, read back and deleted"
     return f"{what}; there is no folder {new_root[0]} yet, the first file makes it" if new_root else what
 
 
-def _incoming(store: FileStore, new_root: list[Path]) -> list[Path]:
+def _incoming(store: Storage, new_root: list[Path]) -> list[Path]:
     return [store.temporary_folder()] if new_root and new_root[0].exists() else []
 
 
@@ -86,7 +88,7 @@ def _missing_folders(path: Path | None) -> list[Path]:
     return [folder for folder in path.parents if not folder.exists()] if path is not None else []
 
 
-def _written_and_read(store: FileStore, key: str, content: bytes) -> bytes:
+def _written_and_read(store: Storage, key: str, content: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "file")
         source.write_bytes(content)

@@ -9,9 +9,9 @@ from service import clock, migrate
 from service.db import Database, sqlite_file
 from service.queue import make_celery
 from service.settings import Settings
-from service.storage import FileStore
+from service.storage import Storage
 from service.store import checkpoints, datasets, gauges
-from workers.doctor.checks import Unwell
+from workers.doctor.checks import CheckFailed
 
 SKEW_SECONDS: Final = 5.0
 
@@ -22,14 +22,14 @@ def database(settings: Settings, opened: Database) -> str:
     """Whether it can be read and has the tables of this version."""
     file = sqlite_file(settings.database_url)
     if file is not None and not file.is_file():  # to look would make one
-        raise Unwell(f"there is no file {file}", "set FITQUEUE_DATABASE_URL, or run `fitqueue migrate`")
+        raise CheckFailed(f"there is no file {file}", "set FITQUEUE_DATABASE_URL, or run `fitqueue migrate`")
     with opened.read() as session:
         version = migrate.check(session)
     where = file or urlsplit(settings.database_url).hostname or "a local socket"
     return f"{where}: its tables are of version {version}"
 
 
-def stored_files(opened: Database, store: FileStore) -> str:
+def stored_files(opened: Database, store: Storage) -> str:
     """Whether the store is the one whose files the database knows, and not another folder or bucket."""
     missing = None
     while True:
@@ -38,9 +38,9 @@ def stored_files(opened: Database, store: FileStore) -> str:
         if key is None:
             return "the database knows of none yet"
         if key == missing:
-            raise Unwell(
+            raise CheckFailed(
                 f"this is not the store of this database: it lacks {key}",
-                "FITQUEUE_STORE must be the same everywhere; see whether the folder is mounted here",
+                "FITQUEUE_STORAGE must be the same everywhere; see whether the folder is mounted here",
             )
         try:
             store.size(key)
@@ -58,7 +58,7 @@ def skew(opened: Database) -> str:
     ahead = (before + (after - before) / 2 - theirs).total_seconds()
     uncertain = (after - before).total_seconds() / 2
     if abs(ahead) - uncertain > SKEW_SECONDS:
-        raise Unwell(
+        raise CheckFailed(
             f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} the database's",
             "have both machines keep time by NTP; until then times in logs are wrong, and S3 may refuse signatures",
         )
@@ -72,12 +72,12 @@ def redis(settings: Settings) -> str:
         memory = connection.default_channel.client.info("memory")
     policy = memory.get("maxmemory_policy", "unknown")
     if policy != _POLICY:
-        raise Unwell(
+        raise CheckFailed(
             f"its maxmemory-policy is {policy}: it may forget bells",
             f"start it with `--maxmemory-policy {_POLICY}`",
         )
     if address.password is None and not is_loopback(address.hostname or "localhost"):
-        raise Unwell(
+        raise CheckFailed(
             f"{address.hostname} asks for no password: anybody in its network can send workers what they cannot read",
             "start it with `--requirepass`, and put the password into FITQUEUE_REDIS_URL",
         )

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from fitqueue.states import Reason
 from workers.shared.protocol import Ended, PhaseChanged, Start
-from workers.supervisor.fork_server import Child, LogLines, Nursery, NurseryBroken
+from workers.supervisor.fork_server import Child, ForkServer, ForkServerBroken, LogLines
 
 CHILD: Final = "workers.trainer.smoke_test"
 
@@ -31,30 +31,30 @@ class Said(BaseModel):
 
 def main() -> None:
     devices = Devices.model_validate_json(sys.argv[1])
-    nursery, began = Nursery(CHILD), time.perf_counter()
+    fork_server, began = ForkServer(CHILD), time.perf_counter()
     try:
-        nursery.open()
-    except NurseryBroken as error:
+        fork_server.open()
+    except ForkServerBroken as error:
         _say(ok=False, words=str(error))
         return
     opened = time.perf_counter()
-    with nursery.spawn() as child:
+    with fork_server.spawn() as child:
         _listen(child, devices, began, opened)
 
 
 def _listen(child: Child, devices: Devices, began: float, opened: float) -> None:
-    child.tell(Start(job_id="rehearsal", attempt=1, spec={}, dataset_path=None, work_dir="", threads=1,
+    child.send(Start(job_id="smoke_test", attempt=1, spec={}, dataset_path=None, work_dir="", threads=1,
                      gpus=devices.gpus, cpu_devices=devices.cpu_devices))  # fmt: skip
     ended, lines = None, []
-    for heard in child.events(poll=1.0):
-        match heard:
+    for event in child.events(poll=1.0):
+        match event:
             case PhaseChanged():
                 spoke = time.perf_counter() - opened
                 _say(ok=True, words=f"ready after {opened - began:.1f} s; a child spoke {spoke:.2f} s after its fork")
             case Ended():
-                ended = heard
+                ended = event
             case LogLines():
-                lines = heard.lines
+                lines = event.lines
     if ended is None:
         _say(ok=False, words=f"the child left with exit code {child.exit_code}: {' '.join(lines[-3:])}")
         return

@@ -19,14 +19,14 @@ LOGICAL_CPUS: Final = 2
 """Where there is no GPU: to sum over one device would show nothing."""
 
 
-class Rehearsal:
+class SmokeTest:
     """A context manager; whatever hangs in the process ends when it is left."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when this is left
 
-    def nursery(self, gpus: list[GPU]) -> str:
+    def fork_server(self, gpus: list[GPU]) -> str:
         """A child of a new nursery speaks."""
         self._process = _start([gpu.uuid for gpu in gpus], self._complaints.fileno())
         return self._hear()

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from fitqueue.datasets import BUILTIN
-from fitqueue.model_check import Question
+from fitqueue.model_check import ModelCheckRequest
 from fitqueue.spec.checks import consistency
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.data import DataSpec, Part, Validation, parts
@@ -18,9 +18,9 @@ _READABLE_BYTES: Final = 64 * 1024**2
 class Known:
     """Reads small arrays of files that are on this machine, when they are asked for."""
 
-    def __init__(self, spec: DataSpec | None, question: Question) -> None:
+    def __init__(self, spec: DataSpec | None, check_request: ModelCheckRequest) -> None:
         self._spec = spec
-        self._question = question
+        self._question = check_request
         self._found: dict[str, Range | None] = {}
 
     def inputs(self, part: Part) -> Range | None:

@@ -14,26 +14,26 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from fitqueue.datasets import ArrayInfo
-from fitqueue.model_check import Answer, Question
-from fitqueue.spec import FitSpec, KerasObject, SoundJob
-from fitqueue.spec.base import Enough, FaultCode, NoticeCode, Place, Report, listed
+from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
+from fitqueue.spec import FitSpec, KerasObject, PartialJob
 from fitqueue.spec.checks import consistency, named_outputs
 from fitqueue.spec.checks.consistency import Prepared
 from fitqueue.spec.checks.ranges import Range, ranges_before
-from fitqueue.spec.checks.shapes import takes
+from fitqueue.spec.checks.shapes import accepts_shape
 from fitqueue.spec.checks.targets import Output, Places, Targets, check_class_weight, check_targets
 from fitqueue.spec.data import parts
 from fitqueue.spec.keras_objects.model import input_shape
-from fitqueue.spec.partial import SoundLosses, SoundMetrics
+from fitqueue.spec.partial import PartialLosses, PartialMetrics
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, Report, TooManyFaults, listed
 from fitqueue.views import ModelSummary
 from workers.keras_tools.build import build_callback, build_loss, build_metrics, build_model, build_optimizer
 from workers.keras_tools.objects import ModelBuildError
 from workers.model_check.array_values import Known
-from workers.model_check.compare import Batch, Compiled, Judge, Metric
-from workers.model_check.layer_pointers import layer_place, width_place
+from workers.model_check.compare import Batch, Compiled, Metric, TargetComparer
+from workers.model_check.layer_pointers import layer_pointer, width_pointer
 from workers.model_check.summary import summarize
 from workers.model_check.weight_shapes import stored_shapes
-from workers.trainer.feeding import named_outputs
+from workers.trainer.feeding import model_outputs
 
 Made = TypeVar("Made")
 
@@ -46,32 +46,32 @@ _WRITERS: Final = {"filepath", "filename", "log_dir", "backup_dir", "schedule"}
 Say = Callable[[str], None]
 
 
-def check(question: Question, say: Say) -> Answer:
+def check(check_request: ModelCheckRequest, say: Say) -> ModelCheckResult:
     """What is wrong with the job, and the summary of its model if it can be built.
 
     To be called in a process of its own that has its limits: a model can be made to take any time and memory. `say`
     is told the pointer of each thing before it is made: the last one is that of which the process died.
     """
-    spec = SoundJob.model_validate(question.spec)
+    spec = PartialJob.model_validate(check_request.spec)
     report = Report()
     summary = None
-    with suppress(Enough):
-        at = Place(report)
-        made = _Made(spec, question.initial_model, at, say)
-        arrays = _Arrays(spec, question)
+    with suppress(TooManyFaults):
+        at = Pointer(report)
+        made = _Made(spec, check_request.initial_model, at, say)
+        arrays = _Arrays(spec, check_request)
         consistency.check_fit(spec, arrays.x, at)
         consistency.check_devices(spec, at)
         if made.model is None:
-            return Answer(faults=report.faults, notices=report.notices)
+            return ModelCheckResult(faults=report.faults, notices=report.notices)
         # What is not known yet of a faulty job takes the least memory.
         fit, optimizer = spec.fit or FitSpec(batch_size=1), spec.compile.optimizer or KerasObject(class_name="SGD")
         summary = summarize(made.model, optimizer, fit.batch_size)
-        if _is_bearable(summary, question.max_bytes, at):
+        if _is_bearable(summary, check_request.max_bytes, at):
             _check_with_model(made, made.model, spec, arrays, at)
-    return Answer(faults=report.faults, notices=report.notices, summary=summary)
+    return ModelCheckResult(faults=report.faults, notices=report.notices, summary=summary)
 
 
-def _check_with_model(made: "_Made", model: keras.Model, spec: SoundJob, arrays: "_Arrays", at: Place) -> None:
+def _check_with_model(made: "_Made", model: keras.Model, spec: PartialJob, arrays: "_Arrays", at: Pointer) -> None:
     _check_front(model, spec, at / "model" / "config" / "layers" / 0)
     _check_names(model, spec, at)
     consistency.check_text(arrays.x, at / "data" / "x")
@@ -88,15 +88,15 @@ def _check_with_model(made: "_Made", model: keras.Model, spec: SoundJob, arrays:
 class _Arrays:
     """The job's arrays as training sees them, and what is known of their values."""
 
-    def __init__(self, spec: SoundJob, question: Question) -> None:
+    def __init__(self, spec: PartialJob, check_request: ModelCheckRequest) -> None:
         data = spec.data
-        self.known = Known(data, question)
+        self.known = Known(data, check_request)
         self._inputs = parts(data.x, data.prepare.x) if data is not None else []
         self._targets = parts(data.y, data.prepare.y) if data is not None else []
         weights = parts(data.sample_weight) if data is not None else []
-        self.x = consistency.prepared(self._inputs, question.arrays)
-        self.y = consistency.prepared(self._targets, question.arrays)
-        self.weights = consistency.prepared(weights, question.arrays)
+        self.x = consistency.prepared(self._inputs, check_request.arrays)
+        self.y = consistency.prepared(self._targets, check_request.arrays)
+        self.weights = consistency.prepared(weights, check_request.arrays)
 
     def values(self, key: str | None) -> Range | None:
         """Between which numbers an input's prepared values lie."""
@@ -111,7 +111,7 @@ class _Arrays:
 class _Made:
     """What Keras made of the job; None for what it refused."""
 
-    def __init__(self, spec: SoundJob, initial: dict[str, Any] | None, at: Place, say: Say) -> None:
+    def __init__(self, spec: PartialJob, initial: dict[str, Any] | None, at: Pointer, say: Say) -> None:
         self._at = at
         self._say = say
         compiled = spec.compile
@@ -128,17 +128,17 @@ class _Made:
             self.model = self._make("/model", _built, spec.model, FaultCode.INVALID_MODEL)
             self.initial = _built_before(initial)
 
-    def compiled(self, spec: SoundJob) -> Compiled:
+    def compiled(self, spec: PartialJob) -> Compiled:
         made = [*self.losses.values(), *(metric.made for metric in self.metrics)]
         is_sound = all(one is not None for one in made) and _names_are_sound(spec)
         return Compiled(self.losses, self.metrics, spec.compile.loss_weights, is_sound)
 
-    def _make_losses(self, loss: SoundLosses) -> dict[str | None, Any]:
+    def _make_losses(self, loss: PartialLosses) -> dict[str | None, Any]:
         if isinstance(loss, dict):
             return {name: self._make(f"/compile/loss/{name}", build_loss, one) for name, one in loss.items()}
         return {None: self._make("/compile/loss", build_loss, loss)}
 
-    def _make_metrics(self, field: str, metrics: SoundMetrics) -> list[Metric]:
+    def _make_metrics(self, field: str, metrics: PartialMetrics) -> list[Metric]:
         by_output = metrics if isinstance(metrics, dict) else {None: metrics}
         found = []
         for output, some in by_output.items():
@@ -165,7 +165,7 @@ class _Made:
                 raise  # a fault of this check's, not of the job: nothing is known of the model then
             # What is made as one of a list does not know its place there.
             here = error.pointer if error.pointer.startswith(pointer) else pointer
-            Place(self._at.report, here).fault(code, _INDEX.sub("", error.message))
+            Pointer(self._at.report, here).fault(code, _INDEX.sub("", error.message))
             return None
 
 
@@ -201,7 +201,7 @@ def _try_callback(callback: KerasObject) -> None:
         build_callback(callback)
 
 
-def _is_bearable(summary: ModelSummary, most: int, at: Place) -> bool:
+def _is_bearable(summary: ModelSummary, most: int, at: Pointer) -> bool:
     needed = summary.memory.total
     if needed > most:
         (at / "model").fault(
@@ -217,7 +217,7 @@ def _is_bearable(summary: ModelSummary, most: int, at: Place) -> bool:
 # --- Compared with the data ----------------------------------------------------------------------------------------
 
 
-def _check_front(model: keras.Model, spec: SoundJob, at: Place) -> None:
+def _check_front(model: keras.Model, spec: PartialJob, at: Pointer) -> None:
     """Keras builds such a model from its first batch; its weights are to be known before, for checkpoints."""
     assert spec.model is not None
     if not _named_inputs(model) and spec.model.config["layers"][0]["class_name"] == "Functional":
@@ -228,23 +228,23 @@ def _check_front(model: keras.Model, spec: SoundJob, at: Place) -> None:
         )
 
 
-def _check_names(model: keras.Model, spec: SoundJob, at: Place) -> None:
+def _check_names(model: keras.Model, spec: PartialJob, at: Pointer) -> None:
     """Names that only Keras knows: those of the ends of an architecture, or of a model that begins with one."""
     assert spec.model is not None
-    known = named_outputs.ends_of(spec.model)
+    known = named_outputs.io_names(spec.model)
     inputs = list(_named_inputs(model)) or None if known.inputs is None else None
     outputs = list(model.output_names) if known.outputs is None else None
     if spec.data is not None:
-        named_outputs.check_arrays(spec.data, named_outputs.Ends(inputs, outputs), at / "data")
+        named_outputs.check_arrays(spec.data, named_outputs.IONames(inputs, outputs), at / "data")
     if outputs is not None:
-        named_outputs.check_compile(spec.compile, named_outputs.Ends(None, outputs), at / "compile")
+        named_outputs.check_compile(spec.compile, named_outputs.IONames(None, outputs), at / "compile")
 
 
-def _names_are_sound(spec: SoundJob) -> bool:
+def _names_are_sound(spec: PartialJob) -> bool:
     """Whether the parse had nothing to say against the names of outputs: Keras would say the same once more."""
     report = Report()
     if spec.model is not None:
-        named_outputs.check_compile(spec.compile, named_outputs.ends_of(spec.model), Place(report))
+        named_outputs.check_compile(spec.compile, named_outputs.io_names(spec.model), Pointer(report))
     return not report.faults
 
 
@@ -257,13 +257,13 @@ def _named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     return {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
 
 
-def _check_inputs(inputs: dict[str, keras.KerasTensor], spec: SoundJob, x: Prepared, at: Place) -> None:
+def _check_inputs(inputs: dict[str, keras.KerasTensor], spec: PartialJob, x: Prepared, at: Pointer) -> None:
     assert spec.model is not None
     if input_shape(spec.model.model_dump()) is not None and None in x:
         return  # it was compared already, and a job that Keras is asked about may be wrong there
     for name, array in x.items():
         tensor = _input_for(name, inputs)
-        if tensor is not None and not takes(shape := list(tensor.shape[1:]), array.shape[1:]):
+        if tensor is not None and not accepts_shape(shape := list(tensor.shape[1:]), array.shape[1:]):
             (at if name is None else at / name).fault(
                 FaultCode.BAD_SHAPE,
                 f"The model takes samples of shape {shape}, and the prepared data has {list(array.shape[1:])}.",
@@ -280,7 +280,7 @@ def _input_for(name: str | None, inputs: dict[str, keras.KerasTensor]) -> keras.
 
 
 def _check_values(
-    model: keras.Model, inputs: dict[str, keras.KerasTensor], spec: SoundJob, arrays: _Arrays, at: Place
+    model: keras.Model, inputs: dict[str, keras.KerasTensor], spec: PartialJob, arrays: _Arrays, at: Pointer
 ) -> None:
     """The numbers that go in, where something takes but some of them."""
     assert spec.model is not None
@@ -291,7 +291,7 @@ def _check_values(
             continue  # to read an array takes time
         values = arrays.values(name)
         for layer in embeddings:
-            here = layer_place(spec.model, model, layer.name, at) / "config" / "input_dim"
+            here = layer_pointer(spec.model, model, layer.name, at) / "config" / "input_dim"
             consistency.check_indices(values, layer.input_dim, here)
         if not embeddings:
             here = at / "data" / "x" if name is None else at / "data" / "x" / name
@@ -304,13 +304,13 @@ def _embeddings_of(tensor: keras.KerasTensor) -> list[keras.layers.Embedding]:
     return [layer for layer in readers.values() if isinstance(layer, keras.layers.Embedding)]
 
 
-def _check_state(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> None:
+def _check_state(model: keras.Model, spec: PartialJob, x: Prepared, at: Pointer) -> None:
     """A layer that keeps its state from batch to batch knows batches of one size alone."""
     assert spec.model is not None
     first = next(iter(_named_inputs(model).values()), None)
     size, stateful = first.shape[0] if first is not None else None, consistency.stateful(spec.model)
     if stateful and size is None:
-        Place(at.report, stateful[0]).fault(
+        Pointer(at.report, stateful[0]).fault(
             FaultCode.BAD_SHAPE,
             "A stateful layer must know the size of its batches.",
             expected="an InputLayer with a batch_shape, the size of a batch first",
@@ -328,8 +328,8 @@ def _check_state(model: keras.Model, spec: SoundJob, x: Prepared, at: Place) -> 
         )
 
 
-def _check_targets(made: _Made, model: keras.Model, spec: SoundJob, arrays: _Arrays, at: Place) -> None:
-    outputs, targets = named_outputs(model), arrays.targets()
+def _check_targets(made: _Made, model: keras.Model, spec: PartialJob, arrays: _Arrays, at: Pointer) -> None:
+    outputs, targets = model_outputs(model), arrays.targets()
     if isinstance(model, keras.Sequential) and len(outputs) and len(model.outputs) > 1:
         (at / "model").fault(
             FaultCode.NOT_SUPPORTED,
@@ -342,23 +342,23 @@ def _check_targets(made: _Made, model: keras.Model, spec: SoundJob, arrays: _Arr
         if name in outputs:
             _check_target(key, name, one, spec, model, at)
     if targets:
-        judge = Judge(model, made.compiled(spec), _losses(spec), at)
+        judge = TargetComparer(model, made.compiled(spec), _losses(spec), at)
         judge.compare(_first_batch(spec, dict(targets), arrays.weights))
 
 
 def _check_target(
-    key: str | None, name: str | None, targets: Targets, spec: SoundJob, model: keras.Model, at: Place
+    key: str | None, name: str | None, targets: Targets, spec: PartialJob, model: keras.Model, at: Pointer
 ) -> None:
     """`key` is the name that the job has for the output, `name` the model's."""
     assert spec.data is not None
     assert spec.model is not None
-    losses, tensor = _losses(spec), named_outputs(model)[name]
+    losses, tensor = _losses(spec), model_outputs(model)[name]
     layer = tensor._keras_history.operation
     prepare, loss = at / "data" / "prepare" / "y", at / "compile" / "loss"
     places = Places(
         prepare / key if key is not None and isinstance(spec.data.prepare.y, dict) else prepare,
         loss / name if name is not None and name in losses else loss,
-        width_place(spec.model, model, layer.name, at),
+        width_pointer(spec.model, model, layer.name, at),
     )
     asked = losses.get(name, losses.get(None))
     check_targets(targets, asked, Output(list(tensor.shape[1:]), _activation(layer)), places)
@@ -366,12 +366,12 @@ def _check_target(
         check_class_weight(spec.fit.class_weight, targets, at / "fit" / "class_weight")
 
 
-def _losses(spec: SoundJob) -> dict[str | None, str | KerasObject | None]:
+def _losses(spec: PartialJob) -> dict[str | None, str | KerasObject | None]:
     loss = spec.compile.loss
     return dict(loss.items()) if isinstance(loss, dict) else {None: loss}
 
 
-def _first_batch(spec: SoundJob, targets: dict[str | None, Targets], weights: Prepared) -> Batch:
+def _first_batch(spec: PartialJob, targets: dict[str | None, Targets], weights: Prepared) -> Batch:
     infos = {key: one.info for key, one in targets.items()}
     samples = next(iter(infos.values())).shape[0] or 1
     fit = spec.fit or FitSpec()
@@ -393,7 +393,7 @@ def _activation(layer: Any) -> str:
 # --- The weights of another job ------------------------------------------------------------------------------------
 
 
-def _check_initial_weights(made: _Made, model: keras.Model, at: Place) -> None:
+def _check_initial_weights(made: _Made, model: keras.Model, at: Pointer) -> None:
     if made.initial is None:
         return
     own, other = stored_shapes(model), stored_shapes(made.initial)

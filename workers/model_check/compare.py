@@ -12,11 +12,11 @@ from keras.src.backend import compute_output_spec
 from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from fitqueue.datasets import ArrayInfo
-from fitqueue.spec.base import FaultCode, Place
 from fitqueue.spec.checks.targets import advice
+from fitqueue.spec.report import FaultCode, Pointer
 from fitqueue.spec.training import Factors, KerasObject
 from workers.keras_tools.objects import keras_words
-from workers.trainer.feeding import as_given, named_outputs
+from workers.trainer.feeding import as_given, model_outputs
 
 Key = str | None
 """The name of an output; None: the only one, or all of them."""
@@ -58,16 +58,16 @@ class Batch:
 Symbols = tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor | None]
 
 
-class Judge:
+class TargetComparer:
     def __init__(
-        self, model: keras.Model, compiled: Compiled, asked: Mapping[Key, str | KerasObject | None], at: Place
+        self, model: keras.Model, compiled: Compiled, asked: Mapping[Key, str | KerasObject | None], at: Pointer
     ) -> None:
         """`asked`: the losses as the job says them."""
         self._model = model
         self._compiled = compiled
         self._asked = asked
         self._at = at
-        self._outputs = named_outputs(model)
+        self._outputs = model_outputs(model)
 
     def compare(self, batch: Batch) -> None:
         known = len(self._at.report.faults)
@@ -100,7 +100,7 @@ class Judge:
         # Each trace takes time, so one for all of them comes first.
         if wanted and _problem(_judging(wanted), *symbols) is not None:
             for metric in wanted:
-                here = Place(self._at.report, metric.pointer)
+                here = Pointer(self._at.report, metric.pointer)
                 _see(_judging([metric]), symbols if metric.weighted else symbols[:2], here)
 
     def _is_of(self, metric: Metric, name: Key) -> bool:
@@ -129,7 +129,7 @@ def _judging(metrics: list[Metric]) -> Callable[..., Any]:
     return update
 
 
-def _see(judge: Callable[..., Any], symbols: tuple[Any, ...], at: Place, hint: str = "") -> None:
+def _see(judge: Callable[..., Any], symbols: tuple[Any, ...], at: Pointer, hint: str = "") -> None:
     problem = _problem(judge, *symbols)
     if problem is None:
         return

@@ -5,17 +5,17 @@ from typing import Any
 import keras
 
 from fitqueue.spec import KerasObject
-from fitqueue.spec.base import Place
 from fitqueue.spec.keras_objects.graph import is_input
+from fitqueue.spec.report import Pointer
 
 
-def layer_place(spec: KerasObject, model: keras.Model, name: str, at: Place) -> Place:
+def layer_pointer(spec: KerasObject, model: keras.Model, name: str, at: Pointer) -> Pointer:
     """The layer of this name, which the job may have left to Keras to give; else the model."""
     index = _index(spec, model, name)
     return at / "model" if index is None else at / "model" / "config" / "layers" / index
 
 
-def width_place(spec: KerasObject, model: keras.Model, name: str, at: Place) -> Place:
+def width_pointer(spec: KerasObject, model: keras.Model, name: str, at: Pointer) -> Pointer:
     """The `units` of the last layer up to this one that has some, else the layer itself."""
     layers: list[dict[str, Any]] = spec.config.get("layers", [])
     last = _index(spec, model, name)

@@ -65,7 +65,7 @@ def _prepare() -> str | None:
         import workers.model_check.check  # noqa: F401 -- for the children
 
         import_module("scipy.signal")  # Keras does it at the first STFTSpectrogram, and takes seconds
-        from workers.trainer.fork_probe import unfit_to_fork
+        from workers.trainer.fork_probe import fork_hazards
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     # A child's collector would go through a million objects of TensorFlow's modules, and copy the memory that they
@@ -73,7 +73,7 @@ def _prepare() -> str | None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    return "; ".join(unfit_to_fork(os.getpid())) or None
+    return "; ".join(fork_hazards(os.getpid())) or None
 
 
 def _pace() -> float:
@@ -90,8 +90,8 @@ def _serve(line: socket.socket, pace: float) -> None:
     try:
         _limit()
         line.sendall(GREETING)
-        question = b"".join(iter(lambda: line.recv(65_536), b""))
-        line.sendall(_answered(question, pace, lambda pointer: line.sendall(f"{pointer}\n".encode())))
+        check_request = b"".join(iter(lambda: line.recv(65_536), b""))
+        line.sendall(_answered(check_request, pace, lambda pointer: line.sendall(f"{pointer}\n".encode())))
     finally:
         os._exit(0)
 
@@ -131,15 +131,15 @@ def _parts(field: Any) -> list[Any]:
     return [field] if field else []
 
 
-def _answered(question: bytes, pace: float, say: Callable[[str], None]) -> bytes:
+def _answered(check_request: bytes, pace: float, say: Callable[[str], None]) -> bytes:
     import tensorflow as tf
 
-    from fitqueue.model_check import Answer, Question
+    from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
     from fitqueue.spec.keras_objects.model import weight
     from workers.model_check.check import check
 
     try:
-        asked = Question.model_validate_json(question)
+        asked = ModelCheckRequest.model_validate_json(check_request)
         models = asked.spec.get("model"), asked.initial_model
         seconds = CPU_SECONDS + CPU_SECONDS_A_LAYER * sum(map(weight, models))
         seconds += CPU_SECONDS_A_MEASURE * max(0, _measures(asked.spec.get("compile")) - FEW_MEASURES)
@@ -148,7 +148,7 @@ def _answered(question: bytes, pace: float, say: Callable[[str], None]) -> bytes
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise  # the service's word for this is the same as for a process that was killed
     except Exception:
-        answer = Answer(failure=traceback.format_exc())
+        answer = ModelCheckResult(failure=traceback.format_exc())
     return answer.model_dump_json().encode()
 
 

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-ORPHANED: Final = 86
+WORKER_GONE: Final = 86
 """Its worker is gone."""
 
-UNRENEWED: Final = 87
+LEASE_NOT_RENEWED: Final = 87
 """Its worker has not renewed the lease in time: somebody else may train the job by now."""

@@ -19,7 +19,7 @@ from fitqueue.errors import DatabaseUnavailable
 from fitqueue.states import JobState, Reason, state_of
 from service.db import Database
 from service.models import Snapshot
-from service.storage import FileStore, StoreFailed, artifact_key, checkpoint_key, snapshot_key
+from service.storage import Storage, StorageError, artifact_key, checkpoint_key, snapshot_key
 from service.storage.fetching import fetch
 from service.store import leases, recording, snapshots
 from service.store.leases import Lease, LeaseLost
@@ -41,16 +41,16 @@ LINES_SECONDS: Final = 0.5
 LINES_LIMIT: Final = 200
 DATABASE_RETRY_SECONDS: Final = 1.0
 
-Answer = TypeVar("Answer")
+ModelCheckResult = TypeVar("ModelCheckResult")
 
 
-class Ledger:
+class AttemptRecorder:
     """Of one attempt at one job. Every method but `note_lines` raises LeaseLost when the attempt is over.
 
     Files may be stored in one thread while another writes down all else.
     """
 
-    def __init__(self, database: Database, store: FileStore, lease: Lease, stopping: Event) -> None:
+    def __init__(self, database: Database, store: Storage, lease: Lease, stopping: Event) -> None:
         """`stopping` is set when the worker shuts down: then a dead database is not waited for."""
         self._database = database
         self._store = store
@@ -106,7 +106,7 @@ class Ledger:
                 whole = self._reads_back(key, snapshot.sha256)
             else:
                 whole = fetch(self._store, key, path, on_piece) == snapshot.sha256
-        except StoreFailed:
+        except StorageError:
             raise  # to begin anew would give up all that was trained
         except OSError as error:
             _logger.error("A snapshot cannot be read.", extra={"error": str(error)})
@@ -186,23 +186,23 @@ class Ledger:
     def finish(self, reason: Reason, message: str) -> None:
         """A job succeeds only if its last checkpoint reads back whole."""
         if state_of(reason) is JobState.SUCCEEDED and (fault := self._fault_of_last_checkpoint()):
-            self.lose(fault.removesuffix("."), Reason.ARTIFACT_STORE_FAILED)
+            self.fail_attempt(fault.removesuffix("."), Reason.STORAGE_FAILED)
             return
         if not self._write(lambda session: leases.finish(session, self._lease, reason, message)):
             raise LeaseLost("the job was not this attempt's any more when it ended")
         # One stays, to go on from where the job is extended.
-        for needless in self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)):
-            self._store.discard(needless)
+        for unreferenced in self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)):
+            self._store.discard(unreferenced)
         _logger.info("The job ended.", extra={"reason": str(reason)})
 
-    def give_back(self, why: str) -> None:
-        if not self._write(lambda session: leases.put_back(session, self._lease, why)):
+    def requeue(self, why: str) -> None:
+        if not self._write(lambda session: leases.requeue(session, self._lease, why)):
             raise LeaseLost("the job was not this attempt's any more when it was to be given back")
         _logger.info("The job was given back.", extra={"why": why})
 
-    def lose(self, why: str, verdict: Reason | None = None, details: str = "") -> None:
-        """As `give_back`, after something went wrong: it counts, and the job waits. See `leases.lose`."""
-        if not self._write(lambda session: leases.lose(session, self._lease, why, verdict, details)):
+    def fail_attempt(self, why: str, verdict: Reason | None = None, details: str = "") -> None:
+        """As `requeue`, after something went wrong: it counts, and the job waits. See `leases.fail_attempt`."""
+        if not self._write(lambda session: leases.fail_attempt(session, self._lease, why, verdict, details)):
             raise LeaseLost("the job was not this attempt's any more when it was to be given back")
         _logger.warning("The attempt was lost.", extra={"why": why})
 
@@ -210,15 +210,15 @@ class Ledger:
         """Store the file, then its row; then delete the files that the row replaced."""
         self._store.put(key, file)
         outages = self._outages
-        needless: list[str] = []
+        unreferenced: list[str] = []
         try:
-            self._write_once(lambda session: needless.extend(record(session)))
+            self._write_once(lambda session: unreferenced.extend(record(session)))
         except BaseException:
             # Where the answer to a commit was lost, a row may point at the file all the same.
             if self._outages == outages:
                 self._store.discard(key)
             raise
-        for old in needless:
+        for old in unreferenced:
             self._store.discard(old)
 
     def _fault_of_last_checkpoint(self) -> str | None:
@@ -248,7 +248,7 @@ class Ledger:
             self._writes += 1
             self._write(act_once)
 
-    def _write(self, act: Callable[[Session], Answer]) -> Answer:
+    def _write(self, act: Callable[[Session], ModelCheckResult]) -> ModelCheckResult:
         while True:
             try:
                 with self._database.write() as session:

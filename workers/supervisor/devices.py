@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from service.store.gpus import SeenGPU
+from service.store.gpus import VisibleGPU
 
 _logger = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ class GPU:
     used_bytes: int
     """Of its memory, by whomever."""
 
-    def seen(self) -> SeenGPU:
-        return SeenGPU(self.uuid, is_used=self.used_bytes > FOREIGN_BYTES)
+    def seen(self) -> VisibleGPU:
+        return VisibleGPU(self.uuid, is_used=self.used_bytes > FOREIGN_BYTES)
 
 
 ListGPUs = Callable[[], list[GPU]]

@@ -4,12 +4,12 @@ import signal
 from typing import Final, NamedTuple
 
 from fitqueue.states import Reason
-from workers.shared.exit_codes import UNRENEWED
+from workers.shared.exit_codes import LEASE_NOT_RENEWED
 
 LINES_SHOWN: Final = 50
 
 
-class Death(NamedTuple):
+class ExitReason(NamedTuple):
     reason: Reason | None
     """What the job ends with if it dies so again at the same place. None: it is not to blame."""
     message: str
@@ -27,21 +27,21 @@ _LIKELY: Final = {
 _REASONS: Final = {signal.SIGKILL: Reason.OUT_OF_MEMORY, signal.SIGTERM: None}
 
 
-def in_words(exit_code: int | None) -> Death:
+def in_words(exit_code: int | None) -> ExitReason:
     """The reason and one sentence for a child that ended without a last word.
 
     `exit_code` is as multiprocessing gives it: negative for a signal, None where it could not be learned.
     """
     if exit_code is None:
-        return Death(None, "The training process vanished, and nobody saw how.")
-    if exit_code == UNRENEWED:
-        return Death(None, "The training process ended itself, because the lease could not be renewed in time.")
+        return ExitReason(None, "The training process vanished, and nobody saw how.")
+    if exit_code == LEASE_NOT_RENEWED:
+        return ExitReason(None, "The training process ended itself, because the lease could not be renewed in time.")
     if exit_code >= 0:
-        return Death(
+        return ExitReason(
             Reason.INTERNAL_ERROR, f"The training process left with exit code {exit_code} and without a last word."
         )
     name, likely, reason = _signal(-exit_code)
-    return Death(reason, f"The training process was killed by {name}: {likely}.")
+    return ExitReason(reason, f"The training process was killed by {name}: {likely}.")
 
 
 def last_lines(lines: list[str]) -> str:

@@ -22,24 +22,24 @@ from pydantic import ValidationError
 
 from workers.shared.entry import ChildPipes, enter
 from workers.shared.protocol import AnyCommand, AnyEvent, decode_event, encode
-from workers.supervisor.log_lines import LineCutter
+from workers.supervisor.log_lines import LineSplitter
 
 PRELOAD: Final = "workers.trainer.preload"
 TRAINER: Final = "workers.trainer.run"
-SELF_CHECK: Final = "workers.trainer.fork_probe"
+FORK_PROBE: Final = "workers.trainer.fork_probe"
 
 _READ_BYTES: Final = 65_536
-_TELL_SECONDS: Final = 10.0
-_REAP_SECONDS: Final = 5.0
+_SEND_TIMEOUT: Final = 10.0
+_REAP_TIMEOUT: Final = 5.0
 # What multiprocessing reports when the nursery could not tell it the exit code.
 _UNKNOWN_EXIT_CODE: Final = 255
 
 
-class NurseryBroken(Exception):
+class ForkServerBroken(Exception):
     """No child can be started."""
 
 
-class ChildDeaf(Exception):
+class ChildNotReading(Exception):
     """The child does not read what it is told."""
 
 
@@ -50,17 +50,17 @@ class LogLines:
 
 
 @dataclass(frozen=True)
-class Garbled:
+class UnparsableLine:
     """A line on the event pipe that is no event."""
 
     line: bytes
     error: str
 
 
-Heard = AnyEvent | LogLines | Garbled
+ChildOutput = AnyEvent | LogLines | UnparsableLine
 
 
-class Nursery:
+class ForkServer:
     """Starts children. Thread-safe."""
 
     def __init__(self, trainer: str = TRAINER) -> None:
@@ -71,7 +71,7 @@ class Nursery:
         # CPython 3.11: threads that start and join children at the same time can read a false exit code.
         self._lock = Lock()
         self._opening = Lock()
-        self._sound_pid: int | None = None
+        self._probed_pid: int | None = None
 
     def open(self) -> None:
         """Start the nursery where it does not run, and wait until it is known to fork sound children.
@@ -82,15 +82,15 @@ class Nursery:
         """
         with self._opening:
             pid = self._running()
-            if pid == self._sound_pid:
+            if pid == self._probed_pid:
                 return
-            with self._spawn(SELF_CHECK) as child:
-                said = [heard for heard in child.events(poll=1.0) if isinstance(heard, LogLines)]
+            with self._spawn(FORK_PROBE) as child:
+                said = [event for event in child.events(poll=1.0) if isinstance(event, LogLines)]
             if child.exit_code != 0:
-                _end_nursery(pid)
+                _kill_fork_server(pid)
                 complaints = "\n".join(line for lines in said for line in lines.lines)
-                raise NurseryBroken(complaints or f"the self-check left with exit code {child.exit_code}")
-            self._sound_pid = pid
+                raise ForkServerBroken(complaints or f"the self-check left with exit code {child.exit_code}")
+            self._probed_pid = pid
 
     def spawn(self) -> "Child":
         """Fork a child that trains a job.
@@ -107,7 +107,7 @@ class Nursery:
             with self._lock:
                 forkserver.ensure_running()
         except (OSError, EOFError) as error:
-            raise NurseryBroken(f"the nursery cannot be started: {error!r}") from error
+            raise ForkServerBroken(f"the nursery cannot be started: {error!r}") from error
         # multiprocessing tells it to nobody; without it, each child would have to be looked at.
         pid: int = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
         return pid
@@ -121,14 +121,14 @@ class Nursery:
             with self._lock:
                 process.start()
         except (OSError, EOFError) as error:
-            raise NurseryBroken(f"the nursery did not fork a child: {error!r}") from error
+            raise ForkServerBroken(f"the nursery did not fork a child: {error!r}") from error
         finally:
             for end in theirs:
                 end.close()
         return Child(process, self._lock, control_w, [reader for reader, _ in outputs])
 
 
-def _end_nursery(pid: int) -> None:
+def _kill_fork_server(pid: int) -> None:
     """Return when it is dead; it is left to multiprocessing to find that out."""
     with suppress(ProcessLookupError, ChildProcessError):
         os.kill(pid, signal.SIGKILL)
@@ -152,10 +152,10 @@ class Child:
         self._control = control
         self._events, self._stdout, self._stderr = outputs
         self._gone = False
-        self._telling = Lock()
+        self._send_lock = Lock()
         os.set_blocking(control.fileno(), False)
 
-    def tell(self, message: AnyCommand, seconds: float = _TELL_SECONDS) -> None:
+    def send(self, message: AnyCommand, seconds: float = _SEND_TIMEOUT) -> None:
         """Send a message; from any thread. A child that is gone already is no error: its event pipe will tell.
 
         Raises:
@@ -163,10 +163,10 @@ class Child:
         """
         rest = encode(message)
         deadline = time.monotonic() + seconds
-        with self._telling, suppress(BrokenPipeError):
+        with self._send_lock, suppress(BrokenPipeError):
             while rest and not self._gone:
                 if not select.select([], [self._control], [], max(0.0, deadline - time.monotonic()))[1]:
-                    raise ChildDeaf(f"the training process {self.pid} reads nothing")
+                    raise ChildNotReading(f"the training process {self.pid} reads nothing")
                 rest = rest[os.write(self._control.fileno(), rest) :]
 
     def signal(self, number: signal.Signals) -> None:
@@ -174,7 +174,7 @@ class Child:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def events(self, poll: float) -> Iterator[Heard | None]:
+    def events(self, poll: float) -> Iterator[ChildOutput | None]:
         """What the child says and prints, in the order of arrival, and None for each `poll` seconds of silence.
 
         Ends with the child; then `exit_code` is known.
@@ -188,10 +188,10 @@ class Child:
             yield from _read(readers, poll)
         # A process that the child started may hold the child's stdout open: what is there is read, no more.
         for _ in list(readers):
-            yield from (heard for heard in _read(readers, timeout=0) if heard is not None)
+            yield from (event for event in _read(readers, timeout=0) if event is not None)
         for reader in readers.values():
             yield from reader.end()
-        self._bury()
+        self._reap()
 
     def __enter__(self) -> Self:
         return self
@@ -200,16 +200,16 @@ class Child:
         """Whatever went wrong in between, no child outlives its block."""
         if not self._gone:
             self.signal(signal.SIGKILL)
-            self._bury()
+            self._reap()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Read the exit code and let go of the pipes."""
-        wait([self._process.sentinel], timeout=_REAP_SECONDS)
+        wait([self._process.sentinel], timeout=_REAP_TIMEOUT)
         with self._lock:
             self._process.join(timeout=0)
             code = self._process.exitcode
         self.exit_code = None if code == _UNKNOWN_EXIT_CODE else code
-        with self._telling:
+        with self._send_lock:
             self._gone = True
             for end in (self._control, self._events, self._stdout, self._stderr):
                 end.close()
@@ -219,26 +219,26 @@ class _EventReader:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, chunk: bytes) -> list[Heard]:
+    def feed(self, chunk: bytes) -> list[ChildOutput]:
         *whole, self._rest = (self._rest + chunk).split(b"\n")
         return [_decoded(line) for line in whole]
 
-    def end(self) -> list[Heard]:
-        return [Garbled(self._rest, "the line was never finished")] if self._rest else []
+    def end(self) -> list[ChildOutput]:
+        return [UnparsableLine(self._rest, "the line was never finished")] if self._rest else []
 
 
 class _LogReader:
     def __init__(self, stream: Literal["stdout", "stderr"]) -> None:
         self._stream: Literal["stdout", "stderr"] = stream
-        self._cutter = LineCutter()
+        self._splitter = LineSplitter()
 
-    def feed(self, chunk: bytes) -> list[Heard]:
-        return self._wrapped(self._cutter.feed(chunk))
+    def feed(self, chunk: bytes) -> list[ChildOutput]:
+        return self._wrapped(self._splitter.feed(chunk))
 
-    def end(self) -> list[Heard]:
-        return self._wrapped(self._cutter.end())
+    def end(self) -> list[ChildOutput]:
+        return self._wrapped(self._splitter.end())
 
-    def _wrapped(self, lines: list[str]) -> list[Heard]:
+    def _wrapped(self, lines: list[str]) -> list[ChildOutput]:
         shown = [line for line in lines if line.strip()]
         return [LogLines(self._stream, shown)] if shown else []
 
@@ -246,7 +246,7 @@ class _LogReader:
 _Readers = dict[Connection, _EventReader | _LogReader]
 
 
-def _read(readers: _Readers, timeout: float) -> Iterator[Heard | None]:
+def _read(readers: _Readers, timeout: float) -> Iterator[ChildOutput | None]:
     """What is there to be read within the time; None if nothing is. A reader whose pipe was closed goes."""
     ready = [end for end in wait(list(readers), timeout) if isinstance(end, Connection)]
     if not ready:
@@ -256,8 +256,8 @@ def _read(readers: _Readers, timeout: float) -> Iterator[Heard | None]:
         yield from readers[end].feed(chunk) if chunk else readers.pop(end).end()
 
 
-def _decoded(line: bytes) -> AnyEvent | Garbled:
+def _decoded(line: bytes) -> AnyEvent | UnparsableLine:
     try:
         return decode_event(line)
     except ValidationError as error:
-        return Garbled(line, str(error))
+        return UnparsableLine(line, str(error))

@@ -16,7 +16,7 @@ from service.logs import bound
 from service.store import leases
 from service.store.leases import Lease, LeaseLost, Renewal
 from workers.shared.protocol import Renewed
-from workers.supervisor.fork_server import Child, ChildDeaf
+from workers.supervisor.fork_server import Child, ChildNotReading
 
 _logger = logging.getLogger(__name__)
 
@@ -26,16 +26,16 @@ RENEWAL_SECONDS: Final = 2.0
 _MARGIN: Final = 0.1
 
 
-class LeaseKeeper:
+class LeaseRenewer:
     """A context manager; the lease is renewed until it is left, or lost, or its supervisor seems to hang."""
 
-    def __init__(self, database: Database, lease: Lease, lease_seconds: float, patience: float) -> None:
-        """`patience`: how many seconds the supervisor may go without a `check`."""
-        self.wishes = Renewal(cancel_requested=False, pause_requested=False)
+    def __init__(self, database: Database, lease: Lease, lease_seconds: float, timeouts: float) -> None:
+        """`timeouts`: how many seconds the supervisor may go without a `check`."""
+        self.actions = Renewal(cancel_requested=False, pause_requested=False)
         self._database = database
         self._lease = lease
         self._lease_seconds = lease_seconds
-        self._patience = patience
+        self._timeouts = timeouts
         self._checked_at = time.monotonic()
         self._child: Child | None = None
         self._is_lost = False
@@ -60,10 +60,10 @@ class LeaseKeeper:
             self._is_lost = True
         self.check()
         assert renewal is not None
-        self.wishes = renewal
+        self.actions = renewal
         if self._child is not None and time.monotonic() - began <= self._lease_seconds * _MARGIN:
-            with suppress(ChildDeaf):  # one that does not read ends itself
-                self._child.tell(Renewed(), seconds=0)
+            with suppress(ChildNotReading):  # one that does not read ends itself
+                self._child.send(Renewed(), seconds=0)
 
     def check(self) -> None:
         """Raises LeaseLost."""
@@ -88,7 +88,7 @@ class LeaseKeeper:
 
     def _keep(self) -> None:
         while not self._leaving.wait(min(RENEWAL_SECONDS, self._lease_seconds / 3)):
-            if time.monotonic() - self._checked_at > self._patience:
+            if time.monotonic() - self._checked_at > self._timeouts:
                 _logger.error("The supervisor hangs; its lease is kept no longer.")
                 return
             try:

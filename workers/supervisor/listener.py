@@ -8,21 +8,21 @@ from celery import Celery
 from celery.worker import WorkController, state
 
 from service.queue import TASK_NAME, queue_name
-from workers.supervisor.slots import Station
+from workers.supervisor.slots import SlotPool
 
 _logger = logging.getLogger(__name__)
 
 RESTART_SECONDS: Final = 5.0
 
 
-def add_tasks(app: Celery, station: Station) -> None:
+def add_tasks(app: Celery, slot_pool: SlotPool) -> None:
     @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
     def work(pool: str) -> None:  # noqa: ARG001 -- it is in the message
         """«There is work in this pool.» The message has no authority: in another one may wait what goes first."""
-        station.work()
+        slot_pool.work()
 
 
-class Ear:
+class Listener:
     """Listens for the bell in a thread of its own, so that the main thread alone decides when the worker ends.
 
     A message that Celery cannot read makes it fail. Then whatever waits in the queues is thrown away, which costs
@@ -33,7 +33,7 @@ class Ear:
         self._app = app
         self._queues = [queue_name(pool) for pool in pools]
         self._stopping = stopping
-        self._thread = Thread(target=self._listen, name="ear", daemon=True)
+        self._thread = Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
         state.should_stop = None  # Celery keeps it for the process, not for the controller
@@ -59,7 +59,7 @@ class Ear:
                 _logger.exception("Celery failed; the worker goes on by asking the database.")
             # It comes back when it is to stop, and after some failures that it logs itself.
             if not self._stopping.is_set():
-                self._throw_away_bells()
+                self._purge_queues()
                 self._stopping.wait(RESTART_SECONDS)
 
     def _make_controller(self) -> WorkController:
@@ -72,7 +72,7 @@ class Ear:
             quiet=True,
         )
 
-    def _throw_away_bells(self) -> None:
+    def _purge_queues(self) -> None:
         try:
             with self._app.connection_for_write() as connection:
                 connection.default_channel.client.delete(*self._queues)

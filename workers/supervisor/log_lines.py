@@ -3,12 +3,12 @@
 import re
 from typing import Final
 
-LONGEST_LINE: Final = 8_192
+MAX_LINE_LENGTH: Final = 8_192
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-class LineCutter:
+class LineSplitter:
     """Bytes in, whole lines out. A progress bar, drawn over itself by carriage returns, leaves its last state."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class LineCutter:
         overwritten = rest.rfind(b"\r", 0, -1)
         self._rest = rest[overwritten + 1 :] if overwritten >= 0 else rest
         lines = [clean(line) for line in whole]
-        if len(self._rest) > LONGEST_LINE:
+        if len(self._rest) > MAX_LINE_LENGTH:
             lines.append(clean(self._rest))
             self._rest = b""
         return lines
@@ -34,4 +34,4 @@ class LineCutter:
 def clean(line: bytes) -> str:
     shown = line.rstrip(b"\r").rpartition(b"\r")[2]
     text = shown.decode("utf-8", errors="replace")
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))[:LONGEST_LINE]
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))[:MAX_LINE_LENGTH]

@@ -4,13 +4,13 @@ import logging
 
 from fitqueue.errors import DatabaseUnavailable
 from service.db import Database
-from service.queue import Bell
+from service.queue import Notifier
 from service.store import leases
 
 _logger = logging.getLogger(__name__)
 
 
-def ring_for_all(database: Database, bell: Bell) -> None:
+def notify_pools_with_work(database: Database, notifier: Notifier) -> None:
     """Ring in each pool in which a job could be trained now, where no bell waits there already."""
     try:
         with database.read() as session:
@@ -19,4 +19,4 @@ def ring_for_all(database: Database, bell: Bell) -> None:
         _logger.warning("The workers could not be told; they ask.", extra={"error": str(error)})
         return
     for pool in pools:
-        bell.ring_again(pool)
+        notifier.notify_unless_waiting(pool)

@@ -10,7 +10,7 @@ from fitqueue.errors import DatabaseUnavailable
 _logger = logging.getLogger(__name__)
 
 
-class Duty:
+class PeriodicTask:
     """Calls `run_once` about every `seconds`, in a thread, until `stopping` is set.
 
     With jitter, so that the workers of a cluster that was started as one do not ask the database as one.
@@ -35,8 +35,8 @@ class Duty:
             try:
                 self._run_once()
             except DatabaseUnavailable as error:
-                extra = {"duty": self._thread.name, "error": str(error)}
+                extra = {"periodic_task": self._thread.name, "error": str(error)}
                 _logger.warning("The database is down; the duty is tried again.", extra=extra)
             except Exception:
-                _logger.exception("A duty failed; it is tried again.", extra={"duty": self._thread.name})
+                _logger.exception("A duty failed; it is tried again.", extra={"periodic_task": self._thread.name})
             self._stopping.wait(self._seconds * random.uniform(0.6, 1.4))  # noqa: S311 -- no secret hangs on it

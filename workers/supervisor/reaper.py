@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from service.db import Database
-from service.queue import Bell
+from service.queue import Notifier
 from service.store import leases
-from workers.supervisor.notifications import ring_for_all
-from workers.supervisor.supervisor import orphans
+from workers.supervisor import orphans
+from workers.supervisor.notifications import notify_pools_with_work
 
 _logger = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ _LOCK: Final = "lock"
 
 
 class Reaper:
-    def __init__(self, database: Database, bell: Bell, work_dir: Path) -> None:
+    def __init__(self, database: Database, notifier: Notifier, work_dir: Path) -> None:
         """`work_dir` holds the directories of all workers of this machine."""
         self._database = database
-        self._bell = bell
+        self._notifier = notifier
         self._work_dir = work_dir
 
     def expire_once(self) -> None:
@@ -34,12 +34,12 @@ class Reaper:
                 return
         with self._database.write() as session:
             leases.expire_leases(session)
-        ring_for_all(self._database, self._bell)
+        notify_pools_with_work(self._database, self._notifier)
 
     def run_once(self) -> None:
         """All of it: put back, ring again for jobs that wait, and remove what lost workers of this machine left."""
         self.expire_once()
-        ring_for_all(self._database, self._bell)
+        notify_pools_with_work(self._database, self._notifier)
         remove_abandoned(self._work_dir)
 
 

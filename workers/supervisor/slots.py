@@ -7,32 +7,38 @@ from threading import BoundedSemaphore
 from typing import Final
 
 from fitqueue.errors import DatabaseUnavailable
-from service.queue import Bell
+from service.queue import Notifier
 from service.store import leases
 from service.store.leases import ClaimedJob
 from workers.supervisor.devices import ListGPUs
-from workers.supervisor.notifications import ring_for_all
-from workers.supervisor.supervisor import Supervision, Workplace
+from workers.supervisor.notifications import notify_pools_with_work
+from workers.supervisor.supervisor import Supervisor, WorkerContext
 
 _logger = logging.getLogger(__name__)
 
 # What breaks one job here may break every job; without a pause each would be claimed and given back as fast as the
 # database can.
-BROKEN_SECONDS: Final = 30.0
+FAILURE_PAUSE_SECONDS: Final = 30.0
 
 
-class Station:
+class SlotPool:
     """Thread-safe. Whoever learns that there may be work calls `work`, on a thread that it can spare."""
 
     def __init__(
-        self, place: Workplace, worker_id: str, pools: Sequence[str], slots: int, list_gpus: ListGPUs, bell: Bell
+        self,
+        place: WorkerContext,
+        worker_id: str,
+        pools: Sequence[str],
+        slots: int,
+        list_gpus: ListGPUs,
+        notifier: Notifier,
     ) -> None:
         self._place = place
         self._worker_id = worker_id
         self._pools = tuple(pools)
         self._slots = BoundedSemaphore(slots)
         self._list_gpus = list_gpus
-        self._bell = bell
+        self._notifier = notifier
         # One look waits for a slot at most: the poller asks for one every few seconds, and trainings take hours.
         self._waiting = BoundedSemaphore(1)
         self._looking = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
@@ -46,7 +52,7 @@ class Station:
                 raise
             except Exception:
                 _logger.exception("A job could not be trained here, and was given back.")
-                self._place.stopping.wait(BROKEN_SECONDS)
+                self._place.stopping.wait(FAILURE_PAUSE_SECONDS)
                 return
             finally:
                 self._slots.release()
@@ -78,10 +84,10 @@ class Station:
         _logger.info("A job was taken.", extra={"job": claimed.lease.job_id, "attempt": claimed.lease.attempt})
         self.look()  # where one job waits there may be more, and another slot for them
         try:
-            Supervision(self._place, claimed).run()
+            Supervisor(self._place, claimed).run()
         finally:
             # It may wait again, and what another waits for, in whichever pool, may be its GPUs.
-            ring_for_all(self._place.database, self._bell)
+            notify_pools_with_work(self._place.database, self._notifier)
         return True
 
     def _claim(self) -> ClaimedJob | None:

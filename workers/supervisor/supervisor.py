@@ -20,7 +20,7 @@ from fitqueue.states import Reason
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.logs import bound
-from service.storage import FileStore, StoreFailed
+from service.storage import Storage, StorageError
 from service.storage.fetching import fetch
 from service.store.leases import ClaimedJob, LeaseLost
 from service.store.snapshots import SnapshotRecord
@@ -39,11 +39,19 @@ from workers.shared.protocol import (
     Stop,
     Stopped,
 )
-from workers.supervisor.attempt_recorder import Ledger
-from workers.supervisor.fork_server import Child, ChildDeaf, Garbled, Heard, LogLines, Nursery, NurseryBroken
-from workers.supervisor.lease_renewer import LeaseKeeper
-from workers.supervisor.supervisor import exit_reason, orphans, unsaved
-from workers.supervisor.uploads import NotStored, Uploads
+from workers.supervisor import exit_reason, orphans, unsaved
+from workers.supervisor.attempt_recorder import AttemptRecorder
+from workers.supervisor.fork_server import (
+    Child,
+    ChildNotReading,
+    ChildOutput,
+    ForkServer,
+    ForkServerBroken,
+    LogLines,
+    UnparsableLine,
+)
+from workers.supervisor.lease_renewer import LeaseRenewer
+from workers.supervisor.uploads import UploadFailed, Uploads
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +75,7 @@ class _NotBegun(Exception):
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long a child may take, in seconds."""
 
     first_word: float = 60.0
@@ -83,13 +91,13 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Workplace:
+class WorkerContext:
     """What the supervision of any job needs of this worker."""
 
     database: Database
-    store: FileStore
+    store: Storage
     datasets: DatasetCache
-    nursery: Nursery
+    fork_server: ForkServer
     work_dir: Path
     kept: Path
     """What could not be stored goes there."""
@@ -99,17 +107,17 @@ class Workplace:
     snapshot_seconds: float
     stopping: Event
     """Set when the worker shuts down."""
-    patience: Patience = Patience()
+    timeouts: Timeouts = Timeouts()
 
 
-class Supervision:
+class Supervisor:
     """Of one attempt at one job."""
 
-    def __init__(self, place: Workplace, claimed: ClaimedJob) -> None:
+    def __init__(self, place: WorkerContext, claimed: ClaimedJob) -> None:
         self._place = place
         self._claimed = claimed
-        self._ledger = Ledger(place.database, place.store, claimed.lease, place.stopping)
-        self._keeper = LeaseKeeper(place.database, claimed.lease, place.lease_seconds, place.patience.silence)
+        self._recorder = AttemptRecorder(place.database, place.store, claimed.lease, place.stopping)
+        self._keeper = LeaseRenewer(place.database, claimed.lease, place.lease_seconds, place.timeouts.silence)
         self._directory = attempt_dir(place.work_dir, claimed.lease.job_id, claimed.lease.attempt)
         self._last_lines: list[str] = []
         self._last_word: Ended | SnapshotRefused | Stopped | None = None
@@ -137,20 +145,22 @@ class Supervision:
                     self._leave_unbegun(unbegun.why)
             except LeaseLost as lost:
                 _logger.warning("The lease was lost; what this attempt did does not count.", extra={"why": str(lost)})
-            except NurseryBroken:
+            except ForkServerBroken:
                 with suppress(LeaseLost):
-                    self._ledger.give_back("The worker cannot start training processes; the job waits for another.")
+                    self._recorder.requeue("The worker cannot start training processes; the job waits for another.")
                 raise
-            except StoreFailed as error:
+            except StorageError as error:
                 with suppress(LeaseLost):
-                    self._ledger.give_back(f"The worker cannot fetch what the job needs ({error}); the job waits.")
+                    self._recorder.requeue(f"The worker cannot fetch what the job needs ({error}); the job waits.")
                 raise
             except BaseException as error:
                 # Whoever logs it does so where neither is bound any more.
                 error.add_note(f"job {self._claimed.lease.job_id}, attempt {self._claimed.lease.attempt}")
                 # It counts and the job waits: else a worker whose disk is full would take every job, again and again.
                 with suppress(LeaseLost):
-                    self._ledger.lose(f"The worker could not train the job ({type(error).__name__}: {error})"[:500])
+                    self._recorder.fail_attempt(
+                        f"The worker could not train the job ({type(error).__name__}: {error})"[:500]
+                    )
                 raise
             finally:
                 shutil.rmtree(self._directory, ignore_errors=True)
@@ -158,41 +168,41 @@ class Supervision:
     def _train(self) -> None:
         fetched = fetched_dir(self._directory)
         fetched.mkdir(parents=True)
-        found = self._ledger.newest_whole_snapshot(
+        found = self._recorder.newest_whole_snapshot(
             fetched, self._check_before, pass_over_newest=self._is_newest_suspect()
         )
         self._snapshot, snapshot_path = found or (None, None)
-        self._ledger.begin(self._snapshot)
+        self._recorder.begin(self._snapshot)
         start = self._start(fetched, snapshot_path)
         self._check_before()
         # The child first, at the end: then what is being uploaded, which may take its time.
-        with Uploads(self._ledger, self._directory) as uploads, self._place.nursery.spawn() as child:
+        with Uploads(self._recorder, self._directory) as uploads, self._place.fork_server.spawn() as child:
             self._began_at = self._heard_at = time.monotonic()
             orphans.note(self._directory, child.pid)
             with suppress(DatabaseUnavailable):  # the last renewal was seconds ago
                 self._keeper.renew()
-            with suppress(ChildDeaf):  # the deadline of its first word follows
-                child.tell(start)
+            with suppress(ChildNotReading):  # the deadline of its first word follows
+                child.send(start)
             self._keeper.watch(child)
-            for heard in child.events(POLL_SECONDS):
-                if heard is not None:
-                    self._write_down(heard, uploads)
-                self._ledger.store_lines()
+            for event in child.events(POLL_SECONDS):
+                if event is not None:
+                    self._write_down(event, uploads)
+                self._recorder.store_lines()
                 self._look_after(child, uploads)
                 while uploads.is_full and self._own_verdict is None and not self._place.stopping.is_set():
                     uploads.wait(POLL_SECONDS)
                     self._heard_at = time.monotonic()  # the child may speak; it is not listened to
                     self._look_after(child, uploads)
-            self._ledger.store_lines(all_of_them=True)
+            self._recorder.store_lines(all_of_them=True)
             self._await(uploads, child)
         self._end(child.exit_code, uploads)
 
     def _await(self, uploads: Uploads, child: Child) -> None:
         """Return when all is stored, or cannot be; or when the worker, which shuts down, can wait no longer."""
         deadline = float("inf")
-        while uploads.not_stored and self._own_verdict is None:
+        while uploads.pending and self._own_verdict is None:
             if self._place.stopping.is_set():
-                deadline = min(deadline, time.monotonic() + self._place.patience.storing)
+                deadline = min(deadline, time.monotonic() + self._place.timeouts.storing)
             if time.monotonic() >= deadline:
                 uploads.leave()
                 return
@@ -217,7 +227,7 @@ class Supervision:
 
         An extended job has no older one, and without any the callback that had ended it would end it again.
         """
-        return self._claimed.stalls >= OLDER_AFTER_STALLS and self._claimed.extended_at_epoch is None
+        return self._claimed.stalled_attempts >= OLDER_AFTER_STALLS and self._claimed.extended_at_epoch is None
 
     def _start(self, fetched: Path, snapshot: Path | None) -> Start:
         return Start(
@@ -251,34 +261,34 @@ class Supervision:
         fetch(self._place.store, key, path, self._check_before)
         return str(path.absolute())
 
-    def _write_down(self, heard: Heard, uploads: Uploads) -> None:
+    def _write_down(self, event: ChildOutput, uploads: Uploads) -> None:
         self._spoke, self._heard_at = True, time.monotonic()
-        match heard:
+        match event:
             case LogLines():
-                self._ledger.note_lines(heard)
-                self._last_lines = (self._last_lines + heard.lines)[-exit_reason.LINES_SHOWN :]
+                self._recorder.note_lines(event)
+                self._last_lines = (self._last_lines + event.lines)[-exit_reason.LINES_SHOWN :]
             case PhaseChanged():
-                self._ledger.phase(heard)
+                self._recorder.phase(event)
             case Resumed():
-                self._ledger.resumed(heard)
+                self._recorder.resumed(event)
             case Progress():
-                self._ledger.progress(heard)
+                self._recorder.progress(event)
             case EpochEnded():
-                self._ledger.epoch(heard)
+                self._recorder.epoch(event)
             case CheckpointWritten() | SnapshotWritten() | ArtifactWritten():
-                uploads.add(heard)
+                uploads.add(event)
             case Ended() | SnapshotRefused() | Stopped():
-                self._last_word = heard
-            case Garbled():
-                _logger.error("The child said what is no event.", extra={"line": repr(heard.line[:200])})
+                self._last_word = event
+            case UnparsableLine():
+                _logger.error("The child said what is no event.", extra={"line": repr(event.line[:200])})
 
     def _check(self, uploads: Uploads, child: Child) -> None:
         try:
             if self._own_verdict is None:
                 uploads.check()
-        except NotStored as error:
+        except UploadFailed as error:
             _logger.exception("A file of the job could not be stored.")
-            self._own_verdict = Ended(reason=Reason.ARTIFACT_STORE_FAILED, message=str(error))
+            self._own_verdict = Ended(reason=Reason.STORAGE_FAILED, message=str(error))
             child.signal(SIGKILL)
 
     def _pass_on_wishes(self, child: Child) -> None:
@@ -287,14 +297,14 @@ class Supervision:
 
     def _wish(self) -> Why | None:
         """What somebody has asked of the job."""
-        if self._keeper.wishes.cancel_requested:
+        if self._keeper.actions.cancel_requested:
             return "cancel"
-        return "pause" if self._keeper.wishes.pause_requested else None
+        return "pause" if self._keeper.actions.pause_requested else None
 
     def _keep_deadlines(self, child: Child) -> None:
         now = time.monotonic()
-        patience = self._place.patience
-        if now - self._heard_at >= (patience.silence if self._spoke else patience.first_word):
+        timeouts = self._place.timeouts
+        if now - self._heard_at >= (timeouts.silence if self._spoke else timeouts.first_word):
             self._was_silent = True
             child.signal(SIGKILL)
         if self._place.stopping.is_set():
@@ -312,11 +322,11 @@ class Supervision:
         """Ask the child to end. The first wish counts, with the child as here."""
         if self._asked is None:
             self._asked, self._asked_at = why, time.monotonic()
-            with suppress(ChildDeaf):  # TERM and KILL follow
-                child.tell(Stop(why=why))
+            with suppress(ChildNotReading):  # TERM and KILL follow
+                child.send(Stop(why=why))
 
     def _press(self, child: Child, waited: float) -> None:
-        term, kill = self._place.patience.stop
+        term, kill = self._place.timeouts.stop
         if waited >= kill:
             child.signal(SIGKILL)
         elif waited >= term:
@@ -326,46 +336,48 @@ class Supervision:
 
     def _leave_unbegun(self, why: Why) -> None:
         if why == "cancel":
-            self._ledger.finish(Reason.CANCELLED_BY_USER, "The job was cancelled before training began.")
+            self._recorder.finish(Reason.CANCELLED_BY_USER, "The job was cancelled before training began.")
         else:
-            self._ledger.give_back(_GIVEN_BACK[why])
+            self._recorder.requeue(_GIVEN_BACK[why])
 
     def _end(self, exit_code: int | None, uploads: Uploads) -> None:
         if uploads.is_left:
             why = "The worker was shut down before all was stored"
-            self._ledger.give_back(f"{why}{self._keep_files(uploads)}; the job waits for another.")
+            self._recorder.requeue(f"{why}{self._keep_files(uploads)}; the job waits for another.")
             return
         match self._own_verdict or self._last_word or self._unsaid():
             case Stopped():
-                self._ledger.give_back(_GIVEN_BACK["pause" if self._asked == "pause" else "shutdown"])
-            case Ended(reason=Reason.ARTIFACT_STORE_FAILED as reason, message=message):
+                self._recorder.requeue(_GIVEN_BACK["pause" if self._asked == "pause" else "shutdown"])
+            case Ended(reason=Reason.STORAGE_FAILED as reason, message=message):
                 # A full disk may be empty tomorrow, and another worker's is another.
-                self._ledger.lose(message.removesuffix(".") + self._keep_files(uploads), reason)
+                self._recorder.fail_attempt(message.removesuffix(".") + self._keep_files(uploads), reason)
             case Ended(reason=reason, message=message, may_pass=True):
-                self._ledger.lose(message.removesuffix("."), reason)
+                self._recorder.fail_attempt(message.removesuffix("."), reason)
             case Ended(reason=reason, message=message):
-                self._ledger.finish(reason, message)
+                self._recorder.finish(reason, message)
             case SnapshotRefused(message=message):
                 assert self._snapshot is not None
-                self._ledger.forget_snapshot(self._snapshot)
-                self._ledger.lose(message.removesuffix("."))
+                self._recorder.forget_snapshot(self._snapshot)
+                self._recorder.fail_attempt(message.removesuffix("."))
             case None:
                 self._lose(exit_reason.in_words(exit_code))
 
     def _keep_files(self, uploads: Uploads) -> str:
-        if not uploads.not_stored:
+        if not uploads.pending:
             return ""
-        where = unsaved.keep(self._directory, self._place.kept, uploads.not_stored)
+        where = unsaved.keep(self._directory, self._place.kept, uploads.pending)
         return f"; what was not stored is kept in {where} on {socket.gethostname()}" if where else ""
 
-    def _lose(self, death: exit_reason.Death) -> None:
+    def _lose(self, death: exit_reason.ExitReason) -> None:
         """The child died without a last word: once perhaps by the machine's doing, twice at a place by the job's."""
         if self._was_silent:
-            silent = f"said nothing for {self._place.patience.silence:g} s" if self._spoke else "never spoke"
-            self._ledger.lose(f"The training process {silent} and was ended")
+            silent = f"said nothing for {self._place.timeouts.silence:g} s" if self._spoke else "never spoke"
+            self._recorder.fail_attempt(f"The training process {silent} and was ended")
         else:
             verdict = death.reason if self._spoke else None
-            self._ledger.lose(death.message.removesuffix("."), verdict, exit_reason.last_lines(self._last_lines))
+            self._recorder.fail_attempt(
+                death.message.removesuffix("."), verdict, exit_reason.last_lines(self._last_lines)
+            )
 
     def _unsaid(self) -> Ended | Stopped | None:
         """What the end of a child without a last word means if it was asked to end; None if it was not."""

@@ -15,7 +15,7 @@ LIST: Final = "not_stored.jsonl"
 _logger = logging.getLogger(__name__)
 
 
-def keep(directory: Path, kept: Path, not_stored: Sequence[Message]) -> Path | None:
+def keep(directory: Path, kept: Path, pending: Sequence[Message]) -> Path | None:
     """Moves the directory of an attempt, without what was fetched for it; where it is now, None where that failed.
 
     Beside its files lies a list of those that were announced and not stored, with what users call them.
@@ -25,7 +25,7 @@ def keep(directory: Path, kept: Path, not_stored: Sequence[Message]) -> Path | N
     target = kept.absolute() / attempt.job_id / str(attempt.attempt)
     try:
         shutil.rmtree(fetched_dir(directory), ignore_errors=True)
-        (directory / LIST).write_bytes(b"".join(map(encode, not_stored)))
+        (directory / LIST).write_bytes(b"".join(map(encode, pending)))
         target.parent.mkdir(parents=True, exist_ok=True)
         _move(directory, target)
     except OSError as error:

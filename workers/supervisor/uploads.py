@@ -11,15 +11,15 @@ from types import TracebackType
 from typing import Final, Self
 
 from workers.shared.protocol import ArtifactWritten, CheckpointWritten, SnapshotWritten
-from workers.supervisor.attempt_recorder import Ledger
+from workers.supervisor.attempt_recorder import AttemptRecorder
 
 Written = CheckpointWritten | SnapshotWritten | ArtifactWritten
 
-MOST_WAITING: Final = 16
+MAX_PENDING: Final = 16
 """Files on this machine's disk that wait for a store that is slower than the training."""
 
 
-class NotStored(Exception):
+class UploadFailed(Exception):
     """A file could not be stored. The message is a sentence without its full stop."""
 
 
@@ -29,8 +29,8 @@ class Uploads:
     A snapshot that a newer one waits behind is passed over: to store it would only make the newer one late.
     """
 
-    def __init__(self, ledger: Ledger, directory: Path) -> None:
-        self._ledger = ledger
+    def __init__(self, recorder: AttemptRecorder, directory: Path) -> None:
+        self._recorder = recorder
         self._directory = directory
         self._waiting: deque[tuple[Written, Future[None]]] = deque()
         self._newest_snapshot: SnapshotWritten | None = None
@@ -46,10 +46,10 @@ class Uploads:
 
     @property
     def is_full(self) -> bool:
-        return len(self._waiting) >= MOST_WAITING
+        return len(self._waiting) >= MAX_PENDING
 
     @property
-    def not_stored(self) -> list[Written]:
+    def pending(self) -> list[Written]:
         return [written for written, _ in self._waiting]
 
     def check(self) -> None:
@@ -81,7 +81,7 @@ class Uploads:
             self._put(written)
         except OSError as error:
             self._is_broken = True
-            raise NotStored(f"A {written.say} could not be stored: {error}") from error
+            raise UploadFailed(f"A {written.say} could not be stored: {error}") from error
         except BaseException:
             self._is_broken = True
             raise
@@ -91,8 +91,8 @@ class Uploads:
             case SnapshotWritten() if written is not self._newest_snapshot:
                 (self._directory / Path(written.file).name).unlink(missing_ok=True)
             case CheckpointWritten():
-                self._ledger.checkpoint(written, self._directory)
+                self._recorder.checkpoint(written, self._directory)
             case SnapshotWritten():
-                self._ledger.snapshot(written, self._directory)
+                self._recorder.snapshot(written, self._directory)
             case ArtifactWritten():
-                self._ledger.artifact(written, self._directory)
+                self._recorder.artifact(written, self._directory)

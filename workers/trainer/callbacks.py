@@ -14,14 +14,23 @@ import keras
 from fitqueue.spec import KerasObject
 from fitqueue.spec.filepath import MAX_RENDERED
 from fitqueue.spec.keras_objects.schedules import rate, read_schedule
-from workers.trainer.checkpoints import BEST, LAST, Files, Format, Moment, Order, SnapshotOrder, Writer
+from workers.trainer.checkpoints import (
+    BEST,
+    LAST,
+    CheckpointFiles,
+    Format,
+    Moment,
+    SnapshotRequest,
+    Writer,
+    WriteRequest,
+)
 from workers.trainer.snapshot import Snapshot
 
 
-class Keeper:
+class CheckpointCollector:
     """Collects what the callbacks want saved of one moment, and has each distinct file written once."""
 
-    def __init__(self, model: keras.Model, make_writer: Callable[[], Writer], files: Files) -> None:
+    def __init__(self, model: keras.Model, make_writer: Callable[[], Writer], files: CheckpointFiles) -> None:
         self._model = model
         self._make_writer = make_writer
         self._files = files
@@ -42,7 +51,7 @@ class Keeper:
             self._last_weights = self._model.get_weights()
         for format, names in plain.items():
             assert self._last_weights is not None
-            self.writer.order(Order(moment, format, names, self._last_weights))
+            self.writer.order(WriteRequest(moment, format, names, self._last_weights))
         for (format, with_optimizer), names in wanted.items():
             if with_optimizer:
                 # The optimizer is part of the model in training, of which there is one: Keras writes it, at once.
@@ -61,7 +70,7 @@ class Keeper:
 
     def keep_snapshot(self, snapshot: Snapshot, *, can_wait: bool) -> None:
         """Raises CheckpointFailed."""
-        self.writer.order(SnapshotOrder(snapshot, can_wait))
+        self.writer.order(SnapshotRequest(snapshot, can_wait))
 
     def close(self) -> None:
         """Raises CheckpointFailed."""
@@ -76,10 +85,12 @@ class Keeper:
         return self._writer
 
 
-class SavedModel:
+class CheckpointModel:
     """What a ModelCheckpoint sees as the model. The `filepath` it gives is a name, and no file is opened under it."""
 
-    def __init__(self, model: keras.Model, keeper: Keeper, *, name: str | None = None, with_optimizer: bool) -> None:
+    def __init__(
+        self, model: keras.Model, keeper: CheckpointCollector, *, name: str | None = None, with_optimizer: bool
+    ) -> None:
         self._model = model
         self._keeper = keeper
         self._name = name
@@ -111,7 +122,13 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # 
     """
 
     def __init__(
-        self, filepath: str, *, keeper: Keeper, period: int = 1, include_optimizer: bool = False, **arguments: Any
+        self,
+        filepath: str,
+        *,
+        keeper: CheckpointCollector,
+        period: int = 1,
+        include_optimizer: bool = False,
+        **arguments: Any,
     ) -> None:
         super().__init__(filepath, **arguments)
         self._keeper = keeper
@@ -122,7 +139,7 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # 
         self.async_safe = self.save_freq == "epoch"
 
     def set_model(self, model: keras.Model) -> None:
-        super().set_model(SavedModel(model, self._keeper, with_optimizer=self._include_optimizer))
+        super().set_model(CheckpointModel(model, self._keeper, with_optimizer=self._include_optimizer))
 
     def _set_monitor_op(self) -> None:
         # Keras asks for the direction of the monitor, and fails if it knows none, even where all epochs are saved.
@@ -144,17 +161,17 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # 
             super().on_epoch_end(epoch, logs)
 
 
-class KeepBest(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # Keras has no types
+class BestCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # Keras has no types
     """Keeps `best`: what is better is decided by Keras."""
 
     async_safe = True
 
-    def __init__(self, keeper: Keeper, monitor: str, mode: str) -> None:
+    def __init__(self, keeper: CheckpointCollector, monitor: str, mode: str) -> None:
         super().__init__("best.weights.h5", monitor=monitor, mode=mode, save_best_only=True, save_weights_only=True)
         self._keeper = keeper
 
     def set_model(self, model: keras.Model) -> None:
-        super().set_model(SavedModel(model, self._keeper, name=BEST, with_optimizer=False))
+        super().set_model(CheckpointModel(model, self._keeper, name=BEST, with_optimizer=False))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = (logs or {}).get(self.monitor)
@@ -163,10 +180,10 @@ class KeepBest(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # Keras h
             super().on_epoch_end(epoch, logs)
 
 
-class KeepLast(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
+class LastCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
     """Keeps `last`, and commits what this and the callbacks before it want saved."""
 
-    def __init__(self, keeper: Keeper, *, each_batch: bool) -> None:
+    def __init__(self, keeper: CheckpointCollector, *, each_batch: bool) -> None:
         super().__init__()
         self._keeper = keeper
         self._epoch = 0

@@ -49,7 +49,7 @@ class Moment:
 
 
 @dataclass
-class Order:
+class WriteRequest:
     """A file to write. `weights` are as `get_weights` returns them: a copy."""
 
     moment: Moment
@@ -63,14 +63,14 @@ class Order:
 
 
 @dataclass
-class SnapshotOrder:
+class SnapshotRequest:
     """A snapshot to write. One that can wait is needless when there is a newer one."""
 
     snapshot: Snapshot
     can_wait: bool
 
 
-class Files:
+class CheckpointFiles:
     """Gives files their names in the work directory, and announces the finished ones."""
 
     def __init__(self, directory: Path, say: Callable[[Message], None], monitor: str) -> None:
@@ -132,19 +132,19 @@ class Writer:
     again is stored.
     """
 
-    def __init__(self, twin: keras.Model, files: Files) -> None:
+    def __init__(self, twin: keras.Model, files: CheckpointFiles) -> None:
         self._twin = twin
         self._files = files
-        self._orders: list[Order | SnapshotOrder] = []
+        self._orders: list[WriteRequest | SnapshotRequest] = []
         self._changed = Condition()
         self._closing = False
         self._failure: Exception | None = None
-        self._round: list[Order | SnapshotOrder] = []
+        self._round: list[WriteRequest | SnapshotRequest] = []
         self._round_began = -PAUSE_SECONDS
         self._thread = Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def order(self, order: Order | SnapshotOrder) -> None:
+    def order(self, order: WriteRequest | SnapshotRequest) -> None:
         """Have it written. Blocks while the disk cannot keep up.
 
         Raises:
@@ -155,7 +155,7 @@ class Writer:
             self._raise_failure()
             self._supersede(order)
             self._orders.append(order)
-            if isinstance(order, SnapshotOrder) and not order.can_wait:
+            if isinstance(order, SnapshotRequest) and not order.can_wait:
                 self._round = list(self._orders)
             self._changed.notify_all()
 
@@ -174,14 +174,14 @@ class Writer:
     def _urgent(self) -> int:
         return sum(not order.can_wait for order in self._orders)
 
-    def _supersede(self, newer: Order | SnapshotOrder) -> None:
-        if isinstance(newer, SnapshotOrder):
-            self._orders = [one for one in self._orders if not isinstance(one, SnapshotOrder) or not one.can_wait]
+    def _supersede(self, newer: WriteRequest | SnapshotRequest) -> None:
+        if isinstance(newer, SnapshotRequest):
+            self._orders = [one for one in self._orders if not isinstance(one, SnapshotRequest) or not one.can_wait]
             return
-        weights = [order for order in self._orders if isinstance(order, Order)]
+        weights = [order for order in self._orders if isinstance(order, WriteRequest)]
         for order in weights:
             order.names = [name for name in order.names if name not in newer.names or name not in (BEST, LAST)]
-        self._orders = [order for order in self._orders if isinstance(order, SnapshotOrder) or order.names]
+        self._orders = [order for order in self._orders if isinstance(order, SnapshotRequest) or order.names]
 
     def _work(self) -> None:
         try:
@@ -192,7 +192,7 @@ class Writer:
                 self._failure = error
                 self._changed.notify_all()
 
-    def _next(self) -> Order | SnapshotOrder | None:
+    def _next(self) -> WriteRequest | SnapshotRequest | None:
         """The next order that is due; None when all is done and no more will come."""
         with self._changed:
             while True:
@@ -213,11 +213,11 @@ class Writer:
         if self._orders and now - self._round_began >= PAUSE_SECONDS:
             self._round, self._round_began = list(self._orders), now
 
-    def _is_due(self, order: Order | SnapshotOrder) -> bool:
+    def _is_due(self, order: WriteRequest | SnapshotRequest) -> bool:
         return self._closing or not order.can_wait or any(order is due for due in self._round)
 
-    def _write(self, order: Order | SnapshotOrder) -> None:
-        if isinstance(order, SnapshotOrder):
+    def _write(self, order: WriteRequest | SnapshotRequest) -> None:
+        if isinstance(order, SnapshotRequest):
             self._files.write_snapshot(order.snapshot)
             return
         with keras.device("cpu:0"):
@@ -230,7 +230,7 @@ class Writer:
             raise self._failure
 
 
-def make_twin(build: Callable[[], keras.Model], model: keras.Model) -> keras.Model:
+def make_shadow_model(build: Callable[[], keras.Model], model: keras.Model) -> keras.Model:
     """The same model once more, uncompiled, on the CPU."""
     with _kept_random_state(), keras.device("cpu:0"):
         twin = build()

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Final
 
-from workers.shared.exit_codes import ORPHANED, UNRENEWED
+from workers.shared.exit_codes import LEASE_NOT_RENEWED, WORKER_GONE
 from workers.shared.protocol import AnyCommand, Renewed, Start, Stop, decode_command
 
 _READ_BYTES: Final = 65_536
@@ -71,8 +71,8 @@ class Control:
     def _read(self) -> bytes:
         left = self._lease_ends_at - time.monotonic()
         if left <= 0 or not select.select([self._pipe], [], [], None if math.isinf(left) else left)[0]:
-            os._exit(UNRENEWED)
+            os._exit(LEASE_NOT_RENEWED)
         chunk = os.read(self._pipe.fileno(), _READ_BYTES)
         if not chunk:
-            os._exit(ORPHANED)
+            os._exit(WORKER_GONE)
         return chunk

@@ -20,14 +20,14 @@ def arranged(model: keras.Model, data: Data) -> Data:
     """
     if not isinstance(data.train.y, dict):
         return data
-    names = list(named_outputs(model))
+    names = list(model_outputs(model))
     if set(names) != set(data.train.y):
         raise DataError(f"The model has the outputs {names}, and `data.y` has targets for {sorted(data.train.y)}.")
     validation = data.validation
     return Data(_as_given(model, data.train), _as_given(model, validation) if validation is not None else None)
 
 
-def named_outputs(model: keras.Model) -> dict[str | None, keras.KerasTensor]:
+def model_outputs(model: keras.Model) -> dict[str | None, keras.KerasTensor]:
     """What the model puts out, under the names that Keras has for it. The output of a Sequential has none."""
     if isinstance(model, keras.Sequential):
         return {None: model.outputs[0]} if model._functional is not None else {}
@@ -49,7 +49,7 @@ def _as_given(model: keras.Model, samples: Samples) -> Samples:
     weights = samples.weights
     if isinstance(weights, dict):
         # What no weights are given for counts as it is.
-        each = {str(name): weights.get(str(name), _ones(samples)) for name in named_outputs(model)}
+        each = {str(name): weights.get(str(name), _ones(samples)) for name in model_outputs(model)}
         weights = as_given(model, each)
     assert isinstance(samples.y, dict)
     return Samples(samples.x, as_given(model, samples.y), weights)

@@ -26,10 +26,10 @@ def found() -> list[str]:
     complaints = []
     if os.getpid() == _IMPORTED_BY:  # multiprocessing says nothing where a preload fails
         complaints.append("the nursery has not preloaded the trainer: each job would import TensorFlow anew")
-    return complaints + unfit_to_fork(os.getppid())
+    return complaints + fork_hazards(os.getppid())
 
 
-def unfit_to_fork(pid: int) -> list[str]:
+def fork_hazards(pid: int) -> list[str]:
     """What is wrong with the nursery of this number. To be asked in it, or in a new child of its own."""
     complaints = []
     if context.context_safe() is not None:

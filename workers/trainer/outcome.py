@@ -27,7 +27,7 @@ _NODES: Final = re.compile(r"\s*\[\[.*\Z", re.DOTALL)
 _REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...]] = (
     (DataError, Reason.INVALID_DATA),
     (ModelBuildError, Reason.INVALID_MODEL),
-    (CheckpointFailed, Reason.ARTIFACT_STORE_FAILED),
+    (CheckpointFailed, Reason.STORAGE_FAILED),
     ((MemoryError, tf.errors.ResourceExhaustedError), Reason.OUT_OF_MEMORY),
 )
 # What Keras and TensorFlow raise in `fit` where the arrays do not fit the model, the loss or the metrics.
@@ -79,7 +79,7 @@ def in_words(error: BaseException) -> str:
 
 def _reason(error: BaseException, training: bool, nan_watched: bool) -> Reason:
     if _is_full_disk(error):
-        return Reason.ARTIFACT_STORE_FAILED
+        return Reason.STORAGE_FAILED
     for kinds, reason in _REASONS:
         if isinstance(error, kinds):
             return reason

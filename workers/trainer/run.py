@@ -8,7 +8,7 @@ from workers.trainer import outcome
 from workers.trainer.child import live
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
-from workers.trainer.snapshot import SnapshotUnfit
+from workers.trainer.snapshot import SnapshotMismatch
 from workers.trainer.training import Training
 
 
@@ -21,7 +21,7 @@ def _train(start: Start, control: Control, reporter: Reporter) -> Ended | Snapsh
     training = Training(start, control, reporter.say)
     try:
         return training.run()
-    except SnapshotUnfit as error:
+    except SnapshotMismatch as error:
         return SnapshotRefused(message=str(error))
     except BaseException as error:  # nothing may leave the process without a last word
         traceback.print_exc()

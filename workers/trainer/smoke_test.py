@@ -17,10 +17,10 @@ LENGTH = 1024
 
 def main(pipes: ChildPipes) -> None:
     """Speak, sum over all devices, and say how that went. Never returns."""
-    live(pipes, _rehearse)
+    live(pipes, _run_smoke_test)
 
 
-def _rehearse(start: Start, control: Control, reporter: Reporter) -> Ended:  # noqa: ARG001 -- as each child's
+def _run_smoke_test(start: Start, control: Control, reporter: Reporter) -> Ended:  # noqa: ARG001 -- as each child's
     reporter.say(PhaseChanged(phase=Phase.BUILDING))
     try:
         devices = set_up_devices(start)

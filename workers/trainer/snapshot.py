@@ -31,7 +31,7 @@ _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class SnapshotUnfit(Exception):
+class SnapshotMismatch(Exception):
     """The snapshot is not of this job, or not whole."""
 
 
@@ -82,7 +82,7 @@ class State:
         arrays = iter(snapshot.arrays)
         _assign(self._variables, list(islice(arrays, len(self._variables))))
         if [counts["class_name"] for counts in snapshot.counts] != [type(one).__name__ for one in self._callbacks]:
-            raise SnapshotUnfit("The snapshot is of a job with other callbacks.")
+            raise SnapshotMismatch("The snapshot is of a job with other callbacks.")
         self._restore_counts(snapshot)
         for callback, counts in zip(self._callbacks, snapshot.counts, strict=True):
             if counts["kept"]:
@@ -139,7 +139,7 @@ def read(path: Path) -> Snapshot:
             arrays = [array.view(dtype) for array, dtype in zip(stored, about["dtypes"], strict=True)]
             files = {name: file[f"file_{i}"].tobytes() for i, name in enumerate(about["files"])}
     except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
-        raise SnapshotUnfit(f"The snapshot cannot be read: {error}") from error
+        raise SnapshotMismatch(f"The snapshot cannot be read: {error}") from error
     return Snapshot(
         position=Position(**about["position"]),
         stop_training=about["stop_training"],
@@ -182,7 +182,7 @@ def _assign(variables: Sequence[tf.Variable], arrays: Sequence[Array]) -> None:
     wanted = [(tuple(variable.shape), variable.dtype.name) for variable in variables]
     found = [(array.shape, array.dtype.name) for array in arrays]
     if found != wanted:
-        raise SnapshotUnfit("The snapshot is of another model or optimizer.")
+        raise SnapshotMismatch("The snapshot is of another model or optimizer.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
 

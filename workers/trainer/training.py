@@ -19,8 +19,15 @@ from workers.keras_tools.build import ModelBuildError, build_callback, build_mod
 from workers.shared.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import feeding, outcome, strategy
 from workers.trainer.artifacts import WRITERS, Artifacts
-from workers.trainer.callbacks import KeepBest, Keeper, KeepLast, ModelCheckpoint, SwapEMAWeights, scheduler
-from workers.trainer.checkpoints import Files, Writer, make_twin
+from workers.trainer.callbacks import (
+    BestCheckpoint,
+    CheckpointCollector,
+    LastCheckpoint,
+    ModelCheckpoint,
+    SwapEMAWeights,
+    scheduler,
+)
+from workers.trainer.checkpoints import CheckpointFiles, Writer, make_shadow_model
 from workers.trainer.control import Control, StopRequested
 from workers.trainer.data import Data, load
 from workers.trainer.reporting import Reporting, Say
@@ -84,7 +91,7 @@ class Training:
             raise
         return ending
 
-    def _fitted(self, model: keras.Model, fed: dict[str, Any], keeper: Keeper) -> Ended | Stopped:
+    def _fitted(self, model: keras.Model, fed: dict[str, Any], keeper: CheckpointCollector) -> Ended | Stopped:
         try:
             self._fit(model, fed, keeper)
         except StopRequested as request:
@@ -136,19 +143,23 @@ class Training:
             return feeding.replicated(model, chosen, data, self._spec.fit)
         return feeding.arguments(data, self._spec.fit)
 
-    def _make_keeper(self, model: keras.Model) -> Keeper:
-        files = Files(Path(self._start.work_dir), self._say, self._best_monitor()[0])
-        return Keeper(
+    def _make_keeper(self, model: keras.Model) -> CheckpointCollector:
+        files = CheckpointFiles(Path(self._start.work_dir), self._say, self._best_monitor()[0])
+        return CheckpointCollector(
             model,
-            lambda: Writer(make_twin(lambda: build_model(self._spec.model, pretrained=False), model), files),
+            lambda: Writer(make_shadow_model(lambda: build_model(self._spec.model, pretrained=False), model), files),
             files,
         )
 
-    def _fit(self, model: keras.Model, fed: dict[str, Any], keeper: Keeper) -> None:
+    def _fit(self, model: keras.Model, fed: dict[str, Any], keeper: CheckpointCollector) -> None:
         own = [self._callback(callback, model, keeper) for callback in self._spec.callbacks]
         each_batch = any(getattr(callback, "save_freq", "epoch") != "epoch" for callback in own)
         # Reports before it keeps: a checkpoint is announced after the epoch that it is of.
-        ours = [self._reporting, KeepBest(keeper, *self._best_monitor()), KeepLast(keeper, each_batch=each_batch)]
+        ours = [
+            self._reporting,
+            BestCheckpoint(keeper, *self._best_monitor()),
+            LastCheckpoint(keeper, each_batch=each_batch),
+        ]
         fit = self._spec.fit
         restored = self._restored(model)
         begin = restored.position.epoch if restored is not None else 0
@@ -188,7 +199,9 @@ class Training:
         begin_at(position, model)
         return snapshot
 
-    def _callback(self, callback: KerasObject, model: keras.Model, keeper: Keeper) -> keras.callbacks.Callback:
+    def _callback(
+        self, callback: KerasObject, model: keras.Model, keeper: CheckpointCollector
+    ) -> keras.callbacks.Callback:
         if callback.class_name in WRITERS:
             return self._artifacts.callback(callback)
         if callback.class_name == "LearningRateScheduler":
@@ -214,7 +227,7 @@ class Training:
                 return monitor, mode
         return ("val_loss" if self._spec.is_validated else "loss"), "auto"
 
-    def _save_last(self, keeper: Keeper) -> None:
+    def _save_last(self, keeper: CheckpointCollector) -> None:
         self._say(PhaseChanged(phase=Phase.SAVING))
         moment = self._reporting.moment
         if moment is not None:

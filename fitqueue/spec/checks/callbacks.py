@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fitqueue.spec.base import FaultCode, NoticeCode, Place, did_you_mean, listed
 from fitqueue.spec.filepath import COUNTERS, BadTemplate, Template
 from fitqueue.spec.keras_objects import dialect
 from fitqueue.spec.logged import RATE_SETTERS, direction, epoch_names, training_names
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
 from fitqueue.spec.training import KerasObject
 
 Metrics = Sequence[str | KerasObject]
@@ -21,7 +21,7 @@ class Logs:
     names: tuple[str, ...]
     lacking: str = ""
 
-    def fault(self, name: str, what: str, at: Place) -> None:
+    def fault(self, name: str, what: str, at: Pointer) -> None:
         why = self.lacking if name.startswith("val_") else ""
         at.fault(
             FaultCode.NOT_LOGGED,
@@ -35,7 +35,7 @@ Callbacks = Sequence[KerasObject | None]
 """None stands for one that is faulty already."""
 
 
-def check_optimizer(callbacks: Callbacks, optimizer: KerasObject, at: Place) -> None:
+def check_optimizer(callbacks: Callbacks, optimizer: KerasObject, at: Pointer) -> None:
     """What callbacks need of the optimizer: a learning rate that they may set, averages that they may swap."""
     if isinstance(optimizer.config.get("learning_rate"), dict):
         for name in RATE_SETTERS:
@@ -54,12 +54,12 @@ def check_optimizer(callbacks: Callbacks, optimizer: KerasObject, at: Place) -> 
             )
 
 
-def in_logged_names(callbacks: Sequence[KerasObject], names: Sequence[str], at: Place) -> list[KerasObject]:
+def in_logged_names(callbacks: Sequence[KerasObject], names: Sequence[str], at: Pointer) -> list[KerasObject]:
     """The callbacks with what they watch, and what names their files, under the names that the job logs."""
     return [_renamed(callback, names, at / i / "config") for i, callback in enumerate(callbacks)]
 
 
-def _renamed(callback: KerasObject, names: Sequence[str], at: Place) -> KerasObject:
+def _renamed(callback: KerasObject, names: Sequence[str], at: Pointer) -> KerasObject:
     config = dict(callback.config)
     if "monitor" in config and not _is_left_at_default(callback):
         config["monitor"] = _logged_as(config["monitor"], names, at / "monitor")
@@ -70,21 +70,21 @@ def _renamed(callback: KerasObject, names: Sequence[str], at: Place) -> KerasObj
     return callback.model_copy(update={"config": config})
 
 
-def _logged_as(name: str, names: Sequence[str], at: Place) -> str:
+def _logged_as(name: str, names: Sequence[str], at: Pointer) -> str:
     present = dialect.logged_as(name, names)
     if present != name:
         at.notice(NoticeCode.TRANSLATED, f"{name!r} is logged as {present!r} and read as that.")
     return present
 
 
-def without_needless(callbacks: Sequence[KerasObject], at: Place) -> list[KerasObject]:
+def without_needless(callbacks: Sequence[KerasObject], at: Pointer) -> list[KerasObject]:
     """The callbacks less those that do what the service does for every job."""
     for i, _ in _of_class("BackupAndRestore", callbacks):
         (at / i).notice(NoticeCode.IGNORED, "Every job does it: one that loses its worker is put back. It is left out.")
     return [callback for callback in callbacks if callback.class_name != "BackupAndRestore"]
 
 
-def check_logged(callbacks: Callbacks, metrics: Metrics, not_validated: str | None, at: Place) -> None:
+def check_logged(callbacks: Callbacks, metrics: Metrics, not_validated: str | None, at: Pointer) -> None:
     """What a callback watches, and what names a checkpoint, stands in the logs when the callback looks.
 
     `not_validated`: why no epoch ends with a validation; None where one does.
@@ -106,7 +106,7 @@ def check_logged(callbacks: Callbacks, metrics: Metrics, not_validated: str | No
             _check_fields(callback.config["filepath"], logs, here / "filepath")
 
 
-def check_validated_names(callbacks: Callbacks, validation_freq: int | list[int], at: Place) -> None:
+def check_validated_names(callbacks: Callbacks, validation_freq: int | list[int], at: Pointer) -> None:
     """A name with a validated value needs one whenever a checkpoint is due."""
     for i, callback in _of_class("ModelCheckpoint", callbacks):
         if isinstance(validation_freq, int) and callback.config["period"] % validation_freq == 0:
@@ -122,7 +122,7 @@ def check_validated_names(callbacks: Callbacks, validation_freq: int | list[int]
                     )
 
 
-def check_checkpoints(callbacks: Callbacks, at: Place) -> None:
+def check_checkpoints(callbacks: Callbacks, at: Pointer) -> None:
     """What is wrong with a ModelCheckpoint whatever the rest of its job is."""
     for i, callback in _of_class("ModelCheckpoint", callbacks):
         _check_checkpoint(callback.config, at / i / "config")
@@ -132,7 +132,7 @@ def _of_class(name: str, callbacks: Callbacks) -> list[tuple[int, KerasObject]]:
     return [(i, callback) for i, callback in enumerate(callbacks) if callback and callback.class_name == name]
 
 
-def _check_monitor(callback: KerasObject, metrics: Metrics, logs: Logs, at: Place) -> None:
+def _check_monitor(callback: KerasObject, metrics: Metrics, logs: Logs, at: Pointer) -> None:
     monitor = dialect.logged_as(callback.config["monitor"], logs.names)
     if _is_left_at_default(callback):
         return
@@ -156,7 +156,7 @@ def _is_left_at_default(callback: KerasObject) -> bool:
     )
 
 
-def _check_checkpoint(config: Mapping[str, Any], at: Place) -> None:
+def _check_checkpoint(config: Mapping[str, Any], at: Pointer) -> None:
     if config["save_freq"] != "epoch" and config["period"] != 1:
         (at / "period").fault(
             FaultCode.CONFLICT, "period counts epochs and save_freq batches: give one of them.", config["period"]
@@ -177,7 +177,7 @@ def _check_checkpoint(config: Mapping[str, Any], at: Place) -> None:
         here.fault(FaultCode.NOT_LOGGED, "The field 'batch' has a value only where save_freq counts batches.", "batch")
 
 
-def _check_fields(filepath: str, logs: Logs, at: Place) -> None:
+def _check_fields(filepath: str, logs: Logs, at: Pointer) -> None:
     with suppress(BadTemplate):  # `check_checkpoints` says what is wrong with it
         for field in Template.parse(filepath).fields:
             if field not in COUNTERS and dialect.logged_as(field, logs.names) not in logs.names:

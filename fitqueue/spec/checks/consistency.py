@@ -10,11 +10,11 @@ from contextlib import suppress
 
 from fitqueue.datasets import ArrayInfo
 from fitqueue.model_check import Array
-from fitqueue.spec.base import FaultCode, NoticeCode, Place
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.checks.replication import objects_in, obstacles
 from fitqueue.spec.data import Part, StepError, prepared_shape
-from fitqueue.spec.partial import SoundJob
+from fitqueue.spec.partial import PartialJob
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.training import FitSpec, KerasObject
 
 
@@ -37,13 +37,13 @@ def prepared(wanted: Sequence[Part], arrays: Mapping[str, Array]) -> Prepared:
     return found
 
 
-def trained_samples(spec: SoundJob, x: ArrayInfo) -> int:
+def trained_samples(spec: PartialJob, x: ArrayInfo) -> int:
     """Samples that are left when `validation_split` has taken its share, as Keras cuts them."""
     assert spec.fit is not None
     return math.floor((x.shape[0] or 0) * (1 - spec.fit.validation_split))
 
 
-def check_fit(spec: SoundJob, x: Prepared, at: Place) -> None:
+def check_fit(spec: PartialJob, x: Prepared, at: Pointer) -> None:
     first = next(iter(x.values()), None)
     if spec.fit is None or first is None or first.shape[0] is None:
         return
@@ -63,7 +63,7 @@ def check_fit(spec: SoundJob, x: Prepared, at: Place) -> None:
     _suspect_steps(spec.fit, trained, at / "fit" / "steps_per_epoch")
 
 
-def _suspect_steps(fit: FitSpec, samples: int, at: Place) -> None:
+def _suspect_steps(fit: FitSpec, samples: int, at: Pointer) -> None:
     batches = math.ceil(samples / fit.batch_size)
     if fit.steps_per_epoch is not None and fit.steps_per_epoch > batches > 0:
         at.notice(
@@ -72,7 +72,7 @@ def _suspect_steps(fit: FitSpec, samples: int, at: Place) -> None:
         )
 
 
-def check_text(arrays: Prepared, at: Place) -> None:
+def check_text(arrays: Prepared, at: Pointer) -> None:
     """No layer of the catalogue takes text, and no loss."""
     for key, array in arrays.items():
         if array.dtype == "str":
@@ -84,27 +84,27 @@ def check_text(arrays: Prepared, at: Place) -> None:
             )
 
 
-def check_devices(spec: SoundJob, at: Place) -> None:
+def check_devices(spec: PartialJob, at: Pointer) -> None:
     """What several devices cannot compute is computed by one, and hints that they cannot take are left out."""
     if spec.resources is None or (spec.resources.gpus < 2 and spec.resources.strategy != "mirrored"):
         return
     found = list(obstacles(spec.model, spec.compile.optimizer))
     for obstacle in found:
         held = f"one of the {spec.resources.gpus} devices that it holds" if spec.resources.gpus > 1 else "one device"
-        Place(at.report, obstacle.pointer).notice(
+        Pointer(at.report, obstacle.pointer).notice(
             NoticeCode.SUSPICIOUS, f"{obstacle.why}: the job trains on {held}, without MirroredStrategy."
         )
     for hint in spec.compile.hints if spec.resources.gpus > 1 and not found else ():
         (at / "compile" / hint).notice(NoticeCode.IGNORED, "Keras cannot do it on several devices: it is left out.")
 
 
-def suspect_fractions(values: Range | None, dtype: str, at: Place) -> None:
+def suspect_fractions(values: Range | None, dtype: str, at: Pointer) -> None:
     """Of what goes into an input of whole numbers, Keras drops the fractions."""
     if values is not None and not values.whole and dtype.startswith(("int", "uint")):
         at.notice(NoticeCode.SUSPICIOUS, f"The input takes {dtype}, and the data has fractions: they are cut off.")
 
 
-def check_indices(values: Range | None, rows: int, at: Place) -> None:
+def check_indices(values: Range | None, rows: int, at: Pointer) -> None:
     """What goes into an Embedding of so many rows. Keras counts negative indices from the end."""
     if values is None:
         return

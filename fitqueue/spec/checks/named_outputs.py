@@ -8,16 +8,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitqueue.spec.base import FaultCode, NoticeCode, Place, did_you_mean, listed
 from fitqueue.spec.data import DataSpec
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.graph import is_input, places_in
-from fitqueue.spec.partial import SoundCompile, SoundLosses, SoundMetrics
+from fitqueue.spec.partial import PartialCompile, PartialLosses, PartialMetrics
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
 from fitqueue.spec.training import Factors, KerasObject
 
 
 @dataclass(frozen=True)
-class Ends:
+class IONames:
     """Names of a model's inputs, and of its outputs. Empty: there is one, without a name. None: only Keras knows."""
 
     inputs: Sequence[str] | None
@@ -26,14 +26,14 @@ class Ends:
     """Whether the outputs are an object, not a list: Keras then does without a loss for some of them."""
 
 
-def ends_of(model: KerasObject) -> Ends:
+def io_names(model: KerasObject) -> IONames:
     config = model.config
     if catalogue.is_application(model.class_name):
-        return Ends(None, None)
+        return IONames(None, None)
     if model.class_name == "Sequential":
-        return Ends(_inputs_of_sequence(config["layers"][0]), ())
+        return IONames(_inputs_of_sequence(config["layers"][0]), ())
     outputs = config["output_layers"]
-    return Ends(_names(config["input_layers"]), _names(outputs), isinstance(outputs, dict))
+    return IONames(_names(config["input_layers"]), _names(outputs), isinstance(outputs, dict))
 
 
 def _inputs_of_sequence(first: Mapping[str, Any]) -> Sequence[str] | None:
@@ -47,7 +47,7 @@ def _names(ends: Any) -> list[str]:
     return [key if isinstance(key, str) else str(place[0]) for key, place in places_in(ends).items()]
 
 
-def check_arrays(data: DataSpec, ends: Ends, at: Place) -> None:
+def check_arrays(data: DataSpec, ends: IONames, at: Pointer) -> None:
     """Each input of the model has an array, and each of its outputs."""
     if ends.inputs is not None:
         _check_inputs(data.x, ends.inputs, at / "x")
@@ -55,7 +55,7 @@ def check_arrays(data: DataSpec, ends: Ends, at: Place) -> None:
         _check_targets(data.y, ends.outputs, at / "y")
 
 
-def _check_inputs(x: str | Mapping[str, str], inputs: Sequence[str], at: Place) -> None:
+def _check_inputs(x: str | Mapping[str, str], inputs: Sequence[str], at: Pointer) -> None:
     if isinstance(x, str):
         if len(inputs) > 1:
             at.fault(
@@ -74,7 +74,7 @@ def _check_inputs(x: str | Mapping[str, str], inputs: Sequence[str], at: Place) 
         _compare("input", "array", x, inputs, at)
 
 
-def _check_targets(y: str | Mapping[str, str], outputs: Sequence[str], at: Place) -> None:
+def _check_targets(y: str | Mapping[str, str], outputs: Sequence[str], at: Pointer) -> None:
     if isinstance(y, str):
         if len(outputs) > 1:
             at.fault(
@@ -89,7 +89,7 @@ def _check_targets(y: str | Mapping[str, str], outputs: Sequence[str], at: Place
         _compare("output", "array", y, outputs, at)
 
 
-def _compare(what: str, wanted: str, given: Collection[str], names: Sequence[str], at: Place) -> None:
+def _compare(what: str, wanted: str, given: Collection[str], names: Sequence[str], at: Pointer) -> None:
     """A fault for each name that is none of the model's, and for each of the model's that is not given."""
     for name in _others(given, names):
         _fault_unknown(what, name, names, at / name)
@@ -106,7 +106,7 @@ def _others(given: Iterable[str], names: Collection[str]) -> list[str]:
     return [name for name in dict.fromkeys(given) if name not in names]
 
 
-def _fault_unknown(what: str, name: str, names: Sequence[str], at: Place) -> None:
+def _fault_unknown(what: str, name: str, names: Sequence[str], at: Pointer) -> None:
     at.fault(
         FaultCode.UNKNOWN_NAME,
         f"The model has no {what} {name[:64]!r}." + did_you_mean(name, names),
@@ -115,7 +115,7 @@ def _fault_unknown(what: str, name: str, names: Sequence[str], at: Place) -> Non
     )
 
 
-def _fault_nameless(end: str, what: str, given: Iterable[str], at: Place) -> None:
+def _fault_nameless(end: str, what: str, given: Iterable[str], at: Pointer) -> None:
     at.fault(
         FaultCode.UNKNOWN_NAME,
         f"The only {end} of the model has no name that Keras would find: give its {what} without one.",
@@ -127,7 +127,7 @@ def _fault_nameless(end: str, what: str, given: Iterable[str], at: Place) -> Non
 # --- Losses, metrics and factors -----------------------------------------------------------------------------------
 
 
-def check_compile(compiled: SoundCompile, ends: Ends, at: Place) -> None:
+def check_compile(compiled: PartialCompile, ends: IONames, at: Pointer) -> None:
     if ends.outputs is None:
         return
     _check_loss(compiled.loss, ends, at / "loss")
@@ -136,7 +136,7 @@ def check_compile(compiled: SoundCompile, ends: Ends, at: Place) -> None:
     _check_loss_weights(compiled.loss_weights, compiled.loss, ends, at / "loss_weights")
 
 
-def _check_loss(loss: SoundLosses, ends: Ends, at: Place) -> None:
+def _check_loss(loss: PartialLosses, ends: IONames, at: Pointer) -> None:
     if not isinstance(loss, Mapping) or ends.outputs is None:
         return
     if not ends.outputs:
@@ -148,7 +148,7 @@ def _check_loss(loss: SoundLosses, ends: Ends, at: Place) -> None:
         _compare("output", "loss", loss, ends.outputs, at)
 
 
-def _check_metrics(metrics: SoundMetrics, ends: Ends, at: Place) -> None:
+def _check_metrics(metrics: PartialMetrics, ends: IONames, at: Pointer) -> None:
     outputs = ends.outputs
     if outputs is None:
         return
@@ -167,7 +167,7 @@ def _check_metrics(metrics: SoundMetrics, ends: Ends, at: Place) -> None:
         )
 
 
-def _check_loss_weights(weights: Factors | None, loss: SoundLosses, ends: Ends, at: Place) -> None:
+def _check_loss_weights(weights: Factors | None, loss: PartialLosses, ends: IONames, at: Pointer) -> None:
     """Each factor belongs to a loss. Keras pairs them by order where the names differ."""
     if isinstance(loss, Mapping):
         _check_weights_by_name(weights, list(loss), at)
@@ -175,7 +175,7 @@ def _check_loss_weights(weights: Factors | None, loss: SoundLosses, ends: Ends, 
         _check_weights_of_one_loss(weights, ends.outputs or (), at)
 
 
-def _check_weights_by_name(weights: Factors | None, losses: Sequence[str], at: Place) -> None:
+def _check_weights_by_name(weights: Factors | None, losses: Sequence[str], at: Pointer) -> None:
     if isinstance(weights, Mapping):
         _compare("loss", "factor", weights, losses, at)
     elif weights is not None and len(losses) > 1:
@@ -187,7 +187,7 @@ def _check_weights_by_name(weights: Factors | None, losses: Sequence[str], at: P
         )
 
 
-def _check_weights_of_one_loss(weights: Mapping[str, float], outputs: Sequence[str], at: Place) -> None:
+def _check_weights_of_one_loss(weights: Mapping[str, float], outputs: Sequence[str], at: Pointer) -> None:
     if len(weights) != 1:
         at.fault(
             FaultCode.CONFLICT,

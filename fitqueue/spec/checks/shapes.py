@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.spec.base import FaultCode, NoticeCode, Place, did_you_mean, listed
 from fitqueue.spec.data import DataSpec, PrepareStep, StepError, Validation, parts, prepared_shape
 from fitqueue.spec.keras_objects import model as models
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
 from fitqueue.spec.training import FitSpec, KerasObject
 
 Shape = tuple[int | None, ...]
 
 
-def fault_unknown_dataset(name: str, at: Place) -> None:
+def fault_unknown_dataset(name: str, at: Pointer) -> None:
     at.fault(
         FaultCode.UNKNOWN_DATASET,
         f"There is no data set {name[:64]!r}." + did_you_mean(name, BUILTIN),
@@ -20,7 +20,7 @@ def fault_unknown_dataset(name: str, at: Place) -> None:
     )
 
 
-def check_validation(data: DataSpec, fit: FitSpec, validated: bool, at: Place) -> None:
+def check_validation(data: DataSpec, fit: FitSpec, validated: bool, at: Pointer) -> None:
     """`validated`: whether the job names data to validate on, be it sound or not."""
     if not validated:
         _ignore_validation(fit, at)
@@ -38,14 +38,14 @@ def check_validation(data: DataSpec, fit: FitSpec, validated: bool, at: Place) -
         )
 
 
-def _ignore_validation(fit: FitSpec, at: Place) -> None:
+def _ignore_validation(fit: FitSpec, at: Pointer) -> None:
     for name in ("validation_freq", "validation_steps", "validation_batch_size"):
         if name in fit.model_fields_set and getattr(fit, name) is not None:
             message = "The job has no validation data: it is not validated, however this is set."
             (at / name).notice(NoticeCode.IGNORED, message)
 
 
-def check_class_weight(data: DataSpec, fit: FitSpec, at: Place) -> None:
+def check_class_weight(data: DataSpec, fit: FitSpec, at: Pointer) -> None:
     if fit.class_weight is None:
         return
     if data.sample_weight is not None:
@@ -55,7 +55,7 @@ def check_class_weight(data: DataSpec, fit: FitSpec, at: Place) -> None:
         at.fault(FaultCode.CONFLICT, message, fit.class_weight)
 
 
-def check_data(data: DataSpec, info: DatasetInfo, at: Place) -> Shape | None:
+def check_data(data: DataSpec, info: DatasetInfo, at: Pointer) -> Shape | None:
     """The shape of one prepared sample of the inputs; None where there are several, or one on the way is faulty."""
     trained = _arrays(data, info, at)
     prepared = {axis: _prepared_parts(axis, data, trained[axis], at) for axis in ("x", "y")}
@@ -72,11 +72,11 @@ Parts = Mapping[str | None, ArrayInfo | None]
 """Arrays under the names of the inputs or outputs that they are for; None for one that is faulty already."""
 
 
-def _inside(at: Place, key: str | None) -> Place:
+def _inside(at: Pointer, key: str | None) -> Pointer:
     return at if key is None else at / key
 
 
-def _arrays(names: DataSpec | Validation, info: DatasetInfo, at: Place) -> dict[str, Parts]:
+def _arrays(names: DataSpec | Validation, info: DatasetInfo, at: Pointer) -> dict[str, Parts]:
     found: dict[str, Parts] = {}
     for axis in ("x", "y", "sample_weight"):
         wanted = parts(getattr(names, axis))
@@ -89,7 +89,7 @@ def _arrays(names: DataSpec | Validation, info: DatasetInfo, at: Place) -> dict[
     return found
 
 
-def _check_weights(names: DataSpec | Validation, weights: Parts, at: Place) -> None:
+def _check_weights(names: DataSpec | Validation, weights: Parts, at: Pointer) -> None:
     outputs = list(names.y) if isinstance(names.y, dict) else []
     for key, array in weights.items():
         if key is not None and key not in outputs:
@@ -112,7 +112,7 @@ def _check_weights(names: DataSpec | Validation, weights: Parts, at: Place) -> N
         )
 
 
-def _prepared_parts(axis: str, data: DataSpec, arrays: Parts, at: Place) -> Parts:
+def _prepared_parts(axis: str, data: DataSpec, arrays: Parts, at: Pointer) -> Parts:
     names, steps, here = getattr(data, axis), getattr(data.prepare, axis), at / "prepare" / axis
     keyed = isinstance(steps, Mapping)
     for key in steps if keyed else ():
@@ -130,7 +130,7 @@ def _prepared_parts(axis: str, data: DataSpec, arrays: Parts, at: Place) -> Part
 
 
 def _check_validation_arrays(
-    data: DataSpec, validation: Validation, info: DatasetInfo, trained: Mapping[str, Parts], at: Place
+    data: DataSpec, validation: Validation, info: DatasetInfo, trained: Mapping[str, Parts], at: Pointer
 ) -> None:
     arrays = _arrays(validation, info, at)
     for axis in ("x", "y"):
@@ -150,7 +150,7 @@ def _check_validation_arrays(
             _check_alike(trained[axis][part.key], arrays[axis][part.key], part.steps, here)
 
 
-def _array(name: str, info: DatasetInfo, at: Place) -> ArrayInfo | None:
+def _array(name: str, info: DatasetInfo, at: Pointer) -> ArrayInfo | None:
     array = info.arrays.get(name)
     if array is None:
         at.fault(
@@ -165,7 +165,7 @@ def _array(name: str, info: DatasetInfo, at: Place) -> ArrayInfo | None:
     return array
 
 
-def _check_counts(x: ArrayInfo | None, other: ArrayInfo | None, at: Place) -> None:
+def _check_counts(x: ArrayInfo | None, other: ArrayInfo | None, at: Pointer) -> None:
     if x is not None and other is not None and x.shape[0] != other.shape[0]:
         at.fault(
             FaultCode.BAD_SHAPE,
@@ -175,7 +175,7 @@ def _check_counts(x: ArrayInfo | None, other: ArrayInfo | None, at: Place) -> No
         )
 
 
-def _prepared(array: ArrayInfo | None, steps: Sequence[PrepareStep], at: Place) -> ArrayInfo | None:
+def _prepared(array: ArrayInfo | None, steps: Sequence[PrepareStep], at: Pointer) -> ArrayInfo | None:
     if array is None:
         return None
     try:
@@ -188,7 +188,7 @@ def _prepared(array: ArrayInfo | None, steps: Sequence[PrepareStep], at: Place) 
         return None
 
 
-def _check_alike(trained: ArrayInfo | None, array: ArrayInfo | None, steps: Sequence[PrepareStep], at: Place) -> None:
+def _check_alike(trained: ArrayInfo | None, array: ArrayInfo | None, steps: Sequence[PrepareStep], at: Pointer) -> None:
     """A sample for validation has the shape of one for training."""
     if trained is None or array is None:
         return
@@ -206,7 +206,7 @@ def _check_alike(trained: ArrayInfo | None, array: ArrayInfo | None, steps: Sequ
         )
 
 
-def _check_one_length(array: ArrayInfo | None, at: Place) -> None:
+def _check_one_length(array: ArrayInfo | None, at: Pointer) -> None:
     if array is not None and None in array.shape:
         at.fault(
             FaultCode.BAD_SHAPE,
@@ -216,7 +216,7 @@ def _check_one_length(array: ArrayInfo | None, at: Place) -> None:
         )
 
 
-def fit_model(model: KerasObject, sample: Shape, at: Place) -> KerasObject:
+def match_input_shape(model: KerasObject, sample: Shape, at: Pointer) -> KerasObject:
     """The model, with an InputLayer of the data's shape where it had none; a fault where its own does not fit."""
     raw = model.model_dump()
     found = models.input_shape(raw)
@@ -225,8 +225,8 @@ def fit_model(model: KerasObject, sample: Shape, at: Place) -> KerasObject:
             return KerasObject.model_validate(models.with_input(raw, list(sample), at))
         return model
     shape, pointer = found
-    if shape is not None and not takes(shape, sample):
-        Place(at.report, at.pointer + pointer).fault(
+    if shape is not None and not accepts_shape(shape, sample):
+        Pointer(at.report, at.text + pointer).fault(
             FaultCode.BAD_SHAPE,
             f"The model takes samples of shape {list(shape)}, and the prepared data has {list(sample)}.",
             received=list(shape),
@@ -235,7 +235,7 @@ def fit_model(model: KerasObject, sample: Shape, at: Place) -> KerasObject:
     return model
 
 
-def takes(shape: Sequence[int | None], sample: Shape) -> bool:
+def accepts_shape(shape: Sequence[int | None], sample: Shape) -> bool:
     """As Keras has it, a last axis of length 1 may be missing or be one too many."""
     wanted, given = list(shape), list(sample)
     if len(wanted) == len(given) + 1 and wanted[-1] == 1:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from fitqueue.datasets import ArrayInfo
-from fitqueue.spec.base import FaultCode, NoticeCode, Place
 from fitqueue.spec.checks.ranges import Range, ranges_before
 from fitqueue.spec.data import PrepareStep
 from fitqueue.spec.keras_objects.naming import snake_case
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.training import KerasObject
 
 Shape = Sequence[int | None]
@@ -65,9 +65,9 @@ class Targets:
 class Places:
     """Where the job says what is compared: the steps of the targets, the loss, and the width of the output."""
 
-    prepare: Place
-    loss: Place
-    width: Place
+    prepare: Pointer
+    loss: Pointer
+    width: Pointer
 
 
 def loss_name(loss: str | KerasObject, targets: Shape, outputs: Shape) -> str:
@@ -109,7 +109,7 @@ def check_targets(targets: Targets, loss: str | KerasObject | None, output: Outp
     _suspect_broadcast(name, targets.shape, output, at.loss)
 
 
-def check_one_hot(targets: Targets, at: Place) -> None:
+def check_one_hot(targets: Targets, at: Pointer) -> None:
     for i, (step, labels) in enumerate(zip(targets.steps, ranges_before(targets.stored, targets.steps), strict=False)):
         if step.one_hot is None or labels is None or not labels.whole:
             continue
@@ -144,7 +144,7 @@ def _ignores_class(loss: object) -> bool:
     return isinstance(loss, KerasObject) and loss.config.get("ignore_class") is not None
 
 
-def _suspect_activation(loss: str | KerasObject, name: str, output: Output, at: Place) -> None:
+def _suspect_activation(loss: str | KerasObject, name: str, output: Output, at: Pointer) -> None:
     wanted = _PROBABILITIES.get(name)
     if wanted is None:
         return
@@ -161,7 +161,7 @@ def _suspect_activation(loss: str | KerasObject, name: str, output: Output, at: 
         at.notice(NoticeCode.SUSPICIOUS, "A softmax over one number is always 1: nothing can be learned.")
 
 
-def _suspect_labels(name: str, labels: Range | None, at: Place) -> None:
+def _suspect_labels(name: str, labels: Range | None, at: Pointer) -> None:
     if name in _BINARY and labels is not None and labels.high > 1:
         at.notice(
             NoticeCode.SUSPICIOUS,
@@ -169,7 +169,7 @@ def _suspect_labels(name: str, labels: Range | None, at: Place) -> None:
         )
 
 
-def _suspect_broadcast(name: str, targets: Shape, output: Output, at: Place) -> None:
+def _suspect_broadcast(name: str, targets: Shape, output: Output, at: Pointer) -> None:
     """Where ranks are equal and one length is 1, NumPy's rule compares each number with the same target."""
     differing = [pair for pair in zip(targets, output.shape, strict=False) if None not in pair and len(set(pair)) > 1]
     if name != _SPARSE and len(targets) == len(output.shape) and differing and all(1 in pair for pair in differing):
@@ -183,7 +183,7 @@ def _suspect_broadcast(name: str, targets: Shape, output: Output, at: Place) -> 
 # --- Weights of classes --------------------------------------------------------------------------------------------
 
 
-def check_class_weight(weights: Mapping[str, float], targets: Targets, at: Place) -> None:
+def check_class_weight(weights: Mapping[str, float], targets: Targets, at: Pointer) -> None:
     """Keras looks up the class of each sample: its target, or the place of the highest in a row."""
     if len(targets.shape) > 1:
         at.fault(

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fitqueue.spec.base import FaultCode, NoticeCode, Place
 from fitqueue.spec.filepath import is_template
 from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 
 RECURRENT: Final = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"})
 CELLS: Final = frozenset({"LSTMCell", "GRUCell", "SimpleRNNCell"})
@@ -153,7 +153,7 @@ OPERATIONS: Final = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "
 OPERATION: Final = "An operation on tensors is not accepted; use the layer that does the same, if there is one."
 
 
-def translate_class(value: dict[str, Any], kind: str, at: Place) -> dict[str, Any]:
+def translate_class(value: dict[str, Any], kind: str, at: Pointer) -> dict[str, Any]:
     """The object under its class's present name."""
     class_name = value.get("class_name")
     present = CLASSES.get((kind, class_name)) if isinstance(class_name, str) else None
@@ -171,7 +171,7 @@ def translate_class(value: dict[str, Any], kind: str, at: Place) -> dict[str, An
     return translated
 
 
-def translate_name(name: str, kind: str, at: Place) -> Any:
+def translate_name(name: str, kind: str, at: Pointer) -> Any:
     """The present name, or the object that an old name stood for."""
     present = NAMES.get(kind, {}).get(name)
     if present is None:
@@ -181,7 +181,9 @@ def translate_name(name: str, kind: str, at: Place) -> Any:
     return present
 
 
-def translate_arguments(kind: str, class_name: str, written: str, config: dict[str, Any], at: Place) -> dict[str, Any]:
+def translate_arguments(
+    kind: str, class_name: str, written: str, config: dict[str, Any], at: Pointer
+) -> dict[str, Any]:
     """The config in present words. `written` is the class name as the job had it."""
     config = dict(config)
     for rule in _rules_for(kind, class_name, config):
@@ -226,7 +228,7 @@ def _arguments(kind: str, class_name: str) -> Collection[str]:
     return entry.properties if entry is not None else ()
 
 
-def _apply(rule: Rule, config: dict[str, Any], written: str, at: Place) -> None:
+def _apply(rule: Rule, config: dict[str, Any], written: str, at: Pointer) -> None:
     value, here = config.pop(rule.argument), at / rule.argument
     if rule.becomes is None:
         _drop(rule, value, written, here)
@@ -242,14 +244,14 @@ def _apply(rule: Rule, config: dict[str, Any], written: str, at: Place) -> None:
         config[rule.becomes] = value
 
 
-def _drop(rule: Rule, value: Any, written: str, here: Place) -> None:
+def _drop(rule: Rule, value: Any, written: str, here: Pointer) -> None:
     if rule.harmless is not None and not any(value is one for one in rule.harmless):
         here.fault(FaultCode.NOT_SUPPORTED, rule.otherwise, received=value, expected="nothing here")
     elif value is not None:
         here.notice(NoticeCode.IGNORED, f"{written}: {rule.argument!r} has no effect in Keras 3 and is left out.")
 
 
-def _translate_decay(class_name: str, config: dict[str, Any], at: Place) -> None:
+def _translate_decay(class_name: str, config: dict[str, Any], at: Pointer) -> None:
     """Keras 2 divided the learning rate by 1 + decay × step; a schedule says the same in Keras 3."""
     if config.get("epsilon", 0) is None:
         del config["epsilon"]
@@ -279,14 +281,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _translate_reduction(config: dict[str, Any], at: Place) -> None:
+def _translate_reduction(config: dict[str, Any], at: Pointer) -> None:
     """Outside of tf.distribute, "auto" was this; a job's losses are averaged by the service where it uses that."""
     if config.get("reduction") == "auto":
         config["reduction"] = "sum_over_batch_size"
         (at / "reduction").notice(NoticeCode.TRANSLATED, "'auto' is read as 'sum_over_batch_size'.")
 
 
-def _translate_axis(class_name: str, config: dict[str, Any], at: Place) -> None:
+def _translate_axis(class_name: str, config: dict[str, Any], at: Pointer) -> None:
     axis = config.get("axis")
     if class_name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         (at / "axis").notice(NoticeCode.TRANSLATED, f"{axis} is read as {axis[0]}.")
@@ -296,7 +298,7 @@ def _translate_axis(class_name: str, config: dict[str, Any], at: Place) -> None:
 _ZEROS: Final = ("zeros", "zero", "Zeros")
 
 
-def _mention_forget_bias(class_name: str, config: dict[str, Any], at: Place) -> None:
+def _mention_forget_bias(class_name: str, config: dict[str, Any], at: Pointer) -> None:
     """Documents of 2020 say that `unit_forget_bias` forces the bias to begin with zeros, which Keras has never done."""
     initializer = config.get("bias_initializer", "zeros")
     name = initializer.get("class_name") if isinstance(initializer, dict) else initializer
@@ -333,7 +335,7 @@ class OldInput:
     value: Any
 
 
-def take_input(layer: Any, at: Place) -> tuple[Any, list[OldInput]]:
+def take_input(layer: Any, at: Pointer) -> tuple[Any, list[OldInput]]:
     """The first layer without what it says of the input's shape, and that; nothing where it says nothing.
 
     Keras 2 took `input_shape`, `input_dim`, `batch_input_shape`, on Embedding and recurrent layers `input_length`, and
@@ -413,7 +415,7 @@ def logged_as(name: str, names: Collection[str]) -> str:
 _OLD_ENDINGS: Final = (".weights.h5", ".hdf5", ".hdf", ".h5")
 
 
-def _translate_label(config: dict[str, Any], at: Place) -> None:
+def _translate_label(config: dict[str, Any], at: Pointer) -> None:
     """The files of a job lie in one folder, its own: there, `./logs/` is `logs`."""
     for argument in ("filepath", "filename", "log_dir"):
         written = config.get(argument)
@@ -426,7 +428,7 @@ def _translate_label(config: dict[str, Any], at: Place) -> None:
             config[argument] = label
 
 
-def _translate_filepath(config: dict[str, Any], at: Place) -> dict[str, Any]:
+def _translate_filepath(config: dict[str, Any], at: Pointer) -> dict[str, Any]:
     """`.h5` and `.hdf5` say nothing in Keras 3 about what is inside; its own endings do.
 
     What is no template stays as it was sent, for the fault to show it.

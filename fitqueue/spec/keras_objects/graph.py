@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
-from fitqueue.spec.base import FaultCode, NoticeCode, Place, did_you_mean, listed
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.keras2 import is_old_graph, translate_graph
 from fitqueue.spec.keras_objects.values import CheckObject
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
 
 MAX_CALLS: Final = 2000
 """Of all layers of a model together."""
@@ -19,7 +19,7 @@ MAX_ENDS: Final = 64
 """Inputs of a model, and outputs."""
 
 
-def check_graph(config: dict[str, Any], layers: list[Any], at: Place, check_object: CheckObject) -> dict[str, Any]:
+def check_graph(config: dict[str, Any], layers: list[Any], at: Pointer, check_object: CheckObject) -> dict[str, Any]:
     if is_old_graph(config):
         at.notice(NoticeCode.TRANSLATED, "The layers' calls are in the form of Keras 2 and read as those of Keras 3.")
         config = translate_graph(config)
@@ -45,7 +45,7 @@ def _count_calls(layer: Any) -> int:
     return len(nodes) if isinstance(nodes, list) else 0
 
 
-def _check_node_layer(layer: Any, at: Place, check_object: CheckObject) -> dict[str, Any]:
+def _check_node_layer(layer: Any, at: Pointer, check_object: CheckObject) -> dict[str, Any]:
     canonical: dict[str, Any] = check_object(layer, "layers", at)
     if not canonical["class_name"]:
         return canonical
@@ -76,7 +76,7 @@ def _is_node(node: Any) -> bool:
     )
 
 
-def _check_keywords(class_name: str, nodes: list[Any], at: Place) -> None:
+def _check_keywords(class_name: str, nodes: list[Any], at: Pointer) -> None:
     entry = catalogue.kind("layers").find(class_name)
     known = entry.call if entry else ("inputs", "training", "mask")
     for i, node in enumerate(nodes):
@@ -117,7 +117,7 @@ def tensors_in(value: Any) -> Iterator[Any]:
             yield from tensors_in(item)
 
 
-def _ends(config: dict[str, Any], key: str, at: Place) -> Any:
+def _ends(config: dict[str, Any], key: str, at: Pointer) -> Any:
     """Where the model begins or ends: [layer, node, tensor], a list of several, or an object of them by name.
 
     Keras writes a single one bare or in a list; here it is always bare.
@@ -151,7 +151,7 @@ def is_history(value: Any) -> bool:
     )
 
 
-def _check_references(graph: dict[str, Any], at: Place) -> None:
+def _check_references(graph: dict[str, Any], at: Pointer) -> None:
     """Each tensor comes from a call that exists, and no call waits for its own result."""
     calls = {layer["config"]["name"]: _nodes(layer) for layer in graph["layers"]}
     sound = True
@@ -183,7 +183,7 @@ def first_node(class_name: str) -> int:
     return 1 if class_name == "Functional" else 0
 
 
-def _check_reference(tensor: Any, calls: dict[str, range], at: Place) -> bool:
+def _check_reference(tensor: Any, calls: dict[str, range], at: Pointer) -> bool:
     if not is_history(tensor):
         at.fault(FaultCode.BAD_GRAPH, "Expected [layer, node, tensor].", tensor, "[layer, node, tensor]")
         return False
@@ -224,7 +224,7 @@ def is_input(layer: dict[str, Any]) -> bool:
     return bool(layer["class_name"] == "InputLayer")
 
 
-def check_unique_names(layers: list[dict[str, Any]], at: Place) -> bool:
+def check_unique_names(layers: list[dict[str, Any]], at: Pointer) -> bool:
     """Whether no two layers share a name."""
     seen: set[str] = set()
     faulty = False

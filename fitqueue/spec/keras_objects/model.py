@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from fitqueue.spec.base import FaultCode, NoticeCode, Place, did_you_mean, listed
 from fitqueue.spec.keras_objects import catalogue, dialect
 from fitqueue.spec.keras_objects.graph import check_graph, check_unique_names, is_input
 from fitqueue.spec.keras_objects.values import CheckObject, check_value
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
 
 MAX_LAYERS: Final = 1100
 """By `weight`. Keras takes about a millisecond to build one; the largest of its architectures has 1,041."""
@@ -37,7 +37,7 @@ _AXIS: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1
 _NAME: Final = {"anyOf": [{"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"}, {"type": "null"}]}
 
 
-def check_model(class_name: str, config: dict[str, Any], at: Place, check_object: CheckObject) -> dict[str, Any]:
+def check_model(class_name: str, config: dict[str, Any], at: Pointer, check_object: CheckObject) -> dict[str, Any]:
     """The canonical form of a model, whether the whole one or one that stands as a layer in another."""
     here = at / "config"
     checked: dict[str, Any] = _check_fields(class_name, config, here, check_object)
@@ -82,7 +82,7 @@ def _inside(layer: Any) -> list[Any]:
     return [one for value in found for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
 
 
-def _check_fields(class_name: str, config: dict[str, Any], at: Place, check_object: CheckObject) -> dict[str, Any]:
+def _check_fields(class_name: str, config: dict[str, Any], at: Pointer, check_object: CheckObject) -> dict[str, Any]:
     fields = _FIELDS[class_name]
     for key in (key for key in config if key not in fields | _IGNORED):
         (at / key).fault(
@@ -104,7 +104,7 @@ def _check_fields(class_name: str, config: dict[str, Any], at: Place, check_obje
 # --- Sequential ----------------------------------------------------------------------------------------------------
 
 
-def _check_sequence(layers: list[Any], at: Place, check_object: CheckObject) -> list[Any]:
+def _check_sequence(layers: list[Any], at: Pointer, check_object: CheckObject) -> list[Any]:
     first, old = dialect.take_input(layers[0], at / 0)
     checked = [check_object(layer, "layers", at / i) for i, layer in enumerate([first, *layers[1:]])]
     for i, layer in enumerate(checked[1:], start=1):
@@ -117,7 +117,7 @@ def _check_sequence(layers: list[Any], at: Place, check_object: CheckObject) -> 
     return [{"class_name": "InputLayer", "config": config}, *checked]
 
 
-def _check_old_input(old: dialect.OldInput, at: Place, check_object: CheckObject) -> Any:
+def _check_old_input(old: dialect.OldInput, at: Pointer, check_object: CheckObject) -> Any:
     """It is checked where it was written, not in the InputLayer that nobody wrote."""
     if isinstance(old.written, tuple):
         return [
@@ -148,7 +148,7 @@ def input_shape(model: dict[str, Any]) -> tuple[list[int | None] | None, str] | 
     return shape, f"/config/layers/{i}"
 
 
-def with_input(model: dict[str, Any], shape: list[int | None], at: Place) -> dict[str, Any]:
+def with_input(model: dict[str, Any], shape: list[int | None], at: Pointer) -> dict[str, Any]:
     """A Sequential that does not say what goes in, with the shape that its data has, as `fit` would find it."""
     at.notice(NoticeCode.FILLED_IN, f"The model does not say what goes in; it is built for the data's shape {shape}.")
     first = {"class_name": "InputLayer", "config": {"shape": shape}}

@@ -8,9 +8,9 @@ are never used to find anything; they may only say that the object is Keras's ow
 import re
 from typing import Any, Final
 
-from fitqueue.spec.base import FaultCode, NoticeCode, Place, did_you_mean, listed
 from fitqueue.spec.keras_objects import catalogue, dialect, model
 from fitqueue.spec.keras_objects.values import check_value
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
 
 MAX_NESTING: Final = 16
 
@@ -35,7 +35,7 @@ _COMPLETED: Final = {"optimizers", "callbacks"}
 FAULTY: Final[dict[str, Any]] = {"class_name": "", "config": {}}
 
 
-def check_object(value: Any, kind: str, at: Place) -> Any:
+def check_object(value: Any, kind: str, at: Pointer) -> Any:
     """The canonical form of an object of this kind, or of a name for one.
 
     Faults are written down at their place; then FAULTY comes back, which has the form of an object and no class.
@@ -45,7 +45,7 @@ def check_object(value: Any, kind: str, at: Place) -> Any:
     return canonical if len(at.report.faults) == before else FAULTY
 
 
-def _check(value: Any, kind: str, at: Place) -> Any:
+def _check(value: Any, kind: str, at: Pointer) -> Any:
     if isinstance(value, str) and kind not in catalogue.OBJECTS_ONLY:
         value = dialect.translate_name(value, kind, at)
     if isinstance(value, str) and kind not in catalogue.OBJECTS_ONLY:
@@ -62,7 +62,7 @@ def _check(value: Any, kind: str, at: Place) -> Any:
     return _check_object(value, kind, at.deeper())
 
 
-def _check_name(name: str, kind: str, at: Place) -> str:
+def _check_name(name: str, kind: str, at: Pointer) -> str:
     known = catalogue.kind(kind)
     if name in known.names:
         return name
@@ -80,7 +80,7 @@ def _check_name(name: str, kind: str, at: Place) -> str:
     return name
 
 
-def _complete(name: str, kind: str, at: Place) -> Any:
+def _complete(name: str, kind: str, at: Pointer) -> Any:
     """A name of a kind whose defaults are filled in becomes an object."""
     entry = _find(catalogue.kind(kind), name)
     if entry is None:
@@ -89,7 +89,7 @@ def _complete(name: str, kind: str, at: Place) -> Any:
     return {"class_name": entry.name, "config": _check_arguments(entry, kind, {"class_name": name}, at)}
 
 
-def _check_object(value: dict[str, Any], kind: str, at: Place) -> dict[str, Any]:
+def _check_object(value: dict[str, Any], kind: str, at: Pointer) -> dict[str, Any]:
     _check_keys(value, at)
     if kind == "activations" and dialect.present_class(value.get("class_name")) in catalogue.ACTIVATION_LAYERS:
         kind = "layers"
@@ -114,7 +114,7 @@ def _check_object(value: dict[str, Any], kind: str, at: Place) -> dict[str, Any]
     return {"class_name": entry.name, "config": _check_arguments(entry, kind, value, at / "config")}
 
 
-def _check_keys(value: dict[str, Any], at: Place) -> None:
+def _check_keys(value: dict[str, Any], at: Pointer) -> None:
     for key in (key for key in value if key not in _KEYS):
         (at / key).fault(
             FaultCode.UNKNOWN_FIELD,
@@ -138,7 +138,7 @@ def _named(value: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     return {"name": value["name"], **config} if "name" in value and "name" not in config else config
 
 
-def _is_custom(value: dict[str, Any], at: Place) -> bool:
+def _is_custom(value: dict[str, Any], at: Pointer) -> bool:
     module, registered = value.get("module"), value.get("registered_name")
     if module is not None and not (isinstance(module, str) and _OWN_MODULES.fullmatch(module)):
         if isinstance(module, str) and module.startswith("keras.src.ops"):
@@ -167,7 +167,7 @@ def _find(known: catalogue.Kind, name: str) -> catalogue.Entry | None:
     return known.find(name) or known.find(name.lower())
 
 
-def _unknown_class(class_name: str, kind: str, at: Place) -> None:
+def _unknown_class(class_name: str, kind: str, at: Pointer) -> None:
     reason = dialect.OPERATION if class_name in dialect.OPERATIONS else catalogue.left_out(class_name, kind)
     known = catalogue.ACTIVATION_LAYERS if kind == "activations" else catalogue.kind(kind).classes
     advice = f" {reason}" if reason else did_you_mean(class_name, known)
@@ -179,7 +179,7 @@ def _unknown_class(class_name: str, kind: str, at: Place) -> None:
     )
 
 
-def _check_arguments(entry: catalogue.Entry, kind: str, written: dict[str, Any], at: Place) -> dict[str, Any]:
+def _check_arguments(entry: catalogue.Entry, kind: str, written: dict[str, Any], at: Pointer) -> dict[str, Any]:
     """The object's config with each argument checked; with the defaults filled in where the service reads them."""
     original = _named(written, written.get("config", {}))
     config = dialect.translate_arguments(kind, entry.name, written["class_name"], original, at)

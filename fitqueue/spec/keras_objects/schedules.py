@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
-from fitqueue.spec.base import FaultCode, Place, Strict, did_you_mean, report_validation_error
+from fitqueue.spec.report import FaultCode, Pointer, did_you_mean
+from fitqueue.spec.strict import Strict, report_validation_error
 
 Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, le=1e6)]
@@ -107,7 +108,7 @@ def rate(schedule: Schedule, epoch: int, initial_rate: float) -> float:
     return schedule.at(epoch, initial_rate)
 
 
-def check_schedule(value: Any, at: Place) -> Any:
+def check_schedule(value: Any, at: Pointer) -> Any:
     """The schedule as it is stored; what is wrong with it is written down."""
     expected = '{"kind": …} with one of the kinds ' + ", ".join(_KINDS)
     if not isinstance(value, dict):
@@ -124,7 +125,7 @@ def check_schedule(value: Any, at: Place) -> Any:
     return _check(value, model, at)
 
 
-def _check_warm_up(value: dict[str, Any], at: Place) -> Any:
+def _check_warm_up(value: dict[str, Any], at: Pointer) -> Any:
     """What comes after is checked for itself: pydantic would name its kind among the steps of a fault's pointer."""
     here, then = at / "then", value["then"]
     if isinstance(then, dict) and then.get("kind") == "warmup":
@@ -134,7 +135,7 @@ def _check_warm_up(value: dict[str, Any], at: Place) -> Any:
     return {**first, "then": check_schedule(then, here)}
 
 
-def _check(value: dict[str, Any], model: type[Strict], at: Place) -> Any:
+def _check(value: dict[str, Any], model: type[Strict], at: Pointer) -> Any:
     try:
         return model.model_validate(value).model_dump(mode="json")
     except ValidationError as error:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from fitqueue.spec.base import Enough, FaultCode, NoticeCode, Place, Report
 from fitqueue.spec.keras_objects.catalogue import OBJECTS_ONLY, Schema
 from fitqueue.spec.keras_objects.schedules import check_schedule
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, Report, TooManyFaults
 
-CheckObject = Callable[[Any, str, Place], Any]
+CheckObject = Callable[[Any, str, Pointer], Any]
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "integer": (int,),
@@ -24,7 +24,7 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
-_DECLARED: Final[dict[str, Callable[[Any, Place], Any]]] = {"learning_rate_schedule": check_schedule}
+_DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {"learning_rate_schedule": check_schedule}
 _TYPE_NAMES: Final = {"boolean": "true or false", "null": "null", "string": "a string", "array": "a list"}
 _KIND_NAMES: Final = {
     "activations": "the name of an activation or a layer that is one",
@@ -32,7 +32,7 @@ _KIND_NAMES: Final = {
 }
 
 
-def check_value(value: Any, schema: Schema, at: Place, check_object: CheckObject) -> Any:
+def check_value(value: Any, schema: Schema, at: Pointer, check_object: CheckObject) -> Any:
     """The value, with the objects in it in their canonical form. What is wrong is written down at its place."""
     alternatives = schema.get("anyOf", [schema])
     meant = [one for one in alternatives if _is_meant(value, one)]
@@ -42,8 +42,8 @@ def check_value(value: Any, schema: Schema, at: Place, check_object: CheckObject
     if len(meant) == 1:
         return _check(value, meant[0], at, check_object)
     for alternative in meant:
-        trial = Place(Report(limit=1), at.pointer, at.nesting)
-        with suppress(Enough):
+        trial = Pointer(Report(limit=1), at.text, at.nesting)
+        with suppress(TooManyFaults):
             checked = _check(value, alternative, trial, check_object)
             at.report.notices.extend(trial.report.notices)
             return checked
@@ -78,7 +78,7 @@ def _has_type(value: Any, schema: Schema) -> bool:
     return isinstance(value, _PYTHON_TYPES[schema["type"]])
 
 
-def _check(value: Any, schema: Schema, at: Place, check_object: CheckObject) -> Any:
+def _check(value: Any, schema: Schema, at: Pointer, check_object: CheckObject) -> Any:
     if "keras" in schema:
         return check_object(value, schema["keras"], at)
     if "declared" in schema:
@@ -97,13 +97,15 @@ def _check(value: Any, schema: Schema, at: Place, check_object: CheckObject) -> 
     return value
 
 
-def _check_bounds(measure: float, low: float | None, high: float | None, value: Any, schema: Schema, at: Place) -> None:
+def _check_bounds(
+    measure: float, low: float | None, high: float | None, value: Any, schema: Schema, at: Pointer
+) -> None:
     if (low is not None and measure < low) or (high is not None and measure > high):
         expected = describe(schema)
         at.fault(FaultCode.OUT_OF_RANGE, f"Expected {expected}.", received=value, expected=expected)
 
 
-def _check_exclusive(value: float, schema: Schema, at: Place) -> None:
+def _check_exclusive(value: float, schema: Schema, at: Pointer) -> None:
     low, high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if (low is not None and value <= low) or (high is not None and value >= high):
         expected = describe(schema)

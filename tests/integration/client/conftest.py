@@ -18,7 +18,7 @@ from service.app import create_app
 from service.db import Database
 from service.migrate import upgrade
 from service.settings import Settings
-from service.storage import FolderStore, checkpoint_key
+from service.storage import FolderStorage, checkpoint_key
 from service.store import leases, recording, snapshots, tokens, workers
 from service.store.leases import Lease
 from service.store.snapshots import SnapshotRecord
@@ -29,7 +29,7 @@ class Hand:
     """Does to one job what a worker does, step by step."""
 
     database: Database
-    store: FolderStore
+    store: FolderStorage
     lease: Lease
 
     def phase(self, phase: Phase) -> None:
@@ -82,9 +82,9 @@ class Hand:
         with self.database.write() as session:
             assert leases.finish(session, self.lease, reason, message)
 
-    def put_back(self) -> None:
+    def requeue(self) -> None:
         with self.database.write() as session:
-            assert leases.put_back(session, self.lease, "the worker was shut down")
+            assert leases.requeue(session, self.lease, "the worker was shut down")
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Served:
     url: str
     token: str
     database: Database
-    store: FolderStore
+    store: FolderStorage
 
     def claim(self) -> Hand:
         """Takes the next job, as a worker would."""
@@ -117,7 +117,7 @@ def service(tmp_path: Path) -> Iterator[Served]:
     server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, FolderStore(settings.store))
+    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, FolderStorage(settings.store))
     server.shutdown()
     thread.join()
     database.close()

@@ -137,7 +137,7 @@ def test_a_job_that_was_put_back_is_told_again(run: Any, job: dict[str, Any], se
     hand = service.claim()
     hand.epoch(1, 0.5)
     watcher.start()
-    hand.put_back()
+    hand.requeue()
     again = service.claim()
     again.epoch(1, 0.125)
     again.finish()

@@ -119,8 +119,8 @@ def test_waiting_has_an_end(client: Client, job: dict[str, Any]) -> None:
 
 def test_no_such_job(client: Client) -> None:
     extend = partial(client.extend, epochs=1)
-    wishes = (client.cancel, client.pause, client.resume, extend)
-    for call in (client.get, *wishes, client.delete, client.wait, client.metrics, client.checkpoints):
+    actions = (client.cancel, client.pause, client.resume, extend)
+    for call in (client.get, *actions, client.delete, client.wait, client.metrics, client.checkpoints):
         with pytest.raises(errors.JobNotFound):
             call("job_nothing")
     for records in (client.events, client.logs):
@@ -157,7 +157,7 @@ def test_pause_and_resume(service: Any, client: Client, job: dict[str, Any]) -> 
     asked = [client.pause(submitted.id) for _ in range(2)]
     assert asked[0] == asked[1]
     assert (asked[0].state, asked[0].pause_requested_at is not None) == (JobState.RUNNING, True)
-    hand.put_back()
+    hand.requeue()
     assert client.get(submitted.id).state is JobState.PAUSED
     client.resume(submitted.id)
     service.claim().finish()

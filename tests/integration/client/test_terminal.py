@@ -92,7 +92,7 @@ def test_a_pause_is_told_and_what_ends_it(terminal: Any, service: Any, client: C
     screen.until("runs on wk_1, attempt 1 of 5")
     client.pause(submitted.id)
     screen.until(f"({submitted.id}) was asked to wait")
-    hand.put_back()
+    hand.requeue()
     screen.until(f"is paused; to let it go on: fitqueue resume {submitted.id}")
     screen.until("Paused")
     client.resume(submitted.id)

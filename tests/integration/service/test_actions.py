@@ -11,7 +11,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from fitqueue.views import EventView, JobView, Page, Problem
 from service.api.context import Services
 from service.db import Database
-from service.queue import Bell
+from service.queue import Notifier
 from service.store import leases, snapshots
 from service.store.leases import ClaimedJob, Lease
 from service.store.snapshots import SnapshotRecord
@@ -30,7 +30,7 @@ def job(http: FlaskClient, raw_spec: Raw) -> str:
 def bells(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The pools for which it was rung, in the place of the ringing."""
     rung: list[str] = []
-    monkeypatch.setattr(Bell, "ring", lambda _, pool: rung.append(pool) is None)
+    monkeypatch.setattr(Notifier, "notify", lambda _, pool: rung.append(pool) is None)
     return rung
 
 
@@ -88,7 +88,7 @@ def test_a_running_job_is_asked_to_wait(http: FlaskClient, database: Database, j
     assert ask(http, job, "resume").pause_requested_at is None
     ask(http, job, "pause")
     with database.write() as session:
-        leases.put_back(session, lease, "The job was paused.")
+        leases.requeue(session, lease, "The job was paused.")
     paused = JobView.model_validate_json(http.get(f"{URL}/{job}").data)
     assert (paused.state, paused.worker, paused.pause_requested_at) == (JobState.PAUSED, None, None)
     assert who(http, job, EventKind.PAUSE_REQUESTED) == [{"by": "tests"}] * 2

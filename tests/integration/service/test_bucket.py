@@ -32,7 +32,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def settings(database_url: str, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr("service.app.REQUEST_PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr("service.app.REQUEST_RETRY_TIMEOUT", timedelta(seconds=0.5))
     return Settings(
         database_url=database_url,
         redis_url="redis://127.0.0.1:1/0",
@@ -124,7 +124,7 @@ def test_while_the_server_is_gone_nothing_is_given_or_taken_and_the_answer_says_
 ) -> None:
     s3.stop()
     for answer in (http.get(f"/api/v1/jobs/{trained.job_id}/weights/best"), upload(http, "numbers")):
-        assert (answer.status_code, answer.json["code"]) == (503, "store_unavailable")
+        assert (answer.status_code, answer.json["code"]) == (503, "storage_unavailable")
         assert "Retry-After" in answer.headers
         assert "127.0.0.1" not in answer.text
     with database.read() as session:
@@ -138,7 +138,7 @@ def test_what_is_deleted_meanwhile_is_swept_afterwards(
     s3.stop()
     assert http.delete("/api/v1/datasets/numbers").status_code == 204
     s3.start()
-    [needless] = [key for key in services.store.old_keys(timedelta(-1)) if key.startswith("datasets/")]
+    [unreferenced] = [key for key in services.store.old_keys(timedelta(-1)) if key.startswith("datasets/")]
     assert sweep(database, services.store) == [], "it is young"
-    assert sweep(database, services.store, timedelta(hours=-1)) == [needless]
+    assert sweep(database, services.store, timedelta(hours=-1)) == [unreferenced]
     assert http.get(f"/api/v1/jobs/{trained.job_id}/weights/best").data == b"0123456789"

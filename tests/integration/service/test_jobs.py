@@ -13,12 +13,12 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fitqueue.model_check import Answer, Question
+from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.states import JobState, Phase, Reason
 from fitqueue.views import DryRun, JobSummary, JobView, Page, Problem
 from service.api.context import EXTENSION, Services
 from service.db import Database
-from service.queue import Bell
+from service.queue import Notifier
 from service.store import actions, jobs, leases, recording
 from service.store.leases import ClaimedJob
 
@@ -113,9 +113,9 @@ class Meanwhile:
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
 
-    def ask(self, question: Question) -> Answer:
+    def ask(self, check_request: ModelCheckRequest) -> ModelCheckResult:
         self._act()
-        return Answer()
+        return ModelCheckResult()
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_the_same_key_at_the_same_moment(
     http: FlaskClient, raw_spec: Raw, redis_url: str, while_checked: Callable[..., None]
 ) -> None:
     """One request makes the job and rings for it; the others are told that they are replays."""
-    while_checked(threading.Barrier(8, timeout=60).wait, bell=Bell(redis_url))
+    while_checked(threading.Barrier(8, timeout=60).wait, notifier=Notifier(redis_url))
     with ThreadPoolExecutor(8) as threads:
         requests = [threads.submit(http.post, URL, json=raw_spec, headers={"Idempotency-Key": "k"}) for _ in range(8)]
     answers = [request.result() for request in requests]

@@ -12,7 +12,7 @@ from service.api.context import EXTENSION, Services
 from service.app import create_app
 from service.db import Database
 from service.store import leases, recording, workers
-from service.store.gpus import SeenGPU
+from service.store.gpus import VisibleGPU
 from service.store.leases import ClaimedJob
 from service.store.recording import EpochRecord
 
@@ -69,7 +69,7 @@ def test_jobs_queues_and_devices(
     _register(database, "w2", slots=3, gpus=gpus)  # of the same machine
     submit(resources={"gpus": 2, "pool": "large"})
     with database.write() as session:
-        assert leases.claim(session, "w1", ["large"], [SeenGPU(uuid) for uuid in gpus], 600)
+        assert leases.claim(session, "w1", ["large"], [VisibleGPU(uuid) for uuid in gpus], 600)
     submit()
     later(40)
     submit()
@@ -153,7 +153,7 @@ def test_a_job_that_was_put_back_waits_from_then_on(
     claimed = take()
     later(5000)
     with database.write() as session:
-        assert leases.put_back(session, claimed.lease, "The worker was shut down.")
+        assert leases.requeue(session, claimed.lease, "The worker was shut down.")
     assert scrape()[_key("fitqueue_queue_oldest_seconds", pool="default")] < 60
     later(100)
     assert 100 <= scrape()[_key("fitqueue_queue_oldest_seconds", pool="default")] < 160

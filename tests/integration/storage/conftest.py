@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.storage import FileStore, FolderStore
-from service.storage.bucket import BucketStore
+from service.storage import FolderStorage, Storage
+from service.storage.bucket import BucketStorage
 from service.storage_address import Bucket
 from tests.s3 import S3Server
 
@@ -14,17 +14,17 @@ LONG = timedelta(seconds=60)
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """Each kind."""
     if request.param == "folder":
-        return FolderStore(tmp_path / "store")
-    return BucketStore(request.getfixturevalue("bucket"), tmp_path / "incoming", LONG)
+        return FolderStorage(tmp_path / "store")
+    return BucketStorage(request.getfixturevalue("bucket"), tmp_path / "incoming", LONG)
 
 
 @pytest.fixture
-def open_bucket(s3: S3Server, bucket: Bucket, tmp_path: Path) -> Callable[..., BucketStore]:
-    def open_bucket(patience: timedelta = LONG, downloads: str = "auto") -> BucketStore:
-        return BucketStore(bucket, tmp_path / "incoming", patience, downloads)
+def open_bucket(s3: S3Server, bucket: Bucket, tmp_path: Path) -> Callable[..., BucketStorage]:
+    def open_bucket(retry_timeout: timedelta = LONG, downloads: str = "auto") -> BucketStorage:
+        return BucketStorage(bucket, tmp_path / "incoming", retry_timeout, downloads)
 
     return open_bucket
 

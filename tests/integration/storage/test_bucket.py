@@ -11,15 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.storage import StoreFailed
-from service.storage.bucket import BucketStore
+from service.storage import StorageError
+from service.storage.bucket import BucketStorage
 from service.storage_address import Bucket
 from tests.s3 import S3Server
 
 KEY = "checkpoints/job_1/1-abc.weights.h5"
 SHORT = timedelta(seconds=0.5)
 
-Open = Callable[..., BucketStore]
+Open = Callable[..., BucketStorage]
 Written = Callable[[bytes], Path]
 
 
@@ -28,7 +28,7 @@ def test_files_lie_under_the_prefix(open_bucket: Open, s3: S3Server, bucket: Buc
     store.put(KEY, written(b"x"))
     assert str(store.signed_url(KEY)).startswith(f"{s3.url}/{bucket.name}/some/where/{KEY}?")
     for prefix in ("", "some", "some/where/else"):
-        other = BucketStore(bucket._replace(prefix=prefix), Path("/nowhere"), SHORT)
+        other = BucketStorage(bucket._replace(prefix=prefix), Path("/nowhere"), SHORT)
         assert list(other.old_keys(timedelta(hours=-1))) == []
 
 
@@ -59,7 +59,7 @@ def test_a_long_one_is_an_error_of_the_store(open_bucket: Open, s3: S3Server, wr
         store.check,
     ]
     for act in acts:
-        with pytest.raises(StoreFailed, match=r"Error performing [A-Z]+ http") as told:
+        with pytest.raises(StorageError, match=r"Error performing [A-Z]+ http") as told:
             act()
         assert "\n" not in str(told.value)
         assert told.value.__cause__ is None
@@ -91,20 +91,20 @@ def test_a_server_that_never_answers(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent_port}")
     monkeypatch.setattr("service.storage.bucket._ANSWER_WITHIN", timedelta(seconds=0.5))
-    store = BucketStore(bucket, tmp_path / "incoming", SHORT)
+    store = BucketStorage(bucket, tmp_path / "incoming", SHORT)
     with pytest.raises(OSError, match="error sending request"):
         store.put(KEY, written(b"x"))
 
 
 def test_a_bucket_that_is_not_there(s3: S3Server, tmp_path: Path, written: Written) -> None:
-    store = BucketStore(Bucket("no-such-bucket", ""), tmp_path / "incoming", SHORT)
-    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
+    store = BucketStorage(Bucket("no-such-bucket", ""), tmp_path / "incoming", SHORT)
+    with pytest.raises(StorageError, match=r"NoSuchBucket"):
         store.check()
-    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
+    with pytest.raises(StorageError, match=r"NoSuchBucket"):
         store.put(KEY, written(b"x"))
-    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
+    with pytest.raises(StorageError, match=r"NoSuchBucket"):
         store.open(KEY)
-    with pytest.raises(StoreFailed, match=r"NoSuchBucket"):
+    with pytest.raises(StorageError, match=r"NoSuchBucket"):
         store.size(KEY)
 
 
@@ -165,7 +165,7 @@ def test_who_is_sent_where(
     if endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    store = BucketStore(Bucket("weights", "a"), Path("/nowhere"), SHORT, downloads)
+    store = BucketStorage(Bucket("weights", "a"), Path("/nowhere"), SHORT, downloads)
     monkeypatch.setattr(store, "size", lambda key: 1)  # there is no such server to ask
     url = store.signed_url(KEY)
     assert (httpx.URL(url).host if url else None) == host

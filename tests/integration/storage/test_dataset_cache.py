@@ -8,22 +8,22 @@ from types import SimpleNamespace
 import pytest
 
 from service.dataset_cache import DatasetCache
-from service.storage import FolderStore
-from service.storage.bucket import BucketStore
+from service.storage import FolderStorage
+from service.storage.bucket import BucketStorage
 from tests.s3 import S3Server
 
-Open = Callable[..., BucketStore]
+Open = Callable[..., BucketStorage]
 Written = Callable[[bytes], Path]
 Stored = Callable[[bytes], SimpleNamespace]
 
 
 @pytest.fixture
-def bucket_store(open_bucket: Open) -> BucketStore:
+def bucket_store(open_bucket: Open) -> BucketStorage:
     return open_bucket()
 
 
 @pytest.fixture
-def stored(bucket_store: BucketStore, written: Written) -> Stored:
+def stored(bucket_store: BucketStorage, written: Written) -> Stored:
     def stored(content: bytes) -> SimpleNamespace:
         sha256 = hashlib.sha256(content).hexdigest()
         key = f"datasets/ds_{sha256[:8]}.npz"
@@ -37,7 +37,7 @@ def _age(path: Path, seconds: float) -> None:
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - seconds))
 
 
-def test_a_data_set_is_fetched_once(bucket_store: BucketStore, stored: Stored, s3: S3Server, tmp_path: Path) -> None:
+def test_a_data_set_is_fetched_once(bucket_store: BucketStorage, stored: Stored, s3: S3Server, tmp_path: Path) -> None:
     cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
     path = cache.path(first.key, first.sha256)
     assert path.read_bytes() == b"first"
@@ -46,17 +46,17 @@ def test_a_data_set_is_fetched_once(bucket_store: BucketStore, stored: Stored, s
 
 
 def test_several_that_want_it_at_once_fetch_it_once(
-    bucket_store: BucketStore, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket_store: BucketStorage, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
     opened: list[str] = []
-    real = BucketStore.open
+    real = BucketStorage.open
 
-    def counting(store: BucketStore, key: str) -> Iterator[bytes]:
+    def counting(store: BucketStorage, key: str) -> Iterator[bytes]:
         opened.append(key)
         return real(store, key)
 
-    monkeypatch.setattr(BucketStore, "open", counting)
+    monkeypatch.setattr(BucketStorage, "open", counting)
     threads = [threading.Thread(target=cache.path, args=(first.key, first.sha256)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -66,7 +66,7 @@ def test_several_that_want_it_at_once_fetch_it_once(
 
 
 def test_the_one_that_nobody_used_for_longest_goes_first(
-    bucket_store: BucketStore, stored: Stored, tmp_path: Path
+    bucket_store: BucketStorage, stored: Stored, tmp_path: Path
 ) -> None:
     cache = DatasetCache(bucket_store, tmp_path / "cache", 10)
     used, unused, new = stored(b"used"), stored(b"unused"), stored(b"new")
@@ -77,13 +77,13 @@ def test_the_one_that_nobody_used_for_longest_goes_first(
     assert {path.read_bytes() for path in (tmp_path / "cache").iterdir()} == {b"used", b"new"}
 
 
-def test_one_fits_however_large(bucket_store: BucketStore, stored: Stored, tmp_path: Path) -> None:
+def test_one_fits_however_large(bucket_store: BucketStorage, stored: Stored, tmp_path: Path) -> None:
     cache, first = DatasetCache(bucket_store, tmp_path / "cache", 0), stored(b"first")
     assert cache.path(first.key, first.sha256).read_bytes() == b"first"
 
 
 def test_the_one_that_is_trained_on_stays_when_others_come(
-    bucket_store: BucketStore, stored: Stored, tmp_path: Path
+    bucket_store: BucketStorage, stored: Stored, tmp_path: Path
 ) -> None:
     cache, first, second = DatasetCache(bucket_store, tmp_path / "cache", 0), stored(b"first"), stored(b"second")
     linked = cache.link(first.key, first.sha256, tmp_path / "mine", lambda: None)
@@ -93,7 +93,7 @@ def test_the_one_that_is_trained_on_stays_when_others_come(
 
 
 def test_another_process_may_let_go_of_it_at_any_moment(
-    bucket_store: BucketStore, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket_store: BucketStorage, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
     real, gone = Path.hardlink_to, []
@@ -110,7 +110,7 @@ def test_another_process_may_let_go_of_it_at_any_moment(
 
 
 def test_what_arrives_otherwise_than_it_was_stored_is_not_used(
-    bucket_store: BucketStore, stored: Stored, tmp_path: Path
+    bucket_store: BucketStorage, stored: Stored, tmp_path: Path
 ) -> None:
     cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
     with pytest.raises(OSError, match="arrived with sha256"):
@@ -119,7 +119,7 @@ def test_what_arrives_otherwise_than_it_was_stored_is_not_used(
 
 
 def test_a_folder_needs_no_cache(tmp_path: Path, written: Written) -> None:
-    store = FolderStore(tmp_path / "store")
+    store = FolderStorage(tmp_path / "store")
     store.put("datasets/ds_1.npz", written(b"x"))
     cache = DatasetCache(store, tmp_path / "cache", 100)
     path = cache.link("datasets/ds_1.npz", "0" * 64, tmp_path / "mine", lambda: None)

@@ -5,7 +5,7 @@ import pytest
 
 from service.db import Database
 from service.store import leases
-from service.store.gpus import SeenGPU
+from service.store.gpus import VisibleGPU
 from service.store.leases import ClaimedJob
 
 
@@ -15,7 +15,7 @@ def claim(database: Database) -> Callable[..., ClaimedJob | None]:
         worker: str = "w1", pools: tuple[str, ...] = ("default",), gpus: Sequence[str] = (), seconds: float = 30.0
     ) -> ClaimedJob | None:
         with database.write() as session:
-            return leases.claim(session, worker, pools, [SeenGPU(uuid) for uuid in gpus], seconds)
+            return leases.claim(session, worker, pools, [VisibleGPU(uuid) for uuid in gpus], seconds)
 
     return claim
 

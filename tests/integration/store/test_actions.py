@@ -42,14 +42,14 @@ def end(database: Database, lease: Lease, reason: Reason) -> None:
         assert leases.finish(session, lease, reason, "as told")
 
 
-def put_back(database: Database, lease: Lease) -> None:
+def requeue(database: Database, lease: Lease) -> None:
     with database.write() as session:
-        assert leases.put_back(session, lease, "The worker was shut down.")
+        assert leases.requeue(session, lease, "The worker was shut down.")
 
 
-def lose(database: Database, lease: Lease) -> None:
+def fail_attempt(database: Database, lease: Lease) -> None:
     with database.write() as session:
-        assert leases.lose(session, lease, "The training process was killed")
+        assert leases.fail_attempt(session, lease, "The training process was killed")
 
 
 def job_of(database: Database, job_id: str) -> Job:
@@ -200,8 +200,8 @@ def test_a_token_that_was_revoked_keeps_its_name_and_none_is_nobody(
 # --- Pause and resume -----------------------------------------------------------------------------------------------
 
 LEFT: dict[str, Callable[[Database, Lease, Later], None]] = {
-    "put back": lambda database, lease, later: put_back(database, lease),
-    "lost": lambda database, lease, later: lose(database, lease),
+    "put back": lambda database, lease, later: requeue(database, lease),
+    "lost": lambda database, lease, later: fail_attempt(database, lease),
     "expired": lambda database, lease, later: expire(database, later),
 }
 
@@ -229,7 +229,7 @@ def test_a_job_that_was_to_be_paused_is_when_it_leaves_its_worker(
     assert (job.state, job.reason, job.finished_at) == (JobState.PAUSED, None, None)
     assert (job.worker_id, job.lease_expires_at, job.claimed_at, job.phase) == (None, None, None, None)
     assert (job.pause_requested_at, job.cancel_requested_at) == (None, None)
-    assert job.losses == (how != "put back")
+    assert job.failed_attempts == (how != "put back")
     assert [kind for kind, _ in events_of(database, job_id)][-2:] == [EventKind.PAUSE_REQUESTED, EventKind.PAUSED]
     later(1_000)
     assert claim() is None
@@ -252,7 +252,7 @@ def test_the_last_attempt_of_a_job_that_was_to_be_paused(
     job_id = submit(max_attempts=1)
     lease = take().lease
     wish("pause", job_id)
-    lose(database, lease)
+    fail_attempt(database, lease)
     job = job_of(database, job_id)
     assert (job.state, job.reason, job.pause_requested_at) == (JobState.FAILED, Reason.WORKER_LOST, None)
 
@@ -267,7 +267,7 @@ def test_resuming_takes_the_wish_back(database: Database, submit: Submit, take: 
     assert events_of(database, job_id)[-2:] == [(EventKind.PAUSE_REQUESTED, BY), (EventKind.UNPAUSED, BY)]
     with database.write() as session:
         assert leases.renew(session, lease, 30.0) == leases.Renewal(cancel_requested=False, pause_requested=False)
-    put_back(database, lease)
+    requeue(database, lease)
     assert job_of(database, job_id).state is JobState.QUEUED
 
 
@@ -289,7 +289,7 @@ def test_a_pause_ends_the_backing_off(
     job_id = submit()
     for _ in range(2):
         later(leases.LONGEST_BACKOFF_SECONDS)
-        lose(database, take().lease)
+        fail_attempt(database, take().lease)
     assert claim() is None
     wish("pause", job_id)
     wish("resume", job_id)
@@ -324,7 +324,7 @@ def test_resuming_does_not_take_back_that_it_was_cancelled(
     lease = take().lease
     for name in ("pause", "cancel", "resume"):
         wish(name, job_id)
-    put_back(database, lease)
+    requeue(database, lease)
     assert job_of(database, job_id).state is JobState.CANCELLED
 
 
@@ -379,7 +379,7 @@ def test_an_extension_gives_epochs_and_begins_to_count_anew(
     database: Database, submit: Submit, take: Take, later: Later, wish: Callable[..., Job]
 ) -> None:
     job_id = submit(max_attempts=3, max_runtime_seconds=60)
-    lose(database, take(seconds=30).lease)
+    fail_attempt(database, take(seconds=30).lease)
     later(100)
     lease = take().lease
     train(database, lease, 1)
@@ -387,21 +387,26 @@ def test_an_extension_gives_epochs_and_begins_to_count_anew(
     wish("cancel", job_id)
     end(database, lease, Reason.EARLY_STOPPED)
     ended = job_of(database, job_id)
-    assert ended.losses == ended.stalls == 1
+    assert ended.failed_attempts == ended.stalled_attempts == 1
     assert ended.cancel_requested_at is not None
 
     extended = wish("extend", job_id)
     assert (extended.state, extended.epochs, extended.spec["fit"]["epochs"]) == (JobState.QUEUED, 8, 8)
     assert {**extended.spec, "fit": ended.spec["fit"]} == ended.spec
     assert (extended.epoch, extended.extended_at_epoch, extended.extended_by_epochs) == (2, 2, MORE)
-    assert (extended.losses, extended.stalls, extended.seconds_used) == (0, 0, 0.0)
+    assert (extended.failed_attempts, extended.stalled_attempts, extended.seconds_used) == (0, 0, 0.0)
     assert (extended.reason, extended.message, extended.finished_at, extended.worker_id) == (None, None, None, None)
     assert (extended.cancel_requested_at, extended.pause_requested_at, extended.not_before) == (None, None, None)
     assert extended.started_at == ended.started_at
 
     again = take("w2")
     assert again.lease == Lease(job_id, 3, "w2"), "attempts go on: they fence"
-    assert (again.spec["fit"]["epochs"], again.extended_at_epoch, again.stalls, again.seconds_used) == (8, 2, 0, 0.0)
+    assert (again.spec["fit"]["epochs"], again.extended_at_epoch, again.stalled_attempts, again.seconds_used) == (
+        8,
+        2,
+        0,
+        0.0,
+    )
     with database.write() as session:
         assert not leases.finish(session, lease, Reason.COMPLETED, "late"), "that end was taken back"
         assert leases.renew(session, again.lease, 30.0) == leases.Renewal(cancel_requested=False, pause_requested=False)
@@ -425,7 +430,7 @@ def test_the_same_extension_before_the_end_changes_nothing_and_another_is_refuse
         if state != "running":
             wish("cancel" if state == "to be cancelled" else "pause", job_id)
         if state == "paused":
-            put_back(database, lease)
+            requeue(database, lease)
     before, events_before = columns(job_of(database, job_id)), events_of(database, job_id)
     assert columns(wish("extend", job_id)) == before
     with pytest.raises(JobNotEnded), database.write() as session:

@@ -33,17 +33,17 @@ def again(take: Take, later: Later) -> Again:
     return again
 
 
-def lose(database: Database, lease: Lease, verdict: Reason | None = None, details: str = "") -> Job:
+def fail_attempt(database: Database, lease: Lease, verdict: Reason | None = None, details: str = "") -> Job:
     """The job afterwards."""
     with database.write() as session:
-        assert leases.lose(session, lease, WHY, verdict, details)
+        assert leases.fail_attempt(session, lease, WHY, verdict, details)
     with database.read() as session:
         return jobs.get(session, lease.job_id)
 
 
-def put_back(database: Database, lease: Lease) -> Job:
+def requeue(database: Database, lease: Lease) -> Job:
     with database.write() as session:
-        assert leases.put_back(session, lease, "The worker was shut down.")
+        assert leases.requeue(session, lease, "The worker was shut down.")
     with database.read() as session:
         return jobs.get(session, lease.job_id)
 
@@ -62,29 +62,29 @@ def last_event(database: Database, job_id: str) -> tuple[EventKind, str]:
     return row.kind, row.message
 
 
-VERDICTS = [Reason.OUT_OF_MEMORY, Reason.INTERNAL_ERROR, Reason.ARTIFACT_STORE_FAILED]
+VERDICTS = [Reason.OUT_OF_MEMORY, Reason.INTERNAL_ERROR, Reason.STORAGE_FAILED]
 
 
 @pytest.mark.parametrize("verdict", [None, *VERDICTS])
 def test_the_first_loss_is_forgiven(verdict: Reason | None, database: Database, submit: Submit, again: Again) -> None:
     job_id = submit()
     claimed = again()
-    assert claimed.stalls == 0
-    job = lose(database, claimed.lease, verdict, DETAILS)
-    assert (job.state, job.reason, job.losses, job.stalls) == (JobState.QUEUED, None, 1, 1)
+    assert claimed.stalled_attempts == 0
+    job = fail_attempt(database, claimed.lease, verdict, DETAILS)
+    assert (job.state, job.reason, job.failed_attempts, job.stalled_attempts) == (JobState.QUEUED, None, 1, 1)
     assert (job.worker_id, job.lease_expires_at, job.phase) == (None, None, None)
-    assert last_event(database, job_id) == (EventKind.PUT_BACK, f"{WHY}; the job waits again.\n{DETAILS}")
-    assert again().stalls == 1
+    assert last_event(database, job_id) == (EventKind.REQUEUED, f"{WHY}; the job waits again.\n{DETAILS}")
+    assert again().stalled_attempts == 1
 
 
-@pytest.mark.parametrize("verdict", [Reason.ARTIFACT_STORE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL])
+@pytest.mark.parametrize("verdict", [Reason.STORAGE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL])
 def test_a_full_disk_and_a_network_have_time_to_be_mended(
     verdict: Reason, database: Database, submit: Submit, claim: Claim, later: Later
 ) -> None:
     submit()
     first = claim()
     assert first is not None
-    lose(database, first.lease, verdict)
+    fail_attempt(database, first.lease, verdict)
     later(leases.STORE_BACKOFF_SECONDS - 1)
     assert claim() is None
     later(1)
@@ -95,8 +95,8 @@ def test_a_job_that_is_lost_again_at_the_same_place_is_backing_off(
     database: Database, submit: Submit, claim: Claim, again: Again, later: Later
 ) -> None:
     submit(max_attempts=20)
-    lose(database, again().lease)
-    lose(database, again().lease)
+    fail_attempt(database, again().lease)
+    fail_attempt(database, again().lease)
     assert claim() is None
     later(leases.backoff_seconds(2))
     claimed = claim()
@@ -113,8 +113,8 @@ def test_the_second_loss_at_the_same_place_ends_the_job_as_its_own_doing(
     claimed = again()
     if place is not None:
         take_snapshot(database, claimed.lease, *place)
-    assert lose(database, claimed.lease, verdict).state is JobState.QUEUED
-    job = lose(database, again().lease, verdict, DETAILS)
+    assert fail_attempt(database, claimed.lease, verdict).state is JobState.QUEUED
+    job = fail_attempt(database, again().lease, verdict, DETAILS)
     assert (job.state, job.reason) == (JobState.FAILED, verdict)
     assert job.message == f"{WHY}; this was attempt 2 in a row that ended at the same place.\n{DETAILS}"
     assert last_event(database, job.id) == (EventKind.FAILED, job.message)
@@ -123,17 +123,17 @@ def test_the_second_loss_at_the_same_place_ends_the_job_as_its_own_doing(
 @pytest.mark.parametrize("first", [None, Reason.OUT_OF_MEMORY])
 def test_what_the_second_died_of_counts(first: Reason | None, database: Database, submit: Submit, again: Again) -> None:
     submit()
-    lose(database, again().lease, first)
-    job = lose(database, again().lease, Reason.INTERNAL_ERROR)
+    fail_attempt(database, again().lease, first)
+    job = fail_attempt(database, again().lease, Reason.INTERNAL_ERROR)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.INTERNAL_ERROR)
 
 
 def test_two_losses_without_a_verdict_are_nobodys_doing(database: Database, submit: Submit, again: Again) -> None:
     submit()
-    lose(database, again().lease, Reason.INTERNAL_ERROR)
-    job = lose(database, again().lease)
-    assert (job.state, job.losses, job.stalls) == (JobState.QUEUED, 2, 2)
-    assert again().stalls == 2, "the worker passes over the newest snapshot by this"
+    fail_attempt(database, again().lease, Reason.INTERNAL_ERROR)
+    job = fail_attempt(database, again().lease)
+    assert (job.state, job.failed_attempts, job.stalled_attempts) == (JobState.QUEUED, 2, 2)
+    assert again().stalled_attempts == 2, "the worker passes over the newest snapshot by this"
 
 
 @pytest.mark.parametrize("verdict", [None, *VERDICTS])
@@ -149,12 +149,12 @@ def test_a_snapshot_in_between_is_progress(
     submit(max_attempts=20)
     claimed = again()
     take_snapshot(database, claimed.lease, *first)
-    lose(database, claimed.lease, verdict)
+    fail_attempt(database, claimed.lease, verdict)
     for step in range(5):
         claimed = again()
         take_snapshot(database, claimed.lease, then[0], then[1] + step)
-        job = lose(database, claimed.lease, verdict)
-        assert (job.state, job.stalls) == (JobState.QUEUED, 1)
+        job = fail_attempt(database, claimed.lease, verdict)
+        assert (job.state, job.stalled_attempts) == (JobState.QUEUED, 1)
 
 
 def test_an_older_place_is_no_progress(database: Database, submit: Submit, again: Again) -> None:
@@ -162,19 +162,19 @@ def test_an_older_place_is_no_progress(database: Database, submit: Submit, again
     submit()
     claimed = again()
     take_snapshot(database, claimed.lease, 2)
-    lose(database, claimed.lease)
+    fail_attempt(database, claimed.lease)
     claimed = again()
     take_snapshot(database, claimed.lease, 1)
-    assert lose(database, claimed.lease).stalls == 2
+    assert fail_attempt(database, claimed.lease).stalled_attempts == 2
 
 
 def test_the_third_loss_at_the_same_place_is_no_progress(database: Database, submit: Submit, again: Again) -> None:
     job_id = submit(max_attempts=20)
     claimed = again()
     take_snapshot(database, claimed.lease, 1, 5)
-    assert lose(database, claimed.lease).stalls == 1
-    assert lose(database, again().lease).stalls == 2
-    job = lose(database, again().lease, details=DETAILS)
+    assert fail_attempt(database, claimed.lease).stalled_attempts == 1
+    assert fail_attempt(database, again().lease).stalled_attempts == 2
+    job = fail_attempt(database, again().lease, details=DETAILS)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.NO_PROGRESS)
     assert job.message == f"{WHY}; 3 attempts in a row ended at the same place.\n{DETAILS}"
     assert last_event(database, job_id)[0] is EventKind.FAILED
@@ -201,42 +201,42 @@ def test_the_last_attempt_ends_as_it_died(
     verdict: Reason | None, database: Database, submit: Submit, again: Again
 ) -> None:
     submit(max_attempts=2)
-    lose(database, again().lease, verdict)
+    fail_attempt(database, again().lease, verdict)
     claimed = again()
     take_snapshot(database, claimed.lease, 1)
-    job = lose(database, claimed.lease, verdict)
+    job = fail_attempt(database, claimed.lease, verdict)
     assert (job.state, job.reason) == (JobState.FAILED, verdict or Reason.WORKER_LOST)
     assert job.message == f"{WHY}; this was the last of 2 attempts."
 
 
 def test_a_job_with_one_attempt_is_forgiven_nothing(database: Database, submit: Submit, again: Again) -> None:
     submit(max_attempts=1)
-    job = lose(database, again().lease, Reason.OUT_OF_MEMORY)
+    job = fail_attempt(database, again().lease, Reason.OUT_OF_MEMORY)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY)
 
 
 def test_a_shutdown_counts_neither_for_nor_against(database: Database, submit: Submit, again: Again) -> None:
     submit(max_attempts=3)
-    lose(database, again().lease)
+    fail_attempt(database, again().lease)
     for _ in range(4):
-        job = put_back(database, again().lease)
-        assert (job.state, job.losses, job.stalls, job.not_before) == (JobState.QUEUED, 1, 1, None)
-    assert lose(database, again().lease).stalls == 2
-    assert put_back(database, again().lease).stalls == 2
-    assert lose(database, again().lease).reason is Reason.WORKER_LOST
+        job = requeue(database, again().lease)
+        assert (job.state, job.failed_attempts, job.stalled_attempts, job.not_before) == (JobState.QUEUED, 1, 1, None)
+    assert fail_attempt(database, again().lease).stalled_attempts == 2
+    assert requeue(database, again().lease).stalled_attempts == 2
+    assert fail_attempt(database, again().lease).reason is Reason.WORKER_LOST
 
 
 def test_a_pause_counts_neither_for_nor_against(database: Database, submit: Submit, again: Again) -> None:
     job_id = submit(max_attempts=3)
-    lose(database, again().lease)
+    fail_attempt(database, again().lease)
     claimed = again()
     with database.write() as session:
         actions.pause(session, job_id)
-    job = put_back(database, claimed.lease)
-    assert (job.state, job.losses, job.stalls) == (JobState.PAUSED, 1, 1)
+    job = requeue(database, claimed.lease)
+    assert (job.state, job.failed_attempts, job.stalled_attempts) == (JobState.PAUSED, 1, 1)
     with database.write() as session:
         actions.resume(session, job_id)
-    assert again().stalls == 1
+    assert again().stalled_attempts == 1
 
 
 def test_a_lost_job_that_was_cancelled_is_cancelled_whatever_it_died_of(
@@ -246,20 +246,20 @@ def test_a_lost_job_that_was_cancelled_is_cancelled_whatever_it_died_of(
     claimed = again()
     with database.write() as session:
         actions.cancel(session, job_id)
-    job = lose(database, claimed.lease, Reason.OUT_OF_MEMORY)
+    job = fail_attempt(database, claimed.lease, Reason.OUT_OF_MEMORY)
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
 
 def test_who_has_lost_the_lease_can_lose_nothing(database: Database, submit: Submit, again: Again) -> None:
     job_id = submit()
     old = again().lease
-    lose(database, old)
+    fail_attempt(database, old)
     again()
     with database.read() as session:
         before = jobs.version(session, job_id)
     for verdict in (None, Reason.INTERNAL_ERROR):
         with database.write() as session:
-            assert not leases.lose(session, old, WHY, verdict)
+            assert not leases.fail_attempt(session, old, WHY, verdict)
     with database.read() as session:
         assert jobs.version(session, job_id) == before
 
@@ -280,13 +280,13 @@ def test_pools_with_work_are_those_where_a_job_could_be_taken_now(
         actions.cancel(session, ids["cancelled"])
     for _ in range(2):
         later(leases.LONGEST_BACKOFF_SECONDS)
-        lose(database, take(pools=("backing-off",)).lease)
+        fail_attempt(database, take(pools=("backing-off",)).lease)
     assert found() == ["a", "hungry", "z"]
     taken = [take(pools=("a",)), take(pools=("a",)), take(pools=("z",))]
     assert found() == ["hungry"]
     later(leases.backoff_seconds(2))
     assert found() == ["backing-off", "hungry"]
-    put_back(database, taken[0].lease)
+    requeue(database, taken[0].lease)
     with database.write() as session:
         actions.resume(session, ids["paused"])
     assert found() == ["a", "backing-off", "hungry", "paused"]

@@ -12,7 +12,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Event, GPUClaim
 from service.store import actions, gpu_reservation, gpus, jobs, leases, workers
-from service.store.gpus import SeenGPU
+from service.store.gpus import VisibleGPU
 from service.store.leases import ClaimedJob, Lease
 
 Submit = Callable[..., str]
@@ -21,7 +21,7 @@ Take = Callable[..., ClaimedJob]
 Later = Callable[[float], None]
 
 FOUR = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
-TIRED = gpu_reservation.PATIENCE.total_seconds() + 1
+TIRED = gpu_reservation.RESERVATION_DELAY.total_seconds() + 1
 
 
 @pytest.fixture
@@ -72,26 +72,26 @@ def test_the_history_tells_which_gpus_an_attempt_had(submit: Submit, take: Take,
     ]
 
 
-def _put_back(database: Database, lease: Lease, later: Later) -> None:
+def _requeue(database: Database, lease: Lease, later: Later) -> None:
     with database.write() as session:
-        assert leases.put_back(session, lease, "shut down")
+        assert leases.requeue(session, lease, "shut down")
 
 
 def _pause(database: Database, lease: Lease, later: Later) -> None:
     with database.write() as session:
         actions.pause(session, lease.job_id)
-    _put_back(database, lease, later)
+    _requeue(database, lease, later)
 
 
 def _cancel(database: Database, lease: Lease, later: Later) -> None:
     with database.write() as session:
         actions.cancel(session, lease.job_id)
-    _put_back(database, lease, later)
+    _requeue(database, lease, later)
 
 
 def _lose(database: Database, lease: Lease, later: Later) -> None:
     with database.write() as session:
-        assert leases.lose(session, lease, "it died")
+        assert leases.fail_attempt(session, lease, "it died")
 
 
 def _finish(database: Database, lease: Lease, later: Later) -> None:
@@ -108,7 +108,7 @@ def _expire(database: Database, lease: Lease, later: Later) -> None:
 @pytest.mark.parametrize(
     ("leave", "state"),
     [
-        (_put_back, JobState.QUEUED),
+        (_requeue, JobState.QUEUED),
         (_pause, JobState.PAUSED),
         (_cancel, JobState.CANCELLED),
         (_lose, JobState.QUEUED),
@@ -137,8 +137,8 @@ def test_who_lost_the_lease_takes_nothing_from_the_next(
     _expire(database, old, later)
     take("w2", gpus=["GPU-b"])
     with database.write() as session:
-        assert not leases.put_back(session, old, "late")
-        assert not leases.lose(session, old, "late")
+        assert not leases.requeue(session, old, "late")
+        assert not leases.fail_attempt(session, old, "late")
         assert not leases.finish(session, old, Reason.COMPLETED, "late")
     assert held() == {"GPU-b": job_id}
 
@@ -146,7 +146,7 @@ def test_who_lost_the_lease_takes_nothing_from_the_next(
 def test_what_is_used_outside_is_not_claimed(submit: Submit, database: Database) -> None:
     def claim(*used: str) -> ClaimedJob | None:
         with database.write() as session:
-            seen = [SeenGPU(uuid, is_used=uuid in used) for uuid in FOUR]
+            seen = [VisibleGPU(uuid, is_used=uuid in used) for uuid in FOUR]
             return leases.claim(session, "w1", ["default"], seen, 30)
 
     submit(resources={"gpus": 2})
@@ -189,7 +189,7 @@ def test_who_comes_too_late_takes_another(
     monkeypatch.setattr(gpus, "look", looking)
     for worker in ("w1", "w2"):
         with database.write() as session:
-            claimed = leases.claim(session, worker, ["default"], [SeenGPU("GPU-a"), SeenGPU("GPU-b")], 30)
+            claimed = leases.claim(session, worker, ["default"], [VisibleGPU("GPU-a"), VisibleGPU("GPU-b")], 30)
         assert claimed is not None
         assert claimed.lease.attempt == 1, "nothing is left of the claim that failed"
     assert len(looks) == 3
@@ -202,7 +202,7 @@ def test_many_at_once_never_get_the_same(submit: Submit, database: Database) -> 
     """Eight workers of a machine with four GPUs claim and finish sixty jobs of 1 to 4."""
     for n in range(60):
         submit(resources={"gpus": n % 4 + 1})
-    seen, lock, errors = [SeenGPU(uuid) for uuid in FOUR], threading.Lock(), []
+    seen, lock, errors = [VisibleGPU(uuid) for uuid in FOUR], threading.Lock(), []
     in_use: set[str] = set()
 
     def work(worker: str) -> None:
@@ -280,7 +280,7 @@ def test_nothing_is_kept_for_a_job_that_cannot_start_here(
             job = jobs.get(session, large)
             job.not_before = job.created_at + timedelta(hours=1)
     with database.write() as session:
-        seen = [SeenGPU(uuid, is_used=reason == "used_outside" and uuid == "GPU-d") for uuid in FOUR]
+        seen = [VisibleGPU(uuid, is_used=reason == "used_outside" and uuid == "GPU-d") for uuid in FOUR]
         claimed = leases.claim(session, "w1", ["default"], seen, 30)
     assert claimed is not None
     assert claimed.lease.job_id == small

@@ -228,7 +228,7 @@ def test_a_page_tells_each_job_its_place(database: Database, submit: Submit) -> 
         {"cancel_requested_at": datetime(2026, 1, 1, tzinfo=UTC)},
         {"phase": "training"},
         {"epoch": 99},
-        {"losses": 1},
+        {"failed_attempts": 1},
         {"idempotency_key": "k"},
     ],
     ids=lambda broken: next(iter(broken)),

@@ -144,7 +144,7 @@ def test_a_lost_lease_can_write_nothing(database: Database, submit: Submit, take
     with database.write() as session:
         assert leases.renew(session, old.lease, 30) is None
         assert not leases.finish(session, old.lease, Reason.COMPLETED, "late")
-        assert not leases.put_back(session, old.lease, "late")
+        assert not leases.requeue(session, old.lease, "late")
     record = EpochRecord(epoch=1, logs={"loss": 1.0}, learning_rate=0.1, next_learning_rate=0.1, seconds=1.0, steps=3)
     with pytest.raises(LeaseLost), database.write() as session:
         recording.record_epoch(session, old.lease, record)
@@ -174,10 +174,10 @@ def test_put_back_in_order_costs_no_attempt(database: Database, submit: Submit, 
     for _ in range(3):
         claimed = take()
         with database.write() as session:
-            assert leases.put_back(session, claimed.lease, "The worker shuts down.")
+            assert leases.requeue(session, claimed.lease, "The worker shuts down.")
     job = _job(database, job_id)
-    assert (job.state, job.attempt, job.losses, job.worker_id) == (JobState.QUEUED, 3, 0, None)
-    assert _kinds(database, job_id).count(EventKind.PUT_BACK) == 3
+    assert (job.state, job.attempt, job.failed_attempts, job.worker_id) == (JobState.QUEUED, 3, 0, None)
+    assert _kinds(database, job_id).count(EventKind.REQUEUED) == 3
 
 
 def test_a_job_whose_workers_are_lost_fails_after_its_attempts(
@@ -217,7 +217,7 @@ def test_a_wish_to_cancel_outlives_the_worker(database: Database, submit: Submit
         actions.cancel(session, lost)
         actions.cancel(session, shut_down)
     with database.write() as session:
-        assert leases.put_back(session, claimed.lease, "The worker shuts down.")
+        assert leases.requeue(session, claimed.lease, "The worker shuts down.")
     later(31)
     with database.write() as session:
         assert leases.expire_leases(session) == []
@@ -246,7 +246,7 @@ def test_what_was_recorded_beyond_its_place_goes_when_training_begins(
     with database.write() as session:
         for epoch in (1, 2):
             recording.record_epoch(session, claimed.lease, record_of(epoch))
-        leases.put_back(session, claimed.lease, "The worker shuts down.")
+        leases.requeue(session, claimed.lease, "The worker shuts down.")
     again = take()
     with database.write() as session:
         recording.begin(session, again.lease, *place)

@@ -33,7 +33,7 @@ from service import clock
 from service.db import Database
 from service.models import Event, GPUClaim, Job
 from service.store import actions, gpus, jobs, leases, recording, snapshots, transitions
-from service.store.gpus import SeenGPU
+from service.store.gpus import VisibleGPU
 from service.store.leases import Lease, LeaseLost
 from service.store.recording import EpochRecord
 from service.store.snapshots import SnapshotRecord
@@ -72,8 +72,8 @@ class Expected:
     pause: bool = False
     place: tuple[int, int] | None = None
     """Of its newest snapshot."""
-    losses: int = 0
-    stalls: int = 0
+    failed_attempts: int = 0
+    stalled_attempts: int = 0
     stalled_at: tuple[int, int] | None = None
     attempt: int = 0
     ends: int = 0
@@ -90,19 +90,23 @@ class Expected:
         else:
             self.state, self.pause = (JobState.PAUSED if self.pause else JobState.QUEUED), False
 
-    def lose(self, verdict: Reason | None) -> None:
+    def fail_attempt(self, verdict: Reason | None) -> None:
         place = self.place or (0, 0)
-        stalls = self.stalls + 1 if self.stalled_at == place else 1
+        stalled_attempts = self.stalled_attempts + 1 if self.stalled_at == place else 1
         if self.cancel:
             self.end(Reason.CANCELLED_BY_USER)
-        elif verdict is not None and stalls >= 2:
+        elif verdict is not None and stalled_attempts >= 2:
             self.end(verdict)
-        elif self.losses + 1 == MAX_ATTEMPTS:
+        elif self.failed_attempts + 1 == MAX_ATTEMPTS:
             self.end(verdict or Reason.WORKER_LOST)
-        elif stalls >= 3:
+        elif stalled_attempts >= 3:
             self.end(Reason.NO_PROGRESS)
         else:
-            self.losses, self.stalls, self.stalled_at = self.losses + 1, stalls, place
+            self.failed_attempts, self.stalled_attempts, self.stalled_at = (
+                self.failed_attempts + 1,
+                stalled_attempts,
+                place,
+            )
             self.leave_worker()
 
     def is_like(self, job: Job) -> bool:
@@ -111,7 +115,8 @@ class Expected:
             (self.state, self.reason, self.epochs) == (job.state, job.reason, job.epochs)
             and self.pause == (job.pause_requested_at is not None)
             and (job.cancel_requested_at is not None) >= is_wish
-            and (self.losses, self.stalls, self.attempt) == (job.losses, job.stalls, job.attempt)
+            and (self.failed_attempts, self.stalled_attempts, self.attempt)
+            == (job.failed_attempts, job.stalled_attempts, job.attempt)
         )
 
 
@@ -121,7 +126,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.database, self.make_spec, self.time = database, make_spec, time
         self.pool = f"p{uuid.uuid4().hex[:12]}"  # a queue of its own in a database that all runs share
         self.expected: dict[str, Expected] = {}
-        self.gpus = [SeenGPU(f"{self.pool}-{n}") for n in range(3)]  # of the machine that all workers share
+        self.gpus = [VisibleGPU(f"{self.pool}-{n}") for n in range(3)]  # of the machine that all workers share
         self.held: dict[str, Lease] = {}
         self.held_gpus: dict[str, str] = {}
         self.expiries: dict[str, timedelta] = {}
@@ -148,7 +153,7 @@ class Lifecycle(RuleBasedStateMachine):
         job = self.expected[job_id]
         assert job_id not in self.held, "two hold one job"
         assert job.state is JobState.QUEUED, f"it was {job.state}"
-        assert (claimed.stalls, claimed.spec["fit"]["epochs"]) == (job.stalls, job.epochs)
+        assert (claimed.stalled_attempts, claimed.spec["fit"]["epochs"]) == (job.stalled_attempts, job.epochs)
         job.state, job.attempt = JobState.RUNNING, job.attempt + 1
         self.held[job_id] = claimed.lease
         assert len(claimed.gpus) == job.gpus
@@ -168,20 +173,20 @@ class Lifecycle(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
-    def put_back(self, data: st.DataObject) -> None:
+    def requeue(self, data: st.DataObject) -> None:
         lease = self._draw_held(data)
         with self.database.write() as session:
-            assert leases.put_back(session, lease, "shut down")
+            assert leases.requeue(session, lease, "shut down")
         self.expected[lease.job_id].leave_worker()
         self._let_go(lease)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), verdict=st.sampled_from([None, Reason.OUT_OF_MEMORY, Reason.INTERNAL_ERROR]))
-    def lose(self, data: st.DataObject, verdict: Reason | None) -> None:
+    def fail_attempt(self, data: st.DataObject, verdict: Reason | None) -> None:
         lease = self._draw_held(data)
         with self.database.write() as session:
-            assert leases.lose(session, lease, "it died", verdict)
-        self.expected[lease.job_id].lose(verdict)
+            assert leases.fail_attempt(session, lease, "it died", verdict)
+        self.expected[lease.job_id].fail_attempt(verdict)
         self._let_go(lease)
 
     @precondition(lambda self: self.held)
@@ -208,8 +213,8 @@ class Lifecycle(RuleBasedStateMachine):
         for lease in self.lost:
             with self.database.write() as session:
                 assert leases.renew(session, lease, LEASE_SECONDS) is None
-                assert not leases.put_back(session, lease, "late")
-                assert not leases.lose(session, lease, "late", Reason.INTERNAL_ERROR)
+                assert not leases.requeue(session, lease, "late")
+                assert not leases.fail_attempt(session, lease, "late", Reason.INTERNAL_ERROR)
                 with pytest.raises(LeaseLost):
                     recording.record_epoch(session, lease, RECORD)
                 with pytest.raises(LeaseLost):
@@ -267,7 +272,13 @@ class Lifecycle(RuleBasedStateMachine):
             refusal = JobNotExtendable
         self._ask_twice(job_id, refusal, lambda session, job_id: actions.extend(session, job_id, epochs))
         if job.state.is_final and refusal is None:
-            job.state, job.reason, job.cancel, job.losses, job.stalls = JobState.QUEUED, None, False, 0, 0
+            job.state, job.reason, job.cancel, job.failed_attempts, job.stalled_attempts = (
+                JobState.QUEUED,
+                None,
+                False,
+                0,
+                0,
+            )
             job.epochs, job.extended_by, job.extensions = job.epochs + epochs, epochs, job.extensions + 1
 
     # --- Time -------------------------------------------------------------------------------------------------------
@@ -290,7 +301,7 @@ class Lifecycle(RuleBasedStateMachine):
             pools = leases.expire_leases(session)
         expired = [lease for lease in self.held.values() if self.expiries[lease.job_id] <= self.time.shift]
         for lease in expired:
-            self.expected[lease.job_id].lose(None)
+            self.expected[lease.job_id].fail_attempt(None)
             self._let_go(lease)
         waits = any(self.expected[lease.job_id].state is JobState.QUEUED for lease in expired)
         assert (self.pool in pools) == waits
@@ -427,6 +438,6 @@ def test_without_letting_go_it_breaks(
     database: Database, make_spec: Callable[..., JobSpec], time: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin about GPUs: a job that leaves its worker keeps them."""
-    monkeypatch.setattr(gpus, "let_go", lambda _session, _job: None)
+    monkeypatch.setattr(gpus, "release", lambda _session, _job: None)
     with pytest.raises(AssertionError):
         _play(database, make_spec, time)

@@ -119,7 +119,7 @@ def test_a_data_set_stays_while_a_job_needs_it(
         datasets.delete(session, "one")
     with database.write() as session:
         actions.cancel(session, job_id)
-        leases.put_back(session, claimed.lease, "The worker shuts down.")
+        leases.requeue(session, claimed.lease, "The worker shuts down.")
     with database.write() as session:
         assert datasets.delete(session, "one") == f"datasets/{dataset_id}.npz"
     with database.read() as session:

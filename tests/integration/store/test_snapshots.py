@@ -38,7 +38,7 @@ def test_a_late_writer_stores_none(database: Database, submit: Submit, take: Tak
     job_id = submit()
     lease = take().lease
     with database.write() as session:
-        leases.put_back(session, lease, "The worker shuts down.")
+        leases.requeue(session, lease, "The worker shuts down.")
     take("w2")
     with pytest.raises(LeaseLost):
         record(database, lease, 3)
@@ -61,6 +61,6 @@ def test_they_go_with_their_job(database: Database, submit: Submit, take: Take) 
     record(database, lease, 1)
     with database.write() as session:
         actions.cancel(session, job_id)
-        leases.put_back(session, lease, "The worker shuts down.")
+        leases.requeue(session, lease, "The worker shuts down.")
         assert jobs.delete(session, job_id) == [f"snapshots/{job_id}/1-1-0"]
     assert places(database, job_id) == []

@@ -12,7 +12,7 @@ import pytest
 from fitqueue.states import Reason
 from fitqueue.views import ArrayView
 from service.db import Database
-from service.storage import FolderStore, artifact_key, checkpoint_key, dataset_key, snapshot_key
+from service.storage import FolderStorage, artifact_key, checkpoint_key, dataset_key, snapshot_key
 from service.store import datasets, leases, recording, snapshots
 from service.store.leases import Lease
 from service.store.recording import ArtifactRecord, CheckpointRecord
@@ -24,8 +24,8 @@ SHA256 = 64 * "0"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    return FolderStore(tmp_path / "store")
+def store(tmp_path: Path) -> FolderStorage:
+    return FolderStorage(tmp_path / "store")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def lease(submit: Callable[..., str], take: Take) -> Lease:
     return found
 
 
-def _put(store: FolderStore, key: str) -> str:
+def _put(store: FolderStorage, key: str) -> str:
     source = store.temporary_folder() / "written"
     source.write_bytes(b"x")
     store.put(key, source)
@@ -48,7 +48,7 @@ def _age(*paths: Path, days: float = 2) -> None:
         os.utime(path, (moment, moment))
 
 
-def _age_all(store: FolderStore) -> None:
+def _age_all(store: FolderStorage) -> None:
     root = store.local_path("datasets/x").parents[1]
     _age(*sorted(root.rglob("*"), reverse=True))
 
@@ -73,7 +73,9 @@ def _end(database: Database, lease: Lease) -> None:
         assert leases.finish(session, lease, Reason.COMPLETED, "done")
 
 
-def test_files_that_no_row_points_at_go_when_they_are_old(database: Database, store: FolderStore, lease: Lease) -> None:
+def test_files_that_no_row_points_at_go_when_they_are_old(
+    database: Database, store: FolderStorage, lease: Lease
+) -> None:
     old = [_put(store, key) for key in _keys(lease)]
     _age_all(store)
     young = _put(store, checkpoint_key(lease, "keras"))
@@ -83,7 +85,7 @@ def test_files_that_no_row_points_at_go_when_they_are_old(database: Database, st
     assert sweep(database, store, older_than=timedelta(-1)) == [young]
 
 
-def test_what_a_row_points_at_stays(database: Database, store: FolderStore, lease: Lease) -> None:
+def test_what_a_row_points_at_stays(database: Database, store: FolderStorage, lease: Lease) -> None:
     keys = [_put(store, key) for key in _keys(lease)]
     _record(database, lease, keys)
     _end(database, lease)
@@ -92,7 +94,9 @@ def test_what_a_row_points_at_stays(database: Database, store: FolderStore, leas
     assert sorted(store.old_keys(timedelta(days=1))) == sorted(keys)
 
 
-def test_a_file_whose_worker_waits_for_the_database_stays(database: Database, store: FolderStore, lease: Lease) -> None:
+def test_a_file_whose_worker_waits_for_the_database_stays(
+    database: Database, store: FolderStorage, lease: Lease
+) -> None:
     """However long: when the database answers again, the worker writes the row."""
     key = _put(store, snapshot_key(lease))
     _age_all(store)
@@ -102,7 +106,7 @@ def test_a_file_whose_worker_waits_for_the_database_stays(database: Database, st
     assert store.size(key) == 1
 
 
-def test_more_files_than_one_question_holds(database: Database, store: FolderStore, lease: Lease) -> None:
+def test_more_files_than_one_question_holds(database: Database, store: FolderStorage, lease: Lease) -> None:
     _put(store, checkpoint_key(lease, "keras"))  # by which the database knows the store
     keys = [f"datasets/ds_{n}.npz" for n in range(1_100)]
     for key in keys:
@@ -112,7 +116,7 @@ def test_more_files_than_one_question_holds(database: Database, store: FolderSto
     assert sorted(sweep(database, store, timedelta(-1))) == sorted(keys)
 
 
-def test_uploads_that_were_never_finished_go_and_others_go_on(database: Database, store: FolderStore) -> None:
+def test_uploads_that_were_never_finished_go_and_others_go_on(database: Database, store: FolderStorage) -> None:
     left, goes_on = (store.temporary_folder() / name for name in ("upload-1", "upload-2"))
     left.touch()
     goes_on.touch()
@@ -121,7 +125,7 @@ def test_uploads_that_were_never_finished_go_and_others_go_on(database: Database
     assert list(store.temporary_folder().iterdir()) == [goes_on]
 
 
-def test_empty_folders_of_jobs_go_when_they_are_old(database: Database, store: FolderStore, lease: Lease) -> None:
+def test_empty_folders_of_jobs_go_when_they_are_old(database: Database, store: FolderStorage, lease: Lease) -> None:
     kept = store.local_path(_put(store, checkpoint_key(lease, "keras")))
     gone = store.local_path("checkpoints/job_gone/x").parent
     gone.mkdir()
@@ -133,7 +137,7 @@ def test_empty_folders_of_jobs_go_when_they_are_old(database: Database, store: F
     _put(store, "checkpoints/job_gone/1-x.keras")
 
 
-def test_what_is_no_file_of_the_services_is_left_alone(database: Database, store: FolderStore) -> None:
+def test_what_is_no_file_of_the_services_is_left_alone(database: Database, store: FolderStorage) -> None:
     foreign = store.local_path("checkpoints/job_1/x").with_name(".nfs0001")
     foreign.parent.mkdir(parents=True)
     foreign.touch()
@@ -142,7 +146,7 @@ def test_what_is_no_file_of_the_services_is_left_alone(database: Database, store
     assert foreign.exists()
 
 
-def test_several_may_sweep_at_once(database: Database, store: FolderStore, lease: Lease) -> None:
+def test_several_may_sweep_at_once(database: Database, store: FolderStorage, lease: Lease) -> None:
     known = _put(store, checkpoint_key(lease, "keras"))
     keys = {_put(store, f"datasets/ds_{n}.npz") for n in range(3)}
     found = store.old_keys(timedelta(-1))
@@ -151,7 +155,7 @@ def test_several_may_sweep_at_once(database: Database, store: FolderStore, lease
     assert set(found) <= {known}
 
 
-def test_nothing_goes_for_a_database_that_knows_none_of_the_files(database: Database, store: FolderStore) -> None:
+def test_nothing_goes_for_a_database_that_knows_none_of_the_files(database: Database, store: FolderStorage) -> None:
     """It is empty, or another's: to sweep for it would lose everything."""
     keys = [_put(store, key) for key in _keys(Lease("job_of_another_database", 1, "wk_1"))]
     _age_all(store)

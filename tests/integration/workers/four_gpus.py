@@ -6,7 +6,7 @@ What the worker needs is imported inside the guard, as in `workers.__main__`.
 from datetime import timedelta
 
 UUIDS = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
-PATIENCE = timedelta(seconds=2)
+RESERVATION_DELAY = timedelta(seconds=2)
 
 
 if __name__ == "__main__":
@@ -14,5 +14,5 @@ if __name__ == "__main__":
     from workers.supervisor.devices import GPU
     from workers.supervisor.worker import main
 
-    gpu_reservation.PATIENCE = PATIENCE
+    gpu_reservation.RESERVATION_DELAY = RESERVATION_DELAY
     main(lambda: [GPU(uuid, "Pretended", used_bytes=0) for uuid in UUIDS], "tests.integration.workers.trains_on_gpus")

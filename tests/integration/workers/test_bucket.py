@@ -20,7 +20,7 @@ from service.app import create_app
 from service.db import Database
 from service.settings import Settings
 from service.stack import free_port
-from service.storage import WORK_PATIENCE, open_store
+from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket
 from service.store import tokens
 from tests.s3 import S3Server
@@ -124,7 +124,7 @@ def test_a_job_from_the_upload_of_its_data_to_its_best_weights(
     client.delete(job.id)
     client.delete(endless.id)
     client.delete_dataset("numbers")
-    assert list(open_store(Settings(**settings), WORK_PATIENCE).old_keys(timedelta(-1))) == []
+    assert list(open_storage(Settings(**settings), WORKER_RETRY_TIMEOUT).old_keys(timedelta(-1))) == []
 
 
 def check_answers(client: Client, address: str, best: CheckpointView, downloads: str) -> None:

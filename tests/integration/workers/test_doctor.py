@@ -20,14 +20,14 @@ from service.db import Database
 from service.models import Checkpoint
 from service.settings import Settings
 from service.stack import free_port, redis_server
-from service.storage import FolderStore
+from service.storage import FolderStorage
 from service.storage.keys import checkpoint_key
 from service.store import datasets, jobs, workers
 from service.store.leases import Lease
 from workers.doctor import machine, services
-from workers.doctor.checks import Check, Unwell, examine
+from workers.doctor.checks import Check, CheckFailed, examine
 from workers.doctor.command import secrets_of
-from workers.doctor.training import Rehearsal
+from workers.doctor.training import SmokeTest
 from workers.supervisor.devices import GPU
 
 PASSWORD = "geheim-und-lang"
@@ -75,9 +75,9 @@ def test_a_sound_machine(doctor: Doctor, sqlite_url: str, tmp_path: Path) -> Non
     assert code == 0
     assert list(found) == [
         "devices", "shared memory", "work directory", "file store", "database", "stored files", "clock", "redis",
-        "workers", "nursery", "all-reduce",
+        "workers", "fork_server", "all-reduce",
     ]  # fmt: skip
-    assert "a child spoke" in found["nursery"]["found"]
+    assert "a child spoke" in found["fork_server"]["found"]
     assert "CPU:0, CPU:1 summed up" in found["all-reduce"]["found"]
     assert PASSWORD not in printed
     assert not (tmp_path / "store").exists()
@@ -113,11 +113,11 @@ def test_a_machine_on_which_nothing_works(doctor: Doctor, tmp_path: Path, monkey
         "clock": "not_tried",
         "redis": "failed",
         "workers": "not_tried",
-        "nursery": "failed",
+        "fork_server": "failed",
         "all-reduce": "not_tried",
     }
     assert all(each["advice"] for each in found.values() if each["state"] == "failed")
-    assert "FITQUEUE_STORE" in found["file store"]["advice"]
+    assert "FITQUEUE_STORAGE" in found["file store"]["advice"]
     assert "refused" in found["database"]["found"]
     assert "refused" in found["redis"]["found"]
     assert PASSWORD not in printed
@@ -126,8 +126,8 @@ def test_a_machine_on_which_nothing_works(doctor: Doctor, tmp_path: Path, monkey
 def test_a_line_for_each_check(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("workers.doctor.training.Rehearsal.nursery", lambda *_: "ready")
-    monkeypatch.setattr("workers.doctor.training.Rehearsal.all_reduce", lambda *_: "summed up")
+    monkeypatch.setattr("workers.doctor.training.SmokeTest.fork_server", lambda *_: "ready")
+    monkeypatch.setattr("workers.doctor.training.SmokeTest.all_reduce", lambda *_: "summed up")
     for name, value in (("STORE", NOWHERE), ("WORK_DIR", tmp_path), ("DATABASE_URL", f"sqlite:///{tmp_path}/none.db")):
         monkeypatch.setenv(f"FITQUEUE_{name}", str(value))
     monkeypatch.setenv("FITQUEUE_REDIS_URL", "redis://127.0.0.1:1/0")
@@ -152,7 +152,7 @@ def test_gpus_that_the_library_does_not_list(tmp_path: Path) -> None:
     (tmp_path / "nvidiactl").touch()
     assert "no GPU" in machine.devices([], tmp_path)
     (tmp_path / "nvidia0").touch()
-    with pytest.raises(Unwell, match="nvidia0"):
+    with pytest.raises(CheckFailed, match="nvidia0"):
         machine.devices([], tmp_path)
     assert machine.devices([GPU("GPU-1", "H100", used_bytes=0)], tmp_path).startswith("1 GPUs (H100)")
 
@@ -160,26 +160,26 @@ def test_gpus_that_the_library_does_not_list(tmp_path: Path) -> None:
 def test_too_little_shared_memory_for_several_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "SHARED_BYTES", 2**60)
     assert machine.shared_memory(1, tmp_path)
-    with pytest.raises(Unwell, match="NCCL wants") as raised:
+    with pytest.raises(CheckFailed, match="NCCL wants") as raised:
         machine.shared_memory(2, tmp_path)
     assert "shm_size" in raised.value.advice
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "FREE_BYTES", 2**60)
-    with pytest.raises(Unwell, match="are free"):
+    with pytest.raises(CheckFailed, match="are free"):
         machine.work_dir(tmp_path)
 
 
 def test_a_store_that_gives_back_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FolderStore, "open", lambda *_: iter([b"something else"]))
-    with pytest.raises(Unwell, match="does not read back"):
-        machine.file_store(FolderStore(tmp_path))
+    monkeypatch.setattr(FolderStorage, "open", lambda *_: iter([b"something else"]))
+    with pytest.raises(CheckFailed, match="does not read back"):
+        machine.file_store(FolderStorage(tmp_path))
     assert list(tmp_path.glob("artifacts*")) == []
 
 
 def test_a_store_that_is_not_the_service_s(database: Database, make_spec: Callable[..., Any], tmp_path: Path) -> None:
-    of_service, other = FolderStore(tmp_path / "store"), FolderStore(tmp_path / "other")
+    of_service, other = FolderStorage(tmp_path / "store"), FolderStorage(tmp_path / "other")
     assert services.stored_files(database, of_service) == "the database knows of none yet"
     key = checkpoint_key(Lease("job_1", attempt=1, worker_id="wk_1"), "weights.h5")
     (tmp_path / "file").write_bytes(b"weights")
@@ -189,25 +189,25 @@ def test_a_store_that_is_not_the_service_s(database: Database, make_spec: Callab
         about = {"epoch": 1, "metrics": {}, "size": 7, "sha256": "0" * 64, "attempt": 1, "format": "weights.h5"}
         session.add(Checkpoint(job_id=job_id, name="last", storage_key=key, created_at=datetime.now(UTC), **about))
     assert services.stored_files(database, of_service) == f"{key}, which the database knows of, is there"
-    with pytest.raises(Unwell, match=f"not the store of this database: it lacks {key}"):
+    with pytest.raises(CheckFailed, match=f"not the store of this database: it lacks {key}"):
         services.stored_files(database, other)
 
 
 def test_a_store_that_lacks_the_uploads_of_the_service(database: Database, tmp_path: Path) -> None:
-    of_service, other = FolderStore(tmp_path / "store"), FolderStore(tmp_path / "other")
+    of_service, other = FolderStorage(tmp_path / "store"), FolderStorage(tmp_path / "other")
     with database.write() as session:
         key = datasets.create(session, "ds_1", "mine", sha256="0" * 64, size=4, arrays=[])[0].storage_key
     (tmp_path / "file").write_bytes(b"data")
     of_service.put(key, tmp_path / "file")
     assert services.stored_files(database, of_service) == "datasets/ds_1.npz, which the database knows of, is there"
-    with pytest.raises(Unwell, match=r"it lacks datasets/ds_1\.npz"):
+    with pytest.raises(CheckFailed, match=r"it lacks datasets/ds_1\.npz"):
         services.stored_files(database, other)
 
 
 def test_the_folders_of_others_stay_in_a_store(tmp_path: Path) -> None:
     of_job = tmp_path / "artifacts" / "job_1"
     of_job.mkdir(parents=True)
-    assert machine.file_store(FolderStore(tmp_path)) == "a file was written, read back and deleted"
+    assert machine.file_store(FolderStorage(tmp_path)) == "a file was written, read back and deleted"
     assert list((tmp_path / "artifacts").iterdir()) == [of_job]
 
 
@@ -243,14 +243,17 @@ def test_a_clock_that_differs(new_postgres_database: Callable[[str | None], str]
         ):
             connection.execute(text(statement))
     engine.dispose()
-    with closing(Database(url)) as database, pytest.raises(Unwell, match=r"\d+\.\d s behind the database's") as raised:
+    with (
+        closing(Database(url)) as database,
+        pytest.raises(CheckFailed, match=r"\d+\.\d s behind the database's") as raised,
+    ):
         services.skew(database)
     assert "NTP" in raised.value.advice
 
 
 def test_a_redis_that_evicts() -> None:
     with running_redis("--maxmemory-policy", "allkeys-lru") as address:
-        with pytest.raises(Unwell, match="allkeys-lru") as raised:
+        with pytest.raises(CheckFailed, match="allkeys-lru") as raised:
             services.redis(Settings(redis_url=f"redis://{address}"))
         assert "noeviction" in raised.value.advice
 
@@ -271,7 +274,7 @@ def test_a_redis_without_a_password_for_a_whole_network() -> None:
         pytest.skip("this machine has no address but its loopback's")
     with (
         running_redis("--protected-mode", "no", host=outside) as address,
-        pytest.raises(Unwell, match="no password") as raised,
+        pytest.raises(CheckFailed, match="no password") as raised,
     ):
         services.redis(Settings(redis_url=f"redis://{address}"))
     assert "requirepass" in raised.value.advice
@@ -291,10 +294,10 @@ def test_the_other_workers_and_jobs_that_nobody_serves(
 
 
 def test_gpus_that_cannot_be_summed_over() -> None:
-    with Rehearsal() as rehearsal:
-        assert "a child spoke" in rehearsal.nursery([GPU("GPU-of-nobody", "none", used_bytes=0)])
+    with SmokeTest() as smoke_test:
+        assert "a child spoke" in smoke_test.fork_server([GPU("GPU-of-nobody", "none", used_bytes=0)])
         with pytest.raises(RuntimeError, match="TensorFlow sees 0"):
-            rehearsal.all_reduce()
+            smoke_test.all_reduce()
 
 
 def test_secrets_are_known_by_their_place_and_by_their_names() -> None:

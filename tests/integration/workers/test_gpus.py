@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 from fitqueue.states import EventKind, JobState, Phase, Reason
 from service.db import Database
 from service.models import Event, GPUClaim, Job
-from service.queue import Bell
+from service.queue import Notifier
 from service.store import actions, job_details, jobs, logs, workers
 from tests.integration.workers.conftest import Redis
-from tests.integration.workers.four_gpus import PATIENCE, UUIDS
+from tests.integration.workers.four_gpus import RESERVATION_DELAY, UUIDS
 
 WORKERS = 4
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
@@ -29,13 +29,13 @@ Until = Callable[..., Any]
 @dataclass
 class Host:
     database: Database
-    bell: Bell
+    notifier: Notifier
     make_spec: Callable[..., Any]
 
     def submit(self, **fields: Any) -> str:
         with self.database.write() as session:
             job_id = jobs.create(session, self.make_spec(**fields), []).id
-        self.bell.ring("default")
+        self.notifier.notify("default")
         return job_id
 
     def job(self, job_id: str) -> Job:
@@ -71,7 +71,7 @@ class Host:
 def machine(
     new_postgres_database: Callable[[str | None], str], postgres_template: str, run_worker: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Database, Bell]]:  # fmt: skip
+) -> Iterator[tuple[Database, Notifier]]:  # fmt: skip
     folder = tmp_path_factory.mktemp("machine")
     redis = Redis(folder)
     redis.start()
@@ -83,11 +83,11 @@ def machine(
         at_the_end.callback(redis.stop)
         for _ in range(WORKERS):  # one by one: at once, four imports of TensorFlow take longer than one is waited for
             at_the_end.enter_context(run_worker(database, folder, **settings))
-        yield database, Bell(redis.url)
+        yield database, Notifier(redis.url)
 
 
 @pytest.fixture
-def host(machine: tuple[Database, Bell], make_spec: Callable[..., Any]) -> Host:
+def host(machine: tuple[Database, Notifier], make_spec: Callable[..., Any]) -> Host:
     return Host(*machine, make_spec)
 
 
@@ -149,7 +149,7 @@ class Held:
 
     def was_passed_over_for(self, other: "Held") -> bool:
         """Although it had waited long enough."""
-        return self.job_id < other.job_id and self.created_at + PATIENCE < other.since < self.since
+        return self.job_id < other.job_id and self.created_at + RESERVATION_DELAY < other.since < self.since
 
 
 def all_ended(host: Host, job_ids: list[str]) -> bool:

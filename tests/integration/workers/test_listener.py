@@ -13,11 +13,12 @@ from kombu.transport.redis import QoS
 from redis import Redis
 from redis.exceptions import ConnectionError
 
-from service.queue import TASK_NAME, Bell, queue_name
+from service.queue import TASK_NAME, Notifier, queue_name
+from workers.supervisor import listener
 from workers.supervisor.celery_app import make_app
-from workers.supervisor.listener import Ear, add_tasks
-from workers.supervisor.supervisor import Patience, listener
-from workers.supervisor.worker import EAR_SECONDS
+from workers.supervisor.listener import Listener, add_tasks
+from workers.supervisor.supervisor import Timeouts
+from workers.supervisor.worker import LISTENER_STOP_SECONDS
 
 SECONDS = 30.0
 POOLS = ("default", "big")
@@ -27,66 +28,68 @@ class Listening:
     """A station that does nothing but note that it was called."""
 
     def __init__(self) -> None:
-        self.heard: queue.Queue[None] = queue.Queue()
+        self.calls: queue.Queue[None] = queue.Queue()
 
     def work(self) -> None:
-        self.heard.put(None)
+        self.calls.put(None)
 
 
 @pytest.fixture
-def station(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
+def slot_pool(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
     """Listens on two pools. Redis need not run yet."""
     monkeypatch.setattr(listener, "RESTART_SECONDS", 0.1)
-    station, stopping = Listening(), Event()
+    slot_pool, stopping = Listening(), Event()
     app = make_app(redis.url, POOLS, slots=1)
-    add_tasks(app, station)  # type: ignore[arg-type]
-    ear = Ear(app, POOLS, stopping)
-    ear.start()
-    yield station
+    add_tasks(app, slot_pool)  # type: ignore[arg-type]
+    listening = Listener(app, POOLS, stopping)
+    listening.start()
+    yield slot_pool
     stopping.set()
-    assert ear.stop(SECONDS)
+    assert listening.stop(SECONDS)
 
 
 @pytest.fixture
-def ring(redis: Any, until: Callable[..., Any]) -> Callable[[str], None]:
-    def ring(pool: str) -> None:
-        until(lambda: Bell(redis.url).ring(pool))
+def notify(redis: Any, until: Callable[..., Any]) -> Callable[[str], None]:
+    def notify(pool: str) -> None:
+        until(lambda: Notifier(redis.url).notify(pool))
 
-    return ring
+    return notify
 
 
-def rung_and_heard(redis: Any, station: Listening, pool: str = "default") -> Callable[[], bool]:
+def rung_and_heard(redis: Any, slot_pool: Listening, pool: str = "default") -> Callable[[], bool]:
     """Whether a bell is heard; each asking rings it again, for one that comes while Celery fails is lost."""
-    while not station.heard.empty():
-        station.heard.get()
+    while not slot_pool.calls.empty():
+        slot_pool.calls.get()
 
-    def heard() -> bool:
-        Bell(redis.url).ring(pool)
-        return not station.heard.empty()
+    def was_called() -> bool:
+        Notifier(redis.url).notify(pool)
+        return not slot_pool.calls.empty()
 
-    return heard
+    return was_called
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_bell_is_heard_in_each_pool(pool: str, redis: Any, station: Listening, ring: Callable[[str], None]) -> None:
+def test_a_bell_is_heard_in_each_pool(
+    pool: str, redis: Any, slot_pool: Listening, notify: Callable[[str], None]
+) -> None:
     redis.start()
-    ring(pool)
-    station.heard.get(timeout=SECONDS)
+    notify(pool)
+    slot_pool.calls.get(timeout=SECONDS)
 
 
 def test_what_the_ear_trains_has_the_time_that_a_supervision_may_take() -> None:
-    assert Patience().stop[1] + Patience().storing < EAR_SECONDS < 60
+    assert Timeouts().stop[1] + Timeouts().storing < LISTENER_STOP_SECONDS < 60
 
 
 def test_a_bell_is_heard_again_when_redis_comes_back(
-    redis: Any, station: Listening, ring: Callable[[str], None], until: Callable[..., Any]
+    redis: Any, slot_pool: Listening, notify: Callable[[str], None], until: Callable[..., Any]
 ) -> None:
     redis.start()
-    ring("default")
-    station.heard.get(timeout=SECONDS)
+    notify("default")
+    slot_pool.calls.get(timeout=SECONDS)
     redis.stop()
     redis.start()
-    until(rung_and_heard(redis, station))
+    until(rung_and_heard(redis, slot_pool))
 
 
 def message(body: object = ([], {"pool": "default"}, {}), **changes: Any) -> bytes:
@@ -160,24 +163,24 @@ MESSAGES: dict[str, bytes] = {
 
 
 def test_a_message_that_cannot_be_read_does_not_make_deaf(
-    redis: Any, station: Listening, ring: Callable[[str], None], until: Callable[..., Any]
+    redis: Any, slot_pool: Listening, notify: Callable[[str], None], until: Callable[..., Any]
 ) -> None:
     """All in a row: whatever came before, and in whatever state it left Celery."""
     redis.start()
-    ring("big")
-    station.heard.get(timeout=SECONDS)
+    notify("big")
+    slot_pool.calls.get(timeout=SECONDS)
     with Redis(port=redis.port) as client:
         for name, content in MESSAGES.items():
             client.lpush(queue_name("default"), content)
             try:
                 until(lambda: client.llen(queue_name("default")) == 0, SECONDS)
-                until(rung_and_heard(redis, station, "big"), SECONDS)
+                until(rung_and_heard(redis, slot_pool, "big"), SECONDS)
             except AssertionError as error:
                 raise AssertionError(f"deaf after {name}") from error
 
 
 def test_a_bell_is_heard_after_one_that_could_not_be_acknowledged(
-    redis: Any, station: Listening, ring: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    redis: Any, slot_pool: Listening, notify: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where Redis is lost at that moment. To Celery the first bell would be worked at for ever."""
 
@@ -187,5 +190,5 @@ def test_a_bell_is_heard_after_one_that_could_not_be_acknowledged(
     monkeypatch.setattr(QoS, "ack", lost)
     redis.start()
     for _ in range(3):
-        ring("default")
-        station.heard.get(timeout=SECONDS)
+        notify("default")
+        slot_pool.calls.get(timeout=SECONDS)

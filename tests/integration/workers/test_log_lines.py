@@ -13,7 +13,7 @@ from service.db import Database
 from service.models import Job
 from service.stack import free_port
 from service.store.leases import Lease
-from workers.supervisor.lease_renewer import LeaseKeeper
+from workers.supervisor.lease_renewer import LeaseRenewer
 
 # What TensorFlow's libraries write when they are imported, whatever TF_CPP_MIN_LOG_LEVEL says.
 OF_TENSORFLOW = re.compile(r"WARNING: All log messages before absl|I0000 .*oneDNN")
@@ -53,7 +53,7 @@ def test_the_thread_that_keeps_the_lease_names_the_job(
     broken_database: Database, log_lines: list[str], until: Callable[..., Any]
 ) -> None:
     lease = Lease("job_1", attempt=3, worker_id="wk_1")
-    with LeaseKeeper(broken_database, lease, lease_seconds=0.3, patience=60.0):
+    with LeaseRenewer(broken_database, lease, lease_seconds=0.3, timeouts=60.0):
         until(lambda: log_lines)
     line = json.loads(log_lines[0])
     assert line["message"].startswith("The lease cannot be renewed")

@@ -10,7 +10,7 @@ import pytest
 import redis as redis_py
 
 from service import queue
-from service.queue import SILENCE_SECONDS, Bell, queue_name
+from service.queue import MUTE_SECONDS, Notifier, queue_name
 
 MOST_SECONDS = 2.0  # one, and what a busy machine takes
 POOL = "default"
@@ -45,18 +45,18 @@ def waiting(redis: Any) -> int:
 
 @pytest.mark.parametrize("bell_before", [False, True], ids=["first", "one waits"])
 def test_it_is_rung_again_only_where_no_bell_waits(bell_before: bool, server: Any) -> None:
-    bell = Bell(server.url)
+    notifier = Notifier(server.url)
     if bell_before:
-        assert bell.ring(POOL)
+        assert notifier.notify(POOL)
     for _ in range(3):
-        assert bell.ring_again(POOL)
+        assert notifier.notify_unless_waiting(POOL)
         assert waiting(server) == 1
-    assert bell.ring_again("other")
+    assert notifier.notify_unless_waiting("other")
     assert server.client.llen(queue_name("other")) == 1
     server.client.delete(queue_name(POOL))
-    assert bell.ring_again(POOL)
+    assert notifier.notify_unless_waiting(POOL)
     assert waiting(server) == 1
-    assert bell.ring(POOL)
+    assert notifier.notify(POOL)
     assert waiting(server) == 2
 
 
@@ -70,18 +70,18 @@ def restarted(server: Any, until: Until) -> None:
 
 
 @pytest.mark.parametrize("how", [flushed, restarted])
-@pytest.mark.parametrize("method", ["ring", "ring_again"])
+@pytest.mark.parametrize("method", ["notify", "notify_unless_waiting"])
 def test_a_bell_that_was_lost_can_be_rung_again(
     how: Callable[..., None], method: str, server: Any, until: Until
 ) -> None:
-    bell = Bell(server.url)
-    assert bell.ring(POOL)
+    notifier = Notifier(server.url)
+    assert notifier.notify(POOL)
     how(server, until)
     assert waiting(server) == 0
 
     def is_rung() -> bool:
-        bell._silent_until = 0.0  # a connection that was lost may have made it silent
-        return bool(getattr(bell, method)(POOL))
+        notifier._muted_until = 0.0  # a connection that was lost may have made it silent
+        return bool(getattr(notifier, method)(POOL))
 
     until(is_rung)
     assert waiting(server) == 1
@@ -115,39 +115,39 @@ def locked(server: Any) -> None:
 
 
 @pytest.mark.parametrize("has_rung", [False, True], ids=["never connected", "connected"])
-@pytest.mark.parametrize("method", ["ring", "ring_again"])
+@pytest.mark.parametrize("method", ["notify", "notify_unless_waiting"])
 @pytest.mark.parametrize("ill", [frozen, gone, full, read_only, of_another_kind, locked])
 def test_a_redis_that_is_not_well_costs_a_second_and_then_nothing(
     ill: Callable[[Any], None], method: str, has_rung: bool, server: Any
 ) -> None:
-    bell = Bell(server.url)
+    notifier = Notifier(server.url)
     if has_rung:
-        assert bell.ring(POOL)
+        assert notifier.notify(POOL)
         server.client.delete(queue_name(POOL))
     ill(server)
 
     began = time.monotonic()
-    assert getattr(bell, method)(POOL) is False
+    assert getattr(notifier, method)(POOL) is False
     took = time.monotonic() - began
     assert took < MOST_SECONDS
 
-    silent = bell._silent_until
-    assert silent == pytest.approx(began + took + SILENCE_SECONDS, abs=0.5)
+    silent = notifier._muted_until
+    assert silent == pytest.approx(began + took + MUTE_SECONDS, abs=0.5)
     began = time.monotonic()
     for _ in range(100):
-        assert bell.ring(POOL) is False
-        assert bell.ring_again(POOL) is False
+        assert notifier.notify(POOL) is False
+        assert notifier.notify_unless_waiting(POOL) is False
     assert time.monotonic() - began < 0.1
-    assert bell._silent_until == silent, "silence is not prolonged by asking"
+    assert notifier._muted_until == silent, "silence is not prolonged by asking"
 
 
 @pytest.mark.parametrize("ill", [frozen, gone, full])
 def test_it_rings_when_redis_is_well_again_and_the_silence_over(
     ill: Callable[[Any], None], server: Any, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bell = Bell(server.url)
+    notifier = Notifier(server.url)
     ill(server)
-    assert not bell.ring(POOL)
+    assert not notifier.notify(POOL)
     if ill is gone:
         start(server, until)
     elif ill is frozen:
@@ -156,8 +156,8 @@ def test_it_rings_when_redis_is_well_again_and_the_silence_over(
     else:
         server.client.config_set("maxmemory", 0)
     server.client.delete(queue_name(POOL))
-    assert not bell.ring(POOL)
-    later = time.monotonic() + SILENCE_SECONDS
+    assert not notifier.notify(POOL)
+    later = time.monotonic() + MUTE_SECONDS
     monkeypatch.setattr(queue.time, "monotonic", lambda: later)
-    assert bell.ring_again(POOL)
+    assert notifier.notify_unless_waiting(POOL)
     assert waiting(server) == 1

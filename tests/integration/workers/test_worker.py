@@ -46,8 +46,8 @@ JOB: dict[str, Any] = {
     "fit": {"epochs": 40, "batch_size": 128, "shuffle": True, "verbose": 0},
     "callbacks": [
         {"class_name": "EarlyStopping", "config": {
-            "monitor": "loss", "patience": 3, "min_delta": 0.02, "restore_best_weights": True}},
-        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "patience": 1, "min_delta": 0.05}},
+            "monitor": "loss", "timeouts": 3, "min_delta": 0.02, "restore_best_weights": True}},
+        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "timeouts": 1, "min_delta": 0.05}},
         {"class_name": "ModelCheckpoint", "config": {
             "filepath": "e{epoch:02d}-{loss:.4f}.weights.h5", "monitor": "loss", "save_best_only": True,
             "save_weights_only": True}},
@@ -115,7 +115,7 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
         processes = worker.descendants()
         assert worker.stop() == 0
         given_back = look_at(database, two[1])
-        assert (given_back.state, given_back.losses) == (JobState.QUEUED, 0)
+        assert (given_back.state, given_back.failed_attempts) == (JobState.QUEUED, 0)
         with database.read() as session:
             assert workers.list_alive(session, 3600.0) == []
         assert psutil.wait_procs(processes, 10)[1] == []
@@ -154,7 +154,7 @@ def test_another_worker_takes_the_job_of_one_that_was_killed(
             until(lambda: look_at(database, job_id).attempt == 2)
             until(is_training(database, look_at, job_id))
             until(lambda: len(list((tmp_path / "work").iterdir())) == 1)  # what the first one left is gone
-            assert look_at(database, job_id).losses == 1
+            assert look_at(database, job_id).failed_attempts == 1
             second.stop(signal.SIGINT)
             assert look_at(database, job_id).state is JobState.QUEUED
 
@@ -184,8 +184,8 @@ def test_killed_then_stopped_it_ends_as_one_that_was_left_in_peace(
         until(lambda: look_at(database, troubled).attempt == 2)
         until(has_trained(database, look_at, troubled, 6))
         assert worker.stop() == 0
-    put_back = look_at(database, troubled)
-    assert (put_back.state, put_back.losses) == (JobState.QUEUED, 1)
+    requeue = look_at(database, troubled)
+    assert (requeue.state, requeue.failed_attempts) == (JobState.QUEUED, 1)
     with run_worker(database, tmp_path, **settings):
         until(lambda: look_at(database, troubled).state is JobState.SUCCEEDED)
         # What the first worker had stored when it was killed, and nobody knows of, is for the sweeper.
@@ -194,7 +194,7 @@ def test_killed_then_stopped_it_ends_as_one_that_was_left_in_peace(
     assert result(database, troubled) == result(database, peaceful)
     ended, wanted = look_at(database, troubled), look_at(database, peaceful)
     assert (ended.reason, ended.message, ended.best_epoch) == (wanted.reason, wanted.message, wanted.best_epoch)
-    assert (ended.attempt, ended.losses) == (3, 1)
+    assert (ended.attempt, ended.failed_attempts) == (3, 1)
     resumed = events(database, troubled, EventKind.RESUMED)
     assert [event["exact"] for event in resumed] == [True, True]
     assert [event["epoch"] > 0 for event in resumed] == [True, True]
@@ -210,7 +210,7 @@ def test_paused_it_makes_room_and_ends_as_one_that_was_left_in_peace(
 ) -> None:  # fmt: skip
     # Long enough for a word that is read once a second, and it must not stop early.
     stopping, *others = JOB["callbacks"]
-    patient = {**stopping, "config": {**stopping["config"], "patience": 40}}
+    patient = {**stopping, "config": {**stopping["config"], "timeouts": 40}}
     job = {**JOB, "fit": {**JOB["fit"], "epochs": 24, "batch_size": 16}, "callbacks": [patient, *others]}
     with run_worker(database, tmp_path, **settings, slots=1) as worker:
         idle = len(worker.descendants())
@@ -222,7 +222,7 @@ def test_paused_it_makes_room_and_ends_as_one_that_was_left_in_peace(
         until(lambda: look_at(database, troubled).state is not JobState.RUNNING, GONE_SECONDS)
         paused = look_at(database, troubled)
         assert (paused.state, paused.worker_id, paused.lease_expires_at) == (JobState.PAUSED, None, None)
-        assert (paused.losses, paused.attempt) == (0, 1)
+        assert (paused.failed_attempts, paused.attempt) == (0, 1)
         assert paused.epoch < paused.epochs
 
         meanwhile = submit(fit={"epochs": 1, "batch_size": 64})

@@ -15,8 +15,8 @@ import pytest
 
 from service import environment
 from workers.shared.protocol import Ended, Progress, Start, Stop
-from workers.supervisor.fork_server import ChildDeaf, LogLines, Nursery, NurseryBroken
-from workers.supervisor.supervisor import fork_server as nursery_module
+from workers.supervisor import fork_server as fork_server_module
+from workers.supervisor.fork_server import ChildNotReading, ForkServer, ForkServerBroken, LogLines
 
 HERE = Path(__file__).parent
 ROOT = Path(__file__).parents[3]
@@ -25,16 +25,16 @@ SECONDS = 20.0
 
 
 @pytest.fixture
-def nursery_of(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Nursery]:
+def fork_server_of(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ForkServer]:
     """The nursery, for children that run this module."""
     monkeypatch.syspath_prepend(HERE / "children")
-    return Nursery
+    return ForkServer
 
 
 @pytest.fixture
-def told(nursery_of: Callable[[str], Nursery]) -> dict[str, Any]:
-    with nursery_of("tells_of_itself").spawn() as child:
-        lines = [line for heard in child.events(1.0) if isinstance(heard, LogLines) for line in heard.lines]
+def told(fork_server_of: Callable[[str], ForkServer]) -> dict[str, Any]:
+    with fork_server_of("tells_of_itself").spawn() as child:
+        lines = [line for event in child.events(1.0) if isinstance(event, LogLines) for line in event.lines]
     assert child.exit_code == 7
     assert "native words" in lines
     lines.remove("native words")
@@ -65,11 +65,11 @@ def test_the_workers_main_module_imports_nothing_that_is_not_its_own() -> None:
     assert not {"celery", "sqlalchemy", "service", "redis", "pydantic"} & _modules_after("import workers.__main__")
 
 
-def test_many_threads_read_the_true_exit_codes(nursery_of: Callable[[str], Nursery]) -> None:
-    nursery = nursery_of("tells_of_itself")
+def test_many_threads_read_the_true_exit_codes(fork_server_of: Callable[[str], ForkServer]) -> None:
+    fork_server = fork_server_of("tells_of_itself")
 
     def exit_code(_: int) -> int | None:
-        with nursery.spawn() as child:
+        with fork_server.spawn() as child:
             for _ in child.events(1.0):
                 pass
         return child.exit_code
@@ -78,11 +78,11 @@ def test_many_threads_read_the_true_exit_codes(nursery_of: Callable[[str], Nurse
         assert set(threads.map(exit_code, range(80))) == {7}
 
 
-def test_no_descriptor_stays_open(nursery_of: Callable[[str], Nursery]) -> None:
-    nursery = nursery_of("tells_of_itself")
+def test_no_descriptor_stays_open(fork_server_of: Callable[[str], ForkServer]) -> None:
+    fork_server = fork_server_of("tells_of_itself")
 
     def run() -> int:
-        with nursery.spawn() as child:
+        with fork_server.spawn() as child:
             for _ in child.events(1.0):
                 pass
         return len(list(Path("/proc/self/fd").iterdir()))
@@ -91,34 +91,34 @@ def test_no_descriptor_stays_open(nursery_of: Callable[[str], Nursery]) -> None:
     assert {run() for _ in range(10)} == {first}
 
 
-def test_a_child_that_nobody_listens_to_any_more_is_killed(nursery_of: Callable[[str], Nursery]) -> None:
-    with nursery_of("talks_on").spawn() as child:
-        child.tell(START)
+def test_a_child_that_nobody_listens_to_any_more_is_killed(fork_server_of: Callable[[str], ForkServer]) -> None:
+    with fork_server_of("talks_on").spawn() as child:
+        child.send(START)
         assert next(child.events(1.0)) == Progress(epoch=1, step=1, steps=2)
     assert child.exit_code == -signal.SIGKILL
 
 
 def test_a_child_that_does_not_read_is_not_waited_for(
-    nursery_of: Callable[[str], Nursery], monkeypatch: pytest.MonkeyPatch
+    fork_server_of: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nursery_module, "_TELL_SECONDS", 0.05)
+    monkeypatch.setattr(fork_server_module, "_SEND_TIMEOUT", 0.05)
     long = START.model_copy(update={"spec": {"long": "x" * 1_000_000}})
-    with nursery_of("talks_on").spawn() as child:
+    with fork_server_of("talks_on").spawn() as child:
         os.kill(child.pid, signal.SIGSTOP)
-        with pytest.raises(ChildDeaf):
-            child.tell(long)
+        with pytest.raises(ChildNotReading):
+            child.send(long)
 
 
-def test_a_long_job_arrives_whole(nursery_of: Callable[[str], Nursery]) -> None:
-    with nursery_of("talks_on").spawn() as child:
-        child.tell(START.model_copy(update={"spec": {"long": "x" * 5_000_000}}))
+def test_a_long_job_arrives_whole(fork_server_of: Callable[[str], ForkServer]) -> None:
+    with fork_server_of("talks_on").spawn() as child:
+        child.send(START.model_copy(update={"spec": {"long": "x" * 5_000_000}}))
         assert isinstance(next(child.events(SECONDS)), Progress)
 
 
-def test_telling_a_child_that_is_gone_is_no_error(nursery_of: Callable[[str], Nursery]) -> None:
-    with nursery_of("tells_of_itself").spawn() as child:
+def test_telling_a_child_that_is_gone_is_no_error(fork_server_of: Callable[[str], ForkServer]) -> None:
+    with fork_server_of("tells_of_itself").spawn() as child:
         psutil.wait_procs([psutil.Process(child.pid)], SECONDS)
-        child.tell(Stop(why="cancel"))
+        child.send(Stop(why="cancel"))
         for _ in child.events(1.0):
             pass
         child.signal(signal.SIGKILL)
@@ -131,40 +131,42 @@ def test_child_and_nursery_go_when_their_worker_is_killed() -> None:
     ) as worker:  # fmt: skip
         assert worker.stdout is not None
         child = psutil.Process(int(worker.stdout.readline()))
-        nursery = child.parent()
-        assert nursery is not None
+        fork_server = child.parent()
+        assert fork_server is not None
         worker.kill()
-        _, alive = psutil.wait_procs([child, nursery], SECONDS)
+        _, alive = psutil.wait_procs([child, fork_server], SECONDS)
         assert alive == []
 
 
 def test_children_outlive_the_nursery_and_a_new_one_takes_its_place(
-    nursery_of: Callable[[str], Nursery], monkeypatch: pytest.MonkeyPatch
+    fork_server_of: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.for_children(os.environ).items():
         monkeypatch.setenv(name, value)
-    nursery = nursery_of("talks_on")
-    with nursery.spawn() as child:
-        child.tell(START)
+    fork_server = fork_server_of("talks_on")
+    with fork_server.spawn() as child:
+        child.send(START)
         events = child.events(1.0)
         next(events)
         parent = psutil.Process(child.pid).parent()
         assert parent is not None
         parent.kill()
         os.waitid(os.P_PID, parent.pid, os.WEXITED | os.WNOWAIT)
-        child.tell(Stop(why="cancel"))
+        child.send(Stop(why="cancel"))
         *_, last = events
     assert isinstance(last, Ended)
     assert child.exit_code is None
-    with nursery.spawn() as another:
-        another.tell(START)
+    with fork_server.spawn() as another:
+        another.send(START)
         assert isinstance(next(another.events(60.0)), Progress)
 
 
-def test_an_unsound_nursery_is_found(nursery_of: Callable[[str], Nursery], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nursery_module, "SELF_CHECK", "no_such_module")
-    with pytest.raises(NurseryBroken):
-        nursery_of("talks_on").open()
+def test_an_unsound_nursery_is_found(
+    fork_server_of: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_server_module, "FORK_PROBE", "no_such_module")
+    with pytest.raises(ForkServerBroken):
+        fork_server_of("talks_on").open()
 
 
 def _modules_after(statement: str) -> set[str]:
@@ -176,17 +178,17 @@ def _modules_after(statement: str) -> set[str]:
 
 
 def test_no_job_is_given_to_a_nursery_that_was_started_anew_and_is_not_sound(
-    nursery_of: Callable[[str], Nursery],
+    fork_server_of: Callable[[str], ForkServer],
 ) -> None:
     """multiprocessing says nothing where an import in it fails: each child would import TensorFlow, or die of it."""
-    nursery = nursery_of("tells_of_itself")
-    pid = nursery._running()
+    fork_server = fork_server_of("tells_of_itself")
+    pid = fork_server._running()
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # the zombie is left to multiprocessing
-    nursery._context.set_forkserver_preload(["no_such_module"])
-    with pytest.raises(NurseryBroken, match="has not preloaded the trainer"):
-        nursery.spawn()
-    nursery._context.set_forkserver_preload([nursery_module.PRELOAD])
-    with nursery.spawn() as child:
-        assert [heard for heard in child.events(1.0) if isinstance(heard, LogLines)]
+    fork_server._context.set_forkserver_preload(["no_such_module"])
+    with pytest.raises(ForkServerBroken, match="has not preloaded the trainer"):
+        fork_server.spawn()
+    fork_server._context.set_forkserver_preload([fork_server_module.PRELOAD])
+    with fork_server.spawn() as child:
+        assert [event for event in child.events(1.0) if isinstance(event, LogLines)]
     assert child.exit_code == 7

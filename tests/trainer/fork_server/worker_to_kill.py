@@ -6,14 +6,14 @@ from pathlib import Path
 if __name__ == "__main__":
     from service import environment
     from workers.shared.protocol import Start
-    from workers.supervisor.fork_server import Nursery
+    from workers.supervisor.fork_server import ForkServer
 
-    environment.shed()
+    environment.drop_secrets()
     sys.path.insert(0, str(Path(__file__).parent / "children"))
-    nursery = Nursery("talks_on")
-    nursery.open()
-    child = nursery.spawn()
-    child.tell(Start(job_id="j", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0))
+    fork_server = ForkServer("talks_on")
+    fork_server.open()
+    child = fork_server.spawn()
+    child.send(Start(job_id="j", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0))
     for _ in child.events(1.0):
         sys.stdout.write(f"{child.pid}\n")
         sys.stdout.flush()

@@ -13,7 +13,7 @@ import pytest
 from fitqueue.datasets import DatasetInfo
 from fitqueue.spec import parse_job
 from workers.shared.protocol import CheckpointWritten, Ended, EpochEnded, Start, Stop, Stopped
-from workers.supervisor.fork_server import Child, Garbled, LogLines, Nursery
+from workers.supervisor.fork_server import Child, ForkServer, LogLines, UnparsableLine
 
 PLAIN_SCRIPTS = Path(__file__).parent / "plain"
 
@@ -88,7 +88,7 @@ def make_spec() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def start(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Child, Path]]:
+def start(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Child, Path]]:
     """Forks a child and tells it to train this job; the child, to be used as a context manager, and its directory."""
 
     def start(spec: dict[str, Any], **changes: Any) -> tuple[Child, Path]:
@@ -97,7 +97,7 @@ def start(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Callabl
             job_id="job_1", attempt=1, spec=spec, dataset_path=None, work_dir=str(directory),
             gpus=[], cpu_devices=1, threads=0,
         )  # fmt: skip
-        child = nursery.spawn()
+        child = fork_server.spawn()
         child.tell(message.model_copy(update=changes))
         return child, directory
 
@@ -114,13 +114,13 @@ def train(start: Callable[..., tuple[Child, Path]]) -> Callable[..., Trained]:
         child, directory = start(spec, **changes)
         trained = Trained(directory)
         with child:
-            for heard in child.events(poll=1.0):
-                if isinstance(heard, LogLines):
-                    trained.lines += heard.lines
-                elif heard is not None:
-                    assert not isinstance(heard, Garbled)
-                    trained.said.append(heard)
-                    if (word := stop_at(heard)) is not None:
+            for event in child.events(poll=1.0):
+                if isinstance(event, LogLines):
+                    trained.lines += event.lines
+                elif event is not None:
+                    assert not isinstance(event, UnparsableLine)
+                    trained.said.append(event)
+                    if (word := stop_at(event)) is not None:
                         child.tell(word)
         trained.exit_code = child.exit_code
         return trained

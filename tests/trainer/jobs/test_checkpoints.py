@@ -129,7 +129,7 @@ def test_a_checkpoint_that_cannot_be_written_fails_the_job(
     make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: Path
 ) -> None:
     trained = train(make_spec(), work_dir=str(tmp_path / "gone"))
-    assert trained.ending.reason is Reason.ARTIFACT_STORE_FAILED
+    assert trained.ending.reason is Reason.STORAGE_FAILED
     assert "could not be written" in trained.ending.message
 
 

@@ -191,5 +191,5 @@ def test_a_callback_that_meets_a_full_disk_is_no_fault_of_the_jobs(
     on_disk = Path("/dev/full") if callback["class_name"] == "CSVLogger" else full_disk
     (tmp_path / "work" / "artifact-0").symlink_to(on_disk)
     ending = train(make_spec(callbacks=[callback]), work_dir=str(tmp_path / "work")).ending
-    assert ending.reason is Reason.ARTIFACT_STORE_FAILED
+    assert ending.reason is Reason.STORAGE_FAILED
     assert "No space left on device" in ending.message

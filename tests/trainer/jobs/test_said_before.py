@@ -14,7 +14,7 @@ import pytest
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import Fault
-from fitqueue.model_check import Question
+from fitqueue.model_check import ModelCheckRequest
 from fitqueue.spec import examine_job
 from fitqueue.states import Reason
 from fitqueue.views import Notice
@@ -223,8 +223,8 @@ def said(arrays: Any) -> Callable[[Json], tuple[list[Fault], list[Notice]]]:
         examined = examine_job(raw, lambda name: DatasetInfo(name, infos))
         spec = (examined.spec or examined.sound).to_json()
         known = {name: {"shape": list(info.shape), "dtype": info.dtype} for name, info in infos.items()}
-        question = {"spec": spec, "arrays": known, "classes": None, "dataset_path": path, "max_bytes": 10**12}
-        answer = check(Question.model_validate(question), lambda pointer: None)
+        check_request = {"spec": spec, "arrays": known, "classes": None, "dataset_path": path, "max_bytes": 10**12}
+        answer = check(ModelCheckRequest.model_validate(check_request), lambda pointer: None)
         return [*examined.faults, *answer.faults], [*examined.notices, *answer.notices]
 
     return ask

@@ -38,10 +38,10 @@ def test_a_worker_that_shuts_down(make_spec: Callable[..., Any], train: Callable
 
 
 def test_the_first_wish_counts(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
-    wishes = iter([Stop(why="cancel"), Stop(why="shutdown")])
+    actions = iter([Stop(why="cancel"), Stop(why="shutdown")])
 
     def stop_at(event: Any) -> Stop | None:
-        return next(wishes, None) if isinstance(event, PhaseChanged | EpochEnded | Progress) else None
+        return next(actions, None) if isinstance(event, PhaseChanged | EpochEnded | Progress) else None
 
     assert train(make_spec(fit=ENDLESS), stop_at=stop_at).ending.reason is Reason.CANCELLED_BY_USER
 

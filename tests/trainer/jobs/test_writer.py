@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from workers.trainer import checkpoints
-from workers.trainer.checkpoints import CheckpointFailed, Files, Moment, Order, Writer
+from workers.trainer.checkpoints import CheckpointFailed, CheckpointFiles, Moment, Writer, WriteRequest
 
 SECONDS = 20.0
 
 
-class Disk(Files):
+class Disk(CheckpointFiles):
     """Writes nothing until it may; remembers what it wrote, and the weights that the file would have had."""
 
     def __init__(self, twin: keras.Model) -> None:
@@ -48,8 +48,8 @@ def writer(twin: keras.Model, disk: Disk) -> Iterator[Writer]:
     disk.may_write.set()
 
 
-def order(epoch: int, *names: str) -> Order:
-    return Order(Moment(epoch, None, {}), "weights.h5", list(names), [np.full((1, 1), float(epoch))])
+def order(epoch: int, *names: str) -> WriteRequest:
+    return WriteRequest(Moment(epoch, None, {}), "weights.h5", list(names), [np.full((1, 1), float(epoch))])
 
 
 def test_best_and_last_of_short_epochs_become_one_file(writer: Writer, disk: Disk) -> None:
@@ -112,7 +112,7 @@ def test_a_file_that_could_not_be_written_whole_is_not_left(tmp_path: Path) -> N
         raise OSError(28, "No space left on device")
 
     with pytest.raises(CheckpointFailed, match=r"epoch 3 could not be written: .*No space left"):
-        Files(tmp_path, said.append, "loss").write(Moment(3, None, {}), "keras", ["last"], half)
+        CheckpointFiles(tmp_path, said.append, "loss").write(Moment(3, None, {}), "keras", ["last"], half)
     assert list(tmp_path.iterdir()) == []
     assert said == []
 
@@ -123,7 +123,7 @@ def test_a_file_is_announced_when_it_has_its_name(tmp_path: Path) -> None:
     def look(message: Any) -> None:
         said.append((message.file, (tmp_path / message.file).read_bytes()))
 
-    files = Files(tmp_path, look, "loss")
+    files = CheckpointFiles(tmp_path, look, "loss")
     for content in (b"one", b"two"):
         files.write(Moment(1, 2, {}), "keras", ["a"], lambda path, bytes=content: Path(path).write_bytes(bytes))
     assert said == [("000001.keras", b"one"), ("000002.keras", b"two")]
@@ -138,5 +138,5 @@ def test_the_twin_does_not_disturb_the_random_numbers_of_the_training() -> None:
     wanted = keras.layers.Dense(2).kernel_initializer.seed
     keras.utils.set_random_seed(1)
     model = build()
-    checkpoints.make_twin(build, model)
+    checkpoints.make_shadow_model(build, model)
     assert keras.layers.Dense(2).kernel_initializer.seed == wanted

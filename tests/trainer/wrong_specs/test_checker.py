@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from fitqueue.model_check import Question
+from fitqueue.model_check import ModelCheckRequest
 from service.checker import READY_SECONDS, Checker, _Gone, _read
 
-QUESTION = Question.model_validate(
+QUESTION = ModelCheckRequest.model_validate(
     {
         "spec": {
             "model": {

@@ -17,9 +17,9 @@ import psutil
 import pytest
 from flask.testing import FlaskClient
 
-from fitqueue.model_check import Question
-from fitqueue.spec.base import Place, Report
+from fitqueue.model_check import ModelCheckRequest
 from fitqueue.spec.keras_objects.objects import check_object
+from fitqueue.spec.report import Pointer, Report
 from service.checker import Checker
 from workers.model_check.server import MEMORY_BYTES
 
@@ -163,10 +163,10 @@ def test_nor_are_some_hundred_layers(layers: list[dict[str, Any]], checker: Chec
 
 
 def assert_passes(model: dict[str, Any], checker: Checker) -> None:
-    canonical = check_object(model, "layers", Place(Report()))
+    canonical = check_object(model, "layers", Pointer(Report()))
     spec = {"model": canonical, "seed": 1, "fit": {"batch_size": 1}}
-    question = {"spec": spec, "arrays": {}, "classes": None, "dataset_path": None, "max_bytes": 10**13}
-    answer = checker.ask(Question.model_validate(question))
+    check_request = {"spec": spec, "arrays": {}, "classes": None, "dataset_path": None, "max_bytes": 10**13}
+    answer = checker.ask(ModelCheckRequest.model_validate(check_request))
     assert answer is not None
     assert answer.faults == []
     assert answer.summary is not None

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from fitqueue.model_check import Answer, Question
+from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from service.checker import Checker
 
 LAYERS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "layers.json").read_text())
@@ -27,7 +27,7 @@ def layer(class_name: str, **config: Any) -> dict[str, Any]:
     return {"class_name": class_name, "config": config}
 
 
-def asked(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **arguments: Any) -> Answer:
+def asked(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **arguments: Any) -> ModelCheckResult:
     """A regression onto one number for each sample, of this shape, through these layers."""
     head = [layer("Flatten"), layer("Dense", units=1)]
     spec = {
@@ -38,10 +38,10 @@ def asked(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **ar
         "seed": 1,
     }
     arrays = {"x": {"shape": [64, *shape], "dtype": "float32"}, "y": {"shape": [64, 1], "dtype": "float32"}}
-    question = Question.model_validate(
+    check_request = ModelCheckRequest.model_validate(
         {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": None, "max_bytes": 10**12, **arguments}
     )
-    answer = checker.ask(question)
+    answer = checker.ask(check_request)
     assert answer is not None
     return answer
 
@@ -83,8 +83,8 @@ def test_a_model_of_two_outputs_passes(checker: Checker) -> None:
         "seed": 1,
     }
     arrays = {"x": {"shape": [64, 64], "dtype": "float32"}, "y": {"shape": [64], "dtype": "uint8"}}
-    question = {"spec": spec, "arrays": arrays, "classes": 10, "dataset_path": None, "max_bytes": 10**12}
-    answer = checker.ask(Question.model_validate(question))
+    check_request = {"spec": spec, "arrays": arrays, "classes": 10, "dataset_path": None, "max_bytes": 10**12}
+    answer = checker.ask(ModelCheckRequest.model_validate(check_request))
     assert answer is not None
     assert answer.faults == []
     assert answer.summary is not None

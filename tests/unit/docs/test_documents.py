@@ -17,10 +17,10 @@ from service.api.prometheus import Figures
 from service.db import Database
 from service.settings import Settings
 from service.stack import StackFailed
-from service.store.counters import Tallies
+from service.store.counters import Counters
 from service.store.gauges import Gauges
 from workers.doctor.command import all_checks
-from workers.doctor.training import Rehearsal
+from workers.doctor.training import SmokeTest
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -83,7 +83,7 @@ def test_operating_md_names_each_setting() -> None:
 
 
 def test_monitoring_md_names_each_metric_and_no_other() -> None:
-    nothing = Figures(Gauges(jobs={}, queues={}, running={}, workers=[], gpus_in_use=0), Tallies())
+    nothing = Figures(Gauges(jobs={}, queues={}, running={}, workers=[], gpus_in_use=0), Counters())
     names = {family.name + "_total" * (family.type == "counter") for family in nothing.collect()}
     told = set(re.findall(r"^\| `(fitqueue_\w+)` \|", text_of("monitoring.md"), re.MULTILINE))
     assert told == names
@@ -92,8 +92,8 @@ def test_monitoring_md_names_each_metric_and_no_other() -> None:
 
 
 def test_operating_md_names_each_check_of_the_doctor_with_its_time(tmp_path: Path) -> None:
-    with closing(Database(f"sqlite:///{tmp_path}/none.db")) as database, Rehearsal() as rehearsal:
-        checks = all_checks(Settings(), database, rehearsal, [])
+    with closing(Database(f"sqlite:///{tmp_path}/none.db")) as database, SmokeTest() as smoke_test:
+        checks = all_checks(Settings(), database, smoke_test, [])
     rows = re.findall(r"^\| `([a-z -]+)` \| .* \| (\d+) s \|$", text_of("operating.md"), re.MULTILINE)
     assert rows == [(check.name, f"{check.seconds:g}") for check in checks]
 

@@ -9,7 +9,7 @@ import yaml
 
 from service.api.prometheus import Figures
 from service.settings import Settings
-from service.store.counters import Tallies
+from service.store.counters import Counters
 from service.store.gauges import Gauges
 from workers.doctor.machine import SHARED_BYTES
 
@@ -68,7 +68,7 @@ def test_settings_are_the_code_s() -> None:
     known = {f"FITQUEUE_{name.upper()}" for name in Settings.model_fields}
     assert {name for name in given if name.startswith("FITQUEUE_")} <= known
     assert {"FITQUEUE_DATABASE_URL", "FITQUEUE_REDIS_URL"} <= set(_one("Secret")["stringData"])
-    assert {"FITQUEUE_STORE", "AWS_REGION", "FITQUEUE_LEASE_SECONDS"} <= set(_one("ConfigMap")["data"])
+    assert {"FITQUEUE_STORAGE", "AWS_REGION", "FITQUEUE_LEASE_SECONDS"} <= set(_one("ConfigMap")["data"])
     assert all(isinstance(value, str) for value in (_one("ConfigMap")["data"] | _one("Secret")["stringData"]).values())
 
 
@@ -146,7 +146,7 @@ def test_the_autoscaler_asks_for_metrics_that_are_told() -> None:
     scaled = _one("ScaledObject")["spec"]
     assert scaled["scaleTargetRef"]["name"] in PODS
     [trigger] = scaled["triggers"]
-    told = {family.name for family in Figures(Gauges({}, {}, {}, [], 0), Tallies()).collect()}
+    told = {family.name for family in Figures(Gauges({}, {}, {}, [], 0), Counters()).collect()}
     asked = set(re.findall(r"fitqueue_\w+", trigger["metadata"]["query"]))
     assert asked == {"fitqueue_queue_length", "fitqueue_jobs_running"}
     assert asked <= told

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from service import logs
 from service.ids import ID_PATTERN, new_id
-from service.queue import Bell
+from service.queue import Notifier
 from service.settings import Settings
 
 
@@ -80,29 +80,29 @@ def _frozen_redis() -> Iterator[str]:
 
 def test_a_frozen_redis_costs_a_second_once() -> None:
     with _frozen_redis() as url:
-        bell = Bell(url)
+        notifier = Notifier(url)
         began = time.monotonic()
-        assert not bell.ring("default")
+        assert not notifier.notify("default")
         first = time.monotonic() - began
         began = time.monotonic()
-        assert not any(bell.ring("default") for _ in range(100))
+        assert not any(notifier.notify("default") for _ in range(100))
         assert first < 5
         assert time.monotonic() - began < first
-        assert bell.check() is not None
+        assert notifier.check() is not None
 
 
 def test_a_dead_redis_is_told() -> None:
-    bell = Bell("redis://127.0.0.1:1/0")
-    assert not bell.ring("default")
-    assert "refused" in (bell.check() or "")
+    notifier = Notifier("redis://127.0.0.1:1/0")
+    assert not notifier.notify("default")
+    assert "refused" in (notifier.check() or "")
 
 
 def test_the_bell_rings_in_the_pools_queue(redis_url: str) -> None:
     import redis
 
-    bell = Bell(redis_url)
-    assert bell.check() is None
-    assert bell.ring("large")
+    notifier = Notifier(redis_url)
+    assert notifier.check() is None
+    assert notifier.notify("large")
     [message] = redis.Redis.from_url(redis_url).lrange("fitqueue.large", 0, -1)
     assert json.loads(message)["headers"]["task"] == "fitqueue.work"
 

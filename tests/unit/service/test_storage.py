@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from service.storage import FolderStore, checkpoint_key, dataset_key
+from service.storage import FolderStorage, checkpoint_key, dataset_key
 from service.store.leases import Lease
 
 KEY = "checkpoints/job_1/1-abc.weights.h5"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    return FolderStore(tmp_path / "store")
+def store(tmp_path: Path) -> FolderStorage:
+    return FolderStorage(tmp_path / "store")
 
 
 def _written(folder: Path, content: bytes) -> Path:
@@ -22,7 +22,7 @@ def _written(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_put_copies_from_another_disk(store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_put_copies_from_another_disk(store: FolderStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _written(tmp_path, b"x" * 1_000_000)
     real = Path.replace
 
@@ -38,7 +38,7 @@ def test_put_copies_from_another_disk(store: FolderStore, tmp_path: Path, monkey
     assert list(store.temporary_folder().iterdir()) == []
 
 
-def test_a_put_that_fails_keeps_the_file(store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_put_that_fails_keeps_the_file(store: FolderStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _written(tmp_path, b"x")
 
     def replace(self: Path, target: Path) -> Path:
@@ -54,7 +54,7 @@ def test_a_put_that_fails_keeps_the_file(store: FolderStore, tmp_path: Path, mon
 
 
 def test_a_put_whose_folder_is_swept_away_meanwhile(
-    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: FolderStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, swept = Path.replace, []
 
@@ -70,7 +70,7 @@ def test_a_put_whose_folder_is_swept_away_meanwhile(
     assert store.size(KEY) == 1
 
 
-def test_a_file_can_be_deleted_while_it_is_read(store: FolderStore, tmp_path: Path) -> None:
+def test_a_file_can_be_deleted_while_it_is_read(store: FolderStorage, tmp_path: Path) -> None:
     store.put(KEY, _written(tmp_path, b"x" * 1_000_000))
     chunks = store.open(KEY)
     store.delete(KEY)

@@ -10,7 +10,7 @@ from service.storage_address import Bucket
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("var/store", Path("var/store")),
+        ("var/storage", Path("var/storage")),
         ("/srv/store", Path("/srv/store")),
         ("s3://weights", Bucket("weights", "")),
         ("s3://weights/", Bucket("weights", "")),
@@ -18,7 +18,7 @@ from service.storage_address import Bucket
     ],
 )
 def test_where_files_are_stored(text: str, meant: Path | Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FITQUEUE_STORE", text)
+    monkeypatch.setenv("FITQUEUE_STORAGE", text)
     assert Settings().store == meant
 
 
@@ -28,7 +28,7 @@ def test_where_files_are_stored(text: str, meant: Path | Bucket, monkeypatch: py
      "s3://weights/a?b", "gs://weights", "https://id:secret@minio/weights"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_and_not_repeated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FITQUEUE_STORE", text)
+    monkeypatch.setenv("FITQUEUE_STORAGE", text)
     with pytest.raises(ValidationError, match="store") as told:
         Settings()
     assert "secret" not in str(told.value)

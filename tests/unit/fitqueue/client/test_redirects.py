@@ -96,7 +96,7 @@ def test_an_address_that_holds_no_longer_is_asked_for_again(
 def test_a_server_that_cannot_be_reached(
     service: Any, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "LONG_PATIENCE", 0.5)
+    monkeypatch.setattr(files, "LONG_RETRY_SECONDS", 0.5)
     service.script = [leads_to(service, "http://127.0.0.1:1/bucket/key")]
     with pytest.raises(errors.Unreachable, match="broke off after 0 bytes"):
         files.download(transport, "/f", tmp_path / "best")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitqueue.client.retry import LONGEST_PAUSE, LONGEST_REQUESTED_PAUSE, Patience, pause_before
+from fitqueue.client.retry import LONGEST_PAUSE, LONGEST_REQUESTED_PAUSE, RetryBudget, pause_before
 
 
 @given(retry=st.integers(1, 10_000), jitter=st.floats(0, 1))
@@ -29,13 +29,13 @@ def test_what_cannot_be_understood_is_passed_over(requested: str) -> None:
 
 
 def test_patience_ends_before_it_would_be_overdrawn() -> None:
-    assert Patience(0.01).pause("trouble", "5") is False
+    assert RetryBudget(0.01).pause("trouble", "5") is False
 
 
 def test_only_a_lasting_outage_is_told_and_only_once(caplog: pytest.LogCaptureFixture) -> None:
-    patience = Patience(60)
+    retry_seconds = RetryBudget(60)
     with caplog.at_level(logging.WARNING, "fitqueue.client"):
-        assert patience.pause("No answer", "0")
+        assert retry_seconds.pause("No answer", "0")
         assert caplog.messages == []
-        assert all(patience.pause("No answer", "0") for _ in range(3))
+        assert all(retry_seconds.pause("No answer", "0") for _ in range(3))
     assert caplog.messages == ["No answer; trying again for up to 60 s"]

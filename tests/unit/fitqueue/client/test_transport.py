@@ -72,7 +72,7 @@ def test_an_outage_passes(service: Any, transport: Transport) -> None:
 def test_an_outage_that_lasts_is_the_services_own_error(service: Any, transport: Transport) -> None:
     service.script = [service.problem(503, "database_unavailable", "Down.")]
     with pytest.raises(errors.DatabaseUnavailable, match=r"Down\."):
-        transport.request(Call("GET", "/jobs", patience=0.3))
+        transport.request(Call("GET", "/jobs", retry_seconds=0.3))
     assert len(service.requests) >= 2
 
 
@@ -99,7 +99,7 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with pytest.raises(errors.Unreachable, match=f"http://127.0.0.1:{port}.*refused.*Is the service running"):
-        Transport(Connection(f"http://127.0.0.1:{port}")).request(Call("GET", "/jobs", patience=0.2))
+        Transport(Connection(f"http://127.0.0.1:{port}")).request(Call("GET", "/jobs", retry_seconds=0.2))
 
 
 def test_another_program_answers(service: Any, transport: Transport) -> None:

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from fitqueue.spec import SoundJob, examine_job
+from fitqueue.spec import PartialJob, examine_job
 
 Changed = Callable[[str, Any], dict[str, Any]]
 
 
-def sound_parts_of(raw: Any) -> SoundJob:
+def sound_parts_of(raw: Any) -> PartialJob:
     examined = examine_job(raw, lambda name: None)
     assert examined.spec is None
     assert examined.faults
     return examined.sound
 
 
-def class_names(sound: SoundJob) -> list[str]:
+def class_names(sound: PartialJob) -> list[str]:
     assert sound.model is not None
     return [layer["class_name"] for layer in sound.model.config["layers"]]
 
@@ -27,7 +27,7 @@ def test_of_a_right_job_everything(cnn: dict[str, Any]) -> None:
     assert examined.spec is not None
     assert not examined.faults
     stored = examined.spec.to_json()
-    sound = SoundJob.model_validate(stored).to_json()
+    sound = PartialJob.model_validate(stored).to_json()
     assert sound.pop("model_is_whole")
     compiled = sound.pop("compile")
     assert sound == {name: stored[name] for name in sound}
@@ -36,12 +36,12 @@ def test_of_a_right_job_everything(cnn: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("raw", [None, 3, "job", [], [{}]])
 def test_of_what_is_no_job_nothing(raw: Any) -> None:
-    assert sound_parts_of(raw) == SoundJob()
+    assert sound_parts_of(raw) == PartialJob()
 
 
 def test_of_too_many_faults_nothing(cnn: dict[str, Any], changed: Changed) -> None:
     callbacks = [{"class_name": "EarlyStopping", "config": {"patience": "3", "mode": "best"}}] * 60
-    assert sound_parts_of(changed("/callbacks", callbacks)) == SoundJob()
+    assert sound_parts_of(changed("/callbacks", callbacks)) == PartialJob()
 
 
 def test_the_layers_before_the_first_faulty_one(changed: Changed) -> None:

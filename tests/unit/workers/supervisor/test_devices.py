@@ -4,7 +4,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from service.store.gpus import SeenGPU
+from service.store.gpus import VisibleGPU
 from workers.supervisor.devices import FOREIGN_BYTES, GPU, NVML, processors, share_of
 
 
@@ -102,7 +102,7 @@ def test_without_the_library_there_are_none(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(("used", "is_used"), [(0, False), (FOREIGN_BYTES, False), (FOREIGN_BYTES + 1, True)])
 def test_a_gpu_is_used_whose_memory_is(used: int, is_used: bool) -> None:
-    assert GPU("GPU-a", "H100", used).seen() == SeenGPU("GPU-a", is_used=is_used)
+    assert GPU("GPU-a", "H100", used).seen() == VisibleGPU("GPU-a", is_used=is_used)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import signal
 import pytest
 
 from fitqueue.states import Reason
-from workers.shared.exit_codes import UNRENEWED
-from workers.supervisor.supervisor import exit_reason
+from workers.shared.exit_codes import LEASE_NOT_RENEWED
+from workers.supervisor import exit_reason
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from workers.supervisor.supervisor import exit_reason
         (-(signal.SIGRTMIN + 1), Reason.INTERNAL_ERROR, f"killed by signal {signal.SIGRTMIN + 1}"),
         (3, Reason.INTERNAL_ERROR, "left with exit code 3"),
         (0, Reason.INTERNAL_ERROR, "left with exit code 0 and without a last word"),
-        (UNRENEWED, None, "ended itself, because the lease could not be renewed in time"),
+        (LEASE_NOT_RENEWED, None, "ended itself, because the lease could not be renewed in time"),
         (None, None, "vanished"),
     ],
 )

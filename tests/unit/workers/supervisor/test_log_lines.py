@@ -1,11 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.supervisor.log_lines import LONGEST_LINE, LineCutter
+from workers.supervisor.log_lines import MAX_LINE_LENGTH, LineSplitter
 
 
 def cut(*chunks: bytes) -> list[str]:
-    cutter = LineCutter()
+    cutter = LineSplitter()
     return [line for chunk in chunks for line in cutter.feed(chunk)] + cutter.end()
 
 
@@ -25,7 +25,7 @@ def test_a_progress_bar_leaves_its_last_state() -> None:
 
 
 def test_a_progress_bar_without_a_newline_is_not_kept_whole() -> None:
-    cutter = LineCutter()
+    cutter = LineSplitter()
     for step in range(10_000):
         assert cutter.feed(b"\r%d/10000 some words" % step) == []
     assert cutter.end() == ["9999/10000 some words"]
@@ -33,7 +33,7 @@ def test_a_progress_bar_without_a_newline_is_not_kept_whole() -> None:
 
 def test_an_endless_line_is_cut() -> None:
     lines = cut(*[b"x" * 1000] * 100)
-    assert max(map(len, lines)) == LONGEST_LINE
+    assert max(map(len, lines)) == MAX_LINE_LENGTH
     assert len(lines) > 5
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from service.db import Database
 from service.migrate import upgrade
-from service.queue import Bell
+from service.queue import Notifier
+from workers.supervisor import orphans
 from workers.supervisor.reaper import Reaper, own_directory
-from workers.supervisor.supervisor import orphans
 
 WORKER = "wk_lost"
 
@@ -44,7 +44,7 @@ def reap(tmp_path: Path) -> Iterator[Callable[[], None]]:
     url = f"sqlite:///{tmp_path / 'fitqueue.db'}"
     upgrade(url)
     database = Database(url)
-    yield Reaper(database, Bell("redis://127.0.0.1:1/0"), tmp_path / "work").run_once
+    yield Reaper(database, Notifier("redis://127.0.0.1:1/0"), tmp_path / "work").run_once
     database.close()
 
 

@@ -1,6 +1,6 @@
 from threading import Event
 
-from workers.supervisor.periodic import Duty
+from workers.supervisor.periodic import PeriodicTask
 
 SECONDS = 10.0
 
@@ -15,15 +15,15 @@ def test_a_duty_that_fails_is_done_again() -> None:
             raise RuntimeError("the first time")
         done_twice.set()
 
-    Duty("test", run_once, 0.001, stopping).start()
+    PeriodicTask("test", run_once, 0.001, stopping).start()
     assert done_twice.wait(SECONDS)
     stopping.set()
 
 
 def test_a_duty_ends_with_the_worker() -> None:
     stopping, begun = Event(), Event()
-    duty = Duty("test", begun.set, 3600.0, stopping)
-    duty.start()
+    periodic_task = PeriodicTask("test", begun.set, 3600.0, stopping)
+    periodic_task.start()
     assert begun.wait(SECONDS)
     stopping.set()
-    assert duty.ended(SECONDS)
+    assert periodic_task.ended(SECONDS)

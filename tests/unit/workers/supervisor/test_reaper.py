@@ -15,16 +15,16 @@ with own_directory(Path(sys.argv[1]), sys.argv[2]) as directory:
     sys.stdin.read()
 """
 
-START_UNTIL_THE_NURSERY = """
+START_UNTIL_THE_FORK_SERVER = """
 import sys
 from pathlib import Path
-from workers.supervisor.supervisor import worker
-class Nursery:
+from workers.supervisor import worker
+class ForkServer:
     def __init__(self, trainer):
         pass
     def open(self):
         sys.exit(str(sorted(str(pulse.parent.name) for pulse in Path(sys.argv[1]).glob("*/alive.*"))))
-worker.Nursery = Nursery
+worker.ForkServer = ForkServer
 worker.main()
 """
 
@@ -66,9 +66,9 @@ def test_a_worker_that_loads_tensorflow_is_not_taken_for_ready_by_the_pulse_of_o
     dead.kill()
     dead.wait()
     started = subprocess.run(
-        [sys.executable, "-c", START_UNTIL_THE_NURSERY, str(tmp_path)],
+        [sys.executable, "-c", START_UNTIL_THE_FORK_SERVER, str(tmp_path)],
         cwd=Path(__file__).parents[3],
-        env=os.environ | {"FITQUEUE_WORK_DIR": str(tmp_path), "FITQUEUE_STORE": str(tmp_path / "store")},
+        env=os.environ | {"FITQUEUE_WORK_DIR": str(tmp_path), "FITQUEUE_STORAGE": str(tmp_path / "store")},
         capture_output=True,
         text=True,
     )

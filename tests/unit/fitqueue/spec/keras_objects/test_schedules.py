@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fitqueue.spec.base import Place, Report
 from fitqueue.spec.keras_objects.schedules import check_schedule, rate, read_schedule
+from fitqueue.spec.report import Pointer, Report
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from fitqueue.spec.keras_objects.schedules import check_schedule, rate, read_sch
 )
 def test_rates(schedule: dict[str, Any], rates: list[float]) -> None:
     report = Report()
-    stored = check_schedule(schedule, Place(report))
+    stored = check_schedule(schedule, Pointer(report))
     assert report.faults == []
     for epoch, expected in enumerate(rates):
         assert math.isclose(rate(read_schedule(stored), epoch, 1.0), expected, abs_tol=1e-12)
@@ -49,5 +49,5 @@ def test_rates(schedule: dict[str, Any], rates: list[float]) -> None:
 )
 def test_faults(schedule: Any, pointer: str, code: str) -> None:
     report = Report()
-    check_schedule(schedule, Place(report))
+    check_schedule(schedule, Pointer(report))
     assert [(fault.pointer, fault.code) for fault in report.faults] == [(pointer, code)]

@@ -1,4 +1,4 @@
-"""A real service on a real socket, with SQLite and no Redis, and a hand that plays the worker's part."""
+"""A real service on a real socket, with SQLite and without Redis, and a simulated worker."""
 
 import hashlib
 import math
@@ -25,7 +25,7 @@ from service.store.snapshots import SnapshotRecord
 
 
 @dataclass
-class Hand:
+class SimulatedWorker:
     """Does to one job what a worker does, step by step."""
 
     database: Database
@@ -89,18 +89,20 @@ class Hand:
 
 @dataclass
 class Served:
+    """A running service."""
+
     url: str
     token: str
     database: Database
     store: FolderStorage
 
-    def claim(self) -> Hand:
-        """Takes the next job, as a worker would."""
+    def claim(self) -> SimulatedWorker:
+        """Claim the next job, as a worker would."""
         with self.database.write() as session:
             workers.register(session, "wk_1", host="gpu-box", pools=["default"], slots=2, devices=["CPU"], gpus=[])
             claimed = leases.claim(session, "wk_1", ["default"], [], 30.0)
         assert claimed is not None
-        return Hand(self.database, self.store, claimed.lease)
+        return SimulatedWorker(self.database, self.store, claimed.lease)
 
 
 @pytest.fixture
@@ -125,8 +127,8 @@ def service(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def client(service: Served) -> Iterator[Client]:
-    with Client(service.url, service.token) as made:
-        yield made
+    with Client(service.url, service.token) as opened:
+        yield opened
 
 
 @pytest.fixture

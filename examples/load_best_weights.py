@@ -32,4 +32,4 @@ model.load_weights(sys.argv[1])
 with DIGITS.open("rb") as file, np.load(file) as digits:
     images, labels = digits["x_test"].reshape(-1, 8, 8, 1) / 16, digits["y_test"]
 predicted = model.predict(images, verbose=0).argmax(axis=1)
-print(f"Accuracy on {len(labels)} images that it was not trained on: {(predicted == labels).mean():.4f}")
+print(f"Accuracy on the {len(labels)} validation images: {(predicted == labels).mean():.4f}")

@@ -3,7 +3,8 @@
 import click
 
 from fitqueue.cli.batch import for_each
-from fitqueue.cli.jobs import follow, wait_option
+from fitqueue.cli.jobs import follow
+from fitqueue.cli.options import wait_option
 from fitqueue.cli.output import remark
 from fitqueue.client import Client
 from fitqueue.states import JobState

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fitqueue.cli.jobs import json_option
+from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table
 from fitqueue.spec.keras_objects import catalogue as keras_catalogue
 from fitqueue.spec.keras_objects.values import describe

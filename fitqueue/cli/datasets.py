@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from fitqueue.cli.batch import for_each
-from fitqueue.cli.jobs import json_option
+from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
 from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client

@@ -8,6 +8,7 @@ import click
 
 from fitqueue.cli import screen
 from fitqueue.cli.models import print_model
+from fitqueue.cli.options import json_option, wait_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
 from fitqueue.cli.overrides import apply_overrides
 from fitqueue.cli.text import age, between, local_time, number
@@ -16,14 +17,6 @@ from fitqueue.states import JobState
 from fitqueue.views import JobSummary, JobView, Notice
 
 EXIT_CODES = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.CANCELLED: 2}
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-
-wait_option = click.option(
-    "--wait",
-    is_flag=True,
-    help="Follow the job until it ends. Exit code: 0 if it succeeded, 1 if it failed, 2 if it was cancelled.",
-)
 
 
 @click.command()

@@ -5,20 +5,11 @@ from pathlib import Path
 
 import click
 
-from fitqueue.cli.jobs import json_option
+from fitqueue.cli.options import follow_option, json_option, output_option
 from fitqueue.cli.output import print_json, print_table, transfer_bar
 from fitqueue.cli.text import duration, local_time, number, printable, size
 from fitqueue.client import Client
 from fitqueue.views import EpochView, LogLine
-
-output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="The file to write, or a folder for it; by default the current folder.",
-)
-
-follow_option = click.option("-f", "--follow", is_flag=True, help="Continue until the job has ended.")
 
 
 @click.command()

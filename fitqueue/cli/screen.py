@@ -109,7 +109,7 @@ class _Narrator:
             self._last_epoch = 0  # another attempt may have started from the beginning
             if not job.state.is_final:
                 yield cell(_status_line(job), STYLES[job.state])
-        # Metrics are requested only if an epoch may have ended: progress changes twice a second, an epoch can take hours.
+        # Metrics are requested only if an epoch may have ended: progress changes twice a second, epochs can take hours.
         epoch_status = (status, job.phase, job.progress.epoch, job.best)
         if epoch_status != self._epoch_status or job.progress.step == job.progress.steps:
             yield from (epoch_line(row, job.progress.epochs) for row in self._new_epochs(job.id))

@@ -2,7 +2,7 @@
 
 import click
 
-from fitqueue.cli.jobs import json_option
+from fitqueue.cli.options import json_option
 from fitqueue.cli.output import cell, print_json, print_table
 from fitqueue.cli.text import local_time
 from fitqueue.client import Client

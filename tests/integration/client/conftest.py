@@ -3,7 +3,7 @@
 import hashlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
+from fitqueue import cli
 from fitqueue.client import Client
 from fitqueue.states import Phase, Reason
 from service.app import create_app
@@ -152,3 +153,20 @@ def job() -> dict[str, Any]:
         "data": {"dataset": "digits", "x": "x_train", "y": "y_train", "validation": {"x": "x_test", "y": "y_test"}},
         "fit": {"epochs": 3},
     }
+
+
+@pytest.fixture
+def run(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs one command line in an empty folder and returns its exit code, stdout and stderr."""
+    monkeypatch.setenv("FITQUEUE_URL", service.url)
+    monkeypatch.setenv("FITQUEUE_TOKEN", service.token)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(arguments)
+        return code, *capsys.readouterr()
+
+    return command

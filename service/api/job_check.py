@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
+from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
-from fitqueue.model_check import Array, ModelCheckRequest, ModelCheckResult
+from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
 from fitqueue.spec.report import FaultCode, NoticeCode
 from fitqueue.spec.request_pointers import request_pointer
@@ -79,7 +79,7 @@ def check_job(parts: Services, sent: Any, finder: DatasetFinder) -> CheckedJob:
         InvalidSpec: the job cannot be trained; pointers lead into the job as it was sent.
     """
     examined = examine_job(sent, finder)
-    sound = examined.spec or examined.sound
+    sound = examined.spec or examined.partial
     stored = sound.to_json()
     unfit, initial = _initial_weights(parts, sound.initial_weights)
     answer = _checked_by_keras(parts, sound, stored, finder, initial)
@@ -122,7 +122,7 @@ def _checked_by_keras(
     builtin = BUILTIN.get(reference)
     check_request = ModelCheckRequest(
         spec=stored,
-        arrays={name: _array(array) for name, array in info.arrays.items()} if info else {},
+        arrays=info.arrays if info else {},
         classes=builtin.classes if builtin else None,
         dataset_path=finder.path(reference),
         initial_model=initial,
@@ -149,10 +149,6 @@ def _initial_weights(parts: Services, wanted: InitialWeights | None) -> tuple[li
             expected="the id of a job that has saved its best weights",
         )
         return [fault], None
-
-
-def _array(array: ArrayInfo) -> Array:
-    return Array(shape=list(array.shape), dtype=array.dtype)
 
 
 _UNCHECKED = Notice(

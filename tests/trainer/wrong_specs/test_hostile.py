@@ -23,7 +23,7 @@ from fitqueue.spec.report import Pointer, Report
 from service.checker import Checker
 from workers.model_check.server import MEMORY_BYTES
 
-SOUND: dict[str, Any] = json.loads(Path(__file__).with_name("sound.json").read_text())
+SOUND: dict[str, Any] = json.loads(Path(__file__).with_name("valid.json").read_text())
 SECONDS = 1.0
 MIB = 1024**2
 

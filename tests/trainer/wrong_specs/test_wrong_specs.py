@@ -1,6 +1,6 @@
 """Wrong jobs, each with the place, the code and a word that its answer must hold. None of them is taken.
 
-`table.json` changes one of the sound jobs in `sound.json`: a pointer and the value that is put there, `__delete__` for
+`table.json` changes one of the sound jobs in `valid.json`: a pointer and the value that is put there, `__delete__` for
 taking it away; a last `-` appends, as in JSON Patch.
 """
 
@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 HERE = Path(__file__).parent
 TABLE: list[dict[str, Any]] = json.loads((HERE / "table.json").read_text())
-SOUND: dict[str, Any] = json.loads((HERE / "sound.json").read_text())
+SOUND: dict[str, Any] = json.loads((HERE / "valid.json").read_text())
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case["what"].replace(" ", "-"))

@@ -23,7 +23,7 @@ from tools.layer_counts import LAYERS
 from tools.left_out import LEFT_OUT
 from tools.schemas import ARRAY_DTYPES, DTYPES
 
-CATALOGUE = Path(__file__).parent.parent / "fitqueue" / "spec" / "catalogue.json"
+CATALOGUE = Path(__file__).parent.parent / "fitqueue" / "spec" / "keras_objects" / "catalogue.json"
 
 MODULES: dict[str, Any] = {
     "layers": keras.layers,

@@ -1,9 +1,10 @@
-"""The data sets that every FitQueue has, and how any data set is described.
+"""The built-in data sets, and the description that every data set has.
 
-`digits` is shipped with the package; the others are those of `keras.datasets`, which Keras's own loader downloads to
-the worker when a job first asks for one.
+`digits` is shipped with the package. The others are those of `keras.datasets`: Keras's own loader downloads one to the
+worker when a job first uses it.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,34 +12,44 @@ from typing import Final
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """Shape with the axis of samples first; None stands for an axis whose length differs from sample to sample."""
+    """The shape and dtype of an array. The first axis is that of samples; None is an axis of unequal lengths."""
 
     shape: tuple[int | None, ...]
     dtype: str
 
+    @property
+    def estimated_bytes(self) -> int:
+        """The size in memory at eight bytes a value; an axis of unknown length counts as one."""
+        return 8 * math.prod(length or 1 for length in self.shape)
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
+    """The name of a data set, and its arrays by name."""
+
     name: str
     arrays: dict[str, ArrayInfo]
 
 
 @dataclass(frozen=True)
 class BuiltinDataset:
-    """Exactly one of `path` (an .npz that is shipped) and `keras_module` (its name in keras.datasets) is set."""
+    """A data set that every FitQueue has.
+
+    Either `path` is set, to a shipped .npz file, or `keras_module`, to a module of `keras.datasets`.
+    """
 
     info: DatasetInfo
     source: str
     path: Path | None = None
     keras_module: str | None = None
     classes: int | None = None
-    """How many classes `y_train` and `y_test` tell apart, from 0 on; None where they are no labels."""
+    """The number of classes in `y_train` and `y_test`, whose labels count from 0; None if they are not labels."""
 
 
 def _arrays(
     train: int, test: int, sample: tuple[int | None, ...], dtype: str, *, label: tuple[int, ...] = (), label_dtype: str
 ) -> dict[str, ArrayInfo]:
-    """The four arrays that all sets of keras.datasets have."""
+    """Return the four arrays that every data set of `keras.datasets` has."""
     return {
         "x_train": ArrayInfo((train, *sample), dtype),
         "y_train": ArrayInfo((train, *label), label_dtype),

@@ -1,11 +1,12 @@
-"""Jobs as data: what a user may write, checked without Keras, and what the service understood."""
+"""Jobs as data: parsing what users send, without Keras, into the form that the service stores and trains."""
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
-from fitqueue.spec.data import DataSpec, PrepareStep, prepared_shape
+from fitqueue.spec.data import DataSpec, PrepareStep, prepared_info
 from fitqueue.spec.filepath import BadTemplate, Template
-from fitqueue.spec.job import ExaminedJob, JobSpec, ParsedJob, examine_job, invalid_job, parse_job, read_job
+from fitqueue.spec.job import JobSpec, read_job
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
-from fitqueue.spec.logged import direction, logged_names
+from fitqueue.spec.logged import direction
+from fitqueue.spec.parse import ExaminedJob, ParsedJob, examine_job, invalid_job, parse_job
 from fitqueue.spec.partial import PartialJob
 from fitqueue.spec.strict_json import parse_json
 from fitqueue.spec.training import MAX_EPOCHS, CompileSpec, FitSpec, KerasObject, Resources
@@ -29,10 +30,9 @@ __all__ = [
     "direction",
     "examine_job",
     "invalid_job",
-    "logged_names",
     "parse_job",
     "parse_json",
-    "prepared_shape",
+    "prepared_info",
     "raw_catalogue",
     "read_job",
 ]

@@ -1,36 +1,39 @@
-"""The template of a checkpoint's name, such as `ep{epoch:03d}-val_loss{val_loss:.3f}.weights.h5`.
+"""The filepath template of a ModelCheckpoint, such as `ep{epoch:03d}-val_loss{val_loss:.3f}.weights.h5`.
 
-A template is a label: it names a checkpoint to people and never reaches a file system. It looks like what Keras passes
-to `str.format`, and is far less: a field is a plain name, its format has a bounded width and precision, and what stands
-between the fields has none of the characters of a path.
+A template names checkpoints for people and is never used as a path. It resembles a format string for `str.format` but
+allows far less: a field is a plain name, its width and precision are bounded, and the text between the fields contains
+no characters of a path.
 """
 
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fitqueue.text import truncate
+
 MAX_LENGTH: Final = 200
 MAX_RENDERED: Final = 255
-"""As long as a name of a file may be on most systems."""
+"""The longest file name that most file systems allow."""
 
 COUNTERS: Final = ("epoch", "batch")
-"""Fields that every training has; all others are the names of logged values."""
+"""Fields that every training has. All others are names of logged values."""
 
 _FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _COUNTER_SPEC: Final = re.compile(r"(0?[1-9]|0?1[0-9])?d?")
 _VALUE_SPEC: Final = re.compile(r"(0?[1-9]|0?1[0-9])?(\.[0-9]|\.1[0-6])?[eEfFgG]?")
 _LITERAL: Final = re.compile(r"[\w.,=+@()\[\] -]*")
+_MAX_QUOTED: Final = 40
 
 
 class BadTemplate(ValueError):
-    """The text is not a template that FitQueue takes; the message says why, and what would be one."""
+    """The text is not a template that FitQueue accepts. The message says why and what would be accepted."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Literal text, then one field with its format; the last piece may have no field."""
+    """Literal text, followed by one field and its format. The last piece may have no field."""
 
     literal: str
     field: str | None
@@ -39,56 +42,52 @@ class Piece:
 
 @dataclass(frozen=True)
 class Template:
+    """A parsed filepath template."""
+
     pieces: tuple[Piece, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Template":
-        """Raises BadTemplate."""
+        """Parse a template.
+
+        Raises:
+            BadTemplate: if FitQueue does not accept it.
+        """
         if len(text) > MAX_LENGTH:
-            raise BadTemplate(f"The template has {len(text)} characters; at most {MAX_LENGTH} are taken.")
+            raise BadTemplate(f"The template has {len(text)} characters; at most {MAX_LENGTH} are allowed.")
         try:
             parsed = list(string.Formatter().parse(text))
         except ValueError as error:
             raise BadTemplate(f"The braces do not match: {error}. Write fields as {{epoch:02d}}.") from error
         _check_literals(text, [literal for literal, *_ in parsed])
-        template = cls(tuple(_piece(*parts) for parts in parsed))
-        if template.shortest > MAX_RENDERED:
+        template = cls(tuple(_piece(*segment) for segment in parsed))
+        if template.min_length > MAX_RENDERED:
             raise BadTemplate(
-                f"Its names have {template.shortest} characters and more; at most {MAX_RENDERED} are taken."
+                f"Its file names have {template.min_length} characters or more; at most {MAX_RENDERED} are allowed."
             )
         return template
 
     @property
-    def shortest(self) -> int:
-        """The least length of a name: a field is as wide as its format says, at least."""
+    def min_length(self) -> int:
+        """The length of the shortest file name: a field is at least as wide as its format says."""
         return sum(len(piece.literal) + _width(piece.spec) for piece in self.pieces)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of its fields, in their order."""
+        """The names of the fields, in order."""
         return tuple(piece.field for piece in self.pieces if piece.field is not None)
 
-    def render(self, epoch: int, logs: Mapping[str, float], batch: int | None = None) -> str:
-        """The name of a checkpoint. `epoch` and `batch` count from 1. Raises KeyError for a field that has no value."""
-        values: dict[str, float] = {**logs, "epoch": epoch}
-        if batch is not None:
-            values["batch"] = batch
-        return "".join(
-            piece.literal + (format(values[piece.field], piece.spec) if piece.field is not None else "")
-            for piece in self.pieces
-        )
-
     def renamed(self, rename: Callable[[str], str]) -> "Template":
-        """The same with other names for its fields."""
+        """Return the template with each field renamed."""
         return Template(tuple(replace(piece, field=piece.field and rename(piece.field)) for piece in self.pieces))
 
     def keras_format(self) -> str:
-        """The same as a format string for Keras, made from the checked pieces alone."""
-        return "".join(_keras_piece(piece) for piece in self.pieces)
+        """Return the format string for Keras, built from the validated pieces only."""
+        return "".join(_format_piece(piece) for piece in self.pieces)
 
 
 def is_template(text: str) -> bool:
-    """Whether FitQueue takes the text for a template."""
+    """Return whether FitQueue accepts the text as a template."""
     try:
         Template.parse(text)
     except BadTemplate:
@@ -101,24 +100,24 @@ def _width(spec: str) -> int:
     return int(digits.group() or 0) if digits else 0
 
 
-def _keras_piece(piece: Piece) -> str:
+def _format_piece(piece: Piece) -> str:
     literal = piece.literal.replace("{", "{{").replace("}", "}}")
     if piece.field is None:
         return literal
     return f"{literal}{{{piece.field}:{piece.spec}}}" if piece.spec else f"{literal}{{{piece.field}}}"
 
 
-def _check_literals(text: str, pieces: Sequence[str]) -> None:
-    literals = "".join(pieces)
-    # Piece by piece: between two of them stands a field, and none is ever rendered as nothing.
-    if text.startswith((".", " ")) or any(".." in piece for piece in pieces):
-        raise BadTemplate("A name neither starts with a dot or a space nor contains '..'.")
-    if "/" in literals or "\\" in literals:
-        raise BadTemplate("A name has no folders: leave out what stands before the last slash.")
-    if not _LITERAL.fullmatch(literals):
-        bad = next(character for character in literals if not _LITERAL.fullmatch(character))
+def _check_literals(text: str, literals: Sequence[str]) -> None:
+    # Each literal is checked by itself: a field between two of them is never rendered as an empty string.
+    if text.startswith((".", " ")) or any(".." in literal for literal in literals):
+        raise BadTemplate("A name must not start with a dot or a space, and must not contain '..'.")
+    joined = "".join(literals)
+    if "/" in joined or "\\" in joined:
+        raise BadTemplate("A name has no folders: leave out everything up to the last slash.")
+    if not _LITERAL.fullmatch(joined):
+        bad = next(character for character in joined if not _LITERAL.fullmatch(character))
         raise BadTemplate(
-            f"The character {bad!r} may not stand in a name; letters, digits and . , = + - _ @ ( ) [ ] may."
+            f"The character {bad!r} is not allowed in a name. Use letters, digits, spaces and . , = + - _ @ ( ) [ ]."
         )
 
 
@@ -126,14 +125,13 @@ def _piece(literal: str, field: str | None, spec: str | None, conversion: str | 
     if field is None:
         return Piece(literal, None, "")
     if not _FIELD.fullmatch(field):
-        raise BadTemplate(f"{{{_short(field)}}} is no field: a field is epoch, batch or the name of a logged value.")
+        raise BadTemplate(
+            f"{{{truncate(field, _MAX_QUOTED)}}} is not a field: a field is epoch, batch or the name of a logged value."
+        )
     if conversion:
-        raise BadTemplate(f"{{{field}!{conversion}}}: a conversion has no place here. Write {{{field}}}.")
+        raise BadTemplate(f"{{{field}!{conversion}}}: conversions are not allowed. Write {{{field}}}.")
     allowed, example = (_COUNTER_SPEC, "02d") if field in COUNTERS else (_VALUE_SPEC, ".3f")
     if not allowed.fullmatch(spec or ""):
-        raise BadTemplate(f"{{{field}:{_short(spec or '')}}}: the format is not one like {example}.")
+        shown = truncate(spec or "", _MAX_QUOTED)
+        raise BadTemplate(f"{{{field}:{shown}}}: this format is not allowed. Use one such as {example}.")
     return Piece(literal, field, spec or "")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:40]}…"

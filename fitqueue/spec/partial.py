@@ -1,4 +1,4 @@
-"""What is sound of a job, whatever else is wrong with it: enough to let Keras look for more faults at once."""
+"""The valid parts of a job that also has faults: enough for Keras to look for further faults in the same request."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -6,17 +6,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fitqueue.spec.data import DataSpec
-from fitqueue.spec.keras_objects.naming import Names
+from fitqueue.spec.keras_objects.naming import AutoNames
 from fitqueue.spec.logged import named_metrics
 from fitqueue.spec.training import (
-    Factors,
     FitSpec,
     InitialWeights,
     KerasObject,
     Losses,
+    LossWeights,
     Metrics,
     Resources,
-    hints_of,
+    single_device_options,
 )
 
 PartialObject = str | KerasObject | None
@@ -25,47 +25,49 @@ PartialMetrics = list[PartialObject] | dict[str, list[PartialObject]]
 
 
 class PartialCompile(BaseModel):
+    """The fields of a CompileSpec that other checks need; None stands for what is faulty or missing."""
+
     model_config = ConfigDict(frozen=True)
 
     optimizer: KerasObject | None = None
     loss: PartialLosses = None
     metrics: PartialMetrics = Field(default_factory=list)
     weighted_metrics: PartialMetrics = Field(default_factory=list)
-    loss_weights: Factors | None = None
+    loss_weights: LossWeights | None = None
     jit_compile: bool | str = "auto"
     steps_per_execution: int = 1
 
     @property
-    def hints(self) -> list[str]:
-        return hints_of(self.steps_per_execution, self.jit_compile)
+    def single_device_options(self) -> list[str]:
+        return single_device_options(self.steps_per_execution, self.jit_compile)
 
     @property
-    def whole_loss(self) -> Losses | None:
-        """The loss, or the loss of each output; None if one of them is not sound."""
+    def complete_loss(self) -> Losses | None:
+        """The loss, or the loss of each output; None if one of them is faulty."""
         if isinstance(self.loss, dict):
-            losses = {output: one for output, one in self.loss.items() if one is not None}
+            losses = {output: loss for output, loss in self.loss.items() if loss is not None}
             return losses if len(losses) == len(self.loss) else None
         return self.loss
 
     def named_metrics(self) -> dict[str, Metrics] | None:
-        """`metrics` and `weighted_metrics`, with the names that Keras gives them; None if one of them is not sound."""
-        names = Names()
-        found: dict[str, Metrics] = {}
-        for field, value in (("metrics", self.metrics), ("weighted_metrics", self.weighted_metrics)):
-            whole = _whole(value)
-            if whole is None:
+        """Return `metrics` and `weighted_metrics` with the names that Keras gives them; None if one is faulty."""
+        names = AutoNames()
+        named: dict[str, Metrics] = {}
+        for field, partial in (("metrics", self.metrics), ("weighted_metrics", self.weighted_metrics)):
+            metrics = _complete_metrics(partial)
+            if metrics is None:
                 return None
-            found[field] = named_metrics(whole, names)
-        return found
+            named[field] = named_metrics(metrics, names)
+        return named
 
 
 class PartialJob(BaseModel):
-    """The fields of a JobSpec, as far as they go; None in the place of what is faulty or missing."""
+    """The fields of a JobSpec that other checks need; None stands for what is faulty or missing."""
 
     model_config = ConfigDict(frozen=True)
 
     model: KerasObject | None = None
-    model_is_whole: bool = Field(default=True, description="false: `model` ends before its first faulty layer")
+    model_is_complete: bool = Field(default=True, description="false: `model` ends before its first faulty layer")
     compile: PartialCompile = Field(default_factory=PartialCompile)
     data: DataSpec | None = None
     fit: FitSpec | None = None
@@ -78,88 +80,90 @@ class PartialJob(BaseModel):
 
 
 def partial_job(draft: Mapping[str, Any]) -> PartialJob:
-    """Of a job whose Keras objects were checked already, the faulty ones among them replaced by FAULTY."""
+    """Return the valid parts of a job whose Keras objects have been checked, with FAULTY in place of faulty ones."""
     compiled = draft.get("compile")
+    callbacks = draft.get("callbacks")
     return PartialJob(
-        model=_sound(draft.get("model")),
-        compile=_sound_compile(compiled if isinstance(compiled, dict) else {}),
-        data=_part(DataSpec, draft.get("data")),
-        fit=_part(FitSpec, draft.get("fit", {})),
-        callbacks=[_sound(one) for one in draft["callbacks"]] if isinstance(draft.get("callbacks"), list) else [],
-        resources=_part(Resources, draft.get("resources", {})),
-        initial_weights=_part(InitialWeights, draft.get("initial_weights")),
+        model=_partial_object(draft.get("model")),
+        compile=_partial_compile(compiled if isinstance(compiled, dict) else {}),
+        data=_valid_or_none(DataSpec, draft.get("data")),
+        fit=_valid_or_none(FitSpec, draft.get("fit", {})),
+        callbacks=[_partial_object(callback) for callback in callbacks] if isinstance(callbacks, list) else [],
+        resources=_valid_or_none(Resources, draft.get("resources", {})),
+        initial_weights=_valid_or_none(InitialWeights, draft.get("initial_weights")),
     )
 
 
-def _sound_compile(draft: Mapping[str, Any]) -> PartialCompile:
+def _partial_compile(draft: Mapping[str, Any]) -> PartialCompile:
     return PartialCompile(
-        optimizer=_sound(draft.get("optimizer")),
-        loss=_sound_losses(draft.get("loss")),
-        metrics=_sound_metrics(draft.get("metrics", [])),
-        weighted_metrics=_sound_metrics(draft.get("weighted_metrics", [])),
-        **_sound_rest(draft),
+        optimizer=_partial_object(draft.get("optimizer")),
+        loss=_partial_losses(draft.get("loss")),
+        metrics=_partial_metrics(draft.get("metrics", [])),
+        weighted_metrics=_partial_metrics(draft.get("weighted_metrics", [])),
+        **_partial_options(draft),
     )
 
 
-class _Rest(BaseModel):
-    """What else the check needs of `compile`, each as a CompileSpec has it."""
+class _Options(BaseModel):
+    """The other fields of a CompileSpec that checks need, with its types."""
 
     model_config = ConfigDict(strict=True)
 
-    loss_weights: Factors | None = None
+    loss_weights: LossWeights | None = None
     jit_compile: bool | str = "auto"
     steps_per_execution: int = 1
 
 
-def _sound_rest(draft: Mapping[str, Any]) -> dict[str, Any]:
-    alone = ((name, _part(_Rest, {name: draft[name]})) for name in _Rest.model_fields if name in draft)
-    return {name: getattr(part, name) for name, part in alone if part is not None}
+def _partial_options(draft: Mapping[str, Any]) -> dict[str, Any]:
+    given = [name for name in _Options.model_fields if name in draft]
+    one_by_one = {name: _valid_or_none(_Options, {name: draft[name]}) for name in given}
+    return {name: getattr(options, name) for name, options in one_by_one.items() if options is not None}
 
 
-def _sound_losses(value: Any) -> PartialLosses:
+def _partial_losses(value: Any) -> PartialLosses:
     if isinstance(value, dict) and "class_name" not in value:
-        return {output: _sound_object(one) for output, one in value.items()}
-    return _sound_object(value)
+        return {output: _partial_object_or_name(loss) for output, loss in value.items()}
+    return _partial_object_or_name(value)
 
 
-def _sound_metrics(value: Any) -> PartialMetrics:
+def _partial_metrics(value: Any) -> PartialMetrics:
     if isinstance(value, dict):
-        return {output: _sound_objects(some) for output, some in value.items()}
-    return _sound_objects(value)
+        return {output: _partial_list(metrics) for output, metrics in value.items()}
+    return _partial_list(value)
 
 
-def _sound_objects(values: Any) -> list[PartialObject]:
-    return [_sound_object(one) for one in values] if isinstance(values, list) else [None]
+def _partial_list(values: Any) -> list[PartialObject]:
+    return [_partial_object_or_name(value) for value in values] if isinstance(values, list) else [None]
 
 
-def _sound_object(value: Any) -> PartialObject:
-    return value if isinstance(value, str) else _sound(value)
+def _partial_object_or_name(value: Any) -> PartialObject:
+    return value if isinstance(value, str) else _partial_object(value)
 
 
-def _sound(value: Any) -> KerasObject | None:
-    part = _part(KerasObject, value)
-    return part if part is not None and part.class_name else None
+def _partial_object(value: Any) -> KerasObject | None:
+    keras_object = _valid_or_none(KerasObject, value)
+    return keras_object if keras_object is not None and keras_object.class_name else None
 
 
-Part = TypeVar("Part", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def _part(model: type[Part], value: Any) -> Part | None:
+def _valid_or_none(model: type[Model], value: Any) -> Model | None:
     try:
         return model.model_validate(value)
     except ValidationError:
         return None
 
 
-def _whole(value: PartialMetrics) -> Metrics | None:
-    """The metrics; None if one of them is not sound."""
-    if isinstance(value, dict):
-        by_output = {output: _all(some) for output, some in value.items()}
-        whole = {output: some for output, some in by_output.items() if some is not None}
-        return whole if len(whole) == len(value) else None
-    return _all(value)
+def _complete_metrics(partial: PartialMetrics) -> Metrics | None:
+    """Return the metrics; None if one of them is faulty."""
+    if isinstance(partial, dict):
+        by_output = {output: _complete_list(metrics) for output, metrics in partial.items()}
+        complete = {output: metrics for output, metrics in by_output.items() if metrics is not None}
+        return complete if len(complete) == len(partial) else None
+    return _complete_list(partial)
 
 
-def _all(values: list[PartialObject]) -> list[str | KerasObject] | None:
-    found = [one for one in values if one is not None]
-    return found if len(found) == len(values) else None
+def _complete_list(partial: list[PartialObject]) -> list[str | KerasObject] | None:
+    complete = [metric for metric in partial if metric is not None]
+    return complete if len(complete) == len(partial) else None

@@ -1,7 +1,7 @@
-"""Pointers into a job as it was sent, from pointers into the job as it is stored.
+"""Map pointers into a job as it is stored to pointers into the job as it was sent.
 
-The two differ where something was translated or filled in: a layer for the input in front of the others, an argument
-under its present name, an object in place of a name.
+The two documents differ where something was translated or filled in: an InputLayer in front of the other layers, an
+argument under its present name, an object in place of a name.
 """
 
 import json
@@ -10,37 +10,45 @@ from contextlib import suppress
 from difflib import SequenceMatcher
 from typing import Any
 
+from fitqueue.json_pointer import pointer_to, unescape
+
 
 def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
-    """The place in `sent` that the value at `pointer` in `stored` came from, or the nearest one around it."""
-    found = ""
+    """Return the pointer to what became the value at `pointer`, or to the nearest value around it.
+
+    Args:
+        pointer: a pointer into `stored`.
+        sent: the job as it was sent; the result points into it.
+        stored: the job as it is stored.
+    """
+    keys: list[str | int] = []
     for token in pointer.split("/")[1:]:
         if isinstance(sent, str) and isinstance(stored, dict):
-            with suppress(ValueError):  # a whole model may be sent as the string that `to_json` gives
+            with suppress(ValueError):  # a whole model may be sent as the string that `to_json` returns
                 sent = json.loads(sent)
-        key = token.replace("~1", "/").replace("~0", "~")
+        key = unescape(token)
         if isinstance(sent, dict) and isinstance(stored, dict) and key in sent:
             sent, stored = sent[key], stored.get(key)
+            keys.append(key)
         elif isinstance(sent, list) and isinstance(stored, list) and key.isdecimal() and sent:
-            index = _counterpart(int(key), sent, stored)
+            index = _sent_index(int(key), sent, stored)
             sent, stored = sent[index], stored[int(key)] if int(key) < len(stored) else None
-            token = str(index)
+            keys.append(index)
         else:
             break
-        found += f"/{token}"
-    return found
+    return pointer_to(*keys)
 
 
-def _counterpart(index: int, sent: Sequence[Any], stored: Sequence[Any]) -> int:
-    """Where in `sent` an item of `stored` stands; for one that was put in, the item it was put in for."""
+def _sent_index(index: int, sent: Sequence[Any], stored: Sequence[Any]) -> int:
+    """Return the index in `sent` of an item of `stored`; for an inserted item, of the one that it was inserted for."""
     if len(sent) == len(stored):
         return index
-    matcher = SequenceMatcher(None, _words(stored), _words(sent), autojunk=False)
+    matcher = SequenceMatcher(None, _class_names(stored), _class_names(sent), autojunk=False)
     for match in matcher.get_matching_blocks():
         if index < match.a + match.size:
             return min(match.b + max(0, index - match.a), len(sent) - 1)
     return len(sent) - 1
 
 
-def _words(items: Sequence[Any]) -> list[str]:
+def _class_names(items: Sequence[Any]) -> list[str]:
     return [str(item.get("class_name")) if isinstance(item, dict) else "" for item in items]

@@ -1,37 +1,38 @@
-"""The strict model that every part of a spec is made of, and pydantic's findings as faults."""
+"""The strict base class of everything in a job, and pydantic's validation errors as faults."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 
-from fitqueue.spec.report import FaultCode, Pointer, did_you_mean, listed, shortened
+from fitqueue.spec.report import FaultCode, Pointer, did_you_mean, listed, quoted
 
 
 class Strict(BaseModel):
-    """A part of a job as a person writes it: no unknown fields, no conversions. Reading back may ignore extras."""
+    """A part of a job that accepts neither unknown fields nor values that would need a conversion.
+
+    `read_job` relaxes both when it reads a stored job.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-ONE: Final = Tag("[one]")
-EACH: Final = Tag("[each]")
+SINGLE: Final = Tag("[single]")
+BY_NAME: Final = Tag("[by name]")
 
 
-def form(value: Any) -> str:
-    """Whether a value is one for all, or holds one for each input or output under its name: pydantic's tag for it."""
-    return (
-        EACH.tag if isinstance(value, dict) and (not value or not {"class_name", "config"} & value.keys()) else ONE.tag
-    )
+def is_by_name(value: Any) -> bool:
+    """Return whether a value is an object with one value for each input or output, and not a single value for all."""
+    return isinstance(value, dict) and (not value or not {"class_name", "config"} & value.keys())
 
 
-ONE_OR_EACH: Final = Discriminator(form)
-"""Of a union of ONE and EACH: faults are then those of the form that was meant."""
+SINGLE_OR_BY_NAME: Final = Discriminator(lambda value: BY_NAME.tag if is_by_name(value) else SINGLE.tag)
+"""Discriminates a union of SINGLE and BY_NAME, so that only the faults of the form that was meant are reported."""
 
 
-# --- What pydantic finds, in our words -----------------------------------------------------------------------------
+# --- pydantic's validation errors as faults ------------------------------------------------------------------------
 
-_TYPES: Final = {
+_EXPECTED_TYPES: Final = {
     "int_type": "an integer",
     "int_from_float": "an integer",
     "float_type": "a number",
@@ -46,46 +47,51 @@ _TYPES: Final = {
 _CODES: Final = {"string_pattern_mismatch": FaultCode.BAD_NAME, "literal_error": FaultCode.UNKNOWN_NAME}
 
 
-def report_validation_error(error: ValidationError, model: type[BaseModel], at: Pointer) -> None:
-    """Write down each thing that pydantic found, under the place whose value it read."""
-    for line in error.errors(include_url=False):
-        # pydantic marks a key as the culprit by a last step "[key]"; to a JSON pointer that is the member itself. And
-        # it names the form of a value, where there are several, like a step on the way.
-        steps = [step for step in line["loc"] if step not in ("[key]", ONE.tag, EACH.tag)]
-        here = at
-        for step in steps:
-            here = here / step
-        kind, context = line["type"], line.get("ctx", {})
-        if kind == "extra_forbidden":
-            here.fault(
-                FaultCode.UNKNOWN_FIELD,
-                f"There is no field {shortened(steps[-1])!r} here."
-                + did_you_mean(str(steps[-1]), _fields_at(model, steps[:-1])),
-                received=line["input"],
-                expected="one of " + listed(_fields_at(model, steps[:-1]), most=40),
-            )
-        elif kind == "missing":
-            here.fault(FaultCode.MISSING, f"The field {steps[-1]!r} is missing.", expected="a value")
-        elif kind in _TYPES:
-            here.fault(FaultCode.WRONG_TYPE, f"Expected {_TYPES[kind]}.", received=line["input"], expected=_TYPES[kind])
-        elif kind == "value_error":
-            here.fault(FaultCode.CONFLICT, str(context["error"]), received=line["input"])
-        else:
-            expected = line["msg"].removeprefix("Input should be ").replace("String should have", "a string of")
-            expected = expected.replace("String should match pattern", "a string of the pattern")
-            code = _CODES.get(kind, FaultCode.OUT_OF_RANGE)
-            here.fault(code, f"Expected {expected}.", received=line["input"], expected=expected)
+def report_validation_error(error: ValidationError, model: type[BaseModel], pointer: Pointer) -> None:
+    """Report each of pydantic's errors as a fault; `pointer` leads to the value that was validated as `model`."""
+    for details in error.errors(include_url=False):
+        # pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member. Neither is in
+        # the JSON.
+        keys = [key for key in details["loc"] if key not in ("[key]", SINGLE.tag, BY_NAME.tag)]
+        fault_pointer = pointer
+        for key in keys:
+            fault_pointer = fault_pointer / key
+        _report(details, keys, model, fault_pointer)
 
 
-def _fields_at(model: type[BaseModel], steps: Sequence[str | int]) -> list[str]:
-    """Names of the fields of the model that stands `steps` inside `model`."""
-    for step in steps:
-        if isinstance(step, str) and step in model.model_fields:
-            model = _model_in(model.model_fields[step].annotation) or model
+def _report(details: Any, keys: Sequence[str | int], model: type[BaseModel], pointer: Pointer) -> None:
+    kind, received = details["type"], details["input"]
+    if kind == "extra_forbidden":
+        name, known = str(keys[-1]), _fields_at(model, keys[:-1])
+        pointer.add_fault(
+            FaultCode.UNKNOWN_FIELD,
+            f"Unknown field {quoted(name)}." + did_you_mean(name, known),
+            received=received,
+            expected="one of " + listed(known, most=40),
+        )
+    elif kind == "missing":
+        pointer.add_fault(FaultCode.MISSING, f"The field {keys[-1]!r} is missing.", expected="a value")
+    elif kind in _EXPECTED_TYPES:
+        expected = _EXPECTED_TYPES[kind]
+        pointer.add_fault(FaultCode.WRONG_TYPE, f"Expected {expected}.", received, expected)
+    elif kind == "value_error":
+        pointer.add_fault(FaultCode.CONFLICT, str(details["ctx"]["error"]), received)
+    else:
+        expected = details["msg"].removeprefix("Input should be ").replace("String should have", "a string of")
+        expected = expected.replace("String should match pattern", "a string that matches the pattern")
+        pointer.add_fault(_CODES.get(kind, FaultCode.OUT_OF_RANGE), f"Expected {expected}.", received, expected)
+
+
+def _fields_at(model: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
+    """Return the field names of the model that `keys` lead to inside `model`."""
+    for key in keys:
+        if isinstance(key, str) and key in model.model_fields:
+            model = _model_in(model.model_fields[key].annotation) or model
     return list(model.model_fields)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the first pydantic model in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in getattr(annotation, "__args__", ()) if (found := _model_in(part))), None)
+    return next((model for argument in getattr(annotation, "__args__", ()) if (model := _model_in(argument))), None)

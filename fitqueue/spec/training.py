@@ -1,77 +1,79 @@
-"""How a job trains: `compile`, `fit`, `resources`."""
+"""The settings of training: `compile`, `fit`, `resources` and `initial_weights`."""
 
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from fitqueue.spec.strict import EACH, ONE, ONE_OR_EACH, Strict
+from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Strict
 
 MAX_EPOCHS: Final = 1_000_000
 MAX_OBJECTS: Final = 64
-"""Metrics of a job, and callbacks."""
+"""How many metrics a job may have, and how many callbacks."""
 
 
 class KerasObject(Strict):
-    """An object of Keras in its canonical form: a class of the catalogue and the arguments it is made with."""
+    """A Keras object in canonical form: a class of the catalogue, and the arguments of its constructor."""
 
     class_name: str
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-Policy = Literal["float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16"]
+DTypePolicy = Literal["float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16"]
 
 
 Losses = Annotated[
-    Annotated[str | KerasObject, ONE] | Annotated[dict[str, str | KerasObject], Field(max_length=MAX_OBJECTS), EACH],
-    ONE_OR_EACH,
+    Annotated[str | KerasObject, SINGLE]
+    | Annotated[dict[str, str | KerasObject], Field(max_length=MAX_OBJECTS), BY_NAME],
+    SINGLE_OR_BY_NAME,
 ]
 MetricList = Annotated[list[str | KerasObject], Field(max_length=MAX_OBJECTS)]
 Metrics = Annotated[
-    Annotated[MetricList, ONE] | Annotated[dict[str, MetricList], Field(max_length=MAX_OBJECTS), EACH], ONE_OR_EACH
+    Annotated[MetricList, SINGLE] | Annotated[dict[str, MetricList], Field(max_length=MAX_OBJECTS), BY_NAME],
+    SINGLE_OR_BY_NAME,
 ]
-Factors = Annotated[
-    Annotated[float, ONE] | Annotated[dict[str, float], Field(max_length=MAX_OBJECTS), EACH], ONE_OR_EACH
+LossWeights = Annotated[
+    Annotated[float, SINGLE] | Annotated[dict[str, float], Field(max_length=MAX_OBJECTS), BY_NAME], SINGLE_OR_BY_NAME
 ]
 
 
 class CompileSpec(Strict):
-    """What `model.compile` takes. A loss or a metric is an object, or a name that Keras knows.
+    """The arguments of `model.compile`. A loss or metric is an object, or a name that Keras knows.
 
-    A model of several outputs takes losses and metrics by the names of its outputs.
+    A model with several outputs may have losses and metrics by the names of its outputs.
     """
 
     optimizer: KerasObject
     loss: Losses
     metrics: Metrics = Field(default_factory=list)
     weighted_metrics: Metrics = Field(
-        default_factory=list, description="metrics in which samples count by their weight"
+        default_factory=list, description="metrics that count each sample by its sample weight"
     )
-    loss_weights: Factors | None = Field(default=None, description="what the loss of each output is multiplied by")
-    jit_compile: bool | Literal["auto"] = Field(default="auto", description="compile the steps by XLA")
+    loss_weights: LossWeights | None = Field(default=None, description="the factor of each output's loss")
+    jit_compile: bool | Literal["auto"] = Field(default="auto", description="compile the training steps with XLA")
     steps_per_execution: int = Field(
-        default=1, ge=1, le=10_000, description="steps that run before callbacks are called; it changes no number"
+        default=1, ge=1, le=10_000, description="steps to run between calls of the callbacks; does not change results"
     )
-    dtype_policy: Policy = Field(default="float32", description="what the layers compute with that name none")
+    dtype_policy: DTypePolicy = Field(default="float32", description="the dtype policy of layers that do not name one")
 
     @property
-    def hints(self) -> list[str]:
-        return hints_of(self.steps_per_execution, self.jit_compile)
+    def single_device_options(self) -> list[str]:
+        return single_device_options(self.steps_per_execution, self.jit_compile)
 
 
-def hints_of(steps_per_execution: int, jit_compile: bool | str) -> list[str]:
-    """The arguments of `compile` that ask for speed, which Keras takes on one device only."""
-    asked = {"steps_per_execution": steps_per_execution > 1, "jit_compile": jit_compile is True}
-    return [name for name, is_asked in asked.items() if is_asked]
+def single_device_options(steps_per_execution: int, jit_compile: bool | str) -> list[str]:
+    """Return the arguments of `compile` in use that speed training up and that Keras supports on one device only."""
+    used = {"steps_per_execution": steps_per_execution > 1, "jit_compile": jit_compile is True}
+    return [name for name, is_used in used.items() if is_used]
 
 
 ClassIndex = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,6})$")]
-"""The label of a class; the keys of JSON are strings."""
+"""The label of a class, as a string: the keys of a JSON object are strings."""
 
 EpochNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class FitSpec(Strict):
-    """What `model.fit` takes. `batch_size` is the global batch, however many devices share it."""
+    """The arguments of `model.fit`. `batch_size` is the global batch size, however many devices share it."""
 
     epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
     batch_size: int = Field(default=32, ge=1, le=2**20)
@@ -80,33 +82,42 @@ class FitSpec(Strict):
         default=None, description="how much the samples of each class count"
     )
     steps_per_epoch: int | None = Field(
-        default=None, ge=1, le=2**31, description="batches of an epoch; the next epoch goes on where it ended"
+        default=None,
+        ge=1,
+        le=2**31,
+        description="batches per epoch; the next epoch continues in the data where this one ended",
     )
-    validation_steps: int | None = Field(default=None, ge=1, le=2**31, description="batches of a validation; null: all")
-    validation_batch_size: int | None = Field(default=None, ge=1, le=2**20, description="null: as batch_size")
+    validation_steps: int | None = Field(
+        default=None, ge=1, le=2**31, description="batches per validation; null: all of them"
+    )
+    validation_batch_size: int | None = Field(default=None, ge=1, le=2**20, description="null: the same as batch_size")
     validation_freq: EpochNumber | Annotated[list[EpochNumber], Field(min_length=1, max_length=100_000)] = Field(
-        default=1, description="validate each n-th epoch, or after the epochs of a list (counted from 1)"
+        default=1, description="validate after every n-th epoch, or after the epochs in a list (counted from 1)"
     )
-    validation_split: float = Field(default=0.0, ge=0, lt=1, description="the last share of the data, held back")
-    verbose: Literal["auto", 0, 1, 2] = Field(default=2, description="what is printed into the job's log")
+    validation_split: float = Field(
+        default=0.0, ge=0, lt=1, description="the fraction of the data, at its end, to validate on"
+    )
+    verbose: Literal["auto", 0, 1, 2] = Field(default=2, description="how much Keras prints to the job's log")
 
     @property
     def validates(self) -> bool:
-        """Whether one of the epochs ends with a validation, given data for it."""
-        return (
-            self.validation_freq if isinstance(self.validation_freq, int) else min(self.validation_freq)
-        ) <= self.epochs
+        """Whether an epoch ends with a validation if the job has validation data."""
+        frequency = self.validation_freq
+        first_epoch = frequency if isinstance(frequency, int) else min(frequency)
+        return first_epoch <= self.epochs
 
 
 class InitialWeights(Strict):
-    """Where the weights come from that training begins with, in place of fresh ones."""
+    """The job whose weights training starts from, instead of newly initialized ones."""
 
-    job: str = Field(max_length=64, description="id of a job of the same model; its best weights are taken")
+    job: str = Field(max_length=64, description="the id of a job with the same model; its best weights are used")
 
 
 class Resources(Strict):
+    """What a job needs of a worker."""
+
     gpus: int = Field(default=0, ge=0, le=64)
     pool: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     strategy: Literal["auto", "mirrored"] = Field(
-        default="auto", description="auto: MirroredStrategy over several devices, none over one"
+        default="auto", description="auto: MirroredStrategy on several devices, Keras's default on one"
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
+from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
-from fitqueue.model_check import Array, ModelCheckRequest, ModelCheckResult
+from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
 from fitqueue.spec.report import FaultCode, NoticeCode
 from fitqueue.spec.request_pointers import request_pointer
@@ -82,7 +82,7 @@ def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJo
         InvalidSpec: the job cannot be trained. `errors` has every fault that was found, with a pointer into `body`.
     """
     examined = examine_job(body, finder)
-    job = examined.spec or examined.sound
+    job = examined.spec or examined.partial
     stored = job.to_json()
     initial_faults, initial_model = _initial_weights(services, job.initial_weights)
     result = _check_with_keras(services, job, stored, finder, initial_model)
@@ -126,7 +126,7 @@ def _check_with_keras(
     builtin = BUILTIN.get(reference)
     request = ModelCheckRequest(
         spec=stored,
-        arrays={name: _array(array) for name, array in info.arrays.items()} if info else {},
+        arrays=info.arrays if info else {},
         classes=builtin.classes if builtin else None,
         dataset_path=finder.path(reference),
         initial_model=initial_model,
@@ -156,10 +156,6 @@ def _initial_weights(
             expected="the id of a job that has saved its best weights",
         )
         return [fault], None
-
-
-def _array(array: ArrayInfo) -> Array:
-    return Array(shape=list(array.shape), dtype=array.dtype)
 
 
 _UNCHECKED = Notice(

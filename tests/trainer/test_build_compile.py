@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
-from fitqueue.spec import JobSpec, KerasObject, direction, logged_names, parse_job
+from fitqueue.spec import JobSpec, KerasObject, direction, parse_job
 from fitqueue.spec.keras_objects import catalogue
 from workers.keras_tools.build import (
     ModelBuildError,
@@ -155,7 +155,7 @@ def test_names_in_the_logs_are_as_foreseen(metrics: list[Any], split: float) -> 
         compile={"optimizer": "sgd", "loss": "categorical_crossentropy", "metrics": metrics},
         fit={"validation_split": split, "verbose": 0},
     )
-    assert history(spec) == set(logged_names(spec))
+    assert history(spec) == set(spec.logged_names)
 
 
 def test_names_are_those_of_a_plain_script() -> None:
@@ -166,7 +166,7 @@ def test_names_are_those_of_a_plain_script() -> None:
     model.compile("sgd", "mse", metrics=script)
     theirs = set(model.fit(x, y, verbose=0).history)
     spec = job(compile={"optimizer": "sgd", "loss": "mse", "metrics": OBJECTS})
-    assert theirs == set(logged_names(spec))
+    assert theirs == set(spec.logged_names)
     assert history(spec) == theirs  # and again, in a process that is not fresh any more
 
 
@@ -210,7 +210,7 @@ def test_a_name_is_logged_as_it_is_written(name: str) -> None:
 def test_the_learning_rate_is_logged_by_reduce_lr_on_plateau() -> None:
     callbacks = [{"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss"}}]
     spec = job(callbacks=callbacks)
-    assert history(spec) == set(logged_names(spec)) == {"loss", "learning_rate"}
+    assert history(spec) == set(spec.logged_names) == {"loss", "learning_rate"}
 
 
 # --- Callbacks -----------------------------------------------------------------------------------------------------

@@ -141,9 +141,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refused(job: Json, path: Path) -> str | None:
     examined = examine_job(spec_of(job), lambda name: DatasetInfo(name, INFOS))
-    arrays = {name: {"shape": list(info.shape), "dtype": info.dtype} for name, info in INFOS.items()}
-    spec = (examined.spec or examined.sound).to_json()
-    check_request = {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": str(path), "max_bytes": 10**12}
+    spec = (examined.spec or examined.partial).to_json()
+    check_request = {"spec": spec, "arrays": INFOS, "classes": None, "dataset_path": str(path), "max_bytes": 10**12}
     faults = [*examined.faults, *check(ModelCheckRequest.model_validate(check_request), lambda pointer: None).faults]
     return str([(fault.pointer, fault.message) for fault in faults]) if faults else None
 

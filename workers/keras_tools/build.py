@@ -12,9 +12,9 @@ import keras
 
 from fitqueue.spec import CompileSpec, KerasObject, Template
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.graph import first_node, history, is_history
+from fitqueue.spec.keras_objects.graph import first_node, is_keras_history, keras_history
 from fitqueue.spec.keras_objects.model import MAX_LAYERS
-from fitqueue.spec.keras_objects.naming import Names, snake_case
+from fitqueue.spec.keras_objects.naming import AutoNames, snake_case
 from fitqueue.spec.training import Losses, Metrics
 from workers.keras_tools.objects import (
     CLASSES,
@@ -133,7 +133,7 @@ class _Builder:
     """Builds one model, giving names to what has none as a fresh process would, past those that the job has taken."""
 
     def __init__(self, taken: set[str], pretrained: bool) -> None:
-        self._names = Names()
+        self._names = AutoNames()
         self._taken = taken
         self._pretrained = pretrained
         self.pointers: dict[int, str] = {}
@@ -256,8 +256,8 @@ def _run_call(
 
 def _filled(value: Any, tensors: Tensors, pointer: str) -> Any:
     """Arguments of a call with the tensors in them. Raises LookupError while one is not there yet."""
-    if history(value) is not None:
-        return _tensor(history(value), tensors, pointer)
+    if keras_history(value) is not None:
+        return _tensor(keras_history(value), tensors, pointer)
     if isinstance(value, list):
         return [_filled(item, tensors, pointer) for item in value]
     if isinstance(value, dict):
@@ -267,7 +267,7 @@ def _filled(value: Any, tensors: Tensors, pointer: str) -> Any:
 
 def _ends(places: Any, tensors: Tensors, pointer: str) -> Any:
     """The tensors where a model begins or ends, in the form of their places: one, a list, or by name."""
-    if is_history(places):
+    if is_keras_history(places):
         return _tensor(places, tensors, pointer)
     if isinstance(places, dict):
         return {name: _tensor(place, tensors, f"{pointer}/{name}") for name, place in places.items()}

@@ -7,9 +7,8 @@ import numpy as np
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.model_check import ModelCheckRequest
-from fitqueue.spec.checks import consistency
 from fitqueue.spec.checks.ranges import Range
-from fitqueue.spec.data import DataSpec, Part, Validation, parts
+from fitqueue.spec.data import ArrayRef, DataSpec, Validation, array_refs
 from workers.trainer import data
 
 _READABLE_BYTES: Final = 64 * 1024**2
@@ -23,18 +22,18 @@ class Known:
         self._question = check_request
         self._found: dict[str, Range | None] = {}
 
-    def inputs(self, part: Part) -> Range | None:
+    def inputs(self, ref: ArrayRef) -> Range | None:
         """The values of an array of inputs as it is stored, with those to validate on."""
-        return self._together("x", part)
+        return self._together("x", ref)
 
-    def targets(self, part: Part) -> Range | None:
+    def targets(self, ref: ArrayRef) -> Range | None:
         """The same of an array of targets."""
         if self._question.classes is not None:
             return Range(0, self._question.classes - 1)
-        return self._together("y", part)
+        return self._together("y", ref)
 
-    def _together(self, axis: str, part: Part) -> Range | None:
-        names = [part.array, *_counterparts(self._spec.validation if self._spec else None, axis, part)]
+    def _together(self, axis: str, ref: ArrayRef) -> Range | None:
+        names = [ref.array, *_counterparts(self._spec.validation if self._spec else None, axis, ref)]
         known = [values for values in map(self._range, names) if values is not None]
         return known[0] | known[-1] if known else None
 
@@ -45,7 +44,7 @@ class Known:
 
     def _read(self, name: str) -> Range | None:
         path, array = self._path(), self._question.arrays.get(name)
-        if path is None or array is None or array.dtype == "str" or consistency.size(array) > _READABLE_BYTES:
+        if path is None or array is None or array.dtype == "str" or array.estimated_bytes > _READABLE_BYTES:
             return None
         try:
             values = data.read_npz(path, {name})[name]
@@ -60,10 +59,10 @@ class Known:
         return builtin.path if builtin is not None else None
 
 
-def _counterparts(validation: Validation | None, axis: str, part: Part) -> list[str]:
+def _counterparts(validation: Validation | None, axis: str, ref: ArrayRef) -> list[str]:
     """The array to validate on that goes where this one goes."""
-    wanted = parts(getattr(validation, axis)) if validation is not None else []
-    return [other.array for other in wanted if other.key == part.key]
+    wanted = array_refs(getattr(validation, axis)) if validation is not None else []
+    return [other.array for other in wanted if other.key == ref.key]
 
 
 def _range_of(values: data.Array) -> Range | None:

@@ -17,12 +17,12 @@ from fitqueue.datasets import ArrayInfo
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import FitSpec, KerasObject, PartialJob
 from fitqueue.spec.checks import consistency, named_outputs
-from fitqueue.spec.checks.consistency import Prepared
+from fitqueue.spec.checks.consistency import PreparedArrays
 from fitqueue.spec.checks.ranges import Range, ranges_before
 from fitqueue.spec.checks.shapes import accepts_shape
-from fitqueue.spec.checks.targets import Output, Places, Targets, check_class_weight, check_targets
-from fitqueue.spec.data import parts
-from fitqueue.spec.keras_objects.model import input_shape
+from fitqueue.spec.checks.targets import Output, TargetPointers, Targets, check_class_weight, check_targets
+from fitqueue.spec.data import array_refs
+from fitqueue.spec.keras_objects.model import input_layer
 from fitqueue.spec.partial import PartialLosses, PartialMetrics
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, Report, TooManyFaults, listed
 from fitqueue.views import ModelSummary
@@ -79,7 +79,7 @@ def _check_with_model(made: "_Made", model: keras.Model, spec: PartialJob, array
     inputs = _named_inputs(model)
     _check_inputs(inputs, spec, arrays.x, at / "data" / "x")
     _check_values(model, inputs, spec, arrays, at)
-    if spec.model_is_whole:
+    if spec.model_is_complete:
         _check_state(model, spec, arrays.x, at / "fit" / "batch_size")
         _check_targets(made, model, spec, arrays, at)
         _check_initial_weights(made, model, at / "initial_weights" / "job")
@@ -91,12 +91,12 @@ class _Arrays:
     def __init__(self, spec: PartialJob, check_request: ModelCheckRequest) -> None:
         data = spec.data
         self.known = Known(data, check_request)
-        self._inputs = parts(data.x, data.prepare.x) if data is not None else []
-        self._targets = parts(data.y, data.prepare.y) if data is not None else []
-        weights = parts(data.sample_weight) if data is not None else []
-        self.x = consistency.prepared(self._inputs, check_request.arrays)
-        self.y = consistency.prepared(self._targets, check_request.arrays)
-        self.weights = consistency.prepared(weights, check_request.arrays)
+        self._inputs = array_refs(data.x, data.prepare.x) if data is not None else []
+        self._targets = array_refs(data.y, data.prepare.y) if data is not None else []
+        weights = array_refs(data.sample_weight) if data is not None else []
+        self.x = consistency.prepare_arrays(self._inputs, check_request.arrays)
+        self.y = consistency.prepare_arrays(self._targets, check_request.arrays)
+        self.weights = consistency.prepare_arrays(weights, check_request.arrays)
 
     def values(self, key: str | None) -> Range | None:
         """Between which numbers an input's prepared values lie."""
@@ -165,7 +165,7 @@ class _Made:
                 raise  # a fault of this check's, not of the job: nothing is known of the model then
             # What is made as one of a list does not know its place there.
             here = error.pointer if error.pointer.startswith(pointer) else pointer
-            Pointer(self._at.report, here).fault(code, _INDEX.sub("", error.message))
+            Pointer(self._at.report, here).add_fault(code, _INDEX.sub("", error.message))
             return None
 
 
@@ -204,7 +204,7 @@ def _try_callback(callback: KerasObject) -> None:
 def _is_bearable(summary: ModelSummary, most: int, at: Pointer) -> bool:
     needed = summary.memory.total
     if needed > most:
-        (at / "model").fault(
+        (at / "model").add_fault(
             FaultCode.TOO_LARGE,
             f"The model has {summary.parameters:,} parameters and takes {needed / GIB:,.0f} GiB to train; this service "
             f"takes models up to {most / GIB:,.0f} GiB.",
@@ -221,7 +221,7 @@ def _check_front(model: keras.Model, spec: PartialJob, at: Pointer) -> None:
     """Keras builds such a model from its first batch; its weights are to be known before, for checkpoints."""
     assert spec.model is not None
     if not _named_inputs(model) and spec.model.config["layers"][0]["class_name"] == "Functional":
-        at.fault(
+        at.add_fault(
             FaultCode.NOT_SUPPORTED,
             "A Sequential cannot begin with a model of several inputs here.",
             expected="a Functional model that has these inputs",
@@ -257,14 +257,14 @@ def _named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     return {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
 
 
-def _check_inputs(inputs: dict[str, keras.KerasTensor], spec: PartialJob, x: Prepared, at: Pointer) -> None:
+def _check_inputs(inputs: dict[str, keras.KerasTensor], spec: PartialJob, x: PreparedArrays, at: Pointer) -> None:
     assert spec.model is not None
-    if input_shape(spec.model.model_dump()) is not None and None in x:
+    if input_layer(spec.model.model_dump()) is not None and None in x:
         return  # it was compared already, and a job that Keras is asked about may be wrong there
     for name, array in x.items():
         tensor = _input_for(name, inputs)
         if tensor is not None and not accepts_shape(shape := list(tensor.shape[1:]), array.shape[1:]):
-            (at if name is None else at / name).fault(
+            (at if name is None else at / name).add_fault(
                 FaultCode.BAD_SHAPE,
                 f"The model takes samples of shape {shape}, and the prepared data has {list(array.shape[1:])}.",
                 received=list(array.shape[1:]),
@@ -295,7 +295,7 @@ def _check_values(
             consistency.check_indices(values, layer.input_dim, here)
         if not embeddings:
             here = at / "data" / "x" if name is None else at / "data" / "x" / name
-            consistency.suspect_fractions(values, tensor.dtype, here)
+            consistency.warn_about_fractions(values, tensor.dtype, here)
 
 
 def _embeddings_of(tensor: keras.KerasTensor) -> list[keras.layers.Embedding]:
@@ -304,22 +304,22 @@ def _embeddings_of(tensor: keras.KerasTensor) -> list[keras.layers.Embedding]:
     return [layer for layer in readers.values() if isinstance(layer, keras.layers.Embedding)]
 
 
-def _check_state(model: keras.Model, spec: PartialJob, x: Prepared, at: Pointer) -> None:
+def _check_state(model: keras.Model, spec: PartialJob, x: PreparedArrays, at: Pointer) -> None:
     """A layer that keeps its state from batch to batch knows batches of one size alone."""
     assert spec.model is not None
     first = next(iter(_named_inputs(model).values()), None)
-    size, stateful = first.shape[0] if first is not None else None, consistency.stateful(spec.model)
+    size, stateful = first.shape[0] if first is not None else None, consistency.stateful_pointers(spec.model)
     if stateful and size is None:
-        Pointer(at.report, stateful[0]).fault(
+        Pointer(at.report, stateful[0]).add_fault(
             FaultCode.BAD_SHAPE,
             "A stateful layer must know the size of its batches.",
             expected="an InputLayer with a batch_shape, the size of a batch first",
         )
     if not x or not stateful or size is None or spec.fit is None:
         return
-    samples = consistency.trained_samples(spec, next(iter(x.values())))
+    samples = consistency.training_samples(spec, next(iter(x.values())))
     if spec.fit.batch_size != size or samples % size:
-        at.fault(
+        at.add_fault(
             FaultCode.BAD_SHAPE,
             f"A stateful layer takes batches of {size} samples and no others; this job has {samples} samples in "
             f"batches of {spec.fit.batch_size}.",
@@ -331,7 +331,7 @@ def _check_state(model: keras.Model, spec: PartialJob, x: Prepared, at: Pointer)
 def _check_targets(made: _Made, model: keras.Model, spec: PartialJob, arrays: _Arrays, at: Pointer) -> None:
     outputs, targets = model_outputs(model), arrays.targets()
     if isinstance(model, keras.Sequential) and len(outputs) and len(model.outputs) > 1:
-        (at / "model").fault(
+        (at / "model").add_fault(
             FaultCode.NOT_SUPPORTED,
             f"This Sequential puts out {len(model.outputs)} tensors, and they have no names for targets to go to.",
             expected="a Functional model",
@@ -355,13 +355,13 @@ def _check_target(
     losses, tensor = _losses(spec), model_outputs(model)[name]
     layer = tensor._keras_history.operation
     prepare, loss = at / "data" / "prepare" / "y", at / "compile" / "loss"
-    places = Places(
+    pointers = TargetPointers(
         prepare / key if key is not None and isinstance(spec.data.prepare.y, dict) else prepare,
         loss / name if name is not None and name in losses else loss,
         width_pointer(spec.model, model, layer.name, at),
     )
     asked = losses.get(name, losses.get(None))
-    check_targets(targets, asked, Output(list(tensor.shape[1:]), _activation(layer)), places)
+    check_targets(targets, asked, Output(list(tensor.shape[1:]), _activation(layer)), pointers)
     if spec.fit is not None and spec.fit.class_weight is not None and key is None:
         check_class_weight(spec.fit.class_weight, targets, at / "fit" / "class_weight")
 
@@ -371,7 +371,7 @@ def _losses(spec: PartialJob) -> dict[str | None, str | KerasObject | None]:
     return dict(loss.items()) if isinstance(loss, dict) else {None: loss}
 
 
-def _first_batch(spec: PartialJob, targets: dict[str | None, Targets], weights: Prepared) -> Batch:
+def _first_batch(spec: PartialJob, targets: dict[str | None, Targets], weights: PreparedArrays) -> Batch:
     infos = {key: one.info for key, one in targets.items()}
     samples = next(iter(infos.values())).shape[0] or 1
     fit = spec.fit or FitSpec()
@@ -402,11 +402,11 @@ def _check_initial_weights(made: _Made, model: keras.Model, at: Pointer) -> None
     unfit = [path for path, shapes in own.items() if other.get(path) != shapes]
     if unfit:
         path = unfit[0]
-        at.fault(
+        at.add_fault(
             FaultCode.CONFLICT,
             f"The weights of that job do not fit this model: for {path!r} it has the shapes {other.get(path, [])}.",
             received=other.get(path, []),
             expected=f"{own[path]}, as this model has there",
         )
     elif spare := [path for path in other if path not in own]:
-        at.notice(NoticeCode.SUSPICIOUS, f"That job's model has weights that this one has not: {listed(spare)}.")
+        at.add_notice(NoticeCode.SUSPICIOUS, f"That job's model has weights that this one has not: {listed(spare)}.")

@@ -14,7 +14,7 @@ from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.targets import advice
 from fitqueue.spec.report import FaultCode, Pointer
-from fitqueue.spec.training import Factors, KerasObject
+from fitqueue.spec.training import KerasObject, LossWeights
 from workers.keras_tools.objects import keras_words
 from workers.trainer.feeding import as_given, model_outputs
 
@@ -38,7 +38,7 @@ class Compiled:
 
     losses: Mapping[Key, Any]
     metrics: list[Metric]
-    loss_weights: Factors | None
+    loss_weights: LossWeights | None
     is_sound: bool
     """Whether none was refused, and all have names that the model's outputs have."""
 
@@ -115,7 +115,7 @@ class TargetComparer:
         loss = losses[None] if None in losses else dict(losses)
         judge = CompileLoss(loss, self._compiled.loss_weights, output_names=self._model.output_names)
         if problem := _problem(judge, *whole):
-            (self._at / "compile" / "loss").fault(FaultCode.BAD_TARGETS, f"It does not fit the outputs: {problem}")
+            (self._at / "compile" / "loss").add_fault(FaultCode.BAD_TARGETS, f"It does not fit the outputs: {problem}")
 
 
 def _of(values: Mapping[Key, ArrayInfo], name: Key) -> ArrayInfo | None:
@@ -135,7 +135,7 @@ def _see(judge: Callable[..., Any], symbols: tuple[Any, ...], at: Pointer, hint:
         return
     targets, outputs, *weights = ([None, *symbol.shape[1:]] for symbol in symbols if symbol is not None)
     weighted = f", weighted by {_shown(weights[0])}," if weights else ""
-    at.fault(
+    at.add_fault(
         FaultCode.BAD_TARGETS,
         f"It cannot compare targets of shape {_shown(targets)}{weighted} with outputs of shape {_shown(outputs)}: "
         f"{problem}{hint}",

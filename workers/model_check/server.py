@@ -135,13 +135,13 @@ def _answered(check_request: bytes, pace: float, say: Callable[[str], None]) -> 
     import tensorflow as tf
 
     from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
-    from fitqueue.spec.keras_objects.model import weight
+    from fitqueue.spec.keras_objects.model import build_cost
     from workers.model_check.check import check
 
     try:
         asked = ModelCheckRequest.model_validate_json(check_request)
         models = asked.spec.get("model"), asked.initial_model
-        seconds = CPU_SECONDS + CPU_SECONDS_A_LAYER * sum(map(weight, models))
+        seconds = CPU_SECONDS + CPU_SECONDS_A_LAYER * sum(map(build_cost, models))
         seconds += CPU_SECONDS_A_MEASURE * max(0, _measures(asked.spec.get("compile")) - FEW_MEASURES)
         _allow(pace * seconds)
         answer = check(asked, say)

@@ -14,7 +14,7 @@ import keras
 from fitqueue.reports import Position
 from fitqueue.spec import KerasObject
 from fitqueue.spec.filepath import MAX_RENDERED
-from fitqueue.spec.keras_objects.schedules import rate, read_schedule
+from fitqueue.spec.keras_objects.schedules import read_schedule
 from workers.trainer.checkpoints import (
     BEST,
     LAST,
@@ -221,7 +221,7 @@ def scheduler(callback: KerasObject, model: keras.Model) -> keras.callbacks.Lear
     schedule = read_schedule(callback.config["schedule"])
     initial = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     return keras.callbacks.LearningRateScheduler(
-        lambda epoch, _: float(rate(schedule, epoch, initial)), verbose=callback.config["verbose"]
+        lambda epoch, _: float(schedule.rate_at(epoch, initial)), verbose=callback.config["verbose"]
     )
 
 

@@ -11,7 +11,16 @@ import keras
 import numpy as np
 
 from fitqueue.datasets import BUILTIN, BuiltinDataset
-from fitqueue.spec.data import DataSpec, Names, PadSequences, PrepareStep, Steps, Validation, joined, parts
+from fitqueue.spec.data import (
+    ArrayNames,
+    DataSpec,
+    PadSequences,
+    PrepareStep,
+    Steps,
+    Validation,
+    array_refs,
+    single_or_by_name,
+)
 from workers.keras_tools.downloads import folder_of_datasets, one_at_a_time
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -66,8 +75,8 @@ def _samples(names: DataSpec | Validation, spec: DataSpec, arrays: Mapping[str, 
     )
 
 
-def _prepared(names: Names, steps: Steps, arrays: Mapping[str, Array], at: str) -> Arrays:
-    return joined({part.key: prepare(arrays[part.array], part.steps, at) for part in parts(names, steps)})
+def _prepared(names: ArrayNames, steps: Steps, arrays: Mapping[str, Array], at: str) -> Arrays:
+    return single_or_by_name({ref.key: prepare(arrays[ref.array], ref.steps, at) for ref in array_refs(names, steps)})
 
 
 def prepare(array: Array, steps: Iterable[PrepareStep], at: str) -> Array:
@@ -163,11 +172,13 @@ def _download(builtin: BuiltinDataset) -> dict[str, Array]:
 
 
 def _names(names: DataSpec | Validation) -> set[str]:
-    return {part.array for part in [*parts(names.x), *parts(names.y), *parts(names.sample_weight)]}
+    return {ref.array for ref in [*array_refs(names.x), *array_refs(names.y), *array_refs(names.sample_weight)]}
 
 
 def _check_lengths(names: DataSpec | Validation, arrays: Mapping[str, Array]) -> None:
-    first, *others = [part.array for part in [*parts(names.x), *parts(names.y), *parts(names.sample_weight)]]
+    first, *others = [
+        ref.array for ref in [*array_refs(names.x), *array_refs(names.y), *array_refs(names.sample_weight)]
+    ]
     samples = len(arrays[first])
     for other in others:
         if len(arrays[other]) != samples:

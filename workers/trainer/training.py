@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from fitqueue.reports import Position
-from fitqueue.spec import KerasObject, direction, logged_names, read_job
+from fitqueue.spec import KerasObject, direction, read_job
 from fitqueue.spec.checks.replication import obstacles
 from fitqueue.spec.logged import metrics_of
 from fitqueue.states import Phase
@@ -110,13 +110,13 @@ class Training:
         obstacle = next(obstacles(self._spec.model, self._spec.compile.optimizer), None)
         if obstacle is not None and (len(devices) > 1 or wanted == "mirrored"):
             # On one device too: Keras asks how many replicas there are in the middle of a condition, and fails.
-            _remark(f"{obstacle.why}: the job trains on one device.")
+            _remark(f"{obstacle.reason}: the job trains on one device.")
             return None
         return strategy.choose(devices, wanted)
 
     def _build(self, chosen: tf.distribute.Strategy | None) -> keras.Model:
         compiled = self._spec.compile
-        if _is_replicated(chosen) and compiled.hints:
+        if _is_replicated(chosen) and compiled.single_device_options:
             _remark("On several devices Keras takes neither steps_per_execution nor jit_compile: they are left out.")
             compiled = compiled.model_copy(update={"steps_per_execution": 1, "jit_compile": False})
         keras.config.set_dtype_policy(compiled.dtype_policy)
@@ -224,7 +224,7 @@ class Training:
         if first is not None:
             monitor, mode = first.config["monitor"], first.config["mode"]
             known = mode != "auto" or direction(monitor, metrics_of(self._spec.compile, self._spec.model)) is not None
-            if known and monitor in logged_names(self._spec):
+            if known and monitor in self._spec.logged_names:
                 return monitor, mode
         return ("val_loss" if self._spec.is_validated else "loss"), "auto"
 

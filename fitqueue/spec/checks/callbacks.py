@@ -1,4 +1,4 @@
-"""Check callbacks against the rest of their job: what they watch, and what names a checkpoint, must be logged."""
+"""Check callbacks against the rest of their job: what they monitor, and what names their files, must be logged."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -6,149 +6,146 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitqueue.spec.filepath import COUNTERS, BadTemplate, Template
-from fitqueue.spec.keras_objects import dialect
-from fitqueue.spec.logged import RATE_SETTERS, direction, epoch_names, training_names
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
+from fitqueue.spec.keras_objects.legacy.logged_names import logged_as
+from fitqueue.spec.logged import LEARNING_RATE_CALLBACKS, batch_names, direction, epoch_names
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.training import KerasObject
 
 Metrics = Sequence[str | KerasObject]
+Callbacks = Sequence[KerasObject | None]
+"""The callbacks of a job; None stands for a faulty one."""
 
 
 @dataclass(frozen=True)
 class Logs:
-    """What a callback finds in the logs when it looks, and why nothing else is there."""
+    """The names that a callback finds in the logs, and a sentence on why validation values are missing."""
 
     names: tuple[str, ...]
-    lacking: str = ""
+    why_not_validated: str = ""
 
-    def fault(self, name: str, what: str, at: Pointer) -> None:
-        why = self.lacking if name.startswith("val_") else ""
-        at.fault(
+    def report_missing(self, name: str, what: str, pointer: Pointer) -> None:
+        reason = self.why_not_validated if name.startswith("val_") else ""
+        pointer.add_fault(
             FaultCode.NOT_LOGGED,
-            f"{what} {name[:64]!r} is not logged.{why}" + did_you_mean(name, self.names),
+            f"{what} {quoted(name)} is not logged.{reason}" + did_you_mean(name, self.names),
             received=name,
             expected="one of " + listed(self.names, most=40),
         )
 
 
-Callbacks = Sequence[KerasObject | None]
-"""None stands for one that is faulty already."""
+def _of_class(class_name: str, callbacks: Callbacks) -> list[tuple[int, KerasObject]]:
+    """Return the callbacks of this class and their indices."""
+    return [(i, callback) for i, callback in enumerate(callbacks) if callback and callback.class_name == class_name]
 
 
-def check_optimizer(callbacks: Callbacks, optimizer: KerasObject, at: Pointer) -> None:
-    """What callbacks need of the optimizer: a learning rate that they may set, averages that they may swap."""
+# --- What callbacks need of the optimizer --------------------------------------------------------------------------
+
+
+def check_optimizer(callbacks: Callbacks, optimizer: KerasObject, pointer: Pointer) -> None:
+    """Report callbacks that set a learning rate which is a schedule, or that swap averages which are not kept."""
     if isinstance(optimizer.config.get("learning_rate"), dict):
-        for name in RATE_SETTERS:
-            for i, _ in _of_class(name, callbacks):
-                (at / i).fault(
+        for class_name in LEARNING_RATE_CALLBACKS:
+            for i, _ in _of_class(class_name, callbacks):
+                (pointer / i).add_fault(
                     FaultCode.CONFLICT,
-                    f"{name} cannot set a learning rate that a schedule of the optimizer sets.",
-                    expected=f"a number as the optimizer's learning_rate, or no {name}",
+                    f"{class_name} cannot set the learning rate, because the optimizer has a schedule for it.",
+                    expected=f"a number as the optimizer's learning_rate, or no {class_name}",
                 )
     if not optimizer.config.get("use_ema"):
         for i, _ in _of_class("SwapEMAWeights", callbacks):
-            (at / i).fault(
+            (pointer / i).add_fault(
                 FaultCode.CONFLICT,
-                "SwapEMAWeights needs an optimizer that keeps averages of the weights.",
+                "SwapEMAWeights needs an optimizer that keeps moving averages of the weights.",
                 expected="use_ema: true in the optimizer's config",
             )
 
 
-def in_logged_names(callbacks: Sequence[KerasObject], names: Sequence[str], at: Pointer) -> list[KerasObject]:
-    """The callbacks with what they watch, and what names their files, under the names that the job logs."""
-    return [_renamed(callback, names, at / i / "config") for i, callback in enumerate(callbacks)]
+# --- Completing the callbacks of a valid job -----------------------------------------------------------------------
 
 
-def _renamed(callback: KerasObject, names: Sequence[str], at: Pointer) -> KerasObject:
+def with_logged_names(
+    callbacks: Sequence[KerasObject], logged_names: Sequence[str], pointer: Pointer
+) -> list[KerasObject]:
+    """Return the callbacks with monitors and filepaths that use the names which the job logs."""
+    return [_with_logged_names(callback, logged_names, pointer / i / "config") for i, callback in enumerate(callbacks)]
+
+
+def _with_logged_names(callback: KerasObject, logged_names: Sequence[str], pointer: Pointer) -> KerasObject:
     config = dict(callback.config)
-    if "monitor" in config and not _is_left_at_default(callback):
-        config["monitor"] = _logged_as(config["monitor"], names, at / "monitor")
+    if "monitor" in config and not _ignores_monitor(callback):
+        config["monitor"] = _translate(config["monitor"], logged_names, pointer / "monitor")
     if callback.class_name == "ModelCheckpoint":
-        here = at / "filepath"
         template = Template.parse(config["filepath"])
-        config["filepath"] = template.renamed(lambda field: _logged_as(field, names, here)).keras_format()
+        renamed = template.renamed(lambda field: _translate(field, logged_names, pointer / "filepath"))
+        config["filepath"] = renamed.keras_format()
     return callback.model_copy(update={"config": config})
 
 
-def _logged_as(name: str, names: Sequence[str], at: Pointer) -> str:
-    present = dialect.logged_as(name, names)
-    if present != name:
-        at.notice(NoticeCode.TRANSLATED, f"{name!r} is logged as {present!r} and read as that.")
-    return present
+def _translate(name: str, logged_names: Sequence[str], pointer: Pointer) -> str:
+    present_name = logged_as(name, logged_names)
+    if present_name != name:
+        pointer.add_notice(NoticeCode.TRANSLATED, f"{name!r} is logged as {present_name!r} and is read as that.")
+    return present_name
 
 
-def without_needless(callbacks: Sequence[KerasObject], at: Pointer) -> list[KerasObject]:
-    """The callbacks less those that do what the service does for every job."""
+def without_redundant(callbacks: Sequence[KerasObject], pointer: Pointer) -> list[KerasObject]:
+    """Return the callbacks without those that do what the service does for every job."""
     for i, _ in _of_class("BackupAndRestore", callbacks):
-        (at / i).notice(NoticeCode.IGNORED, "Every job does it: one that loses its worker is put back. It is left out.")
+        (pointer / i).add_notice(
+            NoticeCode.IGNORED,
+            "Every job resumes if its worker is lost, without BackupAndRestore: it is left out.",
+        )
     return [callback for callback in callbacks if callback.class_name != "BackupAndRestore"]
 
 
-def check_logged(callbacks: Callbacks, metrics: Metrics, not_validated: str | None, at: Pointer) -> None:
-    """What a callback watches, and what names a checkpoint, stands in the logs when the callback looks.
+# --- Logged values -------------------------------------------------------------------------------------------------
 
-    `not_validated`: why no epoch ends with a validation; None where one does.
+
+def check_logged_names(callbacks: Callbacks, metrics: Metrics, not_validated: str | None, pointer: Pointer) -> None:
+    """Report monitors and filepath fields that are not in the logs when their callback reads them.
+
+    Args:
+        not_validated: why no epoch ends with a validation; None if one does.
     """
-    lacking = "" if not_validated is None else f" {not_validated}"
+    why_not_validated = "" if not_validated is None else f" {not_validated}"
     names = epoch_names(metrics, validated=not_validated is None)
     for i, callback in enumerate(callbacks):
-        # One that is faulty already may have been meant for it, too.
-        if (callback is None or callback.class_name in RATE_SETTERS) and "learning_rate" not in names:
+        # A faulty callback may have been meant to set the learning rate as well.
+        sets_rate = callback is None or callback.class_name in LEARNING_RATE_CALLBACKS
+        if sets_rate and "learning_rate" not in names:
             names = (*names, "learning_rate")
         if callback is None:
             continue
-        here, logs = at / i / "config", Logs(names, lacking)
+        logs = Logs(names, why_not_validated)
         if callback.config.get("save_freq", "epoch") != "epoch":
-            logs = Logs(training_names(metrics), " It is there at the end of an epoch only, not after a batch.")
-        if "monitor" in callback.config:
-            _check_monitor(callback, metrics, logs, here)
-        if callback.class_name == "ModelCheckpoint":
-            _check_fields(callback.config["filepath"], logs, here / "filepath")
+            logs = Logs(batch_names(metrics), " It is logged at the end of an epoch only, not after a batch.")
+        _check_callback(callback, metrics, logs, pointer / i / "config")
 
 
-def check_validated_names(callbacks: Callbacks, validation_freq: int | list[int], at: Pointer) -> None:
-    """A name with a validated value needs one whenever a checkpoint is due."""
-    for i, callback in _of_class("ModelCheckpoint", callbacks):
-        if isinstance(validation_freq, int) and callback.config["period"] % validation_freq == 0:
-            continue
-        with suppress(BadTemplate):  # `check_checkpoints` says what is wrong with it
-            for field in Template.parse(callback.config["filepath"]).fields:
-                if field.startswith("val_"):
-                    (at / i / "config" / "filepath").fault(
-                        FaultCode.NOT_LOGGED,
-                        f"The field {field!r} is not logged at the end of each epoch: see `fit.validation_freq`.",
-                        received=field,
-                        expected="a name without it, or a `period` that is a multiple of `validation_freq`",
-                    )
+def _check_callback(callback: KerasObject, metrics: Metrics, logs: Logs, pointer: Pointer) -> None:
+    if "monitor" in callback.config:
+        _check_monitor(callback, metrics, logs, pointer)
+    if callback.class_name == "ModelCheckpoint":
+        _check_fields(callback.config["filepath"], logs, pointer / "filepath")
 
 
-def check_checkpoints(callbacks: Callbacks, at: Pointer) -> None:
-    """What is wrong with a ModelCheckpoint whatever the rest of its job is."""
-    for i, callback in _of_class("ModelCheckpoint", callbacks):
-        _check_checkpoint(callback.config, at / i / "config")
-
-
-def _of_class(name: str, callbacks: Callbacks) -> list[tuple[int, KerasObject]]:
-    return [(i, callback) for i, callback in enumerate(callbacks) if callback and callback.class_name == name]
-
-
-def _check_monitor(callback: KerasObject, metrics: Metrics, logs: Logs, at: Pointer) -> None:
-    monitor = dialect.logged_as(callback.config["monitor"], logs.names)
-    if _is_left_at_default(callback):
+def _check_monitor(callback: KerasObject, metrics: Metrics, logs: Logs, pointer: Pointer) -> None:
+    monitor = logged_as(callback.config["monitor"], logs.names)
+    if _ignores_monitor(callback):
         return
     if monitor not in logs.names:
-        logs.fault(monitor, "The monitor", at / "monitor")
+        logs.report_missing(monitor, "The monitor", pointer / "monitor")
     elif callback.config["mode"] == "auto" and direction(monitor, metrics) is None:
-        (at / "mode").fault(
+        (pointer / "mode").add_fault(
             FaultCode.MISSING,
-            f"Keras cannot tell whether more or less of {monitor!r} is better.",
+            f"Keras cannot tell whether a higher or a lower {monitor!r} is better.",
             received="auto",
             expected="'min' or 'max'",
         )
 
 
-def _is_left_at_default(callback: KerasObject) -> bool:
-    """A ModelCheckpoint that saves always watches nothing, so its default monitor need not be logged."""
+def _ignores_monitor(callback: KerasObject) -> bool:
+    """Return whether this is a ModelCheckpoint that saves always, with the default monitor, which it never reads."""
     return (
         callback.class_name == "ModelCheckpoint"
         and not callback.config["save_best_only"]
@@ -156,29 +153,54 @@ def _is_left_at_default(callback: KerasObject) -> bool:
     )
 
 
-def _check_checkpoint(config: Mapping[str, Any], at: Pointer) -> None:
+def _check_fields(filepath: str, logs: Logs, pointer: Pointer) -> None:
+    with suppress(BadTemplate):  # `check_checkpoints` reports it
+        for field in Template.parse(filepath).fields:
+            if field not in COUNTERS and logged_as(field, logs.names) not in logs.names:
+                logs.report_missing(field, "The field", pointer)
+
+
+def check_validation_fields(callbacks: Callbacks, validation_freq: int | list[int], pointer: Pointer) -> None:
+    """Report filepaths with `val_…` fields if a checkpoint can be due after an epoch without a validation."""
+    for i, callback in _of_class("ModelCheckpoint", callbacks):
+        if isinstance(validation_freq, int) and callback.config["period"] % validation_freq == 0:
+            continue
+        with suppress(BadTemplate):  # `check_checkpoints` reports it
+            for field in Template.parse(callback.config["filepath"]).fields:
+                if field.startswith("val_"):
+                    (pointer / i / "config" / "filepath").add_fault(
+                        FaultCode.NOT_LOGGED,
+                        f"The field {field!r} is not logged after every epoch: see `fit.validation_freq`.",
+                        received=field,
+                        expected="a filepath without it, or a `period` that is a multiple of `validation_freq`",
+                    )
+
+
+# --- ModelCheckpoint by itself -------------------------------------------------------------------------------------
+
+
+def check_checkpoints(callbacks: Callbacks, pointer: Pointer) -> None:
+    """Report faults of a ModelCheckpoint that do not depend on the rest of the job."""
+    for i, callback in _of_class("ModelCheckpoint", callbacks):
+        _check_checkpoint(callback.config, pointer / i / "config")
+
+
+def _check_checkpoint(config: Mapping[str, Any], pointer: Pointer) -> None:
     if config["save_freq"] != "epoch" and config["period"] != 1:
-        (at / "period").fault(
-            FaultCode.CONFLICT, "period counts epochs and save_freq batches: give one of them.", config["period"]
-        )
-    here, filepath = at / "filepath", config["filepath"]
+        message = "period counts epochs and save_freq counts batches: give only one of them."
+        (pointer / "period").add_fault(FaultCode.CONFLICT, message, config["period"])
+    filepath, filepath_pointer = config["filepath"], pointer / "filepath"
     ending = ".weights.h5" if config["save_weights_only"] else ".keras"
     try:
         template = Template.parse(filepath)
     except BadTemplate as error:
-        here.fault(
-            FaultCode.BAD_TEMPLATE, str(error), filepath, "a name such as 'ep{epoch:03d}-{loss:.3f}" + ending + "'"
-        )
+        example = "a name such as 'ep{epoch:03d}-{loss:.3f}" + ending + "'"
+        filepath_pointer.add_fault(FaultCode.BAD_TEMPLATE, str(error), filepath, example)
         return
     if not filepath.endswith(ending) or filepath == ending:
-        what = "weights alone" if config["save_weights_only"] else "a whole model"
-        here.fault(FaultCode.BAD_TEMPLATE, f"The name of a file with {what} ends in {ending}.", filepath, f"…{ending}")
+        content = "weights only" if config["save_weights_only"] else "a whole model"
+        message = f"The name of a file with {content} must end in {ending}."
+        filepath_pointer.add_fault(FaultCode.BAD_TEMPLATE, message, filepath, f"…{ending}")
     if "batch" in template.fields and config["save_freq"] == "epoch":
-        here.fault(FaultCode.NOT_LOGGED, "The field 'batch' has a value only where save_freq counts batches.", "batch")
-
-
-def _check_fields(filepath: str, logs: Logs, at: Pointer) -> None:
-    with suppress(BadTemplate):  # `check_checkpoints` says what is wrong with it
-        for field in Template.parse(filepath).fields:
-            if field not in COUNTERS and dialect.logged_as(field, logs.names) not in logs.names:
-                logs.fault(field, "The field", at)
+        message = "The field 'batch' has a value only if save_freq counts batches."
+        filepath_pointer.add_fault(FaultCode.NOT_LOGGED, message, "batch")

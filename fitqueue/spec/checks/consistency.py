@@ -1,7 +1,7 @@
-"""Check that the parts of a job agree where Keras says nothing, or says it too late.
+"""Check what Keras does not check, or checks too late.
 
-A job that Keras trains, if not as it was meant, gets a notice; one that fails on the way gets a fault. What concerns
-one output and its targets is in `targets.py`.
+A job that Keras would train, but not as it was meant, gets a notice; one that would fail while it runs gets a fault.
+The checks of one output and its targets are in `targets.py`.
 """
 
 import math
@@ -9,126 +9,127 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from fitqueue.datasets import ArrayInfo
-from fitqueue.model_check import Array
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.checks.replication import objects_in, obstacles
-from fitqueue.spec.data import Part, StepError, prepared_shape
+from fitqueue.spec.data import ArrayRef, StepError, prepared_info
 from fitqueue.spec.partial import PartialJob
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.training import FitSpec, KerasObject
 
-
-def size(array: Array) -> int:
-    """Bytes; an axis of unknown length counts as one."""
-    return 8 * math.prod(length or 1 for length in array.shape)
+PreparedArrays = Mapping[str | None, ArrayInfo]
+"""Prepared arrays by the input or output they are for; a single one is under None."""
 
 
-Prepared = Mapping[str | None, ArrayInfo]
-"""Arrays as training sees them, under the names of the inputs or outputs they are for; None where there is but one."""
-
-
-def prepared(wanted: Sequence[Part], arrays: Mapping[str, Array]) -> Prepared:
-    """Without those that are faulty already."""
-    found = {}
-    for part in wanted:
+def prepare_arrays(refs: Sequence[ArrayRef], arrays: Mapping[str, ArrayInfo]) -> PreparedArrays:
+    """Return the arrays as training sees them, without those that are faulty."""
+    prepared = {}
+    for ref in refs:
         with suppress(StepError, KeyError):
-            array = arrays[part.array]
-            found[part.key] = prepared_shape(ArrayInfo(tuple(array.shape), array.dtype), part.steps)
-    return found
+            prepared[ref.key] = prepared_info(arrays[ref.array], ref.steps)
+    return prepared
 
 
-def trained_samples(spec: PartialJob, x: ArrayInfo) -> int:
-    """Samples that are left when `validation_split` has taken its share, as Keras cuts them."""
+def training_samples(spec: PartialJob, x: ArrayInfo) -> int:
+    """Return how many samples are left to train on after Keras has split off `validation_split` of them."""
     assert spec.fit is not None
     return math.floor((x.shape[0] or 0) * (1 - spec.fit.validation_split))
 
 
-def check_fit(spec: PartialJob, x: Prepared, at: Pointer) -> None:
+def check_fit(spec: PartialJob, x: PreparedArrays, pointer: Pointer) -> None:
+    """Check the arguments of `fit` against the number of samples."""
     first = next(iter(x.values()), None)
     if spec.fit is None or first is None or first.shape[0] is None:
         return
-    samples, trained = first.shape[0], trained_samples(spec, first)
+    samples, trained = first.shape[0], training_samples(spec, first)
     if spec.fit.validation_split > 0 and not 0 < trained < samples:
-        (at / "fit" / "validation_split").fault(
+        (pointer / "fit" / "validation_split").add_fault(
             FaultCode.OUT_OF_RANGE,
-            f"Of {samples} samples it leaves {trained} to train on and {samples - trained} to validate.",
+            f"It splits {samples} samples into {trained} to train on and {samples - trained} to validate on.",
             received=spec.fit.validation_split,
-            expected="a share that leaves at least one sample on either side",
+            expected="a fraction that leaves at least one sample on each side",
         )
     elif trained < spec.fit.batch_size and "batch_size" in spec.fit.model_fields_set:
-        (at / "fit" / "batch_size").notice(
+        (pointer / "fit" / "batch_size").add_notice(
             NoticeCode.SUSPICIOUS,
-            f"There are {trained} samples to train on, fewer than a batch: each epoch is one step.",
+            f"The {trained} samples to train on are fewer than a batch, so each epoch has a single step.",
         )
-    _suspect_steps(spec.fit, trained, at / "fit" / "steps_per_epoch")
+    _warn_about_steps(spec.fit, trained, pointer / "fit" / "steps_per_epoch")
 
 
-def _suspect_steps(fit: FitSpec, samples: int, at: Pointer) -> None:
+def _warn_about_steps(fit: FitSpec, samples: int, pointer: Pointer) -> None:
     batches = math.ceil(samples / fit.batch_size)
     if fit.steps_per_epoch is not None and fit.steps_per_epoch > batches > 0:
-        at.notice(
+        pointer.add_notice(
             NoticeCode.SUSPICIOUS,
-            f"The {samples} samples make {batches} batches of {fit.batch_size}: an epoch ends after them.",
+            f"The {samples} samples make {batches} batches of {fit.batch_size}, so an epoch ends after those.",
         )
 
 
-def check_text(arrays: Prepared, at: Pointer) -> None:
-    """No layer of the catalogue takes text, and no loss."""
+def check_text(arrays: PreparedArrays, pointer: Pointer) -> None:
+    """Report arrays of text, which no layer and no loss of the catalogue accepts."""
     for key, array in arrays.items():
         if array.dtype == "str":
-            (at if key is None else at / key).fault(
+            (pointer if key is None else pointer / key).add_fault(
                 FaultCode.WRONG_TYPE,
-                "The array holds text, and Keras computes with numbers.",
+                "The array contains text, but Keras needs numbers.",
                 received=array.dtype,
                 expected="an array of numbers, such as the index of each word",
             )
 
 
-def check_devices(spec: PartialJob, at: Pointer) -> None:
-    """What several devices cannot compute is computed by one, and hints that they cannot take are left out."""
+def check_devices(spec: PartialJob, pointer: Pointer) -> None:
+    """Add notices about what makes a job for several devices train on one, and about options that are left out."""
     if spec.resources is None or (spec.resources.gpus < 2 and spec.resources.strategy != "mirrored"):
         return
+    gpus = spec.resources.gpus
     found = list(obstacles(spec.model, spec.compile.optimizer))
     for obstacle in found:
-        held = f"one of the {spec.resources.gpus} devices that it holds" if spec.resources.gpus > 1 else "one device"
-        Pointer(at.report, obstacle.pointer).notice(
-            NoticeCode.SUSPICIOUS, f"{obstacle.why}: the job trains on {held}, without MirroredStrategy."
+        devices = f"only one of the {gpus} devices reserved for it" if gpus > 1 else "one device"
+        Pointer(pointer.report, obstacle.pointer).add_notice(
+            NoticeCode.SUSPICIOUS, f"{obstacle.reason}: the job trains on {devices}, without MirroredStrategy."
         )
-    for hint in spec.compile.hints if spec.resources.gpus > 1 and not found else ():
-        (at / "compile" / hint).notice(NoticeCode.IGNORED, "Keras cannot do it on several devices: it is left out.")
+    for option in spec.compile.single_device_options if gpus > 1 and not found else ():
+        (pointer / "compile" / option).add_notice(
+            NoticeCode.IGNORED, "Keras does not support this on several devices: it is left out."
+        )
 
 
-def suspect_fractions(values: Range | None, dtype: str, at: Pointer) -> None:
-    """Of what goes into an input of whole numbers, Keras drops the fractions."""
-    if values is not None and not values.whole and dtype.startswith(("int", "uint")):
-        at.notice(NoticeCode.SUSPICIOUS, f"The input takes {dtype}, and the data has fractions: they are cut off.")
+def warn_about_fractions(values: Range | None, dtype: str, pointer: Pointer) -> None:
+    """Add a notice if fractions go into an input of whole numbers, where Keras cuts them off."""
+    if values is not None and not values.integral and dtype.startswith(("int", "uint")):
+        pointer.add_notice(
+            NoticeCode.SUSPICIOUS, f"The input has the dtype {dtype}, and the data has fractions: they are cut off."
+        )
 
 
-def check_indices(values: Range | None, rows: int, at: Pointer) -> None:
-    """What goes into an Embedding of so many rows. Keras counts negative indices from the end."""
+def check_indices(values: Range | None, rows: int, pointer: Pointer) -> None:
+    """Check the values that go into an Embedding with this many rows. Keras counts negative ones from the end."""
     if values is None:
         return
-    # A float32 may lie a little below the number that was meant.
-    high = values.high if values.whole else values.high - abs(values.high) * 1e-6
+    # A float32 can be slightly below the number that was meant.
+    high = values.high if values.integral else values.high - abs(values.high) * 1e-6
     if high >= rows or values.low < -rows:
-        at.fault(
+        pointer.add_fault(
             FaultCode.OUT_OF_RANGE,
-            f"The values go from {values}, and the Embedding has rows for 0 to {rows - 1}.",
+            f"The values go from {values}, but the Embedding has rows for 0 to {rows - 1}.",
             received=rows,
             expected=f"at least {math.floor(high) + 1}",
         )
     elif values.low <= -1:
-        at.notice(NoticeCode.SUSPICIOUS, f"The values go from {values}; Keras counts negative ones from the last row.")
-    elif not values.whole:
-        at.notice(NoticeCode.SUSPICIOUS, f"The values go from {values}, with fractions, which Keras cuts off.")
+        message = f"The values go from {values}. Keras counts negative ones from the last row."
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
+    elif not values.integral:
+        message = f"The values go from {values} and have fractions, which Keras cuts off."
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
 
 
-def stateful(model: KerasObject) -> list[str]:
-    """Pointers to the argument `stateful` of each layer that keeps its state from batch to batch."""
+def stateful_pointers(model: KerasObject) -> list[str]:
+    """Return a pointer to the argument `stateful` of each stateful layer."""
     return [f"{pointer}/config/stateful" for pointer, _, config in objects_in(model) if config.get("stateful") is True]
 
 
 def without_state(model: KerasObject) -> KerasObject:
+    """Return a copy of the model in which no layer is stateful."""
     copy = KerasObject.model_validate(model.model_dump())
     for _, _, config in objects_in(copy):
         config.pop("stateful", None)

@@ -1,7 +1,7 @@
-"""What a job says by the names of its model's inputs and outputs: arrays, losses, metrics, factors of losses.
+"""Check what a job gives by the names of its model's inputs and outputs: arrays, losses, metrics and loss weights.
 
-Keras pairs some of it by order where the names differ, and looks at others after the first batch only. What it trains
-in spite of a name that means nothing gets a notice, unless it would be paired with something else.
+Where names differ, Keras pairs some of these by order, and checks others only after the first batch. An unknown name
+that Keras would ignore gets a notice; a fault, if Keras would pair it with something else.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,195 +10,217 @@ from typing import Any
 
 from fitqueue.spec.data import DataSpec
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.graph import is_input, places_in
+from fitqueue.spec.keras_objects.graph import histories_by_key, is_input
 from fitqueue.spec.partial import PartialCompile, PartialLosses, PartialMetrics
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
-from fitqueue.spec.training import Factors, KerasObject
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
+from fitqueue.spec.training import KerasObject, LossWeights
 
 
 @dataclass(frozen=True)
 class IONames:
-    """Names of a model's inputs, and of its outputs. Empty: there is one, without a name. None: only Keras knows."""
+    """The names of a model's inputs and of its outputs.
+
+    An empty sequence stands for a single input or output without a name. None: only Keras knows the names.
+
+    Attributes:
+        keyed: whether the outputs are an object and not a list; some of them may then have no loss.
+    """
 
     inputs: Sequence[str] | None
     outputs: Sequence[str] | None
     keyed: bool = False
-    """Whether the outputs are an object, not a list: Keras then does without a loss for some of them."""
 
 
 def io_names(model: KerasObject) -> IONames:
+    """Return the names of the model's inputs and outputs."""
     config = model.config
     if catalogue.is_application(model.class_name):
         return IONames(None, None)
     if model.class_name == "Sequential":
-        return IONames(_inputs_of_sequence(config["layers"][0]), ())
+        return IONames(_input_of_sequential(config["layers"][0]), ())
     outputs = config["output_layers"]
     return IONames(_names(config["input_layers"]), _names(outputs), isinstance(outputs, dict))
 
 
-def _inputs_of_sequence(first: Mapping[str, Any]) -> Sequence[str] | None:
-    if first["class_name"] in catalogue.MODELS or catalogue.is_application(first["class_name"]):
-        return None  # it takes what the model in front takes
-    name = first["config"].get("name")
-    return (name,) if is_input(dict(first)) and name else ()
+def _input_of_sequential(first_layer: Mapping[str, Any]) -> Sequence[str] | None:
+    if first_layer["class_name"] in catalogue.MODELS or catalogue.is_application(first_layer["class_name"]):
+        return None  # its inputs are those of the model in front
+    name = first_layer["config"].get("name")
+    return (name,) if is_input(dict(first_layer)) and name else ()
 
 
-def _names(ends: Any) -> list[str]:
-    return [key if isinstance(key, str) else str(place[0]) for key, place in places_in(ends).items()]
+def _names(tensors: Any) -> list[str]:
+    by_key = histories_by_key(tensors)
+    return [key if isinstance(key, str) else str(history[0]) for key, history in by_key.items()]
 
 
-def check_arrays(data: DataSpec, ends: IONames, at: Pointer) -> None:
-    """Each input of the model has an array, and each of its outputs."""
-    if ends.inputs is not None:
-        _check_inputs(data.x, ends.inputs, at / "x")
-    if ends.outputs is not None:
-        _check_targets(data.y, ends.outputs, at / "y")
+# --- Arrays --------------------------------------------------------------------------------------------------------
 
 
-def _check_inputs(x: str | Mapping[str, str], inputs: Sequence[str], at: Pointer) -> None:
+def check_arrays(data: DataSpec, names: IONames, pointer: Pointer) -> None:
+    """Check that each input and each output of the model has an array."""
+    if names.inputs is not None:
+        _check_inputs(data.x, names.inputs, pointer / "x")
+    if names.outputs is not None:
+        _check_targets(data.y, names.outputs, pointer / "y")
+
+
+def _check_inputs(x: str | Mapping[str, str], inputs: Sequence[str], pointer: Pointer) -> None:
     if isinstance(x, str):
         if len(inputs) > 1:
-            at.fault(
+            pointer.add_fault(
                 FaultCode.BAD_SHAPE,
-                f"The model has {len(inputs)} inputs, and the job has one array for them.",
+                f"The model has {len(inputs)} inputs, but the job has a single array for them.",
                 received=x,
                 expected=f"an object with an array for each of {listed(inputs)}",
             )
     elif not inputs:
-        _fault_nameless("input", "array", x, at)
+        _report_nameless("input", "array", x, pointer)
     elif set(inputs) <= set(x):
-        for name in _others(x, inputs):
-            message = f"The model has no input {name[:64]!r}: the array goes nowhere."
-            (at / name).notice(NoticeCode.SUSPICIOUS, message + did_you_mean(name, inputs))
+        for name in _missing_from(inputs, x):
+            message = f"The model has no input {quoted(name)}: the array is not used."
+            (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message + did_you_mean(name, inputs))
     else:
-        _compare("input", "array", x, inputs, at)
+        _compare("input", "array", x, inputs, pointer)
 
 
-def _check_targets(y: str | Mapping[str, str], outputs: Sequence[str], at: Pointer) -> None:
+def _check_targets(y: str | Mapping[str, str], outputs: Sequence[str], pointer: Pointer) -> None:
     if isinstance(y, str):
         if len(outputs) > 1:
-            at.fault(
+            pointer.add_fault(
                 FaultCode.BAD_TARGETS,
-                f"The model has {len(outputs)} outputs, and the job has one array of targets for them.",
+                f"The model has {len(outputs)} outputs, but the job has a single array of targets for them.",
                 received=y,
                 expected=f"an object with an array for each of {listed(outputs)}",
             )
     elif not outputs:
-        _fault_nameless("output", "array", y, at)
+        _report_nameless("output", "array", y, pointer)
     else:
-        _compare("output", "array", y, outputs, at)
+        _compare("output", "array", y, outputs, pointer)
 
 
-def _compare(what: str, wanted: str, given: Collection[str], names: Sequence[str], at: Pointer) -> None:
-    """A fault for each name that is none of the model's, and for each of the model's that is not given."""
-    for name in _others(given, names):
-        _fault_unknown(what, name, names, at / name)
-    for name in _others(names, given):
-        at.fault(
+# --- Names ---------------------------------------------------------------------------------------------------------
+
+
+def _compare(what: str, value: str, given: Collection[str], names: Sequence[str], pointer: Pointer) -> None:
+    """Report each given name that the model does not have, and each name of the model that is not given.
+
+    Args:
+        what: what the names stand for, such as "output".
+        value: what is given for each name, such as "array".
+    """
+    for name in _missing_from(names, given):
+        _report_unknown(what, name, names, pointer / name)
+    for name in _missing_from(given, names):
+        pointer.add_fault(
             FaultCode.MISSING,
-            f"There is no {wanted} for the {what} {name[:64]!r}.",
+            f"There is no {value} for the {what} {quoted(name)}.",
             received=list(given),
-            expected=f"the {wanted} of each {what}: {listed(names)}",
+            expected=f"the {value} for each {what}: {listed(names)}",
         )
 
 
-def _others(given: Iterable[str], names: Collection[str]) -> list[str]:
-    return [name for name in dict.fromkeys(given) if name not in names]
+def _missing_from(known: Collection[str], names: Iterable[str]) -> list[str]:
+    """Return the names that are not among the known ones."""
+    return [name for name in dict.fromkeys(names) if name not in known]
 
 
-def _fault_unknown(what: str, name: str, names: Sequence[str], at: Pointer) -> None:
-    at.fault(
+def _report_unknown(what: str, name: str, names: Sequence[str], pointer: Pointer) -> None:
+    pointer.add_fault(
         FaultCode.UNKNOWN_NAME,
-        f"The model has no {what} {name[:64]!r}." + did_you_mean(name, names),
+        f"The model has no {what} {quoted(name)}." + did_you_mean(name, names),
         received=name,
         expected=f"one of {listed(names)}",
     )
 
 
-def _fault_nameless(end: str, what: str, given: Iterable[str], at: Pointer) -> None:
-    at.fault(
+def _report_nameless(what: str, value: str, given: Iterable[str], pointer: Pointer) -> None:
+    pointer.add_fault(
         FaultCode.UNKNOWN_NAME,
-        f"The only {end} of the model has no name that Keras would find: give its {what} without one.",
+        f"The only {what} of the model has no name: give its {value} without one.",
         received=list(given),
-        expected=f"one {what}",
+        expected=f"one {value}",
     )
 
 
-# --- Losses, metrics and factors -----------------------------------------------------------------------------------
+# --- Losses, metrics and loss weights ------------------------------------------------------------------------------
 
 
-def check_compile(compiled: PartialCompile, ends: IONames, at: Pointer) -> None:
-    if ends.outputs is None:
+def check_compile(compiled: PartialCompile, names: IONames, pointer: Pointer) -> None:
+    """Check losses, metrics and loss weights against the outputs of the model."""
+    if names.outputs is None:
         return
-    _check_loss(compiled.loss, ends, at / "loss")
-    _check_metrics(compiled.metrics, ends, at / "metrics")
-    _check_metrics(compiled.weighted_metrics, ends, at / "weighted_metrics")
-    _check_loss_weights(compiled.loss_weights, compiled.loss, ends, at / "loss_weights")
+    _check_loss(compiled.loss, names.outputs, pointer / "loss", keyed=names.keyed)
+    _check_metrics(compiled.metrics, names.outputs, pointer / "metrics")
+    _check_metrics(compiled.weighted_metrics, names.outputs, pointer / "weighted_metrics")
+    _check_loss_weights(compiled.loss_weights, compiled.loss, names.outputs, pointer / "loss_weights")
 
 
-def _check_loss(loss: PartialLosses, ends: IONames, at: Pointer) -> None:
-    if not isinstance(loss, Mapping) or ends.outputs is None:
+def _check_loss(loss: PartialLosses, outputs: Sequence[str], pointer: Pointer, *, keyed: bool) -> None:
+    if not isinstance(loss, Mapping):
         return
-    if not ends.outputs:
-        _fault_nameless("output", "loss", loss, at)
-    elif ends.keyed:
-        for name in _others(loss, ends.outputs):
-            _fault_unknown("output", name, ends.outputs, at / name)
+    if not outputs:
+        _report_nameless("output", "loss", loss, pointer)
+    elif keyed:
+        for name in _missing_from(outputs, loss):
+            _report_unknown("output", name, outputs, pointer / name)
     else:
-        _compare("output", "loss", loss, ends.outputs, at)
+        _compare("output", "loss", loss, outputs, pointer)
 
 
-def _check_metrics(metrics: PartialMetrics, ends: IONames, at: Pointer) -> None:
-    outputs = ends.outputs
-    if outputs is None:
-        return
+def _check_metrics(metrics: PartialMetrics, outputs: Sequence[str], pointer: Pointer) -> None:
     if isinstance(metrics, Mapping):
-        for name in _others(metrics, outputs):
+        for name in _missing_from(outputs, metrics):
             if len(outputs) > 1:
-                _fault_unknown("output", name, outputs, at / name)
+                _report_unknown("output", name, outputs, pointer / name)
             elif outputs:
-                message = f"The model has no output {name[:64]!r}; its only one is measured, {outputs[0]!r}."
-                (at / name).notice(NoticeCode.SUSPICIOUS, message)
+                message = (
+                    f"The model has no output {quoted(name)}; the metrics are those of its only output, {outputs[0]!r}."
+                )
+                (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)
     elif metrics and len(outputs) > 1:
-        at.fault(
+        pointer.add_fault(
             FaultCode.WRONG_TYPE,
-            f"The model has the outputs {listed(outputs)}: say which metrics are whose.",
+            f"The model has the outputs {listed(outputs)}: give the metrics of each output under its name.",
             expected=f'an object such as {{"{outputs[0]}": […]}}',
         )
 
 
-def _check_loss_weights(weights: Factors | None, loss: PartialLosses, ends: IONames, at: Pointer) -> None:
-    """Each factor belongs to a loss. Keras pairs them by order where the names differ."""
+def _check_loss_weights(
+    weights: LossWeights | None, loss: PartialLosses, outputs: Sequence[str], pointer: Pointer
+) -> None:
+    """Check that each weight belongs to a loss. Keras pairs them by order if the names differ."""
     if isinstance(loss, Mapping):
-        _check_weights_by_name(weights, list(loss), at)
+        _check_weights_by_name(weights, list(loss), pointer)
     elif isinstance(weights, Mapping):
-        _check_weights_of_one_loss(weights, ends.outputs or (), at)
+        _check_weights_of_single_loss(weights, outputs, pointer)
 
 
-def _check_weights_by_name(weights: Factors | None, losses: Sequence[str], at: Pointer) -> None:
+def _check_weights_by_name(weights: LossWeights | None, losses: Sequence[str], pointer: Pointer) -> None:
     if isinstance(weights, Mapping):
-        _compare("loss", "factor", weights, losses, at)
+        _compare("loss", "weight", weights, losses, pointer)
     elif weights is not None and len(losses) > 1:
-        at.fault(
+        pointer.add_fault(
             FaultCode.WRONG_TYPE,
-            f"There are {len(losses)} losses, and one factor for them.",
+            f"There are {len(losses)} losses, but a single weight for them.",
             received=weights,
-            expected=f"an object with a factor for each of {listed(losses)}",
+            expected=f"an object with a weight for each of {listed(losses)}",
         )
 
 
-def _check_weights_of_one_loss(weights: Mapping[str, float], outputs: Sequence[str], at: Pointer) -> None:
+def _check_weights_of_single_loss(weights: Mapping[str, float], outputs: Sequence[str], pointer: Pointer) -> None:
     if len(weights) != 1:
-        at.fault(
+        pointer.add_fault(
             FaultCode.CONFLICT,
-            f"One loss takes one factor, and these are {len(weights)}.",
+            f"A single loss has a single weight, but {len(weights)} are given.",
             received=dict(weights),
-            expected="a number; or a loss for each output, in an object, and a factor for each",
+            expected="a number, or an object with a loss for each output and another with a weight for each",
         )
         return
     [name] = weights
     if len(outputs) > 1:
-        at.notice(NoticeCode.SUSPICIOUS, "There is one loss for all outputs, so all are multiplied by this one factor.")
+        message = "There is a single loss for all outputs, so this weight applies to all of them."
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
     elif outputs and name not in outputs:
-        message = f"The model has no output {name[:64]!r}; the loss of its only one is multiplied, {outputs[0]!r}."
-        (at / name).notice(NoticeCode.SUSPICIOUS, message)
+        message = f"The model has no output {quoted(name)}; the weight applies to its only output, {outputs[0]!r}."
+        (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)

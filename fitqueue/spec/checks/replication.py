@@ -1,4 +1,4 @@
-"""What of a job cannot be computed by several replicas of its model."""
+"""Find what several replicas of a model cannot compute."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,69 +6,68 @@ from typing import Any, Final
 
 from fitqueue.spec.training import KerasObject
 
+_ACTIVITY_REGULARIZATION: Final = "ActivityRegularization"
+
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why a job trains on one device, however many it has, and where the job says what stands in the way."""
+    """Why a job must train on one device, and a pointer to the argument that causes it."""
 
     pointer: str
-    why: str
+    reason: str
 
 
 def obstacles(model: KerasObject | None, optimizer: KerasObject | None) -> Iterator[Obstacle]:
-    """What stands in the way of several replicas; None stands for what is faulty already."""
+    """Yield what rules out several replicas; None stands for a faulty model or optimizer."""
     if optimizer is not None:
-        yield from _of_optimizer(optimizer.config, "/compile/optimizer/config")
+        yield from _in_optimizer(optimizer.config, "/compile/optimizer/config")
     if model is not None:
-        yield from _of_state(model)
-        yield from _of_regularizers(model)
+        yield from _in_stateful_layers(model)
+        yield from _in_normalization(model)
 
 
-def _of_optimizer(config: Mapping[str, Any], pointer: str) -> Iterator[Obstacle]:
+def _in_optimizer(config: Mapping[str, Any], pointer: str) -> Iterator[Obstacle]:
     inner = config.get("inner_optimizer")
-    if isinstance(inner, Mapping):  # a LossScaleOptimizer holds the one that counts
-        yield from _of_optimizer(inner["config"], f"{pointer}/inner_optimizer/config")
+    if isinstance(inner, Mapping):  # a LossScaleOptimizer applies the gradients by the optimizer inside
+        yield from _in_optimizer(inner["config"], f"{pointer}/inner_optimizer/config")
         return
     if config.get("gradient_accumulation_steps"):
-        here = f"{pointer}/gradient_accumulation_steps"
-        yield Obstacle(here, "Keras cannot accumulate gradients on several devices")
+        reason = "Keras cannot accumulate gradients on several devices"
+        yield Obstacle(f"{pointer}/gradient_accumulation_steps", reason)
     if config.get("use_ema") and config.get("ema_overwrite_frequency"):
-        here = f"{pointer}/ema_overwrite_frequency"
-        yield Obstacle(here, "Keras cannot overwrite weights by their average on several devices")
+        reason = "Keras cannot overwrite weights by their moving average on several devices"
+        yield Obstacle(f"{pointer}/ema_overwrite_frequency", reason)
 
 
-def _of_state(model: KerasObject) -> Iterator[Obstacle]:
+def _in_stateful_layers(model: KerasObject) -> Iterator[Obstacle]:
     for pointer, _, config in objects_in(model):
         if config.get("stateful"):
-            why = "A layer that keeps its state from batch to batch has no more than one state"
-            yield Obstacle(f"{pointer}/config/stateful", why)
+            yield Obstacle(f"{pointer}/config/stateful", "A stateful layer has one state, not one for each device")
 
 
-def _of_regularizers(model: KerasObject) -> Iterator[Obstacle]:
-    found = list(objects_in(model))
+def _in_normalization(model: KerasObject) -> Iterator[Obstacle]:
+    objects = list(objects_in(model))
     regularized = any(
-        config.get("activity_regularizer") or class_name == _REGULARIZATION for _, class_name, config in found
+        config.get("activity_regularizer") or class_name == _ACTIVITY_REGULARIZATION
+        for _, class_name, config in objects
     )
-    for pointer, _, config in found:
+    for pointer, _, config in objects:
         if regularized and config.get("synchronized"):
-            why = "Keras mixes up what activity regularizers add where a BatchNormalization is synchronized"
-            yield Obstacle(f"{pointer}/config/synchronized", why)
-
-
-_REGULARIZATION: Final = "ActivityRegularization"
+            reason = "Keras miscalculates activity regularizers beside a synchronized BatchNormalization"
+            yield Obstacle(f"{pointer}/config/synchronized", reason)
 
 
 def objects_in(model: KerasObject) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The model and all objects in it: the pointer, class and config of each."""
-    return _objects({"class_name": model.class_name, "config": model.config}, "/model")
+    """Yield the pointer, class name and config of the model and of each object in it."""
+    return _objects_in({"class_name": model.class_name, "config": model.config}, "/model")
 
 
-def _objects(value: Any, pointer: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _objects_in(value: Any, pointer: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if isinstance(value, dict):
         if isinstance(value.get("config"), dict):
             yield pointer, str(value.get("class_name")), value["config"]
         for key, inner in value.items():
-            yield from _objects(inner, f"{pointer}/{key}")
+            yield from _objects_in(inner, f"{pointer}/{key}")
     elif isinstance(value, list):
         for i, inner in enumerate(value):
-            yield from _objects(inner, f"{pointer}/{i}")
+            yield from _objects_in(inner, f"{pointer}/{i}")

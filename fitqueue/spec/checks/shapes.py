@@ -1,234 +1,260 @@
-"""Check that data, preparation and model fit together, as far as shapes tell before anything is loaded."""
+"""Check that data, preparation and model agree, as far as the shapes of the stored arrays tell."""
 
 from collections.abc import Mapping, Sequence
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.spec.data import DataSpec, PrepareStep, StepError, Validation, parts, prepared_shape
-from fitqueue.spec.keras_objects import model as models
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
+from fitqueue.spec.data import DataSpec, PrepareStep, StepError, Validation, array_refs, prepared_info
+from fitqueue.spec.keras_objects.model import input_layer, with_input
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.training import FitSpec, KerasObject
 
 Shape = tuple[int | None, ...]
 
+ArraysByKey = Mapping[str | None, ArrayInfo | None]
+"""Arrays by the input or output they are for, a single one under None. The array is None if it is faulty."""
 
-def fault_unknown_dataset(name: str, at: Pointer) -> None:
-    at.fault(
+
+def _inside(pointer: Pointer, key: str | None) -> Pointer:
+    return pointer if key is None else pointer / key
+
+
+# --- Arguments of fit ----------------------------------------------------------------------------------------------
+
+
+def check_validation(data: DataSpec, fit: FitSpec, has_validation_data: bool, pointer: Pointer) -> None:
+    """Check the arguments of `fit` that concern validation.
+
+    Args:
+        has_validation_data: whether the job names validation data, be it valid or not.
+    """
+    if not has_validation_data:
+        _report_ignored(fit, pointer)
+    elif not fit.validates:
+        (pointer / "validation_freq").add_notice(
+            NoticeCode.SUSPICIOUS,
+            f"None of the {fit.epochs} epochs is validated: no `val_…` values are logged, and `best` follows the loss.",
+        )
+    if data.validation is not None and fit.validation_split > 0:
+        (pointer / "validation_split").add_fault(
+            FaultCode.CONFLICT,
+            "The job already names validation data in `data.validation`.",
+            received=fit.validation_split,
+            expected="either `data.validation` or `fit.validation_split`",
+        )
+
+
+def _report_ignored(fit: FitSpec, pointer: Pointer) -> None:
+    for name in ("validation_freq", "validation_steps", "validation_batch_size"):
+        if name in fit.model_fields_set and getattr(fit, name) is not None:
+            message = "The job has no validation data, so this has no effect."
+            (pointer / name).add_notice(NoticeCode.IGNORED, message)
+
+
+def check_class_weight(data: DataSpec, fit: FitSpec, pointer: Pointer) -> None:
+    """Check that `class_weight` can be used with this data."""
+    if fit.class_weight is None:
+        return
+    if data.sample_weight is not None:
+        message = "Keras accepts either `class_weight` or `data.sample_weight`, not both."
+        pointer.add_fault(FaultCode.CONFLICT, message, fit.class_weight)
+    if isinstance(data.y, dict):
+        message = "Class weights need a single array of targets. Give `data.sample_weight` for each output instead."
+        pointer.add_fault(FaultCode.CONFLICT, message, fit.class_weight)
+
+
+# --- Arrays --------------------------------------------------------------------------------------------------------
+
+
+def report_unknown_dataset(name: str, pointer: Pointer) -> None:
+    pointer.add_fault(
         FaultCode.UNKNOWN_DATASET,
-        f"There is no data set {name[:64]!r}." + did_you_mean(name, BUILTIN),
+        f"There is no data set {quoted(name)}." + did_you_mean(name, BUILTIN),
         received=name,
         expected=f"{listed(list(BUILTIN))}, or the id or name of an uploaded data set",
     )
 
 
-def check_validation(data: DataSpec, fit: FitSpec, validated: bool, at: Pointer) -> None:
-    """`validated`: whether the job names data to validate on, be it sound or not."""
-    if not validated:
-        _ignore_validation(fit, at)
-    elif not fit.validates:
-        (at / "validation_freq").notice(
-            NoticeCode.SUSPICIOUS,
-            f"None of the {fit.epochs} epochs is validated: no `val_` is logged, and `best` follows the loss.",
-        )
-    if data.validation is not None and fit.validation_split > 0:
-        (at / "validation_split").fault(
-            FaultCode.CONFLICT,
-            "Validation data is named in `data.validation` already.",
-            received=fit.validation_split,
-            expected="one of the two",
-        )
+def check_data(data: DataSpec, info: DatasetInfo, pointer: Pointer) -> Shape | None:
+    """Check the arrays of a job and their preparation.
 
-
-def _ignore_validation(fit: FitSpec, at: Pointer) -> None:
-    for name in ("validation_freq", "validation_steps", "validation_batch_size"):
-        if name in fit.model_fields_set and getattr(fit, name) is not None:
-            message = "The job has no validation data: it is not validated, however this is set."
-            (at / name).notice(NoticeCode.IGNORED, message)
-
-
-def check_class_weight(data: DataSpec, fit: FitSpec, at: Pointer) -> None:
-    if fit.class_weight is None:
-        return
-    if data.sample_weight is not None:
-        at.fault(FaultCode.CONFLICT, "Keras takes `class_weight` or `data.sample_weight`, not both.", fit.class_weight)
-    if isinstance(data.y, dict):
-        message = "Classes have weights only where there is one array of targets: give `data.sample_weight` by output."
-        at.fault(FaultCode.CONFLICT, message, fit.class_weight)
-
-
-def check_data(data: DataSpec, info: DatasetInfo, at: Pointer) -> Shape | None:
-    """The shape of one prepared sample of the inputs; None where there are several, or one on the way is faulty."""
-    trained = _arrays(data, info, at)
-    prepared = {axis: _prepared_parts(axis, data, trained[axis], at) for axis in ("x", "y")}
+    Returns:
+        The shape of one prepared sample; None if there are several inputs, or if a fault was found on the way.
+    """
+    stored = _find_arrays(data, info, pointer)
+    prepared = {axis: _prepare(axis, data, stored[axis], pointer) for axis in ("x", "y")}
     if data.validation is not None:
-        _check_validation_arrays(data, data.validation, info, prepared, at / "validation")
+        _check_validation_arrays(data, data.validation, info, prepared, pointer / "validation")
     for axis, arrays in prepared.items():
         for key, array in arrays.items():
-            _check_one_length(array, _inside(at / axis, key))
-    only = prepared["x"].get(None)
-    return only.shape[1:] if only is not None else None
+            _check_equal_lengths(array, _inside(pointer / axis, key))
+    single = prepared["x"].get(None)
+    return single.shape[1:] if single is not None else None
 
 
-Parts = Mapping[str | None, ArrayInfo | None]
-"""Arrays under the names of the inputs or outputs that they are for; None for one that is faulty already."""
-
-
-def _inside(at: Pointer, key: str | None) -> Pointer:
-    return at if key is None else at / key
-
-
-def _arrays(names: DataSpec | Validation, info: DatasetInfo, at: Pointer) -> dict[str, Parts]:
-    found: dict[str, Parts] = {}
+def _find_arrays(names: DataSpec | Validation, info: DatasetInfo, pointer: Pointer) -> dict[str, ArraysByKey]:
+    found: dict[str, ArraysByKey] = {}
     for axis in ("x", "y", "sample_weight"):
-        wanted = parts(getattr(names, axis))
-        found[axis] = {part.key: _array(part.array, info, _inside(at / axis, part.key)) for part in wanted}
+        refs = array_refs(getattr(names, axis))
+        found[axis] = {ref.key: _find_array(ref.array, info, _inside(pointer / axis, ref.key)) for ref in refs}
     first = next((array for array in found["x"].values() if array is not None), None)
     for axis, arrays in found.items():
         for key, array in arrays.items():
-            _check_counts(first, array, _inside(at / axis, key))
-    _check_weights(names, found["sample_weight"], at / "sample_weight")
+            _check_sample_count(first, array, _inside(pointer / axis, key))
+    _check_sample_weights(names, found["sample_weight"], pointer / "sample_weight")
     return found
 
 
-def _check_weights(names: DataSpec | Validation, weights: Parts, at: Pointer) -> None:
-    outputs = list(names.y) if isinstance(names.y, dict) else []
-    for key, array in weights.items():
-        if key is not None and key not in outputs:
-            (at / key).fault(
-                FaultCode.UNKNOWN_NAME,
-                f"Weights of samples go to the targets of `y`, and there is none of the name {key[:64]!r}.",
-                received=key,
-                expected=f"one of {listed(outputs)}" if outputs else "the name of one array",
-            )
-        if array is not None and array.dtype in ("bool", "str"):
-            message = f"Weights of samples are numbers, and the array holds {array.dtype}."
-            _inside(at, key).fault(FaultCode.WRONG_TYPE, message)
-    only = weights.get(None)
-    if only is not None and len(outputs) > 1 and only.shape[1:] not in ((), (1,)):
-        at.fault(
-            FaultCode.BAD_SHAPE,
-            "Weights for all outputs together are one number a sample.",
-            received=list(only.shape),
-            expected=f"{[only.shape[0]]}, or an object with weights for each output",
-        )
-
-
-def _prepared_parts(axis: str, data: DataSpec, arrays: Parts, at: Pointer) -> Parts:
-    names, steps, here = getattr(data, axis), getattr(data.prepare, axis), at / "prepare" / axis
-    keyed = isinstance(steps, Mapping)
-    for key in steps if keyed else ():
-        if isinstance(names, str) or key not in names:
-            (here / key).fault(
-                FaultCode.UNKNOWN_NAME,
-                f"`data.{axis}` has no array under the name {key[:64]!r}.",
-                received=key,
-                expected="a list of steps" if isinstance(names, str) else f"one of {listed(list(names))}",
-            )
-    return {
-        part.key: _prepared(arrays[part.key], part.steps, here / str(part.key) if keyed else here)
-        for part in parts(names, steps)
-    }
-
-
-def _check_validation_arrays(
-    data: DataSpec, validation: Validation, info: DatasetInfo, trained: Mapping[str, Parts], at: Pointer
-) -> None:
-    arrays = _arrays(validation, info, at)
-    for axis in ("x", "y"):
-        wanted, given = list(trained[axis]), list(arrays[axis])
-        if set(wanted) != set(given):
-            (at / axis).fault(
-                FaultCode.CONFLICT,
-                f"`data.{axis}` and `data.validation.{axis}` name different parts.",
-                received=getattr(validation, axis),
-                expected="the name of one array"
-                if wanted == [None]
-                else f"names for {listed([str(k) for k in wanted])}",
-            )
-            continue
-        for part in parts(getattr(data, axis), getattr(data.prepare, axis)):
-            here = _inside(at / axis, part.key)
-            _check_alike(trained[axis][part.key], arrays[axis][part.key], part.steps, here)
-
-
-def _array(name: str, info: DatasetInfo, at: Pointer) -> ArrayInfo | None:
+def _find_array(name: str, info: DatasetInfo, pointer: Pointer) -> ArrayInfo | None:
     array = info.arrays.get(name)
     if array is None:
-        at.fault(
+        pointer.add_fault(
             FaultCode.UNKNOWN_ARRAY,
-            f"The data set {info.name!r} has no array {name[:64]!r}." + did_you_mean(name, info.arrays),
+            f"The data set {info.name!r} has no array {quoted(name)}." + did_you_mean(name, info.arrays),
             received=name,
             expected="one of " + listed(list(info.arrays), most=40),
         )
     elif not array.shape:
-        at.fault(FaultCode.BAD_SHAPE, f"The array {name!r} is a single number and has no samples.", name, "an array")
+        message = f"The array {name!r} is a single number, without an axis of samples."
+        pointer.add_fault(FaultCode.BAD_SHAPE, message, name, "an array with an axis of samples")
         return None
     return array
 
 
-def _check_counts(x: ArrayInfo | None, other: ArrayInfo | None, at: Pointer) -> None:
+def _check_sample_count(x: ArrayInfo | None, other: ArrayInfo | None, pointer: Pointer) -> None:
     if x is not None and other is not None and x.shape[0] != other.shape[0]:
-        at.fault(
+        pointer.add_fault(
             FaultCode.BAD_SHAPE,
-            f"There are {x.shape[0]} samples and {other.shape[0]} of these.",
+            f"The job has {x.shape[0]} samples, but this array has {other.shape[0]}.",
             received=list(other.shape),
-            expected=f"as many as there are samples: {x.shape[0]}",
+            expected=f"{x.shape[0]} samples",
         )
 
 
-def _prepared(array: ArrayInfo | None, steps: Sequence[PrepareStep], at: Pointer) -> ArrayInfo | None:
+def _check_sample_weights(names: DataSpec | Validation, weights: ArraysByKey, pointer: Pointer) -> None:
+    outputs = list(names.y) if isinstance(names.y, dict) else []
+    for key, array in weights.items():
+        if key is not None and key not in outputs:
+            (pointer / key).add_fault(
+                FaultCode.UNKNOWN_NAME,
+                f"There are no targets {quoted(key)} in `y` for these sample weights.",
+                received=key,
+                expected=f"one of {listed(outputs)}" if outputs else "the name of one array",
+            )
+        if array is not None and array.dtype in ("bool", "str"):
+            message = f"Sample weights must be numbers, but the array has the dtype {array.dtype}."
+            _inside(pointer, key).add_fault(FaultCode.WRONG_TYPE, message)
+    single = weights.get(None)
+    if single is not None and len(outputs) > 1 and single.shape[1:] not in ((), (1,)):
+        pointer.add_fault(
+            FaultCode.BAD_SHAPE,
+            "Sample weights for all outputs together must be one number per sample.",
+            received=list(single.shape),
+            expected=f"{[single.shape[0]]}, or an object with weights for each output",
+        )
+
+
+# --- Preparation ---------------------------------------------------------------------------------------------------
+
+
+def _prepare(axis: str, data: DataSpec, arrays: ArraysByKey, pointer: Pointer) -> ArraysByKey:
+    """Return the prepared arrays of an axis ("x" or "y"), and report steps that cannot be applied to them."""
+    names, steps, steps_pointer = getattr(data, axis), getattr(data.prepare, axis), pointer / "prepare" / axis
+    by_name = isinstance(steps, Mapping)
+    for key in steps if by_name else ():
+        if isinstance(names, str) or key not in names:
+            (steps_pointer / key).add_fault(
+                FaultCode.UNKNOWN_NAME,
+                f"`data.{axis}` has no array under the name {quoted(key)}.",
+                received=key,
+                expected="a list of steps" if isinstance(names, str) else f"one of {listed(list(names))}",
+            )
+    return {
+        ref.key: _apply_steps(arrays[ref.key], ref.steps, steps_pointer / str(ref.key) if by_name else steps_pointer)
+        for ref in array_refs(names, steps)
+    }
+
+
+def _apply_steps(array: ArrayInfo | None, steps: Sequence[PrepareStep], pointer: Pointer) -> ArrayInfo | None:
     if array is None:
         return None
     try:
-        return prepared_shape(array, steps)
+        return prepared_info(array, steps)
     except StepError as error:
         step = steps[error.index]
-        (at / error.index).fault(
-            FaultCode.BAD_SHAPE, f"This step does not fit the data: {error}.", step.model_dump(mode="json")
-        )
+        message = f"This step cannot be applied to the data: {error}."
+        (pointer / error.index).add_fault(FaultCode.BAD_SHAPE, message, step.model_dump(mode="json"))
         return None
 
 
-def _check_alike(trained: ArrayInfo | None, array: ArrayInfo | None, steps: Sequence[PrepareStep], at: Pointer) -> None:
-    """A sample for validation has the shape of one for training."""
-    if trained is None or array is None:
-        return
-    try:
-        shape = prepared_shape(array, steps).shape[1:]
-    except StepError as error:
-        at.fault(FaultCode.BAD_SHAPE, f"Step {error.index} of the preparation does not fit this array: {error}.")
-        return
-    if shape != trained.shape[1:]:
-        at.fault(
-            FaultCode.BAD_SHAPE,
-            "Samples for validation and for training have different shapes.",
-            received=list(shape),
-            expected=str(list(trained.shape[1:])),
-        )
-
-
-def _check_one_length(array: ArrayInfo | None, at: Pointer) -> None:
+def _check_equal_lengths(array: ArrayInfo | None, pointer: Pointer) -> None:
     if array is not None and None in array.shape:
-        at.fault(
+        pointer.add_fault(
             FaultCode.BAD_SHAPE,
-            "The samples differ in length, and a model takes samples of one length.",
+            "The samples differ in length, but a model needs samples of equal length.",
             received=list(array.shape),
             expected='a step {"pad_sequences": {"maxlen": …}}',
         )
 
 
-def match_input_shape(model: KerasObject, sample: Shape, at: Pointer) -> KerasObject:
-    """The model, with an InputLayer of the data's shape where it had none; a fault where its own does not fit."""
+def _check_validation_arrays(
+    data: DataSpec, validation: Validation, info: DatasetInfo, trained: Mapping[str, ArraysByKey], pointer: Pointer
+) -> None:
+    arrays = _find_arrays(validation, info, pointer)
+    for axis in ("x", "y"):
+        expected_keys, keys = list(trained[axis]), list(arrays[axis])
+        if set(expected_keys) != set(keys):
+            names = "the name of one array"
+            if expected_keys != [None]:
+                names = f"an object with an array for each of {listed([str(key) for key in expected_keys])}"
+            (pointer / axis).add_fault(
+                FaultCode.CONFLICT,
+                f"`data.{axis}` and `data.validation.{axis}` do not have the same keys.",
+                received=getattr(validation, axis),
+                expected=names,
+            )
+            continue
+        for ref in array_refs(getattr(data, axis), getattr(data.prepare, axis)):
+            array_pointer = _inside(pointer / axis, ref.key)
+            _check_same_shape(trained[axis][ref.key], arrays[axis][ref.key], ref.steps, array_pointer)
+
+
+def _check_same_shape(
+    trained: ArrayInfo | None, array: ArrayInfo | None, steps: Sequence[PrepareStep], pointer: Pointer
+) -> None:
+    """Check that the samples of a validation array have the shape of those to train on, once prepared."""
+    if trained is None or array is None:
+        return
+    try:
+        shape = prepared_info(array, steps).shape[1:]
+    except StepError as error:
+        message = f"Preparation step {error.index} cannot be applied to this array: {error}."
+        pointer.add_fault(FaultCode.BAD_SHAPE, message)
+        return
+    if shape != trained.shape[1:]:
+        pointer.add_fault(
+            FaultCode.BAD_SHAPE,
+            "The samples to validate on and those to train on have different shapes.",
+            received=list(shape),
+            expected=str(list(trained.shape[1:])),
+        )
+
+
+# --- The input of the model ----------------------------------------------------------------------------------------
+
+
+def match_input_shape(model: KerasObject, sample: Shape, pointer: Pointer) -> KerasObject:
+    """Return the model with an InputLayer of the data's shape if it had none; report a different shape of its own."""
     raw = model.model_dump()
-    found = models.input_shape(raw)
+    found = input_layer(raw)
     if found is None:
         if model.class_name == "Sequential":
-            return KerasObject.model_validate(models.with_input(raw, list(sample), at))
+            return KerasObject.model_validate(with_input(raw, list(sample), pointer))
         return model
-    shape, pointer = found
+    index, shape = found
     if shape is not None and not accepts_shape(shape, sample):
-        Pointer(at.report, at.text + pointer).fault(
+        (pointer / "config" / "layers" / index).add_fault(
             FaultCode.BAD_SHAPE,
-            f"The model takes samples of shape {list(shape)}, and the prepared data has {list(sample)}.",
+            f"The model expects samples of shape {list(shape)}, but the prepared data has {list(sample)}.",
             received=list(shape),
             expected=str(list(sample)),
         )
@@ -236,12 +262,13 @@ def match_input_shape(model: KerasObject, sample: Shape, at: Pointer) -> KerasOb
 
 
 def accepts_shape(shape: Sequence[int | None], sample: Shape) -> bool:
-    """As Keras has it, a last axis of length 1 may be missing or be one too many."""
-    wanted, given = list(shape), list(sample)
-    if len(wanted) == len(given) + 1 and wanted[-1] == 1:
-        given.append(1)
-    elif len(given) == len(wanted) + 1 and given[-1] == 1:
-        given.pop()
-    return len(wanted) == len(given) and all(
-        want is None or have is None or want == have for want, have in zip(wanted, given, strict=True)
+    """Return whether an input of this shape accepts a sample; Keras adds or drops a last axis of length 1."""
+    lengths, sample_lengths = list(shape), list(sample)
+    if len(lengths) == len(sample_lengths) + 1 and lengths[-1] == 1:
+        sample_lengths.append(1)
+    elif len(sample_lengths) == len(lengths) + 1 and sample_lengths[-1] == 1:
+        sample_lengths.pop()
+    return len(lengths) == len(sample_lengths) and all(
+        length is None or sample_length is None or length == sample_length
+        for length, sample_length in zip(lengths, sample_lengths, strict=True)
     )

@@ -1,6 +1,7 @@
-"""Check the targets of one output against its loss, and against what the output puts out.
+"""Check the targets of one output against its loss and against what the model outputs.
 
-Whether shapes fit is Keras's to say; here is what it lets pass, though it fails at some batch or means something else.
+Keras itself checks whether the shapes agree. These checks find what it accepts although it fails at a later batch or
+means something else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,18 +19,22 @@ Shape = Sequence[int | None]
 
 _SPARSE: Final = "sparse_categorical_crossentropy"
 _CATEGORICAL: Final = "categorical_crossentropy"
-_CLASSIFYING: Final = {_SPARSE, _CATEGORICAL, "categorical_focal_crossentropy"}
-_BINARY: Final = {"binary_crossentropy", "binary_focal_crossentropy"}
-# What makes probabilities of logits, by the loss that takes either.
-_PROBABILITIES: Final = {**dict.fromkeys(_CLASSIFYING, "softmax"), **dict.fromkeys(_BINARY, "sigmoid")}
-# Names that Keras has for a loss beside that of its function.
+_CLASSIFICATION_LOSSES: Final = {_SPARSE, _CATEGORICAL, "categorical_focal_crossentropy"}
+_BINARY_LOSSES: Final = {"binary_crossentropy", "binary_focal_crossentropy"}
+# The activation that turns logits into probabilities, for each loss that takes either.
+_PROBABILITY_ACTIVATIONS: Final = {
+    **dict.fromkeys(_CLASSIFICATION_LOSSES, "softmax"),
+    **dict.fromkeys(_BINARY_LOSSES, "sigmoid"),
+}
+# Names of losses that Keras accepts beside that of their function.
 _ALIASES: Final = {"bce": "binary_crossentropy"}
-_BY_SHAPE: Final = {"crossentropy", "ce"}
+# Names for which Keras chooses a loss by the shapes of targets and outputs.
+_CHOSEN_BY_SHAPE: Final = {"crossentropy", "ce"}
 
 
 @dataclass(frozen=True)
 class Output:
-    """What the model puts out for a sample: its shape, and the name of the last activation."""
+    """One output of the model: its shape for one sample, and the name of the last activation before it."""
 
     shape: Shape
     activation: str
@@ -37,9 +42,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Targets:
-    """The targets of one output: prepared, and the steps that did it; `stored` is the range of what they started from.
+    """The targets of one output.
 
-    `stored` is None where it is not known before training.
+    Attributes:
+        info: the prepared array.
+        steps: the steps that prepared it.
+        stored: the range of the stored values; None if it is not known before training.
     """
 
     info: ArrayInfo
@@ -48,95 +56,98 @@ class Targets:
 
     @property
     def shape(self) -> Shape:
+        """The shape of one target."""
         return self.info.shape[1:]
 
     @property
     def values(self) -> Range | None:
-        """Where the targets lie that the loss sees, if that is known."""
+        """The range of the prepared targets; None if it is unknown."""
         return ranges_before(self.stored, self.steps)[-1]
 
     @property
     def labels(self) -> Range | None:
-        """The same, where all of them are whole numbers, as labels are."""
-        return self.values if self.values is not None and self.values.whole else None
+        """The range of the prepared targets if all of them are integers, as labels are; None otherwise."""
+        return self.values if self.values is not None and self.values.integral else None
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the job says what is compared: the steps of the targets, the loss, and the width of the output."""
+class TargetPointers:
+    """Pointers to what the job says about the targets: their steps, their loss, and the units of the output."""
 
     prepare: Pointer
     loss: Pointer
-    width: Pointer
+    units: Pointer
 
 
 def loss_name(loss: str | KerasObject, targets: Shape, outputs: Shape) -> str:
-    """The loss under the name of its function. One of Keras's names means this or that, by the shapes that it finds."""
+    """Return the name of the loss's function, which for some names depends on the shapes."""
     name = snake_case(loss.class_name if isinstance(loss, KerasObject) else loss)
-    if name not in _BY_SHAPE:
+    if name not in _CHOSEN_BY_SHAPE:
         return _ALIASES.get(name, name)
     if outputs[-1:] == [1]:
         return "binary_crossentropy"
-    # As Keras tells them apart: the axis of samples is there in both.
-    sparse = len(targets) < len(outputs) or (bool(targets) and targets[-1] == 1)
-    return _SPARSE if sparse else _CATEGORICAL
+    # This is how Keras distinguishes the two; its shapes also have the axis of samples.
+    is_sparse = len(targets) < len(outputs) or (bool(targets) and targets[-1] == 1)
+    return _SPARSE if is_sparse else _CATEGORICAL
 
 
 def advice(loss: str | KerasObject, targets: Shape, outputs: Shape) -> str:
-    """What probably was meant where the loss does not take these targets."""
+    """Return a sentence on what was probably meant, if the loss is not for targets of this shape; empty otherwise."""
     name = loss_name(loss, list(targets), list(outputs))
     width = outputs[-1] if outputs else None
-    labels = len(targets) < len(outputs) or (len(targets) == len(outputs) and targets[-1:] == [1])
-    if name == _CATEGORICAL and labels:
+    are_labels = len(targets) < len(outputs) or (len(targets) == len(outputs) and targets[-1:] == [1])
+    if name == _CATEGORICAL and are_labels:
         return (
-            f" The targets are labels: use the loss {_SPARSE!r}, or make them rows by a step "
+            f" The targets are labels: use the loss {_SPARSE!r}, or turn them into rows with a step "
             f'{{"one_hot": {width}}} in data.prepare.y.'
         )
     if name == _SPARSE and list(targets) == list(outputs):
-        return f" The targets are rows, not labels: use the loss {_CATEGORICAL!r}."
+        return f" The targets are rows and not labels: use the loss {_CATEGORICAL!r}."
     return ""
 
 
-def check_targets(targets: Targets, loss: str | KerasObject | None, output: Output, at: Places) -> None:
-    check_one_hot(targets, at.prepare)
+def check_targets(targets: Targets, loss: str | KerasObject | None, output: Output, pointers: TargetPointers) -> None:
+    """Check the targets of one output; the loss is None if it is faulty."""
+    check_one_hot(targets, pointers.prepare)
     if loss is None or not output.shape:
         return
     name = loss_name(loss, list(targets.shape), list(output.shape))
     if name == _SPARSE:
-        _check_sparse(targets, loss, output, at)
-    _suspect_activation(loss, name, output, at.loss)
-    _suspect_labels(name, targets.labels, at.loss)
-    _suspect_broadcast(name, targets.shape, output, at.loss)
+        _check_sparse(targets, loss, output, pointers)
+    _warn_about_activation(loss, name, output, pointers.loss)
+    _warn_about_labels(name, targets.labels, pointers.loss)
+    _warn_about_broadcast(name, targets.shape, output, pointers.loss)
 
 
-def check_one_hot(targets: Targets, at: Pointer) -> None:
+def check_one_hot(targets: Targets, pointer: Pointer) -> None:
+    """Report each step `one_hot` that gets labels it has no place for."""
     for i, (step, labels) in enumerate(zip(targets.steps, ranges_before(targets.stored, targets.steps), strict=False)):
-        if step.one_hot is None or labels is None or not labels.whole:
+        if step.one_hot is None or labels is None or not labels.integral:
             continue
         if not 0 <= labels.low <= labels.high < step.one_hot:
-            (at / i / "one_hot").fault(
+            (pointer / i / "one_hot").add_fault(
                 FaultCode.OUT_OF_RANGE,
-                f"The labels go from {labels}; one_hot takes 0 to {step.one_hot - 1}.",
+                f"The labels go from {labels}, but this step accepts 0 to {step.one_hot - 1}.",
                 received=step.one_hot,
-                expected=f"at least {labels.high + 1:.10g}" if labels.low >= 0 else "labels from 0 on",
+                expected=f"at least {labels.high + 1:.10g}" if labels.low >= 0 else "labels that count from 0",
             )
 
 
-def _check_sparse(targets: Targets, loss: str | KerasObject, output: Output, at: Places) -> None:
+def _check_sparse(targets: Targets, loss: str | KerasObject, output: Output, pointers: TargetPointers) -> None:
     width, labels = output.shape[-1], targets.labels
     if labels is None:
         if targets.info.dtype.startswith("float"):
-            at.loss.notice(
+            pointers.loss.add_notice(
                 NoticeCode.SUSPICIOUS,
-                f"The loss {_SPARSE!r} reads the targets as labels; theirs is the type {targets.info.dtype}, rounded "
-                "down.",
+                f"The loss {_SPARSE!r} reads the targets as labels. They have the dtype {targets.info.dtype} and are "
+                "rounded down.",
             )
     elif width is not None and not 0 <= labels.low <= labels.high < width and not _ignores_class(loss):
-        at.width.fault(
+        pointers.units.add_fault(
             FaultCode.BAD_TARGETS,
-            f"The labels go from {labels}, and the model puts out {width} numbers, for the classes 0 to {width - 1}.",
+            f"The labels go from {labels}, but the model outputs {width} numbers, for the classes 0 to {width - 1}.",
             received=width,
-            expected=f"{labels.high + 1:.10g} units" if labels.low >= 0 else "labels from 0 on",
+            expected=f"{labels.high + 1:.10g} units" if labels.low >= 0 else "labels that count from 0",
         )
 
 
@@ -144,64 +155,67 @@ def _ignores_class(loss: object) -> bool:
     return isinstance(loss, KerasObject) and loss.config.get("ignore_class") is not None
 
 
-def _suspect_activation(loss: str | KerasObject, name: str, output: Output, at: Pointer) -> None:
-    wanted = _PROBABILITIES.get(name)
-    if wanted is None:
+def _warn_about_activation(loss: str | KerasObject, name: str, output: Output, pointer: Pointer) -> None:
+    activation = _PROBABILITY_ACTIVATIONS.get(name)
+    if activation is None:
         return
-    logits = isinstance(loss, KerasObject) and bool(loss.config.get("from_logits"))
-    if logits and output.activation in ("softmax", "sigmoid"):
-        at.notice(NoticeCode.SUSPICIOUS, f"from_logits is true, and the output is made by {output.activation} already.")
-    elif not logits and output.activation in ("linear", "relu", "tanh"):
-        at.notice(
+    from_logits = isinstance(loss, KerasObject) and bool(loss.config.get("from_logits"))
+    if from_logits and output.activation in ("softmax", "sigmoid"):
+        message = f"from_logits is true, but the output already has the activation {output.activation}."
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
+    elif not from_logits and output.activation in ("linear", "relu", "tanh"):
+        pointer.add_notice(
             NoticeCode.SUSPICIOUS,
-            f"The loss {name!r} expects probabilities, and the output's activation is {output.activation}: give the "
-            f"last layer {wanted!r}, or the loss from_logits.",
+            f"The loss {name!r} expects probabilities, but the activation of the output is {output.activation}: give "
+            f"the last layer the activation {activation!r}, or set from_logits in the loss.",
         )
     elif output.activation == "softmax" and output.shape[-1] == 1:
-        at.notice(NoticeCode.SUSPICIOUS, "A softmax over one number is always 1: nothing can be learned.")
+        message = "A softmax over a single number is always 1, so nothing can be learned."
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
 
 
-def _suspect_labels(name: str, labels: Range | None, at: Pointer) -> None:
-    if name in _BINARY and labels is not None and labels.high > 1:
-        at.notice(
-            NoticeCode.SUSPICIOUS,
-            f"The loss {name!r} tells two classes apart, and the labels go from {labels}.",
-        )
+def _warn_about_labels(name: str, labels: Range | None, pointer: Pointer) -> None:
+    if name in _BINARY_LOSSES and labels is not None and labels.high > 1:
+        message = f"The loss {name!r} is for two classes, but the labels go from {labels}."
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
 
 
-def _suspect_broadcast(name: str, targets: Shape, output: Output, at: Pointer) -> None:
-    """Where ranks are equal and one length is 1, NumPy's rule compares each number with the same target."""
+def _warn_about_broadcast(name: str, targets: Shape, output: Output, pointer: Pointer) -> None:
+    """Add a notice if targets and outputs are broadcast: equal ranks, and lengths that differ only where one is 1."""
     differing = [pair for pair in zip(targets, output.shape, strict=False) if None not in pair and len(set(pair)) > 1]
     if name != _SPARSE and len(targets) == len(output.shape) and differing and all(1 in pair for pair in differing):
-        at.notice(
+        pointer.add_notice(
             NoticeCode.SUSPICIOUS,
-            f"Targets of shape {list(targets)} are compared with outputs of shape {list(output.shape)}: each target "
-            "with several outputs, or the other way about.",
+            f"Targets of shape {list(targets)} are broadcast against outputs of shape {list(output.shape)}: one is "
+            "compared with several of the other.",
         )
 
 
-# --- Weights of classes --------------------------------------------------------------------------------------------
+# --- Class weights -------------------------------------------------------------------------------------------------
 
 
-def check_class_weight(weights: Mapping[str, float], targets: Targets, at: Pointer) -> None:
-    """Keras looks up the class of each sample: its target, or the place of the highest in a row."""
+def check_class_weight(weights: Mapping[str, float], targets: Targets, pointer: Pointer) -> None:
+    """Check `class_weight`. Keras takes the class of a sample from its target: a label, or the highest in a row."""
     if len(targets.shape) > 1:
-        at.fault(
+        pointer.add_fault(
             FaultCode.BAD_TARGETS,
-            f"Keras finds no class in targets of shape {list(targets.shape)}: a sample has one label, or one row.",
+            f"Keras finds no class in targets of shape {list(targets.shape)}: a sample must have one label or one row.",
             received=dict(weights),
             expected="an array as `data.sample_weight`, with a weight for each target",
         )
         return
     for name, weight in weights.items():
         if weight < 0:
-            (at / name).notice(NoticeCode.SUSPICIOUS, "A class of negative weight is learned to be got wrong.")
-    if targets.values is not None and not targets.values.whole:
-        at.notice(NoticeCode.SUSPICIOUS, "The targets are no labels: Keras rounds them to find their class.")
+            message = "With a negative weight, the model learns to get this class wrong."
+            (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)
+    if targets.values is not None and not targets.values.integral:
+        message = "The targets are not labels: Keras rounds them to find their class."
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
     elif (classes := _classes(targets)) is not None:
         for name in weights:
             if not classes.low <= int(name) <= classes.high:
-                (at / name).notice(NoticeCode.SUSPICIOUS, f"No target is of this class: they go from {classes}.")
+                message = f"No target has this class: they go from {classes}."
+                (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)
 
 
 def _classes(targets: Targets) -> Range | None:

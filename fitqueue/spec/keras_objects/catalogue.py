@@ -1,6 +1,6 @@
-"""What a job may name: the catalogue that `tools/make_catalogue.py` took from Keras, as data.
+"""The catalogue of what a job may name, which `tools/make_catalogue.py` extracts from Keras.
 
-A name is looked up here and nowhere else; nothing is ever resolved by asking Keras for an attribute.
+Every name is looked up here. None is ever resolved by asking Keras for an attribute.
 """
 
 import json
@@ -13,22 +13,24 @@ from typing import Any, Final
 Schema = Mapping[str, Any]
 
 MODELS: Final = frozenset({"Sequential", "Functional"})
-"""Classes that stand where a layer may stand, and hold layers themselves."""
+"""Classes that may be used as layers and that contain layers themselves."""
 
 
 ACTIVATION_LAYERS: Final = frozenset({"Activation", "ELU", "LeakyReLU", "ReLU", "Softmax"})
-"""Layers that may stand as an activation: what they give follows from what they get alone."""
+"""Layers that may be used as activations: they have no weights, and their output depends on their input alone."""
 
 OBJECTS_ONLY: Final = frozenset({"layers", "schedules"})
-"""Kinds of which Keras takes no bare names."""
+"""Kinds of objects for which Keras accepts no bare names."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A class of Keras, its arguments as JSON Schema (with `default` and `description`).
+    """A Keras class and the JSON Schemas of its arguments, with their defaults and descriptions.
 
-    `call` names what a layer's call takes; `direction` says which way a metric gets better, where Keras knows;
-    `layers` is how many an architecture is made of.
+    Attributes:
+        call: the arguments of the layer's `call`.
+        direction: "up" or "down" if Keras knows when a metric gets better.
+        layers: the number of layers of an architecture.
     """
 
     name: str
@@ -42,9 +44,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of Keras's objects. `names` are the strings that stand for an object; `""` where it is no class.
+    """A kind of Keras objects, such as layers or losses.
 
-    `aliases` are other names of classes, which as bare strings say too little.
+    Attributes:
+        names: the strings that stand for an object, with the name of its class, or "" if it is a function.
+        aliases: other names of classes that need arguments, so that the bare string is not enough.
     """
 
     classes: Mapping[str, Entry]
@@ -53,7 +57,7 @@ class Kind:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Entry | None:
-        """The class of this name, or of this other name of it."""
+        """Return the class with this name or alias."""
         return self.classes.get(name) or self.classes.get(self.names.get(name) or self.aliases.get(name, ""))
 
     def all_names(self) -> list[str]:
@@ -62,7 +66,7 @@ class Kind:
 
 @cache
 def raw_catalogue() -> dict[str, Any]:
-    """The catalogue as it is stored.
+    """Return the catalogue as it is stored.
 
     `{keras, kinds: {kind: {classes, names, aliases}}, left_out: {kind: {name: reason}}}`
     """
@@ -72,6 +76,7 @@ def raw_catalogue() -> dict[str, Any]:
 
 @cache
 def kind(name: str) -> Kind:
+    """Return the kind with this name, such as "layers"."""
     raw = raw_catalogue()["kinds"][name]
     return Kind(
         classes={class_name: _entry(class_name, entry) for class_name, entry in raw["classes"].items()},
@@ -82,13 +87,13 @@ def kind(name: str) -> Kind:
 
 
 def left_out(name: str, of_kind: str) -> str | None:
-    """Why a job may not name what Keras exports under this name; None where that is not the case."""
+    """Return why the catalogue leaves out a name that Keras exports; None if it does not."""
     reason: str | None = raw_catalogue()["left_out"].get(of_kind, {}).get(name)
     return reason
 
 
 def is_application(class_name: str) -> bool:
-    """Whether it is an architecture of `keras.applications`, which stands where a model or a layer may stand."""
+    """Return whether this is an architecture of `keras.applications`, which may be used as a model or as a layer."""
     return class_name in kind("applications").classes
 
 

@@ -1,6 +1,7 @@
-"""Check the graph of a functional model: layers that are called, and where each call's tensors come from.
+"""Check the graph of a functional model: the calls of its layers, and the layers that each call's tensors come from.
 
-A tensor is `[layer, node, index]`: the layer's name, which of its calls, and which of that call's results.
+A tensor is written as its `keras_history`, `[layer, node, tensor]`: the name of a layer, the number of one of its
+calls, and the number of one of that call's results.
 """
 
 from collections.abc import Iterator
@@ -8,36 +9,29 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.keras2 import is_old_graph, translate_graph
-from fitqueue.spec.keras_objects.values import CheckObject
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed
+from fitqueue.spec.report import FaultCode, Pointer, did_you_mean, listed, quoted
 
 MAX_CALLS: Final = 2000
-"""Of all layers of a model together."""
+"""How many calls all layers of a model may have together."""
 
-MAX_ENDS: Final = 64
-"""Inputs of a model, and outputs."""
+MAX_IO: Final = 64
+"""How many inputs a model may have, and how many outputs."""
 
 
-def check_graph(config: dict[str, Any], layers: list[Any], at: Pointer, check_object: CheckObject) -> dict[str, Any]:
-    if is_old_graph(config):
-        at.notice(NoticeCode.TRANSLATED, "The layers' calls are in the form of Keras 2 and read as those of Keras 3.")
-        config = translate_graph(config)
-        layers = config["layers"]
-    if (calls := sum(map(_count_calls, layers))) > MAX_CALLS:
-        message = f"The layers of a model may be called {MAX_CALLS} times in all, these are called {calls} times."
-        (at / "layers").fault(FaultCode.TOO_LARGE, message)
-        return {}
-    checked = [_check_node_layer(layer, at / "layers" / i, check_object) for i, layer in enumerate(layers)]
-    are_named = check_unique_names(checked, at / "layers")
-    graph = {
-        "layers": checked,
-        "input_layers": _ends(config, "input_layers", at),
-        "output_layers": _ends(config, "output_layers", at),
-    }
-    if are_named and all("inbound_nodes" in layer for layer in checked):
-        _check_references(graph, at)
-    return graph
+def is_input(layer: dict[str, Any]) -> bool:
+    return bool(layer["class_name"] == "InputLayer")
+
+
+# --- Layers and their calls ----------------------------------------------------------------------------------------
+
+
+def check_call_count(layers: list[Any], pointer: Pointer) -> bool:
+    """Report layers that have too many calls together. Return whether the number is allowed."""
+    count = sum(map(_count_calls, layers))
+    if count > MAX_CALLS:
+        message = f"The layers of this model are called {count} times; at most {MAX_CALLS} calls are allowed."
+        pointer.add_fault(FaultCode.TOO_LARGE, message)
+    return count <= MAX_CALLS
 
 
 def _count_calls(layer: Any) -> int:
@@ -45,26 +39,29 @@ def _count_calls(layer: Any) -> int:
     return len(nodes) if isinstance(nodes, list) else 0
 
 
-def _check_node_layer(layer: Any, at: Pointer, check_object: CheckObject) -> dict[str, Any]:
-    canonical: dict[str, Any] = check_object(layer, "layers", at)
-    if not canonical["class_name"]:
-        return canonical
+def with_calls(checked: dict[str, Any], layer: Any, pointer: Pointer) -> dict[str, Any]:
+    """Return a checked layer with its calls, the `inbound_nodes` of the layer as it was sent.
+
+    If a fault is found, or the layer itself has one, it is returned without its calls.
+    """
+    if not checked["class_name"]:
+        return checked
     nodes = layer.get("inbound_nodes", [])
     if not isinstance(nodes, list) or not all(_is_node(node) for node in nodes):
-        (at / "inbound_nodes").fault(
+        (pointer / "inbound_nodes").add_fault(
             FaultCode.BAD_GRAPH,
-            "Expected Keras 3's form of inbound nodes.",
+            "Expected inbound nodes in the form of Keras 3.",
             received=nodes,
             expected='a list of {"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": [layer, node, '
             'tensor]}}], "kwargs": {}}',
         )
-        return canonical
-    if not isinstance(canonical["config"].get("name"), str):
-        at.fault(FaultCode.MISSING, "A layer of a functional model needs a name.", expected="a name in its config")
-        return canonical
-    _check_keywords(canonical["class_name"], nodes, at / "inbound_nodes")
-    nodes = [{"args": _plain(node["args"]), "kwargs": _plain(node.get("kwargs", {}))} for node in nodes]
-    return {**canonical, "inbound_nodes": nodes}
+        return checked
+    if not isinstance(checked["config"].get("name"), str):
+        pointer.add_fault(FaultCode.MISSING, "A layer of a functional model needs a name.", expected="a name in config")
+        return checked
+    _check_keywords(checked["class_name"], nodes, pointer / "inbound_nodes")
+    nodes = [{"args": _canonical(node["args"]), "kwargs": _canonical(node.get("kwargs", {}))} for node in nodes]
+    return {**checked, "inbound_nodes": nodes}
 
 
 def _is_node(node: Any) -> bool:
@@ -76,140 +73,184 @@ def _is_node(node: Any) -> bool:
     )
 
 
-def _check_keywords(class_name: str, nodes: list[Any], at: Pointer) -> None:
+def _check_keywords(class_name: str, nodes: list[Any], pointer: Pointer) -> None:
     entry = catalogue.kind("layers").find(class_name)
     known = entry.call if entry else ("inputs", "training", "mask")
     for i, node in enumerate(nodes):
-        for key in (key for key in node.get("kwargs", {}) if key not in known):
-            (at / i / "kwargs" / key).fault(
-                FaultCode.UNKNOWN_FIELD, f"The call of {class_name} takes no {key[:64]!r}.", expected=listed(known)
+        for name in (name for name in node.get("kwargs", {}) if name not in known):
+            (pointer / i / "kwargs" / name).add_fault(
+                FaultCode.UNKNOWN_FIELD,
+                f"The call of {class_name} has no argument {quoted(name)}.",
+                expected="one of " + listed(known),
             )
 
 
-def _plain(value: Any) -> Any:
-    """Arguments of a call, each tensor reduced to the place it comes from: its shape follows from the layers."""
-    if history(value) is not None:
-        return {"class_name": "__keras_tensor__", "config": {"keras_history": history(value)}}
+def _canonical(value: Any) -> Any:
+    """Return the arguments of a call with each tensor reduced to its history: its shape follows from the layers."""
+    history = keras_history(value)
+    if history is not None:
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": history}}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_canonical(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _canonical(item) for key, item in value.items()}
     return value
 
 
-def history(value: Any) -> Any:
-    """[layer, node, tensor] of a `__keras_tensor__`; None for anything else."""
+def check_unique_names(layers: list[dict[str, Any]], pointer: Pointer) -> bool:
+    """Report layers that have the name of another layer. Return whether all names are unique."""
+    seen: set[str] = set()
+    unique = True
+    for i, layer in enumerate(layers):
+        name = layer["config"].get("name")
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            message = f"Another layer already has the name {quoted(name)}."
+            (pointer / i / "config" / "name").add_fault(FaultCode.DUPLICATE_NAME, message, name, "a unique name")
+            unique = False
+        seen.add(name)
+    return unique
+
+
+# --- Tensors -------------------------------------------------------------------------------------------------------
+
+
+def keras_history(value: Any) -> Any:
+    """Return the history of a `__keras_tensor__`; None for any other value."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         config = value.get("config")
         return config.get("keras_history") if isinstance(config, dict) else None
     return None
 
 
-def tensors_in(value: Any) -> Iterator[Any]:
-    """The histories of all tensors in the arguments of a call."""
-    if history(value) is not None:
-        yield history(value)
-    elif isinstance(value, list):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)
-
-
-def _ends(config: dict[str, Any], key: str, at: Pointer) -> Any:
-    """Where the model begins or ends: [layer, node, tensor], a list of several, or an object of them by name.
-
-    Keras writes a single one bare or in a list; here it is always bare.
-    """
-    value = config.get(key)
-    if isinstance(value, list) and len(value) == 1 and is_history(value[0]):
-        value = value[0]
-    places = places_in(value)
-    if not places or len(places) > MAX_ENDS or not all(is_history(place) for place in places.values()):
-        expected = "[layer, node, tensor], a list of such, or an object of them by name"
-        (at / key).fault(FaultCode.BAD_GRAPH, f"Expected {expected}.", value, expected)
-    return value
-
-
-def places_in(value: Any) -> dict[str | int | None, Any]:
-    """The places where a model begins or ends, by their keys in the form that they have: None for a single one."""
-    if isinstance(value, dict):
-        return dict(value)
-    if isinstance(value, list) and value and all(isinstance(one, list) for one in value):
-        return dict(enumerate(value))
-    return {None: value}
-
-
-def is_history(value: Any) -> bool:
-    """Whether it is [layer, node, tensor]."""
+def is_keras_history(value: Any) -> bool:
+    """Return whether a value is [layer, node, tensor]."""
     return (
         isinstance(value, list)
         and len(value) == 3
         and isinstance(value[0], str)
-        and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value[1:])
+        and all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in value[1:])
     )
 
 
-def _check_references(graph: dict[str, Any], at: Pointer) -> None:
-    """Each tensor comes from a call that exists, and no call waits for its own result."""
-    calls = {layer["config"]["name"]: _nodes(layer) for layer in graph["layers"]}
-    sound = True
+def histories_in(value: Any) -> Iterator[Any]:
+    """Yield the history of each tensor in the arguments of a call."""
+    history = keras_history(value)
+    if history is not None:
+        yield history
+    elif isinstance(value, list):
+        for item in value:
+            yield from histories_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from histories_in(item)
+
+
+def histories_by_key(value: Any) -> dict[str | int | None, Any]:
+    """Return the histories of a model's inputs or outputs by name, or by index in a list; a single one under None."""
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
+        return dict(enumerate(value))
+    return {None: value}
+
+
+# --- The model's inputs and outputs, and the connections ------------------------------------------------------------
+
+
+def check_graph(config: dict[str, Any], layers: list[dict[str, Any]], pointer: Pointer) -> dict[str, Any]:
+    """Return the graph of a functional model, and report its faults.
+
+    Args:
+        config: the config of the model as it was sent.
+        layers: its layers, from `with_calls`.
+        pointer: leads to the config.
+    """
+    unique = check_unique_names(layers, pointer / "layers")
+    graph = {
+        "layers": layers,
+        "input_layers": _check_io(config.get("input_layers"), pointer / "input_layers"),
+        "output_layers": _check_io(config.get("output_layers"), pointer / "output_layers"),
+    }
+    if unique and all("inbound_nodes" in layer for layer in layers):
+        _check_connections(graph, pointer)
+    return graph
+
+
+def _check_io(value: Any, pointer: Pointer) -> Any:
+    """Return the inputs or outputs of a model: one history, a list of several, or an object of histories by name.
+
+    Keras writes a single one with or without a list around it; here it is always without.
+    """
+    if isinstance(value, list) and len(value) == 1 and is_keras_history(value[0]):
+        value = value[0]
+    histories = histories_by_key(value)
+    if not histories or len(histories) > MAX_IO or not all(map(is_keras_history, histories.values())):
+        expected = "[layer, node, tensor], a list of these, or an object of these by name"
+        pointer.add_fault(FaultCode.BAD_GRAPH, f"Expected {expected}.", value, expected)
+    return value
+
+
+def _check_connections(graph: dict[str, Any], pointer: Pointer) -> None:
+    """Report tensors that do not come from an existing call, and calls that wait for their own results."""
+    calls = {layer["config"]["name"]: _call_numbers(layer) for layer in graph["layers"]}
+    valid = True
     for i, layer in enumerate(graph["layers"]):
-        place = at / "layers" / i / "inbound_nodes"
+        nodes_pointer = pointer / "layers" / i / "inbound_nodes"
         if not layer["inbound_nodes"] and not is_input(layer):
-            place.fault(FaultCode.BAD_GRAPH, f"The layer {layer['config']['name']!r} is connected to nothing.")
+            message = f"The layer {layer['config']['name']!r} is connected to nothing."
+            nodes_pointer.add_fault(FaultCode.BAD_GRAPH, message)
         for j, node in enumerate(layer["inbound_nodes"]):
-            for tensor in tensors_in([node["args"], node["kwargs"]]):
-                sound = _check_reference(tensor, calls, place / j) and sound
-    for key in ("input_layers", "output_layers"):
-        for name, place in places_in(graph[key]).items():
-            here = at / key if name is None else at / key / name
-            sound = (not is_history(place) or _check_reference(place, calls, here)) and sound
-    if sound and (stuck := _in_a_circle(graph["layers"])):
-        (at / "layers").fault(
-            FaultCode.BAD_GRAPH, f"These layers wait for each other's results: {listed(sorted(stuck))}."
-        )
+            for history in histories_in([node["args"], node["kwargs"]]):
+                valid = _check_history(history, calls, nodes_pointer / j) and valid
+    for field in ("input_layers", "output_layers"):
+        for key, history in histories_by_key(graph[field]).items():
+            history_pointer = pointer / field if key is None else pointer / field / key
+            valid = (not is_keras_history(history) or _check_history(history, calls, history_pointer)) and valid
+    if valid and (cycle := _cycle(graph["layers"])):
+        message = f"These layers wait for each other's results: {listed(sorted(cycle))}."
+        (pointer / "layers").add_fault(FaultCode.BAD_GRAPH, message)
 
 
-def _nodes(layer: dict[str, Any]) -> range:
-    """Numbers of the layer's calls; an input has one that nobody makes."""
+def _call_numbers(layer: dict[str, Any]) -> range:
+    """Return the numbers of a layer's calls. An input has one, although nothing calls it."""
     first = first_node(layer["class_name"])
     return range(first, first + (len(layer["inbound_nodes"]) or int(is_input(layer))))
 
 
 def first_node(class_name: str) -> int:
-    """Number of a layer's first call. To Keras a functional model's own graph is call 0 of it."""
+    """Return the number of a layer's first call: Keras counts a functional model's own graph as call 0."""
     return 1 if class_name == "Functional" else 0
 
 
-def _check_reference(tensor: Any, calls: dict[str, range], at: Pointer) -> bool:
-    if not is_history(tensor):
-        at.fault(FaultCode.BAD_GRAPH, "Expected [layer, node, tensor].", tensor, "[layer, node, tensor]")
+def _check_history(history: Any, calls: dict[str, range], pointer: Pointer) -> bool:
+    """Report a history that does not lead to one of the calls. Return whether it leads to one."""
+    if not is_keras_history(history):
+        pointer.add_fault(FaultCode.BAD_GRAPH, "Expected [layer, node, tensor].", history, "[layer, node, tensor]")
         return False
-    name, node, _ = tensor
+    name, node, _ = history
     if name not in calls:
-        at.fault(
+        pointer.add_fault(
             FaultCode.BAD_GRAPH,
-            f"There is no layer {name[:64]!r}." + did_you_mean(name, calls),
-            tensor,
-            "a layer's name",
+            f"There is no layer {quoted(name)}." + did_you_mean(name, calls),
+            history,
+            "the name of a layer",
         )
         return False
     if node not in calls[name]:
-        at.fault(
-            FaultCode.BAD_GRAPH,
-            f"The layer {name!r} has no node {node}; its calls are {listed(list(map(str, calls[name])))}.",
-            tensor,
-        )
+        numbers = listed(list(map(str, calls[name])))
+        known = f"its nodes are {numbers}" if calls[name] else "it is never called"
+        message = f"The layer {quoted(name)} has no node {node}; {known}."
+        pointer.add_fault(FaultCode.BAD_GRAPH, message, history)
         return False
     return True
 
 
-def _in_a_circle(layers: list[dict[str, Any]]) -> set[str]:
-    """Names of layers whose calls wait for each other's results, so that none of them can ever be made."""
+def _cycle(layers: list[dict[str, Any]]) -> set[str]:
+    """Return the names of layers whose calls wait for each other's results; empty if there are none."""
     needs = {
-        (layer["config"]["name"], j): {(name, node) for name, node, _ in tensors_in([call["args"], call["kwargs"]])}
+        (layer["config"]["name"], j): {(name, node) for name, node, _ in histories_in([call["args"], call["kwargs"]])}
         for layer in layers
         for j, call in enumerate(layer["inbound_nodes"], start=first_node(layer["class_name"]))
     }
@@ -218,23 +259,3 @@ def _in_a_circle(layers: list[dict[str, Any]]) -> set[str]:
     except CycleError as error:
         return {name for name, _ in error.args[1]}
     return set()
-
-
-def is_input(layer: dict[str, Any]) -> bool:
-    return bool(layer["class_name"] == "InputLayer")
-
-
-def check_unique_names(layers: list[dict[str, Any]], at: Pointer) -> bool:
-    """Whether no two layers share a name."""
-    seen: set[str] = set()
-    faulty = False
-    for i, layer in enumerate(layers):
-        name = layer["config"].get("name")
-        if not isinstance(name, str):
-            continue
-        if name in seen:
-            message = f"Another layer has the name {name[:64]!r} already."
-            (at / i / "config" / "name").fault(FaultCode.DUPLICATE_NAME, message, name, "a name of its own")
-            faulty = True
-        seen.add(name)
-    return not faulty

@@ -1,23 +1,23 @@
-"""Names that Keras gives to what has none: the class's name in snake case, numbered from the second one on."""
+"""The names that Keras gives to objects without one: the class name in snake case, numbered from the second one on."""
 
 import re
 from collections import Counter
 
 
 def snake_case(class_name: str) -> str:
-    """`MaxPooling2D` → `max_pooling2d`, as Keras has it: a digit does not end a word."""
+    """Return a class name in Keras's snake case, in which a digit does not end a word: `max_pooling2d`."""
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-class Names:
-    """The names that a fresh Keras process would give, one after the other."""
+class AutoNames:
+    """Gives names as a fresh Keras process does."""
 
     def __init__(self) -> None:
-        self._given: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
     def next(self, class_name: str) -> str:
         stem = snake_case(class_name)
-        count = self._given[stem]
-        self._given[stem] += 1
+        count = self._counts[stem]
+        self._counts[stem] += 1
         return f"{stem}_{count}" if count else stem

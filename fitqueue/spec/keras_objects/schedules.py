@@ -1,6 +1,6 @@
-"""The learning rate by epoch, declared: what the function of a LearningRateScheduler says in a script.
+"""Learning rate schedules as data: the declared counterpart of the function of a LearningRateScheduler.
 
-Epochs count from 0, as Keras counts them for a schedule. `initial` is the learning rate that the optimizer starts with.
+Epochs count from 0, as in Keras. `initial` is the learning rate of the optimizer at the start of training.
 """
 
 import itertools
@@ -17,74 +17,74 @@ Rate = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class Step(Strict):
-    """The rate times `factor` after each `epochs` epochs."""
+    """Multiplies the rate by `factor` after every `epochs` epochs."""
 
     kind: Literal["step"]
     epochs: Epochs
     factor: float = Field(gt=0, le=10)
 
-    def at(self, epoch: int, initial: float) -> float:
+    def rate_at(self, epoch: int, initial: float) -> float:
         return initial * self.factor ** (epoch // self.epochs)
 
 
 class Exponential(Strict):
-    """The rate times `factor` after each epoch."""
+    """Multiplies the rate by `factor` after every epoch."""
 
     kind: Literal["exponential"]
     factor: float = Field(gt=0, le=10)
 
-    def at(self, epoch: int, initial: float) -> float:
+    def rate_at(self, epoch: int, initial: float) -> float:
         return initial * self.factor**epoch
 
 
 class Cosine(Strict):
-    """Half a cosine from the initial rate down to `final` of it, over `epochs` epochs; from there on level."""
+    """Half a cosine over `epochs` epochs, from the initial rate down to the fraction `final` of it, and level after."""
 
     kind: Literal["cosine"]
     epochs: Epochs
     final: float = Field(default=0.0, ge=0, le=1)
 
-    def at(self, epoch: int, initial: float) -> float:
-        share = (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs)) / 2
-        return initial * (self.final + (1 - self.final) * share)
+    def rate_at(self, epoch: int, initial: float) -> float:
+        fraction = (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs)) / 2
+        return initial * (self.final + (1 - self.final) * fraction)
 
 
 class Table(Strict):
-    """Pairs `[epoch, rate]`: each rate holds from its epoch to the next one's; before the first, the initial rate."""
+    """Pairs `[epoch, rate]`: each rate holds until the epoch of the next pair, the initial rate until the first one."""
 
     kind: Literal["table"]
     rates: list[tuple[int, Rate]] = Field(min_length=1, max_length=10_000)
 
-    # JSON has no tuples: a pair arrives as a list, which a strict model does not take for one.
+    # JSON has no tuples, and a strict model does not convert the lists that arrive in their place.
     @field_validator("rates", mode="before")
     @classmethod
-    def _pairs(cls, value: Any) -> Any:
-        return [tuple(one) if isinstance(one, list) else one for one in value] if isinstance(value, list) else value
+    def _lists_to_pairs(cls, value: Any) -> Any:
+        return [tuple(pair) if isinstance(pair, list) else pair for pair in value] if isinstance(value, list) else value
 
     @field_validator("rates")
     @classmethod
-    def _ascending(cls, value: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    def _check_ascending(cls, value: list[tuple[int, float]]) -> list[tuple[int, float]]:
         epochs = [epoch for epoch, _ in value]
         if epochs[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(epochs)):
-            raise ValueError("The epochs of the pairs count from 0 and ascend.")
+            raise ValueError("The epochs of the pairs must be 0 or higher, and ascend.")
         return value
 
-    def at(self, epoch: int, initial: float) -> float:
+    def rate_at(self, epoch: int, initial: float) -> float:
         return next((rate for start, rate in reversed(self.rates) if start <= epoch), initial)
 
 
 class WarmUp(Strict):
-    """A straight line from `start` of the initial rate up to all of it; `then` counts from its end."""
+    """A linear rise over `epochs` epochs, from the fraction `start` of the initial rate. `then` starts at its end."""
 
     kind: Literal["warmup"]
     epochs: Epochs
     start: float = Field(default=0.0, ge=0, le=1)
     then: "Annotated[Step | Exponential | Cosine | Table, Field(discriminator='kind')] | None" = None
 
-    def at(self, epoch: int, initial: float) -> float:
+    def rate_at(self, epoch: int, initial: float) -> float:
         if epoch < self.epochs:
             return initial * (self.start + (1 - self.start) * (epoch + 1) / self.epochs)
-        return self.then.at(epoch - self.epochs, initial) if self.then is not None else initial
+        return self.then.rate_at(epoch - self.epochs, initial) if self.then is not None else initial
 
 
 Schedule = Annotated[Step | Exponential | Cosine | Table | WarmUp, Field(discriminator="kind")]
@@ -99,45 +99,44 @@ _SCHEDULE: Final[TypeAdapter[Schedule]] = TypeAdapter(Schedule)
 
 
 def read_schedule(stored: Any) -> Schedule:
-    """A schedule that was checked before."""
+    """Return the schedule that `check_schedule` returned as JSON."""
     return _SCHEDULE.validate_python(stored)
 
 
-def rate(schedule: Schedule, epoch: int, initial_rate: float) -> float:
-    """The learning rate of this epoch (counted from 0), never below 0."""
-    return schedule.at(epoch, initial_rate)
-
-
-def check_schedule(value: Any, at: Pointer) -> Any:
-    """The schedule as it is stored; what is wrong with it is written down."""
+def check_schedule(value: Any, pointer: Pointer) -> Any:
+    """Return a schedule as it is stored, and report its faults."""
     expected = '{"kind": …} with one of the kinds ' + ", ".join(_KINDS)
     if not isinstance(value, dict):
-        at.fault(FaultCode.WRONG_TYPE, f"Functions cannot travel as JSON. Expected {expected}.", value, expected)
+        pointer.add_fault(
+            FaultCode.WRONG_TYPE, f"A function cannot be sent as JSON. Expected {expected}.", value, expected
+        )
         return value
     kind = value.get("kind")
     model = _KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
         message = f"Expected {expected}." + (did_you_mean(kind, _KINDS) if isinstance(kind, str) else "")
-        (at / "kind").fault(FaultCode.UNKNOWN_NAME, message, kind, "one of " + ", ".join(_KINDS))
+        (pointer / "kind").add_fault(FaultCode.UNKNOWN_NAME, message, kind, "one of " + ", ".join(_KINDS))
         return value
     if model is WarmUp and value.get("then") is not None:
-        return _check_warm_up(value, at)
-    return _check(value, model, at)
+        return _check_warm_up(value, pointer)
+    return _check(value, model, pointer)
 
 
-def _check_warm_up(value: dict[str, Any], at: Pointer) -> Any:
-    """What comes after is checked for itself: pydantic would name its kind among the steps of a fault's pointer."""
-    here, then = at / "then", value["then"]
+def _check_warm_up(value: dict[str, Any], pointer: Pointer) -> Any:
+    """Check the schedule after the warm-up by itself: pydantic would put its kind into the pointers of its faults."""
+    then = value["then"]
     if isinstance(then, dict) and then.get("kind") == "warmup":
-        here.fault(FaultCode.CONFLICT, "A warm-up cannot follow a warm-up.", then, "another kind of schedule")
+        (pointer / "then").add_fault(
+            FaultCode.CONFLICT, "A warm-up cannot follow a warm-up.", then, "another kind of schedule"
+        )
         return value
-    first = _check({name: part for name, part in value.items() if name != "then"}, WarmUp, at)
-    return {**first, "then": check_schedule(then, here)}
+    warm_up = _check({name: argument for name, argument in value.items() if name != "then"}, WarmUp, pointer)
+    return {**warm_up, "then": check_schedule(then, pointer / "then")}
 
 
-def _check(value: dict[str, Any], model: type[Strict], at: Pointer) -> Any:
+def _check(value: dict[str, Any], model: type[Strict], pointer: Pointer) -> Any:
     try:
         return model.model_validate(value).model_dump(mode="json")
     except ValidationError as error:
-        report_validation_error(error, model, at)
+        report_validation_error(error, model, pointer)
         return value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import BUILTIN, ArrayInfo
-from fitqueue.spec.data import DataSpec, PrepareStep, prepared_shape
+from fitqueue.spec.data import DataSpec, PrepareStep, prepared_info
 from workers.trainer import data
 from workers.trainer.data import DataError, load, prepare
 
@@ -52,7 +52,7 @@ def test_sequences_are_padded_as_keras_does() -> None:
 )
 def test_shape_and_type_are_those_that_the_post_predicted(shape: Any, dtype: str, raw: list[dict[str, Any]]) -> None:
     prepared = prepare(np.ones(shape, dtype), steps(*raw), "x")
-    assert prepared_shape(ArrayInfo(shape, dtype), steps(*raw)) == ArrayInfo(prepared.shape, str(prepared.dtype))
+    assert prepared_info(ArrayInfo(shape, dtype), steps(*raw)) == ArrayInfo(prepared.shape, str(prepared.dtype))
 
 
 def test_a_step_that_does_not_fit_says_where() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
-from fitqueue.spec import logged_names, read_job
+from fitqueue.spec import read_job
 from fitqueue.states import Reason
 
 SAMPLES = 50
@@ -72,7 +72,7 @@ def test_parts_by_name(make_spec: Callable[..., Any], train: Callable[..., Any],
         verbose=0,
         **JOB["fit"],
     ).history
-    assert set(one.history) == set(theirs) == set(logged_names(read_job(spec)))
+    assert set(one.history) == set(theirs) == set(read_job(spec).logged_names)
     for name, values in theirs.items():
         assert one.history[name] == pytest.approx(values, rel=1e-6), name
         assert two.history[name] == pytest.approx(values, rel=1e-5), name

@@ -221,9 +221,8 @@ def said(arrays: Any) -> Callable[[Json], tuple[list[Fault], list[Notice]]]:
     def ask(raw: Json) -> tuple[list[Fault], list[Notice]]:
         path, infos = arrays
         examined = examine_job(raw, lambda name: DatasetInfo(name, infos))
-        spec = (examined.spec or examined.sound).to_json()
-        known = {name: {"shape": list(info.shape), "dtype": info.dtype} for name, info in infos.items()}
-        check_request = {"spec": spec, "arrays": known, "classes": None, "dataset_path": path, "max_bytes": 10**12}
+        spec = (examined.spec or examined.partial).to_json()
+        check_request = {"spec": spec, "arrays": infos, "classes": None, "dataset_path": path, "max_bytes": 10**12}
         answer = check(ModelCheckRequest.model_validate(check_request), lambda pointer: None)
         return [*examined.faults, *answer.faults], [*examined.notices, *answer.notices]
 

@@ -1,4 +1,4 @@
-"""An API with a real checker, on a database of its own: what a whole service answers to a POST, without its worker."""
+"""An API with a real model checker and a database of its own, without a worker."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def database_of_api(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def api(checker: Checker, database_of_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     store: Path = tmp_path_factory.mktemp("store")
-    # Nothing listens on port 1: Redis is down in these tests, and nobody minds.
+    # Nothing listens on port 1: these tests run without Redis.
     settings = Settings(database_url=database_of_api, redis_url="redis://127.0.0.1:1/0", store=store)
     app = create_app(settings, checker)
     database: Database = app.extensions[EXTENSION].database

@@ -1,21 +1,21 @@
-"""What is wrong in several places of a job is said in one answer, whoever finds it: the parse, Keras, the database."""
+"""All faults of a job are in one response, whether the parser, Keras or the database finds them."""
 
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from tests.trainer.wrong_specs.test_wrong_specs import SOUND, changed
+from tests.trainer.wrong_specs.test_wrong_specs import VALID, changed
 
 LSTM = {"class_name": "LSTM", "config": {"units": 3}}
 MISSPELT = {"class_name": "Dense", "config": {"unitz": 3}}
 
 CASES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
-    "a callback and a layer that does not fit": (
+    "a misspelt callback, and a layer that does not match": (
         {"/callbacks": [{"class_name": "EarlyStoping", "config": {}}], "/model/config/layers/1": LSTM},
         {("/callbacks/0/class_name", "unknown_class"), ("/model/config/layers/1", "invalid_model")},
     ),
-    "a field, the loss and the optimizer": (
+    "an unknown field, a wrong loss and a wrong optimizer": (
         {
             "/fit/epoch": 3,
             "/compile/loss": "sparse_categorical_crossentropy",
@@ -27,7 +27,7 @@ CASES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
             ("/compile/optimizer/config/learning_rate", "wrong_type"),
         },
     ),
-    "layers before and at the first misspelt one": (
+    "a layer that does not match, before a layer with a misspelt argument": (
         {"/model/config/layers/1": LSTM, "/model/config/layers/4": MISSPELT},
         {
             ("/model/config/layers/1", "invalid_model"),
@@ -35,7 +35,7 @@ CASES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
             ("/model/config/layers/4/config", "missing"),
         },
     ),
-    "a misspelt layer and data of another shape": (
+    "a layer with a misspelt argument, and data of another shape": (
         {"/model/config/layers/4": MISSPELT, "/model/config/layers/0": {"class_name": "Input", "config": {"shape": 9}}},
         {
             ("/model/config/layers/0", "bad_shape"),
@@ -44,11 +44,11 @@ CASES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
             ("/model/config/layers/4/config", "missing"),
         },
     ),
-    "the model is built, though its data is of another shape": (
+    "data of another shape than a model that can be built, and an unknown loss": (
         {"/model/config/layers/0": {"class_name": "Input", "config": {"shape": [9, 9, 1]}}, "/compile/loss": "hinges"},
         {("/model/config/layers/0", "bad_shape"), ("/compile/loss", "unknown_name")},
     ),
-    "one metric is unknown and another refused by Keras": (
+    "an unknown metric, and one that Keras refuses": (
         {
             "/compile/metrics": [
                 "acuracy",
@@ -57,15 +57,15 @@ CASES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         },
         {("/compile/metrics/0", "unknown_name"), ("/compile/metrics/1", "refused_by_keras")},
     ),
-    "no such data set, and a layer that does not fit": (
+    "an unknown data set, and a layer that does not match": (
         {"/data/dataset": "no_such_set", "/model/config/layers/1": LSTM},
         {("/data/dataset", "unknown_dataset"), ("/model/config/layers/1", "invalid_model")},
     ),
-    "no such job to go on from, and a misspelt field": (
+    "an unknown job for the initial weights, and a misspelt field": (
         {"/initial_weights": {"job": "j_none"}, "/fit/batchsize": 3},
         {("/initial_weights/job", "unknown_job"), ("/fit/batchsize", "unknown_field")},
     ),
-    "labels that the model has no units for, and a callback": (
+    "labels that the model has no units for, and a wrong argument of a callback": (
         {
             "/data/prepare/y": [],
             "/compile/loss": "sparse_categorical_crossentropy",
@@ -82,9 +82,9 @@ CASES: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_one_answer_names_them_all(case: tuple[dict[str, Any], set[tuple[str, str]]], api: FlaskClient) -> None:
+def test_one_response_has_all_faults(case: tuple[dict[str, Any], set[tuple[str, str]]], api: FlaskClient) -> None:
     changes, expected = case
-    answer = api.post("/api/v1/jobs", json=changed(SOUND["cnn"], changes))
-    assert answer.status_code == 422, answer.json
-    assert {(fault["pointer"], fault["code"]) for fault in answer.json["errors"]} == expected, answer.json["errors"]
-    assert len(answer.json["errors"]) == len(expected)
+    response = api.post("/api/v1/jobs", json=changed(VALID["cnn"], changes))
+    assert response.status_code == 422, response.json
+    assert {(fault["pointer"], fault["code"]) for fault in response.json["errors"]} == expected, response.json["errors"]
+    assert len(response.json["errors"]) == len(expected)

@@ -1,4 +1,4 @@
-"""The checker's process: what it knows, how it dies, and that no job is refused because of it."""
+"""The process of the checker: its environment, its failures, and that no job is refused because of them."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ import pytest
 from fitqueue.model_check import ModelCheckRequest
 from service.checker import READY_SECONDS, Checker, _Gone, _read
 
-QUESTION = ModelCheckRequest.model_validate(
+CHECK_REQUEST = ModelCheckRequest.model_validate(
     {
         "spec": {
             "model": {
@@ -40,8 +40,8 @@ QUESTION = ModelCheckRequest.model_validate(
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A checker of this test's, made where secrets lie about."""
+def own_checker(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A checker for one test, started from an environment with secrets."""
     monkeypatch.setenv("FITQUEUE_DATABASE_URL", "postgresql://user:secret@host/db")
     checker = Checker()
     checker.start()
@@ -55,27 +55,27 @@ def process_of(checker: Checker) -> psutil.Process:
     return psutil.Process(checker._process.pid)
 
 
-def test_killed_it_costs_one_answer_and_comes_back(own: Checker) -> None:
-    first = process_of(own)
+def test_a_killed_checker_misses_one_request_and_restarts(own_checker: Checker) -> None:
+    first = process_of(own_checker)
     assert not [name for name in first.environ() if name.startswith("FITQUEUE")]
     os.kill(first.pid, signal.SIGKILL)
     first.wait(10)
-    assert own.ask(QUESTION) is None
-    assert own.wait(120), own.status()
-    answer = own.ask(QUESTION)
-    assert answer is not None
-    assert answer.summary is not None
-    assert answer.summary.parameters == 5
+    assert own_checker.ask(CHECK_REQUEST) is None
+    assert own_checker.wait(120), own_checker.status()
+    result = own_checker.ask(CHECK_REQUEST)
+    assert result is not None
+    assert result.summary is not None
+    assert result.summary.parameters == 5
 
 
-def test_many_ask_at_once(checker: Checker) -> None:
+def test_many_requests_at_once(checker: Checker) -> None:
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: checker.ask(QUESTION), range(24)))
-    assert {answer.summary.parameters for answer in answers if answer and answer.summary} == {5}
-    assert len([answer for answer in answers if answer]) == 24
+        results = list(threads.map(lambda _: checker.ask(CHECK_REQUEST), range(24)))
+    assert {result.summary.parameters for result in results if result and result.summary} == {5}
+    assert len([result for result in results if result]) == 24
 
 
-def test_without_what_it_needs_no_job_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_checker_without_tensorflow_has_no_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('not in this image')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -83,18 +83,18 @@ def test_without_what_it_needs_no_job_is_refused(monkeypatch: pytest.MonkeyPatch
     checker.start()
     assert not checker.wait(60)
     assert "not in this image" in checker.status()
-    assert checker.ask(QUESTION) is None
+    assert checker.ask(CHECK_REQUEST) is None
     checker.close()
 
 
-def test_a_program_that_is_none() -> None:
+def test_a_program_that_does_not_exist() -> None:
     checker = Checker("workers.no_such_module")
     checker.start()
     assert not checker.wait(60)
     assert checker.status() == "it ended before it was ready"
 
 
-def test_it_goes_with_the_api() -> None:
+def test_the_checker_ends_with_the_api() -> None:
     checker = Checker()
     checker.start()
     assert checker.wait(120), checker.status()
@@ -103,37 +103,37 @@ def test_it_goes_with_the_api() -> None:
     process.wait(10)
 
 
-def test_one_that_cannot_be_started_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checker_that_cannot_be_started_does_not_delay_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     checker = Checker()
     checker.start()
     assert not checker.wait(60)
     assert "cannot be started" in checker.status()
-    began = time.monotonic()
-    assert checker.ask(QUESTION) is None
-    assert time.monotonic() - began < READY_SECONDS
+    started_at = time.monotonic()
+    assert checker.ask(CHECK_REQUEST) is None
+    assert time.monotonic() - started_at < READY_SECONDS
     checker.close()
 
 
-@pytest.mark.parametrize("words", ["hello", "[]", "{}", "3"])
-def test_one_that_says_something_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str) -> None:
-    (tmp_path / "says_something_else.py").write_text(
+@pytest.mark.parametrize("greeting", ["hello", "[]", "{}", "3"])
+def test_a_program_that_is_not_a_checker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, greeting: str) -> None:
+    (tmp_path / "not_a_checker.py").write_text(
         f"import signal, socket, sys\n"
-        f"socket.socket(fileno=sys.stdin.fileno()).sendall({words + chr(10)!r}.encode())\n"
+        f"socket.socket(fileno=sys.stdin.fileno()).sendall({greeting + chr(10)!r}.encode())\n"
         f"signal.pause()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    checker = Checker("says_something_else")
+    checker = Checker("not_a_checker")
     checker.start()
     assert not checker.wait(60)
-    assert f"it said what is no word of a checker's: b'{words}" in checker.status()
+    assert f"it said what is no word of a checker's: b'{greeting}" in checker.status()
     checker.close()
 
 
-def test_a_line_that_is_cut_before_the_greeting_says_nothing_of_the_job() -> None:
+def test_a_connection_lost_before_the_greeting_gives_no_result() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         ours.sendall(b"never read")
         theirs.close()
         with pytest.raises(_Gone):
-            _read(ours, QUESTION)
+            _read(ours, CHECK_REQUEST)

@@ -1,7 +1,7 @@
-"""Jobs that are made to hurt: all refused soon, with no file read, no connection made and nothing of theirs run.
+"""Malicious jobs are refused soon: they read no file, open no connection and run no code.
 
-Watched from outside: a socket that counts who calls, a named pipe that knows whether anybody opened it, and in the
-process of the API Python's audit events.
+The tests observe this from outside, by a listening socket, by a named pipe that shows whether it was opened, and by
+Python's audit events in the process of the API.
 """
 
 import json
@@ -23,7 +23,7 @@ from fitqueue.spec.report import Pointer, Report
 from service.checker import Checker
 from workers.model_check.server import MEMORY_BYTES
 
-SOUND: dict[str, Any] = json.loads(Path(__file__).with_name("sound.json").read_text())
+VALID: dict[str, Any] = json.loads(Path(__file__).with_name("valid.json").read_text())
 SECONDS = 1.0
 MIB = 1024**2
 
@@ -33,7 +33,7 @@ def layer(class_name: str, **config: Any) -> dict[str, Any]:
 
 
 def job_with(*layers: dict[str, Any]) -> dict[str, Any]:
-    job = json.loads(json.dumps(SOUND["cnn"]))
+    job = json.loads(json.dumps(VALID["cnn"]))
     job["model"]["config"]["layers"][4:5] = list(layers)
     return job
 
@@ -47,11 +47,11 @@ def architecture(name: str) -> dict[str, Any]:
 
 
 def with_metrics(*metrics: dict[str, Any]) -> dict[str, Any]:
-    return {**SOUND["cnn"], "compile": {**SOUND["cnn"]["compile"], "metrics": list(metrics)}}
+    return {**VALID["cnn"], "compile": {**VALID["cnn"]["compile"], "metrics": list(metrics)}}
 
 
 def called_often(shared: dict[str, Any], times: int) -> dict[str, Any]:
-    """The layer on the same input again and again, and one of the results."""
+    """Return a job that calls a layer this many times on the same input, and outputs one of the results."""
     tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": ["in", 0, 0]}}
     named = {**shared, "config": {**shared["config"], "name": "shared"}}
     layers = [
@@ -59,7 +59,7 @@ def called_often(shared: dict[str, Any], times: int) -> dict[str, Any]:
         {**named, "inbound_nodes": [{"args": [tensor], "kwargs": {}}] * times},
     ]
     model = layer("Functional", layers=layers, input_layers=["in", 0, 0], output_layers=["shared", 0, 0])
-    return {**SOUND["cnn"], "model": model}
+    return {**VALID["cnn"], "model": model}
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -106,36 +106,36 @@ BOMBS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_soon_and_in_bounds(name: str, api: FlaskClient, checker: Checker) -> None:
+def test_a_bomb_is_refused_soon_and_within_bounds(name: str, api: FlaskClient, checker: Checker) -> None:
     job = BOMBS[name]()
-    began = time.process_time(), time.monotonic()
+    started_at = time.process_time(), time.monotonic()
     memory = psutil.Process().memory_info().rss
-    answer = api.post("/api/v1/jobs", json=job)
-    seconds = time.monotonic() - began[1]
-    assert answer.status_code in (400, 422), answer.json
-    assert seconds < 2 * SECONDS * patience(), (
-        "its check has a second of the processor; the wall's clock may show another"
+    response = api.post("/api/v1/jobs", json=job)
+    seconds = time.monotonic() - started_at[1]
+    assert response.status_code in (400, 422), response.json
+    assert seconds < 2 * SECONDS * load_factor(), (
+        "a check has one second of CPU time; the wall-clock time may be longer"
     )
-    # What was there before belongs to the tests: some of them have loaded TensorFlow into this process.
+    # Only the increase counts: other tests may have loaded TensorFlow into this process.
     assert psutil.Process().memory_info().rss - memory < 128 * MIB
     assert checker.status() == "ok"
 
 
-def test_two_gigabytes_of_a_constant_are_checked_without_any_of_them(api: FlaskClient) -> None:
-    """Such a model may be trained, so it is taken; its check has half of the memory that the constant would need."""
+def test_a_constant_of_two_gigabytes_is_checked_without_allocating_it(api: FlaskClient) -> None:
+    """Such a model can be trained, so it is accepted; its check has half of the memory that the constant would need."""
     kernel = layer("Dense", units=2**15, kernel_initializer=layer("Constant", value=1.0))
-    answer = api.post("/api/v1/jobs?dry_run=true", json=job_with(layer("Dense", units=2**14), kernel, *HEAD))
-    assert answer.status_code == 200, answer.json
+    response = api.post("/api/v1/jobs?dry_run=true", json=job_with(layer("Dense", units=2**14), kernel, *HEAD))
+    assert response.status_code == 200, response.json
     assert 2 * MEMORY_BYTES == 4 * 2**14 * 2**15
-    assert answer.json["model"]["memory"]["weights"] > 2 * MEMORY_BYTES
+    assert response.json["model"]["memory"]["weights"] > 2 * MEMORY_BYTES
 
 
-def test_a_constant_is_one_number(api: FlaskClient) -> None:
-    """Keras takes a whole array for it, too."""
+def test_a_constant_must_be_a_single_number(api: FlaskClient) -> None:
+    """Keras itself also accepts an array."""
     dense = layer("Dense", units=10**5, kernel_initializer=layer("Constant", value=[1.0] * 10**5))
-    answer = api.post("/api/v1/jobs", json=job_with(dense))
-    assert answer.status_code == 422
-    assert answer.json["errors"][0]["pointer"].endswith("/config/kernel_initializer/config/value")
+    response = api.post("/api/v1/jobs", json=job_with(dense))
+    assert response.status_code == 422
+    assert response.json["errors"][0]["pointer"].endswith("/config/kernel_initializer/config/value")
 
 
 LARGE = {
@@ -146,7 +146,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_a_large_model_is_no_bomb(name: str, checker: Checker) -> None:
+def test_a_large_model_is_accepted(name: str, checker: Checker) -> None:
     assert_passes(LARGE[name], checker)
 
 
@@ -158,7 +158,7 @@ def test_a_large_model_is_no_bomb(name: str, checker: Checker) -> None:
     ],
     ids=["dense", "recurrent"],
 )
-def test_nor_are_some_hundred_layers(layers: list[dict[str, Any]], checker: Checker) -> None:
+def test_some_hundred_layers_are_accepted(layers: list[dict[str, Any]], checker: Checker) -> None:
     assert_passes(layer("Sequential", layers=[layer("Input", shape=[8]), *layers]), checker)
 
 
@@ -166,29 +166,29 @@ def assert_passes(model: dict[str, Any], checker: Checker) -> None:
     canonical = check_object(model, "layers", Pointer(Report()))
     spec = {"model": canonical, "seed": 1, "fit": {"batch_size": 1}}
     check_request = {"spec": spec, "arrays": {}, "classes": None, "dataset_path": None, "max_bytes": 10**13}
-    answer = checker.ask(ModelCheckRequest.model_validate(check_request))
-    assert answer is not None
-    assert answer.faults == []
-    assert answer.summary is not None
+    response = checker.ask(ModelCheckRequest.model_validate(check_request))
+    assert response is not None
+    assert response.faults == []
+    assert response.summary is not None
 
 
-def patience() -> float:
-    """A loaded machine takes longer than an idle one for the same work."""
+def load_factor() -> float:
+    """Return how much longer the same work takes on this machine than on an idle one."""
     return 1.0 + os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
-# --- Nothing is read, called or run --------------------------------------------------------------------------------
+# --- No file is read, no server called and no code run --------------------------------------------------------------
 
 
 @pytest.fixture
-def trap() -> Iterator[socket.socket]:
+def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         yield server
 
 
 @pytest.fixture
-def pipe(tmp_path: Path) -> Path:
+def named_pipe(tmp_path: Path) -> Path:
     path = tmp_path / "canary"
     os.mkfifo(path)
     return path
@@ -208,8 +208,8 @@ _DANGEROUS = (
 sys.addaudithook(lambda event, args: _AUDITED.append(event) if event.startswith(_DANGEROUS) else None)
 
 
-def reaching(path: str, url: str) -> list[dict[str, Any]]:
-    """Jobs that name a file, an address or code wherever a config could."""
+def jobs_with_references(path: str, url: str) -> list[dict[str, Any]]:
+    """Return jobs that name a file, an address or code wherever a config could do so."""
     dense = layer("Dense", units=1)
     return [
         job_with(layer("StringLookup", vocabulary=path)),
@@ -230,35 +230,39 @@ def reaching(path: str, url: str) -> list[dict[str, Any]]:
         ),
         job_with(layer("Dense", units=f"__import__('os').open({path!r}, 0)")),
         job_with(layer("Dense", units=1, name=f"../../{path}")),
-        {**SOUND["cnn"], "callbacks": [layer("RemoteMonitor", root=url)]},
-        {**SOUND["cnn"], "callbacks": [layer("CSVLogger", filename=path)]},
-        {**SOUND["cnn"], "callbacks": [layer("TensorBoard", log_dir=path)]},
-        {**SOUND["cnn"], "callbacks": [layer("ModelCheckpoint", filepath=path)]},
-        {**SOUND["cnn"], "callbacks": [layer("ModelCheckpoint", filepath="{epoch.__class__.__mro__}.keras")]},
-        {**SOUND["cnn"], "callbacks": [layer("ModelCheckpoint", filepath="{epoch:>300000000}.keras")]},
-        {**SOUND["cnn"], "callbacks": [layer("LambdaCallback", on_epoch_end="print")]},
-        {**SOUND["cnn"], "data": {**SOUND["cnn"]["data"], "dataset": path}},
-        {**SOUND["cnn"], "data": {**SOUND["cnn"]["data"], "dataset": url}},
-        {**SOUND["cnn"], "compile": {**SOUND["cnn"]["compile"], "loss": {"class_name": "function", "config": "eval"}}},
+        {**VALID["cnn"], "callbacks": [layer("RemoteMonitor", root=url)]},
+        {**VALID["cnn"], "callbacks": [layer("CSVLogger", filename=path)]},
+        {**VALID["cnn"], "callbacks": [layer("TensorBoard", log_dir=path)]},
+        {**VALID["cnn"], "callbacks": [layer("ModelCheckpoint", filepath=path)]},
+        {**VALID["cnn"], "callbacks": [layer("ModelCheckpoint", filepath="{epoch.__class__.__mro__}.keras")]},
+        {**VALID["cnn"], "callbacks": [layer("ModelCheckpoint", filepath="{epoch:>300000000}.keras")]},
+        {**VALID["cnn"], "callbacks": [layer("LambdaCallback", on_epoch_end="print")]},
+        {**VALID["cnn"], "data": {**VALID["cnn"]["data"], "dataset": path}},
+        {**VALID["cnn"], "data": {**VALID["cnn"]["data"], "dataset": url}},
+        {**VALID["cnn"], "compile": {**VALID["cnn"]["compile"], "loss": {"class_name": "function", "config": "eval"}}},
         {
-            **SOUND["cnn"],
-            "compile": {**SOUND["cnn"]["compile"], "metrics": [{"class_name": "function", "config": "exec"}]},
+            **VALID["cnn"],
+            "compile": {**VALID["cnn"]["compile"], "metrics": [{"class_name": "function", "config": "exec"}]},
         },
-        {**SOUND["cnn"], "model": f'{{"class_name": "Functional", "config": "{path}"}}'},
+        {**VALID["cnn"], "model": f'{{"class_name": "Functional", "config": "{path}"}}'},
     ]
 
 
 @pytest.mark.parametrize("number", range(28))
-def test_nothing_is_read_called_or_run(number: int, api: FlaskClient, trap: socket.socket, pipe: Path) -> None:
-    jobs = reaching(str(pipe), f"http://127.0.0.1:{trap.getsockname()[1]}/x")
+def test_no_file_is_read_no_server_called_and_no_code_run(
+    number: int, api: FlaskClient, listener: socket.socket, named_pipe: Path
+) -> None:
+    jobs = jobs_with_references(str(named_pipe), f"http://127.0.0.1:{listener.getsockname()[1]}/x")
     assert len(jobs) == 28
-    api.post("/api/v1/jobs", json=reaching("/", "nowhere")[23])  # what a first request imports is not the job's doing
+    api.post(
+        "/api/v1/jobs", json=jobs_with_references("/", "nowhere")[23]
+    )  # the first request imports modules, whatever its job is
     _AUDITED.clear()
-    answer = api.post("/api/v1/jobs", json=jobs[number])
-    ran = list(_AUDITED)
-    assert answer.status_code == 422, answer.json
-    assert not ran
+    response = api.post("/api/v1/jobs", json=jobs[number])
+    audited = list(_AUDITED)
+    assert response.status_code == 422, response.json
+    assert not audited
     with pytest.raises(BlockingIOError):
-        trap.accept()
-    with pytest.raises(OSError, match="No such device"):  # nobody has opened it to read
-        os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        listener.accept()
+    with pytest.raises(OSError, match="No such device"):  # no process has opened it for reading
+        os.open(named_pipe, os.O_WRONLY | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Weights of another job are compared with the model before anything is queued."""
+"""The weights of another job are compared with the model before the job is queued."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,15 +12,15 @@ from service.api.context import EXTENSION
 from service.db import Database
 from service.models import Checkpoint
 from service.store import jobs
-from tests.trainer.wrong_specs.test_wrong_specs import SOUND, changed
+from tests.trainer.wrong_specs.test_wrong_specs import VALID, changed
 
 
 @pytest.fixture
 def trained(api: FlaskClient) -> Iterator[str]:
-    """The id of a job that has best weights; it is gone after the test."""
+    """The id of a job with best weights, which is deleted after the test."""
     database: Database = api.application.extensions[EXTENSION].database
     with database.write() as session:
-        job = jobs.create(session, parse_job(SOUND["cnn"], lambda name: None).spec, [])
+        job = jobs.create(session, parse_job(VALID["cnn"], lambda name: None).spec, [])
         session.flush()
         session.add(
             Checkpoint(
@@ -28,27 +28,27 @@ def trained(api: FlaskClient) -> Iterator[str]:
                 sha256="0" * 64, attempt=1, created_at=clock.now(session),
             )
         )  # fmt: skip
-        made = job.id
-    yield made
+        job_id = job.id
+    yield job_id
     with database.write() as session:
-        session.delete(jobs.get(session, made))
+        session.delete(jobs.get(session, job_id))
 
 
-def asked(api: FlaskClient, job: str, changes: dict[str, Any]) -> Any:
-    raw = changed(SOUND["cnn"], {"/initial_weights": {"job": job}, **changes})
+def dry_run(api: FlaskClient, job: str, changes: dict[str, Any]) -> Any:
+    raw = changed(VALID["cnn"], {"/initial_weights": {"job": job}, **changes})
     return api.post("/api/v1/jobs?dry_run=true", json=raw)
 
 
-def test_the_same_model_goes_on(api: FlaskClient, trained: str) -> None:
-    answer = asked(api, trained, {"/model/config/layers/5/config/activation": "sigmoid"})
-    assert answer.status_code == 200, answer.json
-    assert answer.json["notices"] == []
+def test_weights_of_the_same_model_are_accepted(api: FlaskClient, trained: str) -> None:
+    response = dry_run(api, trained, {"/model/config/layers/5/config/activation": "sigmoid"})
+    assert response.status_code == 200, response.json
+    assert response.json["notices"] == []
 
 
-def test_another_one_is_refused(api: FlaskClient, trained: str) -> None:
-    answer = asked(api, trained, {"/model/config/layers/4/config/units": 17})
-    assert answer.status_code == 422, answer.json
-    (fault,) = answer.json["errors"]
+def test_weights_of_another_model_are_refused(api: FlaskClient, trained: str) -> None:
+    response = dry_run(api, trained, {"/model/config/layers/4/config/units": 17})
+    assert response.status_code == 422, response.json
+    (fault,) = response.json["errors"]
     assert (fault["pointer"], fault["code"]) == ("/initial_weights/job", "conflict")
     assert fault["received"] == [[128, 16], [16]]
     assert "[[128, 17], [17]]" in fault["expected"]

@@ -1,11 +1,11 @@
-"""What is taken, and trains in another way than one might think: the answer to the POST says so."""
+"""Valid jobs that may not train as their users expect: the response to the POST has notices."""
 
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from tests.trainer.wrong_specs.test_wrong_specs import SOUND, changed
+from tests.trainer.wrong_specs.test_wrong_specs import VALID, changed
 
 ACCUMULATED = {"class_name": "Adam", "config": {"gradient_accumulation_steps": 2}}
 DECAYED = {"class_name": "AdamW", "config": {"gradient_accumulation_steps": 2}}
@@ -27,10 +27,10 @@ CASES: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "accumulated gradients inside another optimizer": (
         "cnn", {"/resources": TWO, "/compile/optimizer": SCALED},
         {("/compile/optimizer/config/inner_optimizer/config/gradient_accumulation_steps", "suspicious")}),
-    "weights overwritten by their average": (
+    "weights overwritten by their moving average": (
         "cnn", {"/resources": MIRRORED, "/compile/optimizer": OVERWRITTEN},
         {("/compile/optimizer/config/ema_overwrite_frequency", "suspicious")}),
-    "a state": (
+    "a stateful layer": (
         "lstm",
         {"/resources": TWO, "/model/config/layers/1/config/stateful": True, "/fit/batch_size": 3,
          "/data/validation": None,
@@ -39,14 +39,14 @@ CASES: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "a synchronized BatchNormalization beside an activity regularizer": (
         "cnn", {"/resources": TWO, "/model/config/layers/2": REGULARIZED[0], "/model/config/layers/4": REGULARIZED[1]},
         {("/model/config/layers/2/config/synchronized", "suspicious")}),
-    "hints that several devices cannot take": (
+    "options that Keras does not support on several devices": (
         "cnn", {"/resources": TWO, "/compile/jit_compile": True, "/compile/steps_per_execution": 4},
         {("/compile/jit_compile", "ignored"), ("/compile/steps_per_execution", "ignored")}),
-    "hints that one device can take": (
+    "options that Keras supports on one device": (
         "cnn", {"/resources": MIRRORED, "/compile/jit_compile": True, "/compile/steps_per_execution": 4}, set()),
     "no epoch is validated": (
         "cnn", {"/callbacks": [], "/fit/validation_freq": 5}, {("/fit/validation_freq", "suspicious")}),
-    "nothing to validate on": (
+    "no validation data": (
         "inputs", {"/fit/validation_batch_size": 5, "/fit/validation_steps": 5},
         {("/fit/validation_batch_size", "ignored"), ("/fit/validation_steps", "ignored")}),
     "fractions into an input of whole numbers": (
@@ -61,15 +61,15 @@ CASES: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_answer_says_so(case: tuple[str, dict[str, Any], set[tuple[str, str]]], api: FlaskClient) -> None:
+def test_the_response_has_the_notices(case: tuple[str, dict[str, Any], set[tuple[str, str]]], api: FlaskClient) -> None:
     base, changes, expected = case
-    answer = api.post("/api/v1/jobs?dry_run=true", json=changed(SOUND[base], changes))
-    assert answer.status_code == 200, answer.json
-    told = {(notice["pointer"], notice["code"]) for notice in answer.json["notices"]}
-    assert told == expected, answer.json["notices"]
+    response = api.post("/api/v1/jobs?dry_run=true", json=changed(VALID[base], changes))
+    assert response.status_code == 200, response.json
+    notices = {(notice["pointer"], notice["code"]) for notice in response.json["notices"]}
+    assert notices == expected, response.json["notices"]
 
 
-def test_architectures_have_names_that_only_keras_knows(api: FlaskClient) -> None:
+def test_the_names_of_an_architecture_come_from_keras(api: FlaskClient) -> None:
     changes = {
         "/model": {
             "class_name": "MobileNet", "config": {"weights": None, "classes": 10, "input_shape": [32, 32, 3]}},
@@ -77,11 +77,11 @@ def test_architectures_have_names_that_only_keras_knows(api: FlaskClient) -> Non
         "/compile": {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"},
         "/callbacks": [],
     }  # fmt: skip
-    right = changed(SOUND["cnn"], changes)
-    assert api.post("/api/v1/jobs?dry_run=true", json=right).status_code == 200
-    wrong = changed(right, {"/data/y": {"prediction": "y_train"}, "/compile/loss": {"out": "mse"}})
-    answer = api.post("/api/v1/jobs?dry_run=true", json=wrong)
-    assert {(fault["pointer"], fault["code"]) for fault in answer.json["errors"]} == {
+    valid = changed(VALID["cnn"], changes)
+    assert api.post("/api/v1/jobs?dry_run=true", json=valid).status_code == 200
+    invalid = changed(valid, {"/data/y": {"prediction": "y_train"}, "/compile/loss": {"out": "mse"}})
+    response = api.post("/api/v1/jobs?dry_run=true", json=invalid)
+    assert {(fault["pointer"], fault["code"]) for fault in response.json["errors"]} == {
         ("/data/y/prediction", "unknown_name"), ("/data/y", "missing"),
         ("/compile/loss/out", "unknown_name"), ("/compile/loss", "missing"),
-    }, answer.json["errors"]  # fmt: skip
+    }, response.json["errors"]  # fmt: skip

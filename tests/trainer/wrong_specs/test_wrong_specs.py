@@ -1,7 +1,7 @@
-"""Wrong jobs, each with the place, the code and a word that its answer must hold. None of them is taken.
+"""Invalid jobs, each with the pointer and code of a fault and a word of its message. None of them is accepted.
 
-`table.json` changes one of the sound jobs in `sound.json`: a pointer and the value that is put there, `__delete__` for
-taking it away; a last `-` appends, as in JSON Patch.
+Each case in `table.json` changes one of the valid jobs in `valid.json`. A change is a pointer and the value to set
+there; `__delete__` removes the value, and a `-` at the end of the pointer appends, as in JSON Patch.
 """
 
 import copy
@@ -14,49 +14,49 @@ from flask.testing import FlaskClient
 
 HERE = Path(__file__).parent
 TABLE: list[dict[str, Any]] = json.loads((HERE / "table.json").read_text())
-SOUND: dict[str, Any] = json.loads((HERE / "sound.json").read_text())
+VALID: dict[str, Any] = json.loads((HERE / "valid.json").read_text())
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case["what"].replace(" ", "-"))
-def test_the_answer_names_place_and_reason(case: dict[str, Any], api: FlaskClient) -> None:
-    job = case["changes"] if case["base"] is None else changed(SOUND[case["base"]], case["changes"])
-    answer = api.post("/api/v1/jobs", json=job)
-    assert answer.status_code == 422, answer.json
-    found = [
-        fault for fault in answer.json["errors"] if (fault["pointer"], fault["code"]) == (case["at"], case["code"])
-    ]
-    assert found, answer.json["errors"]
-    assert any(case["word"] in json.dumps(fault, ensure_ascii=False) for fault in found), found
+def test_the_response_has_pointer_code_and_message(case: dict[str, Any], api: FlaskClient) -> None:
+    job = case["changes"] if case["base"] is None else changed(VALID[case["base"]], case["changes"])
+    response = api.post("/api/v1/jobs", json=job)
+    assert response.status_code == 422, response.json
+    expected = (case["pointer"], case["code"])
+    faults = [fault for fault in response.json["errors"] if (fault["pointer"], fault["code"]) == expected]
+    assert faults, response.json["errors"]
+    assert any(case["word"] in json.dumps(fault, ensure_ascii=False) for fault in faults), faults
 
 
-def test_none_was_taken(api: FlaskClient) -> None:
+def test_no_job_was_created(api: FlaskClient) -> None:
     assert api.get("/api/v1/jobs").json["data"] == []
 
 
-@pytest.mark.parametrize("name", SOUND)
-def test_the_jobs_they_are_made_from_are_sound(name: str, api: FlaskClient) -> None:
-    answer = api.post("/api/v1/jobs?dry_run=true", json=SOUND[name])
-    assert answer.status_code == 200, answer.json
-    assert answer.json["model"]["parameters"] > 0
-    assert not {"unchecked", "suspicious"} & {notice["code"] for notice in answer.json["notices"]}
+@pytest.mark.parametrize("name", VALID)
+def test_the_jobs_that_are_changed_are_valid(name: str, api: FlaskClient) -> None:
+    response = api.post("/api/v1/jobs?dry_run=true", json=VALID[name])
+    assert response.status_code == 200, response.json
+    assert response.json["model"]["parameters"] > 0
+    assert not {"unchecked", "suspicious"} & {notice["code"] for notice in response.json["notices"]}
 
 
-def test_there_are_many() -> None:
+def test_the_table_has_many_different_cases() -> None:
     assert len({case["what"] for case in TABLE}) == len(TABLE) >= 120
 
 
-def changed(sound: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    job = copy.deepcopy(sound)
+def changed(job: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of the job with these changes."""
+    job = copy.deepcopy(job)
     for pointer, value in changes.items():
-        *way, last = pointer.split("/")[1:]
-        at: Any = job
-        for token in way:
-            at = at[int(token)] if isinstance(at, list) else at.setdefault(token, {})
-        key: Any = int(last) if isinstance(at, list) and last != "-" else last
+        *tokens, last = pointer.split("/")[1:]
+        container: Any = job
+        for token in tokens:
+            container = container[int(token)] if isinstance(container, list) else container.setdefault(token, {})
+        key: Any = int(last) if isinstance(container, list) and last != "-" else last
         if value == "__delete__":
-            del at[key]
-        elif isinstance(at, list) and last == "-":
-            at.append(value)
+            del container[key]
+        elif isinstance(container, list) and last == "-":
+            container.append(value)
         else:
-            at[key] = value
+            container[key] = value
     return job

@@ -1,4 +1,4 @@
-"""A job that is right, and how to ask what is wrong with one that is not."""
+"""A valid job, changed copies of it, and the faults of a job."""
 
 import copy
 from collections.abc import Callable
@@ -51,18 +51,18 @@ def _find_dataset(name: str) -> DatasetInfo | None:
 
 
 def _changed(path: str, value: Any) -> dict[str, Any]:
-    """The CNN job with the value at this JSON pointer set; `...` removes it."""
+    """Return the CNN job with the value at this JSON pointer set; `...` removes it."""
     job = copy.deepcopy(CNN)
-    here: Any = job
-    *steps, last = [int(step) if step.isdigit() else step for step in path.strip("/").split("/")]
-    for step in steps:
-        here = here[step] if isinstance(step, int) else here.setdefault(step, {})
+    container: Any = job
+    *keys, last = [int(token) if token.isdigit() else token for token in path.strip("/").split("/")]
+    for key in keys:
+        container = container[key] if isinstance(key, int) else container.setdefault(key, {})
     if value is ...:
-        del here[last]
-    elif isinstance(here, list) and last == len(here):
-        here.append(value)
+        del container[last]
+    elif isinstance(container, list) and last == len(container):
+        container.append(value)
     else:
-        here[last] = value
+        container[last] = value
     return job
 
 
@@ -82,8 +82,8 @@ def parse() -> Callable[[Any], ParsedJob]:
 
 
 @pytest.fixture
-def faults() -> Callable[[Any], list[Fault]]:
-    """The faults of a job; none for one that is right."""
+def find_faults() -> Callable[[Any], list[Fault]]:
+    """A function that returns the faults of a job."""
 
     def find(raw: Any) -> list[Fault]:
         try:
@@ -96,11 +96,11 @@ def faults() -> Callable[[Any], list[Fault]]:
 
 
 @pytest.fixture
-def fault(faults: Callable[[Any], list[Fault]]) -> Callable[[Any], Fault]:
-    """The only fault of a job."""
+def only_fault(find_faults: Callable[[Any], list[Fault]]) -> Callable[[Any], Fault]:
+    """A function that returns the fault of a job that has exactly one."""
 
     def find(raw: Any) -> Fault:
-        (found,) = faults(raw)
-        return found
+        (fault,) = find_faults(raw)
+        return fault
 
     return find

@@ -1,4 +1,4 @@
-"""Whatever comes, a job is either taken whole or refused with faults: nothing else is ever raised."""
+"""Any JSON is either accepted as a job or refused with faults: nothing else is ever raised."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitqueue.errors import InvalidSpec
-from fitqueue.spec import logged_names, parse_job, read_job
+from fitqueue.spec import parse_job, read_job
 
 CNN = json.loads((Path(__file__).parents[4] / "examples" / "mnist_cnn.json").read_text())
 FUNCTIONAL = json.loads(
@@ -41,36 +41,36 @@ JSON = st.recursive(
 )
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container of the value, with each of its keys."""
+def _containers(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every container in the value with each of its keys."""
     keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
     for key in keys:
         yield value, key
-        yield from _places(value[key])
+        yield from _containers(value[key])
 
 
-def _spoilt(job: dict[str, Any], chance: random.Random) -> dict[str, Any]:
-    """The job with one to three things in it removed, doubled, swapped for something odd, or moved elsewhere."""
+def _mutated(job: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """Return the job with one to three values removed, replaced, copied or moved."""
     job = copy.deepcopy(job)
-    for _ in range(chance.randint(1, 3)):
-        places = list(_places(job))
-        container, key = chance.choice(places)
-        match chance.randint(0, 3):
+    for _ in range(rng.randint(1, 3)):
+        containers = list(_containers(job))
+        container, key = rng.choice(containers)
+        match rng.randint(0, 3):
             case 0:
                 del container[key]
             case 1:
-                container[key] = copy.deepcopy(chance.choice(ODD))
+                container[key] = copy.deepcopy(rng.choice(ODD))
             case 2:
-                other, its_key = chance.choice(places)
-                container[key] = copy.deepcopy(other[its_key])
+                other, other_key = rng.choice(containers)
+                container[key] = copy.deepcopy(other[other_key])
             case _ if isinstance(container, dict):
-                container[chance.choice(["lr", "input_shape", "name", "x", "layers", "config"])] = container.pop(key)
+                container[rng.choice(["lr", "input_shape", "name", "x", "layers", "config"])] = container.pop(key)
             case _:
                 container.append(container.pop(key))
     return job
 
 
-def _take_or_refuse(raw: Any) -> bool:
+def _is_accepted(raw: Any) -> bool:
     faults = None
     try:
         parsed = parse_job(raw, lambda name: None)
@@ -83,31 +83,31 @@ def _take_or_refuse(raw: Any) -> bool:
         return False
     assert read_job(json.loads(json.dumps(parsed.spec.to_json()))) == parsed.spec
     assert parse_job(parsed.spec.to_json(), lambda name: None).spec == parsed.spec
-    assert logged_names(parsed.spec)
+    assert parsed.spec.logged_names
     return True
 
 
 @pytest.mark.parametrize("model", [CNN["model"], FUNCTIONAL], ids=["sequential", "functional"])
-def test_a_spoilt_job_is_taken_or_refused(model: dict[str, Any]) -> None:
+def test_a_mutated_job_is_accepted_or_refused(model: dict[str, Any]) -> None:
     job = CNN | {"model": model}
     if model is FUNCTIONAL:
         job["data"] = CNN["data"] | {"prepare": {"x": [{"scale": 0.1}], "y": []}}
-    assert _take_or_refuse(job)
-    taken = [_take_or_refuse(_spoilt(job, random.Random(seed))) for seed in range(2000)]
-    assert 50 < sum(taken) < 1500  # both answers are met
+    assert _is_accepted(job)
+    accepted = [_is_accepted(_mutated(job, random.Random(seed))) for seed in range(2000)]
+    assert 50 < sum(accepted) < 1500  # both outcomes occur
 
 
 @settings(max_examples=300)
 @given(JSON)
-def test_anything_at_all_is_refused(raw: Any) -> None:
-    assert not _take_or_refuse(raw)
+def test_arbitrary_json_is_refused(raw: Any) -> None:
+    assert not _is_accepted(raw)
 
 
 @settings(max_examples=300)
 @given(st.integers(0, 150), JSON)
-def test_anything_in_any_place(place: int, value: Any) -> None:
+def test_arbitrary_json_anywhere_in_a_job(index: int, value: Any) -> None:
     job = copy.deepcopy(CNN)
-    places = list(_places(job))
-    container, key = places[place % len(places)]
+    containers = list(_containers(job))
+    container, key = containers[index % len(containers)]
     container[key] = value
-    _take_or_refuse(job)
+    _is_accepted(job)

@@ -1,4 +1,4 @@
-"""numpy and Keras's own utilities are the oracle for what steps do to a shape."""
+"""The effect of preparation steps on shapes and dtypes; NumPy and Keras's own utilities are the oracles."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fitqueue.datasets import BUILTIN, ArrayInfo
-from fitqueue.spec import PrepareStep, prepared_shape
+from fitqueue.spec import PrepareStep, prepared_info
 from fitqueue.spec.data import StepError
 
 IMAGES = ArrayInfo((10, 8, 8), "uint8")
@@ -21,16 +21,16 @@ def step(**key: object) -> PrepareStep:
 
 
 @given(st.lists(st.integers(1, 6), max_size=4), st.lists(st.integers(1, 6) | st.just(-1), max_size=4))
-def test_reshape_does_what_numpy_does(sample: list[int], shape: list[int]) -> None:
+def test_reshape_agrees_with_numpy(sample: list[int], shape: list[int]) -> None:
     assume(math.prod(sample) > 0)
     array = np.zeros((2, *sample), np.float32)
     try:
         expected = array[0].reshape(shape).shape
     except ValueError:
         with pytest.raises(StepError):
-            prepared_shape(ArrayInfo(array.shape, "float32"), [step(reshape=shape)])
+            prepared_info(ArrayInfo(array.shape, "float32"), [step(reshape=shape)])
     else:
-        assert prepared_shape(ArrayInfo(array.shape, "float32"), [step(reshape=shape)]).shape == (2, *expected)
+        assert prepared_info(ArrayInfo(array.shape, "float32"), [step(reshape=shape)]).shape == (2, *expected)
 
 
 @pytest.mark.parametrize(
@@ -47,25 +47,27 @@ def test_reshape_does_what_numpy_does(sample: list[int], shape: list[int]) -> No
         (WORDS, [], (10, None), "int64"),
     ],
 )
-def test_steps(array: ArrayInfo, steps: list[PrepareStep], shape: tuple[int, ...], dtype: str) -> None:
-    assert prepared_shape(array, steps) == ArrayInfo(shape, dtype)
+def test_steps_give_these_shapes_and_dtypes(
+    array: ArrayInfo, steps: list[PrepareStep], shape: tuple[int, ...], dtype: str
+) -> None:
+    assert prepared_info(array, steps) == ArrayInfo(shape, dtype)
 
 
 @pytest.mark.parametrize(
-    ("array", "steps", "index", "says"),
+    ("array", "steps", "index", "message"),
     [
         (IMAGES, [step(scale=2), step(reshape=[7, 7])], 1, "64 values"),
-        (IMAGES, [step(reshape=[-1, -1])], 0, "at most one is -1"),
+        (IMAGES, [step(reshape=[-1, -1])], 0, "at most one may be -1"),
         (ArrayInfo((10,), "float32"), [step(one_hot=10)], 0, "whole numbers"),
-        (IMAGES, [step(pad_sequences={"maxlen": 5})], 0, "one sequence a sample"),
+        (IMAGES, [step(pad_sequences={"maxlen": 5})], 0, "one sequence per sample"),
         (WORDS, [step(scale=2)], 0, "pad_sequences first"),
         (WORDS, [step(reshape=[2, 2])], 0, "pad_sequences first"),
     ],
 )
-def test_steps_that_do_not_fit(array: ArrayInfo, steps: list[PrepareStep], index: int, says: str) -> None:
-    with pytest.raises(StepError, match=says) as caught:
-        prepared_shape(array, steps)
-    assert caught.value.index == index
+def test_steps_that_cannot_be_applied(array: ArrayInfo, steps: list[PrepareStep], index: int, message: str) -> None:
+    with pytest.raises(StepError, match=message) as raised:
+        prepared_info(array, steps)
+    assert raised.value.index == index
 
 
 @pytest.mark.parametrize("keys", [{}, {"scale": 1.0, "offset": 1.0}, {"scale": None}, {"resize": [2]}])
@@ -74,21 +76,21 @@ def test_a_step_has_exactly_one_key(keys: dict[str, object]) -> None:
         PrepareStep.model_validate(keys)
 
 
-def test_a_step_is_written_with_its_key_alone() -> None:
+def test_a_step_is_stored_with_its_only_key() -> None:
     assert step(reshape=[8, 8, 1]).model_dump(mode="json") == {"reshape": [8, 8, 1]}
 
 
-def test_the_shipped_digits_are_as_described() -> None:
+def test_the_shipped_digits_match_their_description() -> None:
     digits = BUILTIN["digits"]
     assert digits.path is not None
     with np.load(digits.path, allow_pickle=False) as arrays:
-        found = {name: ArrayInfo(arrays[name].shape, str(arrays[name].dtype)) for name in arrays.files}
+        infos = {name: ArrayInfo(arrays[name].shape, str(arrays[name].dtype)) for name in arrays.files}
         assert arrays["x_train"].max() == 16
         assert sorted(set(arrays["y_test"].tolist())) == list(range(10))
-    assert found == digits.info.arrays
+    assert infos == digits.info.arrays
 
 
-def test_each_built_in_set_has_one_source_of_its_arrays() -> None:
+def test_each_built_in_data_set_has_one_source() -> None:
     for name, dataset in BUILTIN.items():
         assert dataset.info.name == name
         assert (dataset.path is None) != (dataset.keras_module is None)

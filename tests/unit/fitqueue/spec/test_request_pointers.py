@@ -1,4 +1,4 @@
-"""Pointers into the stored job, led back into the job as it was sent."""
+"""Pointers into a stored job are mapped to pointers into the job as it was sent."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ def layer(class_name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("sent", "stored", "there", "here"),
+    ("sent", "stored", "stored_index", "sent_index"),
     [
         (("Dense", "Dense"), ("Dense", "Dense"), 1, 1),
         (("Dense", "Dense"), ("InputLayer", "Dense", "Dense"), 1, 0),
@@ -27,29 +27,29 @@ def layer(class_name: str) -> dict[str, Any]:
         (("LSTM", "Dense"), ("InputLayer", "Permute", "LSTM", "Permute", "Dense"), 2, 0),
     ],
 )
-def test_layers_that_were_put_in_are_counted_out(sent: Any, stored: Any, there: int, here: int) -> None:
-    found = request_pointer(f"/model/config/layers/{there}/config/units", model(*sent), model(*stored))
-    assert found == f"/model/config/layers/{here}/config/units"
+def test_inserted_layers_are_not_counted(sent: Any, stored: Any, stored_index: int, sent_index: int) -> None:
+    pointer = request_pointer(f"/model/config/layers/{stored_index}/config/units", model(*sent), model(*stored))
+    assert pointer == f"/model/config/layers/{sent_index}/config/units"
 
 
-def test_what_was_not_sent_is_told_by_what_is_around_it() -> None:
+def test_a_value_that_was_not_sent_maps_to_its_nearest_parent() -> None:
     sent = {"compile": {"optimizer": {"class_name": "Adam", "config": {"lr": 1}}}}
     stored = {"compile": {"optimizer": {"class_name": "Adam", "config": {"learning_rate": 1}}}}
     assert request_pointer("/compile/optimizer/config/learning_rate", sent, stored) == "/compile/optimizer/config"
 
 
-def test_a_name_in_place_of_an_object_is_the_end_of_the_way() -> None:
+def test_a_pointer_ends_at_a_name_in_place_of_an_object() -> None:
     stored = {"compile": {"optimizer": {"class_name": "Adam", "config": {}}}}
     assert (
         request_pointer("/compile/optimizer/config", {"compile": {"optimizer": "adam"}}, stored) == "/compile/optimizer"
     )
 
 
-def test_a_model_in_a_string_is_looked_into() -> None:
+def test_a_model_sent_as_a_string_is_parsed() -> None:
     sent = {"model": json.dumps(model("Dense")["model"])}
     pointer = "/model/config/layers/1/config/units"
     assert request_pointer(pointer, sent, model("InputLayer", "Dense")) == "/model/config/layers/0/config/units"
 
 
-def test_keys_with_slashes() -> None:
+def test_keys_with_slashes_and_tildes() -> None:
     assert request_pointer("/labels/a~1b~0", {"labels": {"a/b~": "x"}}, {"labels": {"a/b~": "x"}}) == "/labels/a~1b~0"

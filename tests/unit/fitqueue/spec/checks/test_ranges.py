@@ -1,4 +1,4 @@
-"""numpy is the oracle for where values lie after each step."""
+"""The range of values after each step; NumPy is the oracle."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ STEPS = st.one_of(
 )
 
 
-def applied(array: np.ndarray, step: PrepareStep) -> np.ndarray:
+def apply(array: np.ndarray, step: PrepareStep) -> np.ndarray:
     if step.scale is not None:
         return array.astype("float32") * step.scale
     if step.offset is not None:
@@ -25,14 +25,14 @@ def applied(array: np.ndarray, step: PrepareStep) -> np.ndarray:
 
 
 @given(st.lists(st.integers(-100, 100), min_size=1), st.lists(STEPS, max_size=3))
-def test_the_range_is_that_of_the_prepared_array(values: list[int], steps: list[PrepareStep]) -> None:
+def test_the_range_agrees_with_the_prepared_array(values: list[int], steps: list[PrepareStep]) -> None:
     array = np.array(values)
-    found = ranges_before(Range(min(values), max(values)), steps)
-    for step, known in zip([None, *steps], found, strict=True):
-        array = array if step is None else applied(array, step)
-        if known is not None:
-            assert (known.low, known.high) == (array.min(), array.max())
-            assert not known.whole or (array == array.round()).all()
+    ranges = ranges_before(Range(min(values), max(values)), steps)
+    for step, expected in zip([None, *steps], ranges, strict=True):
+        array = array if step is None else apply(array, step)
+        if expected is not None:
+            assert (expected.low, expected.high) == (array.min(), array.max())
+            assert not expected.integral or (array == array.round()).all()
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_the_range_is_that_of_the_prepared_array(values: list[int], steps: list[
     [[PrepareStep(one_hot=300)], [PrepareStep(astype="uint8")], [PrepareStep(pad_sequences={"maxlen": 3})]],
     ids=lambda steps: steps[0].kind,
 )
-def test_what_cannot_be_told(steps: list[PrepareStep]) -> None:
+def test_the_range_after_some_steps_is_unknown(steps: list[PrepareStep]) -> None:
     assert ranges_before(Range(0, 299), steps)[-1] is None
 
 
-def test_what_is_not_known_stays_so() -> None:
+def test_an_unknown_range_stays_unknown() -> None:
     assert ranges_before(None, [PrepareStep(scale=2.0)]) == [None, None]
 
 
-def test_it_is_shown_as_people_write_it() -> None:
+def test_a_range_is_shown_without_needless_digits() -> None:
     assert (str(Range(0, 9)), str(Range(0.0, 4.5)), str(Range(1, 88_586))) == ("0 to 9", "0 to 4.5", "1 to 88586")

@@ -1,4 +1,4 @@
-"""Functional models: how their layers connect."""
+"""Functional models: the connections of their layers."""
 
 import copy
 from collections.abc import Callable
@@ -41,13 +41,13 @@ def _job(**model: Any) -> dict[str, Any]:
     }
 
 
-def test_the_ends_are_written_bare(parse: Parse) -> None:
+def test_a_single_input_or_output_is_stored_without_a_list(parse: Parse) -> None:
     config = parse(_job()).spec.model.config
     assert config["input_layers"] == ["numbers", 0, 0]
     assert parse(_job(input_layers=["numbers", 0, 0], output_layers=["both", 0, 0])).spec.model.config == config
 
 
-def test_of_a_tensor_only_its_origin_is_kept(parse: Parse) -> None:
+def test_only_the_history_of_a_tensor_is_kept(parse: Parse) -> None:
     job = _job()
     tensor = job["model"]["config"]["layers"][1]["inbound_nodes"][0]["args"][0]
     tensor["config"] |= {"shape": [None, 99], "dtype": "float32"}
@@ -55,7 +55,7 @@ def test_of_a_tensor_only_its_origin_is_kept(parse: Parse) -> None:
     assert parse(job).spec == parse(_job()).spec
 
 
-def test_a_name_beside_the_config_is_taken(parse: Parse) -> None:
+def test_a_name_beside_the_config_is_used(parse: Parse) -> None:
     job = _job()
     layer = job["model"]["config"]["layers"][1]
     layer["name"] = layer["config"].pop("name")
@@ -84,13 +84,13 @@ def test_a_name_beside_the_config_is_taken(parse: Parse) -> None:
         (1, {"class_name": "Multiply", "module": "keras.src.ops.numpy"}, f"{LAYERS}/1", "not_supported"),
     ],
 )
-def test_layers_that_do_not_connect(
-    index: int, change: dict[str, Any], pointer: str, code: str, faults: FindFaults
+def test_layers_that_are_not_connected_correctly(
+    index: int, change: dict[str, Any], pointer: str, code: str, find_faults: FindFaults
 ) -> None:
     job = copy.deepcopy(_job())
     job["model"]["config"]["layers"][index] |= change
-    found = faults(job)[0]
-    assert (found.pointer, found.code) == (pointer, code)
+    fault = find_faults(job)[0]
+    assert (fault.pointer, fault.code) == (pointer, code)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,12 @@ def test_layers_that_do_not_connect(
         ({"input_layers": [["numbers", 0]]}, "/model/config/input_layers", "bad_graph"),
     ],
 )
-def test_ends_that_are_none(model: dict[str, Any], pointer: str, code: str, fault: FindFault) -> None:
-    found = fault(_job(**model))
-    assert (found.pointer, found.code) == (pointer, code)
+def test_invalid_inputs_and_outputs(model: dict[str, Any], pointer: str, code: str, only_fault: FindFault) -> None:
+    fault = only_fault(_job(**model))
+    assert (fault.pointer, fault.code) == (pointer, code)
 
 
-def test_a_long_chain_in_reverse_is_no_circle(parse: Parse) -> None:
+def test_a_long_chain_in_reverse_order_is_not_a_cycle(parse: Parse) -> None:
     chain = [_layer("Dense", f"d{i}", _tensor(f"d{i - 1}" if i else "numbers"), units=2) for i in range(300)]
     layers = [*reversed(chain), _layer("InputLayer", "numbers", shape=[12])]
     parse(_job(layers=layers, output_layers=["d299", 0, 0]))

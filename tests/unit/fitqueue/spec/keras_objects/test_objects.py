@@ -1,4 +1,4 @@
-"""Keras objects as JSON: what is taken, in which form it is kept, and what is refused."""
+"""Keras objects as JSON: which are accepted, their canonical form, and which are refused."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from fitqueue.errors import Fault
 from fitqueue.spec import ParsedJob
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.model import MAX_LAYERS, weight
+from fitqueue.spec.keras_objects.model import MAX_LAYERS, build_cost
 
 Changed = Callable[[str, Any], dict[str, Any]]
 Parse = Callable[[Any], ParsedJob]
@@ -66,13 +66,13 @@ DENSE = "/model/config/layers/3"
         ),
     ],
 )
-def test_is_taken(path: str, value: Any, changed: Changed, parse: Parse) -> None:
+def test_accepted_objects(path: str, value: Any, changed: Changed, parse: Parse) -> None:
     parsed = parse(changed(path, value))
     assert parse(parsed.spec.to_json()).spec == parsed.spec
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "pointer", "code", "says"),
+    ("path", "value", "pointer", "code", "message"),
     [
         ("/compile/optimizer", "adamw2", "/compile/optimizer", "unknown_class", "'AdamW'"),
         ("/compile/optimizer", 5, "/compile/optimizer", "wrong_type", "object"),
@@ -93,7 +93,7 @@ def test_is_taken(path: str, value: Any, changed: Changed, parse: Parse) -> None
         (f"{CONV}/class_name", "StringLookup", f"{CONV}/class_name", "unknown_class", ""),
         (f"{CONV}/class_name", "__class__", f"{CONV}/class_name", "unknown_class", ""),
         (f"{CONV}/module", "os", f"{CONV}/module", "custom_object", ""),
-        (f"{CONV}/module", "keras.src.ops.numpy", CONV, "not_supported", "operation"),
+        (f"{CONV}/module", "keras.src.ops.numpy", CONV, "not_supported", "Operations on tensors"),
         (f"{CONV}/module", "kerasevil.layers", f"{CONV}/module", "custom_object", ""),
         (f"{CONV}/registered_name", "Custom>Conv2D", f"{CONV}/registered_name", "custom_object", ""),
         (f"{CONV}/config/filters", ..., f"{CONV}/config", "missing", "filters"),
@@ -138,51 +138,51 @@ def test_is_taken(path: str, value: Any, changed: Changed, parse: Parse) -> None
         ("/model/config/name", "a/b", "/model/config/name", "bad_name", ""),
     ],
 )
-def test_is_refused(
-    path: str, value: Any, pointer: str, code: str, says: str, changed: Changed, fault: FindFault
+def test_refused_objects(
+    path: str, value: Any, pointer: str, code: str, message: str, changed: Changed, only_fault: FindFault
 ) -> None:
-    found = fault(changed(path, value))
-    assert (found.pointer, found.code) == (pointer, code)
-    assert says in found.message
+    fault = only_fault(changed(path, value))
+    assert (fault.pointer, fault.code) == (pointer, code)
+    assert message in fault.message
 
 
-def test_a_model_may_be_the_string_of_to_json(cnn: dict[str, Any], parse: Parse) -> None:
+def test_a_model_may_be_the_string_from_to_json(cnn: dict[str, Any], parse: Parse) -> None:
     as_object = parse(cnn | {"seed": 1})
     as_string = parse(cnn | {"seed": 1, "model": json.dumps(cnn["model"])})
     assert as_string.spec == as_object.spec
 
 
 @pytest.mark.parametrize("text", ["{", "[1, NaN]", '"Sequential"', "\ud800"])
-def test_a_string_that_is_no_model(text: str, cnn: dict[str, Any], fault: FindFault) -> None:
-    assert fault(cnn | {"model": text}).pointer == "/model"
+def test_a_string_that_is_not_a_model(text: str, cnn: dict[str, Any], only_fault: FindFault) -> None:
+    assert only_fault(cnn | {"model": text}).pointer == "/model"
 
 
-def test_how_a_model_was_compiled_is_ignored_with_a_notice(changed: Changed, parse: Parse) -> None:
+def test_the_compile_config_of_a_model_is_ignored_with_a_notice(changed: Changed, parse: Parse) -> None:
     parsed = parse(changed("/model/compile_config", {"optimizer": {"class_name": "Evil"}}))
     assert [(notice.pointer, notice.code) for notice in parsed.notices] == [("/model/compile_config", "ignored")]
 
 
-def test_names_of_layers_are_unique(changed: Changed, fault: FindFault) -> None:
+def test_the_names_of_layers_must_be_unique(changed: Changed, only_fault: FindFault) -> None:
     job = changed(f"{CONV}/config/name", "same")
     job["model"]["config"]["layers"][3]["config"]["name"] = "same"
-    found = fault(job)
-    assert (found.pointer, found.code) == (f"{DENSE}/config/name", "duplicate_name")
+    fault = only_fault(job)
+    assert (fault.pointer, fault.code) == (f"{DENSE}/config/name", "duplicate_name")
 
 
-def test_objects_nest_sixteen_deep_and_not_deeper(changed: Changed, fault: FindFault) -> None:
+def test_objects_must_not_be_nested_deeper_than_16_levels(changed: Changed, only_fault: FindFault) -> None:
     layer: dict[str, Any] = {"class_name": "Dense", "config": {"units": 3}}
     for _ in range(40):
         layer = {"class_name": "TimeDistributed", "config": {"layer": layer}}
-    assert fault(changed(DENSE, layer)).code == "too_large"
+    assert only_fault(changed(DENSE, layer)).code == "too_large"
 
 
 DENSE_LAYER: dict[str, Any] = {"class_name": "Dense", "config": {"units": 1}}
 
 
-def test_a_model_has_so_many_layers_and_not_more(changed: Changed, fault: FindFault, parse: Parse) -> None:
+def test_the_number_of_layers_is_bounded(changed: Changed, only_fault: FindFault, parse: Parse) -> None:
     job = changed("/model/config/layers", [DENSE_LAYER] * MAX_LAYERS)
-    assert len(parse(job).spec.model.config["layers"]) == MAX_LAYERS + 1  # and the input that the data tells
-    assert fault(changed("/model/config/layers", [DENSE_LAYER] * (MAX_LAYERS + 1))).code == "too_large"
+    assert len(parse(job).spec.model.config["layers"]) == MAX_LAYERS + 1  # with the InputLayer that is filled in
+    assert only_fault(changed("/model/config/layers", [DENSE_LAYER] * (MAX_LAYERS + 1))).code == "too_large"
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -205,22 +205,22 @@ def lstm(class_name: str = "LSTM") -> dict[str, Any]:
         [{"class_name": "RNN", "config": {"cell": [{"class_name": "LSTMCell", "config": {"units": 1}}] * 64}}] * 20,
     ],
 )  # fmt: skip
-def test_layers_are_counted_in_whatever_holds_them(layers: list[Any], changed: Changed, fault: FindFault) -> None:
-    found = fault(changed("/model/config/layers", layers))
-    assert (found.pointer, found.code) == ("/model/config/layers", "too_large")
+def test_layers_inside_other_layers_are_counted(layers: list[Any], changed: Changed, only_fault: FindFault) -> None:
+    fault = only_fault(changed("/model/config/layers", layers))
+    assert (fault.pointer, fault.code) == ("/model/config/layers", "too_large")
 
 
 @pytest.mark.parametrize("name", catalogue.kind("applications").classes)
-def test_one_architecture_is_never_too_large(name: str, changed: Changed, parse: Parse) -> None:
+def test_a_single_architecture_is_never_too_large(name: str, changed: Changed, parse: Parse) -> None:
     layers = [{"class_name": "Input", "config": {"shape": [None, None, 1]}}, architecture(name), DENSE_LAYER]
     parse(changed("/model/config/layers", layers))
 
 
-def test_a_shared_layer_counts_as_often_as_it_is_called() -> None:
-    """A call of a model is as dear as the model."""
+def test_a_shared_layer_counts_once_for_each_call() -> None:
+    """A call of a model takes as long to build as the model."""
     shared = {**architecture("MobileNet"), "inbound_nodes": [{}] * 3}
-    assert weight(shared) == 3 * weight(architecture("MobileNet"))
-    assert weight({**DENSE_LAYER, "inbound_nodes": []}) == weight(DENSE_LAYER) == weight(None) == 1
+    assert build_cost(shared) == 3 * build_cost(architecture("MobileNet"))
+    assert build_cost({**DENSE_LAYER, "inbound_nodes": []}) == build_cost(DENSE_LAYER) == build_cost(None) == 1
 
 
 @pytest.mark.parametrize(
@@ -239,16 +239,18 @@ def test_a_layer_may_be_an_activation(config: dict[str, Any], changed: Changed, 
 
 
 @pytest.mark.parametrize(
-    ("class_name", "says"),
+    ("class_name", "message"),
     [("PReLU", "Put it behind"), ("LeakyRelu", "'LeakyReLU'"), ("Dropout", ""), ("Lambda", "")],
 )
-def test_not_every_layer_may(class_name: str, says: str, changed: Changed, fault: FindFault) -> None:
-    found = fault(changed(f"{DENSE}/config/activation", {"class_name": class_name, "config": {}}))
-    assert (found.pointer, found.code) == (f"{DENSE}/config/activation/class_name", "unknown_class")
-    assert says in found.message
+def test_other_layers_may_not_be_activations(
+    class_name: str, message: str, changed: Changed, only_fault: FindFault
+) -> None:
+    fault = only_fault(changed(f"{DENSE}/config/activation", {"class_name": class_name, "config": {}}))
+    assert (fault.pointer, fault.code) == (f"{DENSE}/config/activation/class_name", "unknown_class")
+    assert message in fault.message
 
 
-def test_the_input_shape_of_an_architecture_is_its_own(changed: Changed, parse: Parse) -> None:
+def test_the_input_shape_of_an_architecture_is_its_own_argument(changed: Changed, parse: Parse) -> None:
     base = {"class_name": "MobileNet", "config": {"weights": None, "include_top": False, "input_shape": [32, 32, 1]}}
     parsed = parse(changed("/model/config/layers", [base]))
     assert parsed.spec.model.config["layers"][-1] == base

@@ -1,11 +1,11 @@
-"""Declared schedules of the learning rate."""
+"""Learning rate schedules as data."""
 
 import math
 from typing import Any
 
 import pytest
 
-from fitqueue.spec.keras_objects.schedules import check_schedule, rate, read_schedule
+from fitqueue.spec.keras_objects.schedules import check_schedule, read_schedule
 from fitqueue.spec.report import Pointer, Report
 
 
@@ -22,12 +22,12 @@ from fitqueue.spec.report import Pointer, Report
         ({"kind": "warmup", "epochs": 1, "then": {"kind": "exponential", "factor": 0.5}}, [1, 1, 0.5, 0.25, 0.125]),
     ],
 )
-def test_rates(schedule: dict[str, Any], rates: list[float]) -> None:
+def test_the_rate_of_each_epoch(schedule: dict[str, Any], rates: list[float]) -> None:
     report = Report()
     stored = check_schedule(schedule, Pointer(report))
     assert report.faults == []
     for epoch, expected in enumerate(rates):
-        assert math.isclose(rate(read_schedule(stored), epoch, 1.0), expected, abs_tol=1e-12)
+        assert math.isclose(read_schedule(stored).rate_at(epoch, 1.0), expected, abs_tol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_rates(schedule: dict[str, Any], rates: list[float]) -> None:
         ({"kind": "warmup", "epochs": 2, "then": {"kind": "cosine", "epochs": 0}}, "/then/epochs", "out_of_range"),
     ],
 )
-def test_faults(schedule: Any, pointer: str, code: str) -> None:
+def test_invalid_schedules(schedule: Any, pointer: str, code: str) -> None:
     report = Report()
     check_schedule(schedule, Pointer(report))
     assert [(fault.pointer, fault.code) for fault in report.faults] == [(pointer, code)]

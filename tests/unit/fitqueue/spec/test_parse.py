@@ -69,25 +69,25 @@ def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:
     assert spec.seed is not None
 
 
-def test_a_seed_is_drawn_once_and_a_given_one_is_kept(parse: Parse, changed: Changed, cnn: dict[str, Any]) -> None:
+def test_a_seed_is_drawn_unless_it_is_given(parse: Parse, changed: Changed, cnn: dict[str, Any]) -> None:
     assert parse(cnn).spec.seed != parse(cnn).spec.seed
     assert parse(changed("/seed", 7)).spec.seed == 7
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_examples_are_right_and_read_back_as_they_were(path: Path, parse: Parse) -> None:
+def test_examples_are_valid_and_stored_losslessly(path: Path, parse: Parse) -> None:
     spec = parse(parse_json(path.read_bytes())).spec
     assert read_job(spec.to_json()) == spec
-    again = parse(spec.to_json())
-    assert again.spec == spec
-    assert again.notices == []
+    parsed_again = parse(spec.to_json())
+    assert parsed_again.spec == spec
+    assert parsed_again.notices == []
 
 
 def test_examples_exist() -> None:
     assert {path.name for path in EXAMPLES} >= {"digits_cnn.json", "mnist_cnn.json"}
 
 
-def test_reading_back_ignores_what_a_newer_version_wrote(parse: Parse, cnn: dict[str, Any]) -> None:
+def test_read_job_ignores_the_fields_of_a_newer_version(parse: Parse, cnn: dict[str, Any]) -> None:
     spec = parse(cnn).spec
     stored = spec.to_json()
     stored["colour"] = stored["fit"]["colour"] = stored["data"]["prepare"]["x"][0]["colour"] = "blue"
@@ -141,23 +141,25 @@ def test_reading_back_ignores_what_a_newer_version_wrote(parse: Parse, cnn: dict
         ("/labels/a b", "c", "bad_name"),
     ],
 )
-def test_a_fault_names_its_place(path: str, value: Any, code: str, changed: Changed, faults: FindFaults) -> None:
-    found = faults(changed(path, value))
-    assert (path, code) in {(fault.pointer, fault.code) for fault in found}
-    assert all(fault.message for fault in found)
+def test_a_fault_has_a_pointer_and_a_code(
+    path: str, value: Any, code: str, changed: Changed, find_faults: FindFaults
+) -> None:
+    faults = find_faults(changed(path, value))
+    assert (path, code) in {(fault.pointer, fault.code) for fault in faults}
+    assert all(fault.message for fault in faults)
 
 
-def test_pointers_are_escaped(cnn: dict[str, Any], fault: FindFault) -> None:
-    assert fault(cnn | {"a/b~c": 1}).pointer == "/a~1b~0c"
+def test_pointers_are_escaped(cnn: dict[str, Any], only_fault: FindFault) -> None:
+    assert only_fault(cnn | {"a/b~c": 1}).pointer == "/a~1b~0c"
 
 
-def test_an_unknown_field_names_the_nearest_known_one(changed: Changed, fault: FindFault) -> None:
-    found = fault(changed("/fit/epoch", 3))
-    assert "'epochs'" in found.message
-    assert "'batch_size'" in str(found.expected)
+def test_an_unknown_field_suggests_the_nearest_known_one(changed: Changed, only_fault: FindFault) -> None:
+    fault = only_fault(changed("/fit/epoch", 3))
+    assert "'epochs'" in fault.message
+    assert "'batch_size'" in str(fault.expected)
 
 
-def test_all_faults_are_named_at_once(cnn: dict[str, Any], faults: FindFaults) -> None:
+def test_all_faults_are_reported_at_once(cnn: dict[str, Any], find_faults: FindFaults) -> None:
     cnn["fit"]["epochs"] = "3"
     cnn["priorty"] = 1
     cnn["compile"]["optimizer"] = {"class_name": "Adma"}
@@ -165,7 +167,7 @@ def test_all_faults_are_named_at_once(cnn: dict[str, Any], faults: FindFaults) -
     cnn["model"]["config"]["layers"][1]["config"]["filters"] = 4.5
     cnn["data"]["dataset"] = "mnits"
     cnn["callbacks"] = [{"class_name": "EarlyStopping", "config": {"patience": "3"}}]
-    assert {(fault.pointer, fault.code) for fault in faults(cnn)} == {
+    assert {(fault.pointer, fault.code) for fault in find_faults(cnn)} == {
         ("/fit/epochs", "wrong_type"),
         ("/priorty", "unknown_field"),
         ("/compile/optimizer/class_name", "unknown_class"),
@@ -176,14 +178,14 @@ def test_all_faults_are_named_at_once(cnn: dict[str, Any], faults: FindFaults) -
     }
 
 
-def test_a_faulty_part_hides_no_fault_of_a_callback(cnn: dict[str, Any], faults: FindFaults) -> None:
+def test_other_faults_do_not_hide_those_of_callbacks(cnn: dict[str, Any], find_faults: FindFaults) -> None:
     cnn["compile"]["optimizer"] = "adma"
     cnn["data"]["prepare"]["x"] = [{"scael": 2}]
     cnn["callbacks"] = [
         {"class_name": "EarlyStopping", "config": {"monitor": "val_los"}},
         {"class_name": "ModelCheckpoint", "config": {"filepath": "../{epoch}.keras"}},
     ]
-    assert {(fault.pointer, fault.code) for fault in faults(cnn)} >= {
+    assert {(fault.pointer, fault.code) for fault in find_faults(cnn)} >= {
         ("/compile/optimizer", "unknown_class"),
         ("/callbacks/0/config/monitor", "not_logged"),
         ("/callbacks/1/config/filepath", "bad_template"),
@@ -191,22 +193,22 @@ def test_a_faulty_part_hides_no_fault_of_a_callback(cnn: dict[str, Any], faults:
 
 
 @pytest.mark.parametrize("raw", [None, [], "x", 3])
-def test_a_job_is_an_object(raw: Any, fault: FindFault) -> None:
-    assert fault(raw).pointer == ""
+def test_a_job_must_be_an_object(raw: Any, only_fault: FindFault) -> None:
+    assert only_fault(raw).pointer == ""
 
 
-def test_what_was_received_is_shown_shortened(changed: Changed, fault: FindFault) -> None:
-    found = fault(changed("/fit/epochs", "x" * 10_000))
-    assert str(found.received).startswith("xxx")
-    assert len(str(found.received)) < 200
+def test_a_long_received_value_is_truncated(changed: Changed, only_fault: FindFault) -> None:
+    fault = only_fault(changed("/fit/epochs", "x" * 10_000))
+    assert str(fault.received).startswith("xxx")
+    assert len(str(fault.received)) < 200
 
 
-def test_very_many_faults_are_cut(cnn: dict[str, Any]) -> None:
+def test_only_the_first_faults_are_reported(cnn: dict[str, Any]) -> None:
     cnn |= {f"field{i}": i for i in range(5000)}
-    with pytest.raises(InvalidSpec) as caught:
+    with pytest.raises(InvalidSpec) as raised:
         parse_job(cnn, lambda name: None)
-    assert len(caught.value.errors) == 100
-    assert "first 100" in caught.value.message
+    assert len(raised.value.errors) == 100
+    assert "first 100" in raised.value.message
 
 
 # --- Data and model together ---------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ def _uploaded(**data: Any) -> dict[str, Any]:
     }
 
 
-def test_a_model_without_input_is_built_for_the_datas_shape(parse: Parse) -> None:
+def test_a_model_without_an_input_gets_one_of_the_data_shape(parse: Parse) -> None:
     parsed = parse(_uploaded())
     assert parsed.spec.model.config["layers"][0] == {"class_name": "InputLayer", "config": {"shape": [12]}}
     assert [(notice.pointer, notice.code) for notice in parsed.notices] == [("/model", "filled_in")]
@@ -239,13 +241,13 @@ def test_an_uploaded_data_set_is_found_by_id(parse: Parse) -> None:
         ({"validation": {"x": "words", "y": "y"}}, "/data/validation/x", "bad_shape"),
     ],
 )
-def test_arrays_that_do_not_fit(data: dict[str, Any], pointer: str, code: str, fault: FindFault) -> None:
-    found = fault(_uploaded(**data))
-    assert (found.pointer, found.code) == (pointer, code)
+def test_arrays_of_the_wrong_shape(data: dict[str, Any], pointer: str, code: str, only_fault: FindFault) -> None:
+    fault = only_fault(_uploaded(**data))
+    assert (fault.pointer, fault.code) == (pointer, code)
 
 
 @pytest.mark.parametrize(
-    ("shape", "fits"),
+    ("shape", "accepted"),
     [
         ([8, 8, 1], True),
         ([None, None, 1], True),
@@ -255,36 +257,38 @@ def test_arrays_that_do_not_fit(data: dict[str, Any], pointer: str, code: str, f
         ([64], False),
     ],
 )
-def test_the_models_input_and_the_data(shape: list[int], fits: bool, changed: Changed, faults: FindFaults) -> None:
-    """What Keras itself takes: it adds or drops a last axis of length 1."""
-    found = faults(changed("/model/config/layers/0/config/shape", shape))
-    assert [fault.pointer for fault in found] == ([] if fits else ["/model/config/layers/0"])
+def test_the_input_shape_is_compared_with_the_data(
+    shape: list[int], accepted: bool, changed: Changed, find_faults: FindFaults
+) -> None:
+    """Keras itself adds or drops a last axis of length 1."""
+    faults = find_faults(changed("/model/config/layers/0/config/shape", shape))
+    assert [fault.pointer for fault in faults] == ([] if accepted else ["/model/config/layers/0"])
 
 
-def test_validation_is_given_once(changed: Changed, fault: FindFault) -> None:
-    assert fault(changed("/fit/validation_split", 0.1)).pointer == "/fit/validation_split"
+def test_validation_data_and_validation_split_conflict(changed: Changed, only_fault: FindFault) -> None:
+    assert only_fault(changed("/fit/validation_split", 0.1)).pointer == "/fit/validation_split"
 
 
 @pytest.mark.parametrize("name", ["epoch", "batch", "loss"])
-def test_a_metric_hides_no_word_of_keras_itself(name: str, cnn: dict[str, Any], fault: FindFault) -> None:
+def test_a_metric_cannot_have_a_name_that_keras_logs(name: str, cnn: dict[str, Any], only_fault: FindFault) -> None:
     cnn["compile"]["metrics"] = [{"class_name": "CategoricalAccuracy", "config": {"name": name}}]
-    found = fault(cnn)
-    assert (found.pointer, found.code) == ("/compile/metrics/0/config/name", "bad_name")
+    fault = only_fault(cnn)
+    assert (fault.pointer, fault.code) == ("/compile/metrics/0/config/name", "bad_name")
 
 
-def test_layers_in_wrappers_count(cnn: dict[str, Any], fault: FindFault) -> None:
+def test_layers_in_wrappers_are_counted(cnn: dict[str, Any], only_fault: FindFault) -> None:
     inner = {"class_name": "Sequential", "config": {"layers": [{"class_name": "ReLU"}] * 600}}
     wrapped = {"class_name": "TimeDistributed", "config": {"layer": inner}}
     cnn["model"]["config"]["layers"] += [wrapped, wrapped]
-    found = fault(cnn)
-    assert (found.pointer, found.code) == ("/model/config/layers", "too_large")
+    fault = only_fault(cnn)
+    assert (fault.pointer, fault.code) == ("/model/config/layers", "too_large")
 
 
 @pytest.mark.parametrize(
     ("freq", "period", "is_logged"), [(1, 1, True), (2, 1, False), (2, 4, True), ([2, 4], 2, False)]
 )
-def test_a_name_with_a_validated_value_has_one_whenever_it_is_due(
-    freq: Any, period: int, is_logged: bool, cnn: dict[str, Any], parse: Parse, fault: FindFault
+def test_a_filepath_with_a_validation_value_needs_one_at_each_checkpoint(
+    freq: Any, period: int, is_logged: bool, cnn: dict[str, Any], parse: Parse, only_fault: FindFault
 ) -> None:
     cnn["fit"] |= {"epochs": 8, "validation_freq": freq}
     config = {"filepath": "{epoch}-{val_loss:.3f}.keras", "period": period}
@@ -292,5 +296,5 @@ def test_a_name_with_a_validated_value_has_one_whenever_it_is_due(
     if is_logged:
         parse(cnn)
     else:
-        found = fault(cnn)
-        assert (found.pointer, found.code) == ("/callbacks/0/config/filepath", "not_logged")
+        fault = only_fault(cnn)
+        assert (fault.pointer, fault.code) == ("/callbacks/0/config/filepath", "not_logged")

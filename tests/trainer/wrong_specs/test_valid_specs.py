@@ -1,4 +1,4 @@
-"""What Keras builds is not refused by the check, though it makes no weights and some layers make theirs at once."""
+"""The checker accepts what Keras can build, although it creates no weights and some layers create theirs at once."""
 
 import json
 from pathlib import Path
@@ -27,8 +27,8 @@ def layer(class_name: str, **config: Any) -> dict[str, Any]:
     return {"class_name": class_name, "config": config}
 
 
-def asked(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **arguments: Any) -> ModelCheckResult:
-    """A regression onto one number for each sample, of this shape, through these layers."""
+def check(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **arguments: Any) -> ModelCheckResult:
+    """Check a regression job with these layers, on samples of this shape, with one number as the target of each."""
     head = [layer("Flatten"), layer("Dense", units=1)]
     spec = {
         "model": layer("Sequential", layers=[*layers, *head]),
@@ -41,27 +41,27 @@ def asked(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **ar
     check_request = ModelCheckRequest.model_validate(
         {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": None, "max_bytes": 10**12, **arguments}
     )
-    answer = checker.ask(check_request)
-    assert answer is not None
-    return answer
+    result = checker.ask(check_request)
+    assert result is not None
+    return result
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_of_the_catalogue_passes(name: str, checker: Checker) -> None:
+def test_the_checker_accepts_a_layer_of_the_catalogue(name: str, checker: Checker) -> None:
     case = LAYERS[name]
     shape = [case.get("batch"), *case["shape"]]
     layers = [layer("InputLayer", batch_shape=shape), layer(case.get("class_name", name), **case["config"])]
-    answer = asked(checker, layers, case["shape"])
-    assert answer.faults == []
-    assert answer.summary is not None
+    result = check(checker, layers, case["shape"])
+    assert result.faults == []
+    assert result.summary is not None
     config = case["config"]
     if "layer" not in config and not config.get("stateful"):
-        theirs = keras.Sequential([keras.Input(case["shape"]), getattr(keras.layers, name)(**config)])
-        assert answer.summary.layers[0].parameters == theirs.count_params()
-        assert answer.summary.layers[0].output_shapes[0] == list(theirs.output_shape)
+        expected = keras.Sequential([keras.Input(case["shape"]), getattr(keras.layers, name)(**config)])
+        assert result.summary.layers[0].parameters == expected.count_params()
+        assert result.summary.layers[0].output_shapes[0] == list(expected.output_shape)
 
 
-def test_a_model_of_two_outputs_passes(checker: Checker) -> None:
+def test_the_checker_accepts_a_model_with_two_outputs(checker: Checker) -> None:
     def tensor(name: str) -> dict[str, Any]:
         return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
 
@@ -70,8 +70,8 @@ def test_a_model_of_two_outputs_passes(checker: Checker) -> None:
         return {**layer("Dense", name=name, units=10, activation="softmax"), "inbound_nodes": nodes}
 
     first = {**layer("InputLayer", name="in", shape=[64]), "inbound_nodes": []}
-    layers, ends = [first, dense("a"), dense("b")], [["a", 0, 0], ["b", 0, 0]]
-    model = layer("Functional", layers=layers, input_layers=["in", 0, 0], output_layers=ends)
+    layers, outputs = [first, dense("a"), dense("b")], [["a", 0, 0], ["b", 0, 0]]
+    model = layer("Functional", layers=layers, input_layers=["in", 0, 0], output_layers=outputs)
     spec = {
         "model": model,
         "compile": {
@@ -84,8 +84,8 @@ def test_a_model_of_two_outputs_passes(checker: Checker) -> None:
     }
     arrays = {"x": {"shape": [64, 64], "dtype": "float32"}, "y": {"shape": [64], "dtype": "uint8"}}
     check_request = {"spec": spec, "arrays": arrays, "classes": 10, "dataset_path": None, "max_bytes": 10**12}
-    answer = checker.ask(ModelCheckRequest.model_validate(check_request))
-    assert answer is not None
-    assert answer.faults == []
-    assert answer.summary is not None
-    assert answer.summary.parameters == 2 * 650
+    result = checker.ask(ModelCheckRequest.model_validate(check_request))
+    assert result is not None
+    assert result.faults == []
+    assert result.summary is not None
+    assert result.summary.parameters == 2 * 650

@@ -1,0 +1,45 @@
+"""Look up classes and names in the catalogue, and report those that it does not have."""
+
+from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.legacy.rules import TENSOR_OPERATIONS
+from fitqueue.spec.report import FaultCode, Pointer, did_you_mean, listed, quoted
+
+NO_OPERATIONS = "Operations on tensors are not supported: use a layer that does the same, if there is one."
+
+
+def find_class(class_name: str, kind: str) -> catalogue.Entry | None:
+    """Return the class with this name, in lower case as well: Keras ignores the case of optimizers."""
+    known = catalogue.kind(kind)
+    return known.find(class_name) or known.find(class_name.lower())
+
+
+def report_unknown_class(class_name: str, kind: str, pointer: Pointer) -> None:
+    reason = NO_OPERATIONS if class_name in TENSOR_OPERATIONS else catalogue.left_out(class_name, kind)
+    known = catalogue.ACTIVATION_LAYERS if kind == "activations" else catalogue.kind(kind).classes
+    advice = f" {reason}" if reason else did_you_mean(class_name, known)
+    pointer.add_fault(
+        FaultCode.UNKNOWN_CLASS,
+        f"{quoted(class_name)} is not one of the {kind} of this service." + advice,
+        received=class_name,
+        expected=f"one of the {kind} in the catalogue",
+    )
+
+
+def check_name(name: str, kind: str, pointer: Pointer) -> str:
+    """Return a name that stands for an object, and report it if it does not."""
+    known = catalogue.kind(kind)
+    if name in known.names:
+        return name
+    entry = known.classes.get(name)
+    if entry is not None:
+        arguments = listed(entry.required or list(entry.properties))
+        message = f"{name} needs arguments ({arguments}): write it as {{class_name, config}}."
+        pointer.add_fault(FaultCode.MISSING, message, name)
+    else:
+        pointer.add_fault(
+            FaultCode.UNKNOWN_NAME,
+            f"{quoted(name)} is not one of the {kind} of this service." + did_you_mean(name, known.all_names()),
+            received=name,
+            expected=f"one of the {kind} in the catalogue",
+        )
+    return name

@@ -1,0 +1,70 @@
+"""Check the fields that Keras writes beside the class name and the config of an object."""
+
+import re
+from typing import Any, Final
+
+from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS
+from fitqueue.spec.keras_objects.legacy.names import contains
+from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, quoted
+
+# Only `name` and `inbound_nodes` are used, beside the class name and the config.
+_FIELDS: Final = {
+    "class_name", "config", "module", "registered_name", "build_config", "compile_config", "name", "inbound_nodes",
+    "shared_object_id", "keras_version", "backend",
+}  # fmt: skip
+# The modules of Keras's own classes, as `to_json` writes them. `keras.src.ops` is not one of them: operations are not
+# layers.
+_KERAS_MODULES: Final = re.compile(
+    r"(tensorflow\.|tf_)?(python\.)?keras(\.src)?(\.(layers|models|engine|initializers|regularizers|constraints|activations"
+    r"|optimizers|losses|metrics|callbacks|dtype_policies)(\.\w+)*)?|builtins"
+)
+
+
+def check_fields(value: dict[str, Any], pointer: Pointer) -> None:
+    """Report unknown fields, and what the service ignores although it may matter to the user."""
+    for name in (name for name in value if name not in _FIELDS):
+        (pointer / name).add_fault(
+            FaultCode.UNKNOWN_FIELD,
+            f"Unknown field {quoted(name)}." + did_you_mean(name, _FIELDS),
+            expected="class_name and config",
+        )
+    if str(value.get("keras_version", "")).startswith("2.") and contains(value.get("config"), "hard_sigmoid"):
+        pointer.add_notice(
+            NoticeCode.SUSPICIOUS,
+            "hard_sigmoid was x/5 + 0.5 in Keras 2 and is x/6 + 0.5 in Keras 3: weights trained with Keras 2 give "
+            "different results here.",
+        )
+    if value.get("compile_config"):
+        (pointer / "compile_config").add_notice(
+            NoticeCode.IGNORED, "The compile_config of the model is ignored: the job has its own `compile`."
+        )
+
+
+def is_custom(value: dict[str, Any], pointer: Pointer) -> bool:
+    """Report an object that is not one of Keras's own. Return whether it is custom."""
+    module, registered_name = value.get("module"), value.get("registered_name")
+    if module is not None and not (isinstance(module, str) and _KERAS_MODULES.fullmatch(module)):
+        if isinstance(module, str) and module.startswith("keras.src.ops"):
+            pointer.add_fault(FaultCode.NOT_SUPPORTED, NO_OPERATIONS, received=module)
+        else:
+            (pointer / "module").add_fault(
+                FaultCode.CUSTOM_OBJECT,
+                "The module of this object is not part of Keras.",
+                received=module,
+                expected="null, or a module of Keras",
+            )
+        return True
+    if registered_name is not None and registered_name != value["class_name"]:
+        (pointer / "registered_name").add_fault(
+            FaultCode.CUSTOM_OBJECT,
+            "The object is a custom one, registered by a user. Only Keras's own objects are accepted.",
+            received=registered_name,
+            expected="null",
+        )
+        return True
+    return False
+
+
+def config_with_name(value: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with the object's name, which a functional layer may have beside its config."""
+    return {"name": value["name"], **config} if "name" in value and "name" not in config else config

@@ -1,0 +1,131 @@
+"""Parse a job as a user sent it: check all of it, translate and complete it, and report every fault at once."""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from fitqueue.errors import Fault, InvalidSpec
+from fitqueue.spec.checks.callbacks import with_logged_names, without_redundant
+from fitqueue.spec.checks.cross_checks import FindDataset, cross_check
+from fitqueue.spec.draft import with_checked_objects
+from fitqueue.spec.job import MAX_SEED, JobSpec
+from fitqueue.spec.keras_objects.objects import FAULTY, check_object
+from fitqueue.spec.partial import PartialJob, partial_job
+from fitqueue.spec.report import MAX_FAULTS, FaultCode, Pointer, Report, TooManyFaults
+from fitqueue.spec.strict import report_validation_error
+from fitqueue.spec.training import KerasObject
+from fitqueue.views import Notice
+
+
+@dataclass(frozen=True)
+class ParsedJob:
+    """A job without faults, and the notices about it."""
+
+    spec: JobSpec
+    notices: list[Notice]
+
+
+@dataclass(frozen=True)
+class ExaminedJob:
+    """What is known of a job after it was examined.
+
+    Attributes:
+        spec: the job; None if it has faults.
+        partial: the valid parts of the job; empty if it has too many faults.
+    """
+
+    spec: JobSpec | None
+    partial: PartialJob
+    faults: list[Fault]
+    notices: list[Notice]
+
+
+def parse_job(raw: Any, find_dataset: FindDataset) -> ParsedJob:
+    """Return the job that a user sent, given as the value of its JSON.
+
+    Args:
+        find_dataset: looks up a data set that is not built in.
+
+    Raises:
+        InvalidSpec: names all faults at once.
+    """
+    examined = examine_job(raw, find_dataset)
+    if examined.spec is None:
+        raise invalid_job(examined.faults)
+    return ParsedJob(examined.spec, examined.notices)
+
+
+def examine_job(raw: Any, find_dataset: FindDataset) -> ExaminedJob:
+    """Parse a job as `parse_job` does, but return the faults and the valid parts of a job with faults."""
+    report = Report()
+    pointer = Pointer(report)
+    spec, partial = None, PartialJob()
+    if isinstance(raw, dict):
+        with suppress(TooManyFaults):
+            spec, partial = _examine(raw, find_dataset, pointer)
+    else:
+        pointer.add_fault(FaultCode.WRONG_TYPE, "Expected an object.", raw, "an object")
+    return ExaminedJob(spec, partial, report.faults, report.notices)
+
+
+def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
+    """Return the error for a job with these faults."""
+    count = len(faults)
+    message = "The job has a fault." if count == 1 else f"The job has {count} faults."
+    if count >= MAX_FAULTS:
+        message = f"The job has many faults. These are the first {MAX_FAULTS}."
+    return InvalidSpec(message, errors=list(faults[:MAX_FAULTS]))
+
+
+def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
+    draft = with_checked_objects(raw, pointer)
+    spec = None
+    try:
+        spec = JobSpec.model_validate(draft)
+    except ValidationError as error:
+        report_validation_error(error, JobSpec, pointer)
+    partial = _with_first_layers(partial_job(draft), raw.get("model"), pointer / "model")
+    model = cross_check(partial, _has_validation_data(draft), find_dataset, pointer)
+    partial = partial.model_copy(update={"model": model})
+    return None if spec is None or pointer.report.faults else _complete(spec, partial, pointer), partial
+
+
+def _complete(spec: JobSpec, partial: PartialJob, pointer: Pointer) -> JobSpec:
+    """Return the job with its seed, the model's input, and the names of its metrics and of the values it logs."""
+    seed = secrets.randbelow(MAX_SEED) if spec.seed is None else spec.seed
+    compiled = spec.compile.model_copy(update=partial.compile.named_metrics())
+    spec = spec.model_copy(update={"model": partial.model, "compile": compiled, "seed": seed})
+    callbacks = with_logged_names(spec.callbacks, spec.logged_names, pointer / "callbacks")
+    return spec.model_copy(update={"callbacks": without_redundant(callbacks, pointer / "callbacks")})
+
+
+def _has_validation_data(draft: Mapping[str, Any]) -> bool:
+    data, fit = (value if isinstance(value, dict) else {} for value in (draft.get("data"), draft.get("fit")))
+    return bool(data.get("validation") or fit.get("validation_split"))
+
+
+def _with_first_layers(partial: PartialJob, raw_model: Any, pointer: Pointer) -> PartialJob:
+    """Add the layers before the first faulty one, if the model is a Sequential with a faulty layer."""
+    if partial.model is not None or not isinstance(raw_model, dict) or not isinstance(raw_model.get("config"), dict):
+        return partial
+    layers = raw_model["config"].get("layers")
+    count = _first_faulty_index(pointer / "config" / "layers")
+    if raw_model.get("class_name") != "Sequential" or not isinstance(layers, list) or not count:
+        return partial
+    first_layers = {**raw_model, "config": {**raw_model["config"], "layers": layers[:count]}}
+    model = check_object(first_layers, "layers", Pointer(Report()))
+    if model is FAULTY:
+        return partial
+    return partial.model_copy(update={"model": KerasObject(**model), "model_is_complete": False})
+
+
+def _first_faulty_index(pointer: Pointer) -> int:
+    """Return the index of the first item with a fault in the list at `pointer`; 0 if no item has one."""
+    pattern = re.compile(re.escape(pointer.text) + r"/(\d+)(/|$)")
+    matches = (pattern.match(fault.pointer) for fault in pointer.report.faults)
+    return min((int(match[1]) for match in matches if match), default=0)

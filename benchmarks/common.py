@@ -31,7 +31,7 @@ def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
     """A stack with a worker that is warm: it has trained one job already."""
     with (
         tempfile.TemporaryDirectory(prefix="fitqueue-") as folder,
-        Stack(Path(folder), port=0, environment=settings, say=console.print) as stack,
+        Stack(Path(folder), port=0, environment=settings, echo=console.print) as stack,
     ):
         client = fitqueue.Client(stack.url, stack.token)
         succeeded(client.submit(cnn_job("digits", epochs=1), wait=True))

@@ -11,7 +11,7 @@ from typing import Final
 
 import fitqueue
 from fitqueue.cli import main
-from service.stack import free_port
+from service.processes import free_port
 
 ROOT: Final = Path(__file__).parents[1]
 BUILT_FROM: Final = (

@@ -25,7 +25,7 @@ from service import environment
 from service.db import Database
 from service.migrate import upgrade
 from service.models import Job, Worker
-from service.stack import free_port, redis_server
+from service.processes import free_port, redis_server
 from service.store import jobs, leases
 from workers.shared.protocol import Ended, PhaseChanged, Start
 from workers.supervisor.fork_server import TRAINER, ForkServer

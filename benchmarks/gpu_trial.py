@@ -283,7 +283,7 @@ def killed_and_resumed(stack: Any, client: fitqueue.Client, gpus: int) -> None:
         pid = training_processes(stack)[view.id] if what == "child" else stack.processes["worker"].pid
         os.kill(pid, signal.SIGKILL)
         while not (ended := client.get(view.id)).state.is_final:
-            stack.look_after()
+            stack.supervise()
             time.sleep(0.3)
         resumed = [e.message for e in client.events(view.id) if e.kind in {EventKind.RESUMED, EventKind.REQUEUED}]
         equal = [r.metrics for r in client.metrics(view.id)] == [r.metrics for r in client.metrics(whole.id)]

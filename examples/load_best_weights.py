@@ -1,10 +1,11 @@
-"""Load the weights that the service trained into a model written in plain Keras, and measure it.
+"""Load weights that the service trained into a model in plain Keras, and measure its accuracy.
 
 Usage: python examples/load_best_weights.py var/digits.weights.h5
 """
 
 import os
 import sys
+from importlib.resources import files
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 from keras.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 
-from fitqueue.datasets import BUILTIN
+DIGITS = files("fitqueue") / "datasets" / "digits.npz"  # the data set `digits` comes with the package
 
 model = keras.Sequential(
     [
@@ -28,7 +29,7 @@ model = keras.Sequential(
 )
 model.load_weights(sys.argv[1])
 
-with np.load(BUILTIN["digits"].path) as digits:
+with DIGITS.open("rb") as file, np.load(file) as digits:
     images, labels = digits["x_test"].reshape(-1, 8, 8, 1) / 16, digits["y_test"]
 predicted = model.predict(images, verbose=0).argmax(axis=1)
-print(f"Accuracy on {len(labels)} images that it was not trained on: {(predicted == labels).mean():.4f}")
+print(f"Accuracy on the {len(labels)} validation images: {(predicted == labels).mean():.4f}")

@@ -1,4 +1,4 @@
-"""FitQueue: `model.fit` as a service. This package is what users install, and the words that every part speaks."""
+"""FitQueue: `model.fit` as a service. This is the package that users install; all other parts build on its types."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,8 @@ __all__ = ["Client", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # `import fitqueue` happens in every process of the service and before each `fitqueue --help`: httpx and the
-    # reading of package metadata can wait.
+    # Every process of the service and every `fitqueue --help` imports this module: httpx and the package metadata are
+    # loaded only when they are needed.
     if name == "Client":
         from fitqueue.client import Client
 

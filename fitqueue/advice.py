@@ -1,6 +1,6 @@
-"""What a diagnosis can be, and how it is put to people: a summary and an advice each, in English and in Chinese.
+"""The verdicts of a diagnosis, each with a summary and advice in English and in Chinese.
 
-The advice is that of the Keras reference of 2020, whose rules `diagnosis.py` follows.
+The advice comes from the Keras reference of 2020, whose rules `diagnosis.py` applies.
 """
 
 from enum import StrEnum
@@ -10,6 +10,8 @@ Language = Literal["en", "zh"]
 
 
 class Verdict(StrEnum):
+    """The result of a diagnosis: one of the reference's five rules, or why none applies."""
+
     TOO_EARLY = "too_early"
     LEARNING = "learning"
     OVERFITTING = "overfitting"
@@ -22,35 +24,36 @@ class Verdict(StrEnum):
 
 TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
     "en": {
-        Verdict.TOO_EARLY: ("Too early to say: it takes more epochs to tell a trend from noise.", ""),
+        Verdict.TOO_EARLY: ("Too early to say: telling a trend from noise takes more epochs.", ""),
         Verdict.LEARNING: (
-            "Training loss and validation loss keep falling: the network still learns. Nothing could be better.",
-            "Let it train on; if it ends like this, give it more epochs.",
+            "Training loss and validation loss both keep falling: the network is still learning, the best case.",
+            "Keep training; if the job has ended, give it more epochs (`fitqueue extend`).",
         ),
         Verdict.OVERFITTING: (
-            "The validation loss no longer follows the training loss down: the network overfits.",
-            "Add max pooling or regularization (Dropout, L2), use more or augmented data, or stop earlier.",
+            "The validation loss no longer follows the training loss down: the network is overfitting.",
+            "Add max pooling or regularization (Dropout, L2), use more data or data augmentation, or stop earlier.",
         ),
         Verdict.DATA_PROBLEM: (
-            "The validation loss falls while the training loss stands still: something is wrong with the data.",
-            "Check the data set: labels, how training and validation data were split, what was prepared how.",
+            "The validation loss falls while the training loss stays flat: something is wrong with the data.",
+            "Check the data set: its labels, the split into training and validation data, and the preprocessing.",
         ),
         Verdict.BOTTLENECK: (
-            "Training loss and validation loss stand still: the learning has met a bottleneck.",
-            "Reduce the learning rate (ReduceLROnPlateau does) or the batch size. If the losses are good, it is done.",
+            "Training loss and validation loss both stay flat: learning has reached a bottleneck.",
+            "Reduce the learning rate (ReduceLROnPlateau can do it) or the batch size. If the losses are good enough, "
+            "the training is done.",
         ),
         Verdict.DIVERGING: (
-            "Training loss and validation loss keep rising, or are no finite numbers any more: the worst case. The "
-            "network is designed badly, its hyperparameters are set badly, or the data were not cleaned.",
-            "Reduce the learning rate, check the network's structure and the loss, and clean the data.",
+            "Training loss and validation loss keep rising, or are no longer finite: the worst case. The network is "
+            "badly designed, its hyperparameters are badly chosen, or the data were not cleaned.",
+            "Reduce the learning rate, check the network's structure and its loss function, and clean the data.",
         ),
         Verdict.NO_VALIDATION: (
-            "No validation loss was logged so far, and every rule compares it with the training loss.",
-            "Give the job validation data: `data.validation`, or `fit.validation_split`.",
+            "No validation loss has been logged yet, and every rule compares it with the training loss.",
+            "Give the job validation data: `data.validation` or `fit.validation_split`.",
         ),
         Verdict.UNCLEAR: (
-            "The losses swing too much to tell where they go, or move as no rule says.",
-            "Wait for more epochs; if it stays like this, try a smaller learning rate or larger batches.",
+            "The losses are too noisy to show a direction, or they move in a way that no rule covers.",
+            "Wait for more epochs; if nothing changes, try a smaller learning rate or larger batches.",
         ),
     },
     "zh": {
@@ -86,3 +89,4 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
         ),
     },
 }
+"""Summary and advice for each verdict."""

@@ -1,8 +1,8 @@
-"""What the movement of training loss and validation loss says of a training: five rules, as one pure function.
+"""What training loss and validation loss say about a training: the five rules of the Keras reference of 2020.
 
-The rules are those of the Keras reference of 2020 that this service is built along: both losses fall, the network still
-learns; only the training's falls, it overfits; only the validation's falls, the data have a fault; neither falls, the
-learning has met a bottleneck; both rise, the network, its settings or the data are wrong.
+Both losses fall: the network is still learning. Only the training loss falls: it is overfitting. Only the validation
+loss falls: something is wrong with the data. Both are flat: learning has reached a bottleneck. Both rise: the network,
+its hyperparameters or the data are wrong.
 """
 
 import math
@@ -12,19 +12,20 @@ from typing import Final, Literal, NamedTuple
 from pydantic import BaseModel, Field
 
 from fitqueue.advice import TEXTS, Language, Verdict
-from fitqueue.trends import Trend, movement
+from fitqueue.trends import Point, Trend, measure_movement
 
 MIN_EPOCHS: Final = 5
-"""Of fewer points even a straight line differs little from chance."""
+"""With fewer points, even a straight line can hardly be told from chance."""
 
 MAX_WINDOW: Final = 20
+"""The most epochs at the end of a history whose trends are compared."""
 
 HISTORY: Final = 200
-"""More epochs than this tell nothing new: the window is short, and the range before it serves as a measure only."""
+"""The most epochs that a diagnosis needs. The window is shorter; earlier epochs only give the range of values."""
 
 
 class Losses(NamedTuple):
-    """What one epoch logged. `validation` is None where the epoch was not validated."""
+    """The losses of one epoch. `validation` is None if the epoch was not validated."""
 
     epoch: int
     training: float
@@ -36,22 +37,26 @@ class Losses(NamedTuple):
 
 
 class LossMovement(BaseModel):
-    """How one loss moved over the window."""
+    """The movement of one loss over the window."""
 
     metric: Literal["loss", "val_loss"]
     trend: Trend
-    slope: float = Field(description="change an epoch: the median of the slopes between all pairs of epochs")
-    low: float = Field(description="with `high`: bounds of the slope, with a confidence of 90 %")
-    high: float
-    change: float = Field(description="slope times window, as a share of the median loss in it: -0.1 is a tenth less")
+    slope: float = Field(description="change per epoch: the median of the slopes between all pairs of epochs")
+    low: float = Field(description="lower bound of the slope (90 % confidence)")
+    high: float = Field(description="upper bound of the slope (90 % confidence)")
+    change: float = Field(
+        description="change over the window as a share of the median loss in it: -0.1 means a tenth less"
+    )
 
 
 class Diagnosis(BaseModel):
+    """What the losses of a training mean, and what to try next."""
+
     verdict: Verdict
-    summary: str = Field(description="what the losses do and what that means")
-    advice: str = Field(description="what to try; empty where there is nothing to do but wait")
-    first_epoch: int | None = Field(description="of the window that was looked at, 1-based; null where there is none")
-    last_epoch: int | None
+    summary: str = Field(description="what the losses do, and what that means")
+    advice: str = Field(description="what to try next; empty if all there is to do is wait")
+    first_epoch: int | None = Field(description="first epoch of the window, 1-based; null if there are too few epochs")
+    last_epoch: int | None = Field(description="last epoch of the window, 1-based; null if there are too few epochs")
     movements: list[LossMovement] = Field(description="the evidence: training loss, then validation loss")
 
 
@@ -61,45 +66,49 @@ RULES: Final = {
     (Trend.FLAT, Trend.FALLING): Verdict.DATA_PROBLEM,
     (Trend.FLAT, Trend.FLAT): Verdict.BOTTLENECK,
     (Trend.RISING, Trend.RISING): Verdict.DIVERGING,
-    # The reference does not name these two; a validation loss that turns round is what overfitting looks like.
+    # The reference does not list these two, but a validation loss that starts to rise is the usual sign of overfitting.
     (Trend.FALLING, Trend.RISING): Verdict.OVERFITTING,
     (Trend.FLAT, Trend.RISING): Verdict.OVERFITTING,
 }
-"""By the trends of training loss and validation loss. What is not here is `unclear`."""
+"""The verdict for the trends of training loss and validation loss. Any other pair is `unclear`."""
 
 
 def diagnose(history: Sequence[Losses], language: Language = "en") -> Diagnosis:
-    """What the end of this history says. Its epochs ascend, and may have gaps.
+    """Return what the most recent epochs say about a training.
 
-    The window is the later half of the epochs, at least MIN_EPOCHS and at most MAX_WINDOW: what a training did long ago
-    says little of what it does now. Where some epochs were validated, the others are left out.
+    The trends are those of a window at the end: the later half of the epochs, at least MIN_EPOCHS and at most
+    MAX_WINDOW, because what a training did long ago says little about what it does now. If some epochs were validated,
+    those that were not are left out.
+
+    Args:
+        history: the losses in ascending order of epochs, which may have gaps.
+        language: the language of summary and advice.
     """
     if history and not history[-1].are_finite:
-        return _diagnosis(Verdict.DIVERGING, language, history[-1:], [])
+        return _build(Verdict.DIVERGING, language, history[-1:], [])
     is_validated = any(losses.validation is not None for losses in history)
     compared = [
         losses for losses in history if losses.are_finite and (losses.validation is not None or not is_validated)
     ]
     if len(compared) < MIN_EPOCHS:
-        return _diagnosis(Verdict.TOO_EARLY, language, [], [])
+        return _build(Verdict.TOO_EARLY, language, [], [])
     window = compared[-min(max(len(compared) // 2, MIN_EPOCHS), MAX_WINDOW) :]
-    training = _movement("loss", {losses.epoch: losses.training for losses in compared}, len(window))
+    training = _measure("loss", [(losses.epoch, losses.training) for losses in compared], len(window))
     if not is_validated:
-        return _diagnosis(Verdict.NO_VALIDATION, language, window, [training])
-    validations = {losses.epoch: losses.validation for losses in compared if losses.validation is not None}
-    validation = _movement("val_loss", validations, len(window))
+        return _build(Verdict.NO_VALIDATION, language, window, [training])
+    validation_losses = [(losses.epoch, losses.validation) for losses in compared if losses.validation is not None]
+    validation = _measure("val_loss", validation_losses, len(window))
     verdict = RULES.get((training.trend, validation.trend), Verdict.UNCLEAR)
-    return _diagnosis(verdict, language, window, [training, validation])
+    return _build(verdict, language, window, [training, validation])
 
 
-def _movement(metric: Literal["loss", "val_loss"], values: dict[int, float], window: int) -> LossMovement:
-    covered = max(values.values()) - min(values.values())
-    return LossMovement(metric=metric, **movement(list(values.items())[-window:], covered)._asdict())
+def _measure(metric: Literal["loss", "val_loss"], points: Sequence[Point], window: int) -> LossMovement:
+    values = [value for _, value in points]
+    movement = measure_movement(points[-window:], max(values) - min(values))
+    return LossMovement(metric=metric, **movement._asdict())
 
 
-def _diagnosis(
-    verdict: Verdict, language: Language, window: Sequence[Losses], movements: list[LossMovement]
-) -> Diagnosis:
+def _build(verdict: Verdict, language: Language, window: Sequence[Losses], movements: list[LossMovement]) -> Diagnosis:
     summary, advice = TEXTS[language][verdict]
     return Diagnosis(
         verdict=verdict,

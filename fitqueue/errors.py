@@ -1,7 +1,7 @@
-"""Every error that FitQueue names, under one root.
+"""All errors of FitQueue, under one root.
 
 An error's `code` is stable and part of the API; its docstring is its default message. The API turns an error into an
-RFC 9457 problem document (`service/api/errors.py` alone knows the status codes), and the client turns the document
+RFC 9457 problem document (only `service/api/errors.py` knows the status codes), and the client turns that document
 back into the same class (`error_from_code`).
 """
 
@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with what somebody sent."""
+    """One thing that is wrong with a request."""
 
-    pointer: str = Field(description="where: a JSON pointer (RFC 6901) into the body, or the parameter's name")
+    pointer: str = Field(description="where: a JSON pointer (RFC 6901) into the body, or the name of a parameter")
     code: str
     message: str
-    received: Any = Field(default=None, description="what was there, shortened where it is long")
-    expected: str | None = None
+    received: Any = Field(default=None, description="the value that was sent, shortened if it is long")
+    expected: str | None = Field(default=None, description="what would be valid there")
 
 
 class FitQueueError(Exception):
@@ -37,43 +37,43 @@ class FitQueueError(Exception):
 
 
 class MalformedJSON(FitQueueError):
-    """The body is not the strict JSON of RFC 8259."""
+    """The request body is not strict JSON (RFC 8259)."""
 
     code = "malformed_json"
 
 
 class InvalidRequest(FitQueueError):
-    """A parameter of the request is wrong; `errors` names each fault."""
+    """A request parameter is invalid; `errors` lists every fault."""
 
     code = "invalid_request"
 
 
 class InvalidSpec(FitQueueError):
-    """The job cannot be trained as it was written; `errors` names each fault."""
+    """The job is invalid; `errors` lists every fault."""
 
     code = "invalid_spec"
 
 
 class InvalidDataset(FitQueueError):
-    """The file is no `.npz` of plain numeric arrays."""
+    """The file is not an `.npz` archive of plain numeric arrays."""
 
     code = "invalid_dataset"
 
 
 class BodyTooLarge(FitQueueError):
-    """The body is larger than this service takes."""
+    """The request body is larger than this service accepts."""
 
     code = "body_too_large"
 
 
 class UnsupportedMediaType(FitQueueError):
-    """The body's Content-Type is not one that this address takes."""
+    """This address does not accept the body's Content-Type."""
 
     code = "unsupported_media_type"
 
 
 class Unauthenticated(FitQueueError):
-    """A valid token is needed: `Authorization: Bearer …`."""
+    """A valid token is required: `Authorization: Bearer …`."""
 
     code = "unauthenticated"
 
@@ -85,49 +85,49 @@ class NotFound(FitQueueError):
 
 
 class JobNotFound(NotFound):
-    """There is no job of this id."""
+    """There is no job with this id."""
 
     code = "job_not_found"
 
 
 class DatasetNotFound(NotFound):
-    """There is no data set of this id or name."""
+    """There is no data set with this id or name."""
 
     code = "dataset_not_found"
 
 
 class CheckpointNotFound(NotFound):
-    """The job has no checkpoint of this name."""
+    """The job has no checkpoint with this name."""
 
     code = "checkpoint_not_found"
 
 
 class ArtifactNotFound(NotFound):
-    """The job has no artifact of this name; what its callbacks write is there when it has ended."""
+    """The job has no artifact with this name; artifacts become available when the job has ended."""
 
     code = "artifact_not_found"
 
 
 class NoCheckpointYet(NotFound):
-    """The job has not saved any weights yet; they appear with its first epoch."""
+    """The job has not saved any weights yet; the first are saved by the end of its first epoch."""
 
     code = "no_checkpoint_yet"
 
 
 class MethodNotAllowed(FitQueueError):
-    """The address does not take this method."""
+    """This address does not support this method."""
 
     code = "method_not_allowed"
 
 
 class Conflict(FitQueueError):
-    """The request does not fit the present state."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
 
 class JobEnded(Conflict):
-    """The job has ended already."""
+    """The job has already ended."""
 
     code = "job_ended"
 
@@ -139,13 +139,13 @@ class JobNotEnded(Conflict):
 
 
 class JobNotExtendable(Conflict):
-    """The job ended in a way that more epochs cannot mend, or left nothing to go on from."""
+    """The job cannot be extended: more epochs would not help, or it left nothing to resume from."""
 
     code = "job_not_extendable"
 
 
 class NameTaken(Conflict):
-    """Another data set has this name already."""
+    """Another data set already has this name."""
 
     code = "name_taken"
 
@@ -157,13 +157,13 @@ class DatasetInUse(Conflict):
 
 
 class IdempotencyMismatch(FitQueueError):
-    """This Idempotency-Key was used before, with another body."""
+    """This Idempotency-Key was already used with a different body."""
 
     code = "idempotency_mismatch"
 
 
 class RangeNotSatisfiable(FitQueueError):
-    """The range asked for lies outside the file."""
+    """The requested range lies outside the file."""
 
     code = "range_not_satisfiable"
 
@@ -175,25 +175,25 @@ class DatabaseUnavailable(FitQueueError):
 
 
 class DatabaseOutdated(DatabaseUnavailable):
-    """The database lacks tables of this version: run `fitqueue migrate` on it."""
+    """The database does not have the tables of this version: run `fitqueue migrate`."""
 
     code = "database_outdated"
 
 
 class StorageUnavailable(FitQueueError):
-    """The store of files cannot be reached or is full; try again in a moment."""
+    """The file storage cannot be reached or is full; try again in a moment."""
 
     code = "storage_unavailable"
 
 
 class TooManyFollowers(FitQueueError):
-    """Too many requests wait for news at the moment; ask again, without waiting."""
+    """Too many requests are waiting for updates; ask again without `follow=true`."""
 
     code = "too_many_followers"
 
 
 class InternalError(FitQueueError):
-    """The service failed; the log has the details under this request id."""
+    """The service failed; its log has the details under this request id."""
 
     code = "internal_server_error"
 
@@ -205,30 +205,30 @@ class Unreachable(FitQueueError):
 
 
 class NotConfigured(FitQueueError):
-    """No address or token is known: set FITQUEUE_URL and FITQUEUE_TOKEN, or run `fitqueue up`."""
+    """No service address is known: set FITQUEUE_URL and FITQUEUE_TOKEN, or run `fitqueue up`."""
 
     code = "not_configured"
 
 
 class ChecksumMismatch(FitQueueError):
-    """The downloaded file is not the one that the service announced."""
+    """The downloaded file does not have the checksum that the service announced."""
 
     code = "checksum_mismatch"
 
 
 class WaitTimeout(FitQueueError):
-    """The job had not ended when the time to wait was over."""
+    """The job did not end within the timeout."""
 
     code = "wait_timeout"
 
 
-def _all_subclasses(root: type[FitQueueError]) -> list[type[FitQueueError]]:
-    return [root] + [found for child in root.__subclasses__() for found in _all_subclasses(child)]
+def _with_subclasses(error: type[FitQueueError]) -> list[type[FitQueueError]]:
+    return [error] + [descendant for child in error.__subclasses__() for descendant in _with_subclasses(child)]
 
 
-ERRORS_BY_CODE: Final = {error.code: error for error in _all_subclasses(FitQueueError)}
+ERRORS_BY_CODE: Final = {error.code: error for error in _with_subclasses(FitQueueError)}
 
 
 def error_from_code(code: str, message: str, errors: list[Fault]) -> FitQueueError:
-    """The error that a problem document speaks of; an unknown code gives the root class."""
+    """Return the error that a problem document describes; for an unknown code, one of the root class."""
     return ERRORS_BY_CODE.get(code, FitQueueError)(message, errors=errors)

@@ -4,12 +4,15 @@ Each type exists once, so that a report goes from the training process into the 
 only what it alone knows: the key under which it stored a file.
 """
 
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Position(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Position:
     """A point in a training: `epoch` epochs are complete, and `step` steps of the next one are done."""
 
     epoch: int
@@ -83,10 +86,10 @@ class ArtifactWritten(FileWritten):
     name: str = Field(description="what users call it, as the job says")
 
 
-class LogLines(BaseModel):
-    """Lines that the training process printed."""
+@dataclass(frozen=True)
+class PrintedLine:
+    """A line that the training process printed."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
-
+    at: datetime
     stream: Literal["stdout", "stderr"]
-    lines: list[str]
+    text: str

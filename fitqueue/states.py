@@ -1,8 +1,8 @@
-"""The states of a job, its moves between them, why it ended, and what it does meanwhile.
+"""The states of a job and the moves between them, the reasons for its end, its phases and its events.
 
-States are facts. A wish is no state: asking a running job to stop sets `cancel_requested_at` (to pause,
-`pause_requested_at`) and leaves it running until it has stopped. Why a job ended decides how it ended (`state_of`), so
-no code can say one without the other.
+States are facts, and a request is not a state: a request to cancel a running job sets `cancel_requested_at` (a request
+to pause it, `pause_requested_at`), and the job is `running` until it has stopped. The reason why a job ended determines
+its final state (`state_of`), so the two cannot contradict each other.
 """
 
 from enum import StrEnum
@@ -10,7 +10,7 @@ from typing import Final, Self
 
 
 class DescribedEnum(StrEnum):
-    """A string enumeration whose members each carry a paragraph for people, in `about`."""
+    """A string enumeration whose members each have a description for people, in `about`."""
 
     about: str
 
@@ -22,31 +22,33 @@ class DescribedEnum(StrEnum):
 
 
 class JobState(DescribedEnum):
+    """The state of a job."""
+
     QUEUED = (
         "queued",
-        "The job is stored and waits for a worker. It is also the state of a job that was put back because its "
-        "worker was lost or shut down.",
+        "The job is stored and waits for a worker: a new job, or one that was requeued because its worker was lost or "
+        "shut down.",
     )
     RUNNING = (
         "running",
-        "A worker holds the job under a lease and trains it. Only the holder of the lease may write about it.",
+        "A worker holds a lease on the job and trains it. Only the holder of the lease may record anything about it.",
     )
     PAUSED = (
         "paused",
-        "Somebody asked the job to wait. It holds no device, and goes on where it stood when somebody resumes it.",
+        "The job was paused. It holds no device, and continues exactly where it stopped when it is resumed.",
     )
     SUCCEEDED = (
         "succeeded",
-        "Training ended as the job asked, and its last checkpoint was read back whole.",
+        "The training ended as the job specifies, and its last checkpoint was read back intact.",
     )
     FAILED = (
         "failed",
-        "The job cannot be trained: a fault of its own, or of the machines after its last attempt. "
-        "What was saved until then stays fetchable.",
+        "The job cannot be trained: it has a fault, or the machines failed in its last attempt. What it had saved can "
+        "still be downloaded.",
     )
     CANCELLED = (
         "cancelled",
-        "Somebody asked for the end. What was saved until then stays fetchable.",
+        "The job was cancelled. What it had saved can still be downloaded.",
     )
 
     @property
@@ -73,27 +75,30 @@ MOVES: Final = frozenset(
         (JobState.CANCELLED, JobState.QUEUED),
     }
 )
-"""The last three: an ended job is extended."""
+"""The allowed moves. The last three are for an ended job that is extended."""
 
 
 class Reason(DescribedEnum):
-    """Why a job ended."""
+    """The reason why a job ended."""
 
     COMPLETED = ("completed", "All epochs were trained.")
-    EARLY_STOPPED = ("early_stopped", "A callback of the job, such as EarlyStopping, ended the training.")
-    CANCELLED_BY_USER = ("cancelled_by_user", "Somebody cancelled the job.")
+    EARLY_STOPPED = ("early_stopped", "A callback of the job, such as EarlyStopping, stopped the training.")
+    CANCELLED_BY_USER = ("cancelled_by_user", "A user cancelled the job.")
     INVALID_DATA = (
         "invalid_data",
-        "The data cannot be loaded, or does not fit the model, the loss or the preparation that the job asks for.",
+        "The data cannot be loaded, or they do not match the model, the loss or the preparation steps of the job.",
     )
-    INVALID_MODEL = ("invalid_model", "Keras cannot build or compile the model, or its optimizer, loss or metrics.")
-    NAN_LOSS = ("nan_loss", "The loss became NaN or infinite, and no further epoch could mend it.")
-    OUT_OF_MEMORY = ("out_of_memory", "The machine or the device had not enough memory.")
+    INVALID_MODEL = (
+        "invalid_model",
+        "Keras cannot build the model, or cannot compile it with its optimizer, loss and metrics.",
+    )
+    NAN_LOSS = ("nan_loss", "The loss became NaN or infinite, and more epochs could not recover from it.")
+    OUT_OF_MEMORY = ("out_of_memory", "The machine or the device did not have enough memory.")
     MAX_RUNTIME = ("max_runtime", "The job ran longer than its `max_runtime_seconds`.")
-    WORKER_LOST = ("worker_lost", "The worker was lost, and this was the last of `max_attempts`.")
-    STORAGE_FAILED = ("storage_failed", "A checkpoint could not be stored or did not read back whole.")
-    NO_PROGRESS = ("no_progress", "Three attempts in a row ended at the same place.")
-    INTERNAL_ERROR = ("internal_error", "The training process died or failed in a way that no other reason names.")
+    WORKER_LOST = ("worker_lost", "The worker was lost in the last of the job's `max_attempts`.")
+    STORAGE_FAILED = ("storage_failed", "A checkpoint could not be stored, or was not intact when it was read back.")
+    NO_PROGRESS = ("no_progress", "Three attempts in a row failed at the same position in the training.")
+    INTERNAL_ERROR = ("internal_error", "The training process died or failed for a reason that is not in this list.")
 
 
 _STATE_OF: Final = {
@@ -115,43 +120,43 @@ _STATE_OF: Final = {
 EXTENDABLE: Final = frozenset(
     {Reason.COMPLETED, Reason.EARLY_STOPPED, Reason.CANCELLED_BY_USER, Reason.MAX_RUNTIME, Reason.WORKER_LOST}
 )
-"""Ends after which a job can be extended: nothing was wrong with the training itself."""
+"""The reasons after which a job can be extended: nothing was wrong with the training itself."""
 
 
 def state_of(reason: Reason) -> JobState:
-    """The final state that follows from why a job ended."""
+    """Return the final state of a job that ended for this reason."""
     return _STATE_OF[reason]
 
 
 class Phase(DescribedEnum):
-    """What a running job does at the moment; for people, no decision hangs on it."""
+    """What a running job is doing. It informs people; no decision depends on it."""
 
-    LOADING_DATA = ("loading_data", "The arrays are read and prepared.")
+    LOADING_DATA = ("loading_data", "The worker reads and prepares the arrays.")
     BUILDING = ("building", "Keras builds and compiles the model.")
-    TRAINING = ("training", "Keras trains.")
-    SAVING = ("saving", "The last checkpoints are written and stored.")
+    TRAINING = ("training", "Keras trains the model.")
+    SAVING = ("saving", "The worker writes and stores the last checkpoints.")
 
 
 class EventKind(DescribedEnum):
-    """What can happen to a job. Events are appended, never changed."""
+    """The events in the life of a job. Events are appended and never changed."""
 
     SUBMITTED = ("submitted", "The job was checked and stored.")
-    CLAIMED = ("claimed", "A worker took the job; `data` names the worker.")
+    CLAIMED = ("claimed", "A worker claimed the job; `data` names the worker.")
     PHASE_CHANGED = ("phase_changed", "The running job entered another phase.")
-    EPOCH_ENDED = ("epoch_ended", "An epoch was trained; `data` holds what it logged.")
-    LEARNING_RATE_REDUCED = ("learning_rate_reduced", "A callback lowered the learning rate.")
+    EPOCH_ENDED = ("epoch_ended", "An epoch was trained; `data` holds its logs.")
+    LEARNING_RATE_REDUCED = ("learning_rate_reduced", "A callback reduced the learning rate.")
     BEST_IMPROVED = (
         "best_improved",
-        "The monitored value is better than in any epoch before, and its weights are stored.",
+        "The monitored value is better than in every earlier epoch, and the weights are stored.",
     )
-    CHECKPOINT_SAVED = ("checkpoint_saved", "A ModelCheckpoint of the job wrote a checkpoint, and it is stored.")
-    RESUMED = ("resumed", "Training goes on from a snapshot of an earlier attempt; `data` says from where.")
-    CANCEL_REQUESTED = ("cancel_requested", "Somebody asked the job to stop; `data` says who.")
-    PAUSE_REQUESTED = ("pause_requested", "Somebody asked the running job to wait; `data` says who.")
-    PAUSED = ("paused", "The job holds no device any more and waits to be resumed.")
-    UNPAUSED = ("unpaused", "Somebody let the job go on, or took back the wish to pause it; `data` says who.")
-    EXTENDED = ("extended", "Somebody gave the ended job more epochs; `data` says who and how many.")
-    REQUEUED = ("requeue", "The attempt was lost, or its worker shut down; the job waits for another.")
-    SUCCEEDED = ("succeeded", "The job ended well.")
-    FAILED = ("failed", "The job ended in failure.")
-    CANCELLED = ("cancelled", "The job ended because somebody asked for it.")
+    CHECKPOINT_SAVED = ("checkpoint_saved", "A ModelCheckpoint callback saved a checkpoint, and it is stored.")
+    RESUMED = ("resumed", "The training resumed from a snapshot of an earlier attempt; `data` has the position.")
+    CANCEL_REQUESTED = ("cancel_requested", "A user asked the running job to stop; `data` says who.")
+    PAUSE_REQUESTED = ("pause_requested", "A user asked the running job to pause; `data` says who.")
+    PAUSED = ("paused", "The job no longer holds a device, and waits to be resumed.")
+    UNPAUSED = ("unpaused", "A user resumed the job, or withdrew the request to pause it; `data` says who.")
+    EXTENDED = ("extended", "A user gave the ended job more epochs; `data` says who, and how many.")
+    REQUEUED = ("requeued", "The attempt failed, or its worker shut down; the job waits for another worker.")
+    SUCCEEDED = ("succeeded", "The job succeeded.")
+    FAILED = ("failed", "The job failed.")
+    CANCELLED = ("cancelled", "The job was cancelled.")

@@ -1,8 +1,8 @@
-"""Where a noisy series goes: its median slope, and between what bounds that slope lies.
+"""The trend of a noisy series: its median slope, and a confidence interval for it.
 
-The median of the slopes between all pairs of points, and an interval for it from Kendall's rank statistic: P. K. Sen,
-Estimates of the Regression Coefficient Based on Kendall's Tau, 1968. One wild epoch in five moves neither, and nothing
-is assumed of the noise but that it is independent from epoch to epoch.
+The slope is the median of the slopes between all pairs of points, and its interval follows from Kendall's rank
+statistic: P. K. Sen, Estimates of the Regression Coefficient Based on Kendall's Tau, 1968. Outliers in one epoch of
+five move neither, and the only assumption about the noise is that it is independent from epoch to epoch.
 """
 
 import math
@@ -17,18 +17,20 @@ Point = tuple[int, float]
 
 Z_90_PERCENT: Final = 1.645
 
-STILL: Final = 0.02
-"""What changes by less than this share of itself over the window stands still, however surely it moves."""
+FLAT_BELOW: Final = 0.02
+"""A series that changes by less than this share of its median over the window is flat, however certain the change."""
 
-LOUD: Final = 0.25
-"""Where noise could hide a change of more than this share, «it stands still» would be a guess."""
+UNCLEAR_ABOVE: Final = 0.25
+"""Where noise could hide a change of more than this share, calling the series flat would be a guess."""
 
-FAINT: Final = 0.01
-"""Nothing is measured by less than this share of the range that it has covered: a loss that came from 2.3 down to
-0.0002 and halves once more does not move, for anybody who looks at its curve."""
+SMALLEST_SCALE: Final = 0.01
+"""The least value to compare changes with, as a share of the range that the series has covered. A loss that fell from
+2.3 to 0.0002 and then halves does not move, to anybody who looks at its curve."""
 
 
 class Trend(StrEnum):
+    """The direction in which a series moves."""
+
     FALLING = "falling"
     FLAT = "flat"
     RISING = "rising"
@@ -36,7 +38,14 @@ class Trend(StrEnum):
 
 
 class Movement(NamedTuple):
-    """`slope`, `low` and `high` are changes an epoch; `change` is over all points, as a share of their median."""
+    """How a series moves.
+
+    Attributes:
+        slope: the change per epoch.
+        low: the lower bound of the slope.
+        high: the upper bound of the slope.
+        change: the change over all points, as a share of their median.
+    """
 
     trend: Trend
     slope: float
@@ -45,26 +54,31 @@ class Movement(NamedTuple):
     change: float
 
 
-def movement(points: Sequence[Point], covered: float) -> Movement:
-    """How the points move. `covered`: the range of values that the series went through before and in them."""
+def measure_movement(points: Sequence[Point], value_range: float) -> Movement:
+    """Return how the points move.
+
+    Args:
+        points: two at least.
+        value_range: the range of values that the whole series has covered, the time before the points included.
+    """
     slopes = sorted((after[1] - before[1]) / (after[0] - before[0]) for before, after in combinations(points, 2))
-    beyond = _slopes_beyond(len(points))
-    slope, low, high = median(slopes), slopes[beyond], slopes[-1 - beyond]
-    scale = max(median(abs(value) for _, value in points), FAINT * covered)
+    outside = _slopes_outside_interval(len(points))
+    slope, low, high = median(slopes), slopes[outside], slopes[-1 - outside]
+    scale = max(median(abs(value) for _, value in points), SMALLEST_SCALE * value_range)
     epochs = points[-1][0] - points[0][0]
-    change, lowest, highest = (each * epochs / scale if scale > 0 else 0.0 for each in (slope, low, high))
-    return Movement(_trend(change, lowest, highest), slope, low, high, change)
+    change, lowest, highest = (rate * epochs / scale if scale > 0 else 0.0 for rate in (slope, low, high))
+    return Movement(_classify(change, lowest, highest), slope, low, high, change)
 
 
-def _slopes_beyond(count: int) -> int:
-    """How many of the sorted slopes lie outside of the interval at each of its ends."""
+def _slopes_outside_interval(count: int) -> int:
+    """Return how many of the sorted slopes between `count` points lie outside of the interval, at each of its ends."""
     spread = Z_90_PERCENT * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
     return max(0, int((count * (count - 1) / 2 - spread) / 2))
 
 
-def _trend(change: float, low: float, high: float) -> Trend:
+def _classify(change: float, low: float, high: float) -> Trend:
     if low <= 0 <= high:
-        return Trend.UNCLEAR if max(-low, high) > LOUD else Trend.FLAT
-    if abs(change) < STILL:
+        return Trend.UNCLEAR if max(-low, high) > UNCLEAR_ABOVE else Trend.FLAT
+    if abs(change) < FLAT_BELOW:
         return Trend.FLAT
     return Trend.FALLING if change < 0 else Trend.RISING

@@ -1,7 +1,7 @@
-"""What the API answers: the shapes of its JSON bodies, shared by the service and the client.
+"""The JSON bodies of the API's answers, shared by the service and the client.
 
-Times are RFC 3339 in UTC. A metric that is NaN or infinite is `null`, and its name stands in `non_finite`.
-Reading is lenient: a newer service may add fields that an older client does not know.
+Times are RFC 3339 in UTC. A metric that is NaN or infinite is `null`, and `non_finite` lists its name.
+The models ignore unknown fields, because a newer service may send fields that an older client does not know.
 """
 
 from datetime import datetime
@@ -17,14 +17,14 @@ Item = TypeVar("Item")
 
 
 class Page(BaseModel, Generic[Item]):
-    """One page of a list, filtered before it was cut. `next_cursor` goes into `?cursor=`; null on the last page."""
+    """One page of a filtered list. `next_cursor`, sent as `?cursor=`, gets the next page; null on the last one."""
 
     data: list[Item]
     next_cursor: str | None = None
 
 
 class Problem(BaseModel):
-    """An error as RFC 9457 has it, with our `code`, `request_id` and `errors`."""
+    """A problem document (RFC 9457), with the additional members `code`, `request_id` and `errors`."""
 
     type: str = "about:blank"
     title: str
@@ -36,7 +36,7 @@ class Problem(BaseModel):
 
 
 class Notice(BaseModel):
-    """Something in the job was understood in another way than it was written, or deserves a second look."""
+    """Something in the job that was translated, or that deserves a second look."""
 
     pointer: str
     code: str
@@ -44,29 +44,29 @@ class Notice(BaseModel):
 
 
 class LayerView(BaseModel):
-    """A line of `model.summary()`. A model that stands as a layer in another is one line."""
+    """One line of `model.summary()`. A model that is used as a layer of another one is a single line."""
 
     name: str
     class_name: str
-    output_shapes: list[list[int | None]] = Field(description="a shape for each output, the axis of samples first")
-    dtype: str | None = Field(description="what it computes with")
+    output_shapes: list[list[int | None]] = Field(description="the shape of each output, the batch axis first")
+    dtype: str | None = Field(description="the type that it computes with")
     parameters: int
     trainable: bool
-    inputs: list[str] = Field(description="names of the layers whose outputs it takes")
+    inputs: list[str] = Field(description="names of the layers whose outputs are its inputs")
 
 
 class MemoryEstimate(BaseModel):
-    """Bytes, counted by shapes. What libraries need for themselves, and the data, come on top."""
+    """An estimate in bytes, computed from shapes. It includes neither the data nor the overhead of libraries."""
 
     weights: int
     gradients: int
     optimizer: int
-    activations: int = Field(description="every layer's outputs for one batch, as the backward pass needs them")
+    activations: int = Field(description="the outputs of all layers for one batch, which the backward pass needs")
     total: int
 
 
 class ModelSummary(BaseModel):
-    """The model as Keras built it, without allocating a weight."""
+    """The model as Keras built it for the check, without allocating weights."""
 
     layers: list[LayerView]
     parameters: int
@@ -75,31 +75,39 @@ class ModelSummary(BaseModel):
 
 
 class Progress(BaseModel):
-    epoch: int = Field(description="epochs begun, 1-based; 0 before the first")
-    epochs: int
-    step: int = Field(description="steps done in this epoch")
-    steps: int | None = Field(description="steps of an epoch; null before training began")
+    """How far a training has come."""
+
+    epoch: int = Field(description="the current epoch, 1-based; 0 before the first one begins")
+    epochs: int = Field(description="how many epochs the job trains in all")
+    step: int = Field(description="steps that are done in this epoch")
+    steps: int | None = Field(description="steps per epoch; null before the training begins")
     percent: float
-    eta_seconds: float | None = None
+    eta_seconds: float | None = Field(default=None, description="estimated seconds until the last epoch ends")
 
 
 class Best(BaseModel):
+    """The best epoch so far: the one whose weights are stored as `best`."""
+
     epoch: int
-    monitor: str
+    monitor: str = Field(description="name of the metric that was compared")
     value: float | None
 
 
 class QueuePosition(BaseModel):
-    position: int = Field(description="1 is next in its pool")
-    waiting_for: str
+    """The position of a waiting job in the queue of its pool."""
+
+    position: int = Field(description="1 is the next job of its pool")
+    waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
 
 
 class JobSummary(BaseModel):
+    """A job as it appears in lists."""
+
     id: str
     name: str | None
     state: JobState
     reason: Reason | None
-    message: str | None = Field(description="one sentence for people: why the job ended")
+    message: str | None = Field(description="why the job ended, in words")
     phase: Phase | None
     progress: Progress
     best: Best | None
@@ -112,7 +120,7 @@ class JobSummary(BaseModel):
     worker: str | None
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None = Field(
-        default=None, description="while a running job is to be paused and is not yet"
+        default=None, description="set while a running job has been asked to pause and has not yet stopped"
     )
     created_at: datetime
     started_at: datetime | None
@@ -120,16 +128,18 @@ class JobSummary(BaseModel):
 
 
 class JobView(JobSummary):
-    spec: dict[str, Any] = Field(description="the job as the service understood it, defaults filled in")
+    """A job with its spec, its model and the diagnosis of its losses."""
+
+    spec: dict[str, Any] = Field(description="the job as the service understood it, with defaults filled in")
     notices: list[Notice]
     model: ModelSummary | None = Field(default=None, description="null where the model was not checked")
     diagnosis: Diagnosis | None = Field(
-        default=None, description="what the losses say of the training; null before an epoch has ended"
+        default=None, description="what the losses say about the training; null before the first epoch has ended"
     )
 
 
 class DryRun(BaseModel):
-    """The answer to `POST /jobs?dry_run=true`: the job would be taken; nothing was stored."""
+    """The answer to `POST /jobs?dry_run=true`: the service would accept the job; nothing was stored."""
 
     spec: dict[str, Any]
     notices: list[Notice]
@@ -137,6 +147,8 @@ class DryRun(BaseModel):
 
 
 class EpochView(BaseModel):
+    """An epoch that has ended."""
+
     epoch: int = Field(description="1-based")
     metrics: dict[str, float | None]
     non_finite: list[str] = Field(description="names of the metrics that were NaN or infinite")
@@ -148,6 +160,8 @@ class EpochView(BaseModel):
 
 
 class EventView(BaseModel):
+    """Something that happened to a job."""
+
     id: int
     kind: EventKind
     at: datetime
@@ -157,6 +171,8 @@ class EventView(BaseModel):
 
 
 class LogLine(BaseModel):
+    """A line that the training printed."""
+
     id: int
     at: datetime
     attempt: int
@@ -165,10 +181,14 @@ class LogLine(BaseModel):
 
 
 class CheckpointView(BaseModel):
-    name: str = Field(description="as the template of ModelCheckpoint gave it; `best` and `last` are the service's")
+    """A stored file of weights, or of a whole model."""
+
+    name: str = Field(description="the name that ModelCheckpoint's template gave it, or the service's `best` or `last`")
     format: Literal["weights.h5", "keras"]
     epoch: int
-    batch: int | None = Field(description="the batch it was saved after; null at the end of an epoch")
+    batch: int | None = Field(
+        description="the batch after which it was saved; null if it was saved at the end of an epoch"
+    )
     metrics: dict[str, float | None]
     monitor: str | None
     value: float | None
@@ -179,7 +199,9 @@ class CheckpointView(BaseModel):
 
 
 class ArtifactView(BaseModel):
-    name: str = Field(description="as the callback's `filename` or `log_dir` gave it")
+    """A file that a callback wrote, other than weights."""
+
+    name: str = Field(description="the name from the callback's `filename` or `log_dir`")
     size: int = Field(description="bytes")
     sha256: str
     created_at: datetime
@@ -187,36 +209,44 @@ class ArtifactView(BaseModel):
 
 
 class ArrayView(BaseModel):
+    """One array of a data set."""
+
     name: str
-    shape: list[int | None] = Field(description="null: an axis whose length differs from sample to sample")
+    shape: list[int | None] = Field(description="samples first; null for an axis whose length varies between samples")
     dtype: str
 
 
 class DatasetView(BaseModel):
+    """A data set: uploaded, or built in."""
+
     id: str
     name: str
     builtin: bool
     arrays: list[ArrayView]
-    size: int | None = Field(description="bytes; null for a built-in set that is downloaded when it is needed")
+    size: int | None = Field(description="bytes; null for a built-in data set that a worker downloads when it needs it")
     sha256: str | None
     source: str | None
     created_at: datetime | None
 
 
 class WorkerView(BaseModel):
+    """A worker: a process that trains jobs on one machine."""
+
     id: str
     host: str
     pools: list[str]
-    slots: int
-    devices: list[str] = Field(description="their names, for people")
-    gpus: list[str] = Field(description="UUIDs of the GPUs it sees; other workers of its machine see the same")
-    gpus_held: list[str] = Field(description="those of them that its jobs hold at the moment")
-    jobs: list[str] = Field(description="ids of the jobs it trains at the moment")
+    slots: int = Field(description="how many jobs it can train at once")
+    devices: list[str] = Field(description="names of its devices, for people")
+    gpus: list[str] = Field(description="UUIDs of the GPUs that it sees; all workers on a machine see the same ones")
+    gpus_held: list[str] = Field(description="UUIDs of the GPUs that its jobs hold")
+    jobs: list[str] = Field(description="ids of the jobs that it is training")
     alive: bool
     started_at: datetime
     last_seen_at: datetime
 
 
 class Readiness(BaseModel):
+    """Whether the service can do its work."""
+
     ready: bool
-    parts: dict[str, str] = Field(description="each part with `ok`, or with what is wrong")
+    parts: dict[str, str] = Field(description="for each part of the service: `ok`, or what is wrong with it")

@@ -11,16 +11,19 @@ from fitqueue.views import Problem
 from service.api import (
     actions,
     artifacts,
+    catalogue,
     checkpoints,
     context,
     datasets,
     docs,
     errors,
+    events,
+    health,
     jobs,
+    logs,
+    metrics,
     prometheus,
-    records,
     requests,
-    service,
     workers,
 )
 from service.api.context import Services
@@ -34,12 +37,15 @@ from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
     actions.blueprint,
-    records.blueprint,
+    metrics.blueprint,
+    events.blueprint,
+    logs.blueprint,
     checkpoints.blueprint,
     artifacts.blueprint,
     datasets.blueprint,
     workers.blueprint,
-    service.blueprint,
+    health.blueprint,
+    catalogue.blueprint,
     prometheus.blueprint,
 )
 
@@ -51,9 +57,10 @@ _INFO = Info(
 
 
 def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
-    """Connects to nothing yet: the API starts, and answers `/healthz`, while the database is down.
+    """Make the application. It does not connect yet: it starts, and answers `/healthz`, while the database is down.
 
-    Without a checker jobs are taken with their models unchecked.
+    Args:
+        checker: checks the models of jobs; None: jobs are accepted unchecked.
     """
     app = OpenAPI(
         __name__,
@@ -62,18 +69,18 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         security_schemes={"token": {"type": "http", "scheme": "bearer"}},
         openapi_extensions={"security": [{"token": []}]},
         validation_error_model=Problem,
-        validation_error_callback=errors.raise_invalid_request,
+        validation_error_callback=errors.raise_invalid_parameters,
         doc_ui=False,
         static_folder=None,
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-    store = open_storage(settings, REQUEST_RETRY_TIMEOUT)
+    storage = open_storage(settings, REQUEST_RETRY_TIMEOUT)
     app.extensions[context.EXTENSION] = Services(
         settings=settings,
         database=Database(settings.database_url),
-        store=store,
-        datasets=DatasetCache(store, settings.work_dir / "datasets", settings.dataset_cache_bytes),
+        storage=storage,
+        datasets=DatasetCache(storage, settings.work_dir / "datasets", settings.dataset_cache_bytes),
         notifier=Notifier(settings.redis_url),
         checker=checker,
     )

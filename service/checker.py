@@ -1,8 +1,8 @@
-"""Has the models of jobs checked by Keras, in a process of its own: the API itself never loads TensorFlow.
+"""Lets Keras check the models of jobs in a process of its own: the API itself never loads TensorFlow.
 
-The process is reached by its module's name, never by an import. It is started in the background, takes as long as
-TensorFlow's import, and is started anew when it died. A job is never refused because the checker fails: without an
-answer it is taken unchecked.
+The process is named by its module, never imported. It is started in the background, which takes as long as the import
+of TensorFlow, and started again if it dies. No job is refused because the checker fails: without an answer, the job is
+accepted unchecked.
 """
 
 import json
@@ -25,124 +25,126 @@ from service import environment
 
 PROGRAM: Final = "workers.model_check.server"
 
-READY_SECONDS: Final = 5.0
-"""How long a question waits for a checker that is still starting."""
+READY_TIMEOUT: Final = 5.0
+"""Seconds that a request waits for a checker that is still starting."""
 
-ANSWER_SECONDS: Final = 30.0
-"""A check takes a tenth of a second; its process ends itself after some seconds of processor time."""
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds that a check may take. It takes a tenth of one, and its process exits after some seconds of CPU time."""
 
-PAUSE_SECONDS: Final = 30.0
-"""Between two starts of a checker that cannot be started."""
+RESTART_PAUSE: Final = 30.0
+"""Seconds between two starts of a checker that cannot be started."""
 
+_CHUNK: Final = 65_536
 _logger = logging.getLogger(__name__)
 
 
-class _Gone(Exception):
-    """The checker is not there, or did not begin to answer."""
+class _CheckerGone(Exception):
+    """The checker is not running, or did not begin to answer."""
 
 
 class Checker:
-    """Thread-safe. `start` may be called again: it does nothing while the checker lives."""
+    """Starts the checker process and sends it requests. Thread-safe."""
 
     def __init__(self, program: str = PROGRAM) -> None:
-        """`program` is the module that the checker runs, by its name."""
+        """Prepare a checker that runs the module `program`; `start` starts it."""
         self._program = program
-        self._state = Condition(Lock())
+        self._changed = Condition(Lock())
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._starting = False
+        self._is_starting = False
         self._not_before = 0.0
-        self._complaint = "it was not started"
-        # More children at once than processors would make each of them late.
+        self._problem = "it was not started"
+        # More concurrent checks than processors would make each of them late.
         self._turns = BoundedSemaphore(os.cpu_count() or 1)
 
     def start(self) -> None:
-        """Start the checker in the background."""
-        with self._state:
-            if self._starting or self._control is not None or time.monotonic() < self._not_before:
+        """Start the checker in the background, unless it is running or starting."""
+        with self._changed:
+            if self._is_starting or self._control is not None or time.monotonic() < self._not_before:
                 return
-            self._starting = True
-            self._complaint = "it is starting"
+            self._is_starting = True
+            self._problem = "it is starting"
         try:
             Thread(target=self._start, name="checker", daemon=True).start()
         except RuntimeError as error:  # no thread is left
             self._settle(None, f"it cannot be started: {error}")
 
     def status(self) -> str:
-        """`ok`, or why no model can be checked at the moment."""
-        with self._state:
-            return "ok" if self._control is not None else self._complaint
+        """Return `ok`, or why models cannot be checked right now."""
+        with self._changed:
+            return "ok" if self._control is not None else self._problem
 
     def wait(self, seconds: float) -> bool:
-        """Whether the checker is ready, after waiting for it while it starts."""
-        with self._state:
-            self._state.wait_for(lambda: not self._starting, seconds)
+        """Wait while the checker starts; return whether it is ready."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_starting, seconds)
             return self._control is not None
 
-    def ask(self, check_request: ModelCheckRequest) -> ModelCheckResult | None:
-        """The answer; None where nobody can tell."""
-        if not self.wait(READY_SECONDS):
+    def check(self, request: ModelCheckRequest) -> ModelCheckResult | None:
+        """Have a job checked; None if nobody can tell."""
+        if not self.wait(READY_TIMEOUT):
             self.start()
             return None
-        deadline = time.monotonic() + ANSWER_SECONDS
-        if not self._turns.acquire(timeout=ANSWER_SECONDS):
+        deadline = time.monotonic() + ANSWER_TIMEOUT
+        if not self._turns.acquire(timeout=ANSWER_TIMEOUT):
             return None
         try:
-            return self._asked(check_request, deadline)
-        except _Gone as error:
-            _logger.warning("The checker is gone; it is started anew.", extra={"error": str(error)})
+            return self._exchange(request, deadline)
+        except _CheckerGone as error:
+            _logger.warning("The checker is gone; it is started again.", extra={"error": str(error)})
             self._drop("it died")
             self.start()
         except TimeoutError:
-            _logger.warning("The check of a model took too long.", extra={"seconds": ANSWER_SECONDS})
+            _logger.warning("The check of a model took too long.", extra={"seconds": ANSWER_TIMEOUT})
         finally:
             self._turns.release()
         return None
 
     def close(self) -> None:
-        """End the checker, and the children that it has."""
+        """End the checker and its children."""
         self._drop("it was closed")
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
-    def _asked(self, check_request: ModelCheckRequest, deadline: float) -> ModelCheckResult | None:
+    def _exchange(self, request: ModelCheckRequest, deadline: float) -> ModelCheckResult | None:
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
-                self._send(theirs)
+                self._hand_over(theirs)
             ours.settimeout(max(0.0, deadline - time.monotonic()))
-            return _read(ours, check_request)
+            return _ask(ours, request)
 
-    def _send(self, end: socket.socket) -> None:
-        with self._state:
+    def _hand_over(self, connection: socket.socket) -> None:
+        """Give the checker its end of the connection for one request."""
+        with self._changed:
             if self._control is None:
-                raise _Gone(self._complaint)
+                raise _CheckerGone(self._problem)
             try:
-                socket.send_fds(self._control, [b"?"], [end.fileno()])
+                socket.send_fds(self._control, [b"?"], [connection.fileno()])
             except OSError as error:
-                raise _Gone(str(error)) from error
+                raise _CheckerGone(str(error)) from error
 
     def _start(self) -> None:
         try:
             process, control = self._run_program()
-        except OSError as error:  # no memory, no process or no file is left
+        except OSError as error:  # no memory, process or file descriptor is left
             self._settle(None, f"it cannot be started: {error}")
             return
-        complaint = _first_words(control)
-        if complaint is None:
+        problem = _read_greeting(control)
+        if problem is None:
             self._settle(control, "ok")
             return
-        self._settle(None, complaint)
+        self._settle(None, problem)
         control.close()
-        process.kill()  # who said what is no word of a checker's need not end by itself
+        process.kill()  # after a message that we do not understand, it may not exit by itself
         process.wait()
 
     def _run_program(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """The process, and our end of the line to it."""
+        """Start the process; return it and our end of the control connection."""
         ours, theirs = socket.socketpair()
-        with theirs, ExitStack() as at_failure:
-            at_failure.enter_context(ours)
+        with theirs, ExitStack() as on_failure:
+            on_failure.enter_context(ours)
             process = subprocess.Popen(
                 [sys.executable, "-m", self._program],
                 stdin=theirs.fileno(),
@@ -150,82 +152,87 @@ class Checker:
                 stderr=subprocess.DEVNULL,
                 env=environment.for_children(os.environ),
             )
-            at_failure.pop_all()
-        with self._state:
+            on_failure.pop_all()
+        with self._changed:
             self._process = process
         return process, ours
 
-    def _settle(self, control: socket.socket | None, complaint: str) -> None:
-        """Whoever waits for the start waits no longer, whatever became of it."""
-        with self._state:
-            self._starting = False
+    def _settle(self, control: socket.socket | None, problem: str) -> None:
+        """End the start, successful or not, for everybody who waits for it."""
+        with self._changed:
+            self._is_starting = False
             self._control = control
-            self._complaint = complaint
+            self._problem = problem
             if control is None:
-                self._not_before = time.monotonic() + PAUSE_SECONDS
-            self._state.notify_all()
+                self._not_before = time.monotonic() + RESTART_PAUSE
+            self._changed.notify_all()
         if control is None:
-            _logger.warning("Models are not checked before they run.", extra={"error": complaint})
+            _logger.warning("Models are not checked before they run.", extra={"error": problem})
 
-    def _drop(self, complaint: str) -> None:
-        with self._state:
+    def _drop(self, problem: str) -> None:
+        with self._changed:
             control, self._control = self._control, None
-            self._complaint = complaint
+            self._problem = problem
         if control is not None:
             control.close()
 
 
-def _first_words(control: socket.socket) -> str | None:
-    """What the checker says is wrong with it; None if it is ready."""
-    said = b""
+def _read_greeting(control: socket.socket) -> str | None:
+    """Return what the checker says is wrong with it; None if it is ready."""
+    line = b""
     try:
-        while not said.endswith(b"\n"):
-            chunk = control.recv(65_536)
+        while not line.endswith(b"\n"):
+            chunk = control.recv(_CHUNK)
             if not chunk:
-                return "it ended before it was ready"
-            said += chunk
-        complaint: str | None = json.loads(said)["complaint"]
+                return "it exited before it was ready"
+            line += chunk
+        problem: str | None = json.loads(line)["problem"]
     except OSError as error:
-        return f"it ended before it was ready: {error}"
+        return f"it exited before it was ready: {error}"
     except (ValueError, LookupError, TypeError):
-        return f"it said what is no word of a checker's: {said[:100]!r}"
-    return complaint
+        return f"it sent a message that the API does not understand: {line[:100]!r}"
+    return problem
 
 
-def _read(line: socket.socket, check_request: ModelCheckRequest) -> ModelCheckResult | None:
-    """Raises _Gone if no child took the question, TimeoutError if the answer is late."""
+def _ask(connection: socket.socket, request: ModelCheckRequest) -> ModelCheckResult | None:
+    """Send a request and read the result.
+
+    Raises:
+        _CheckerGone: no child took the request.
+        TimeoutError: the result is late.
+    """
     try:
-        greeting = line.recv(1)
+        greeting = connection.recv(1)
     except ConnectionResetError as error:
-        raise _Gone(str(error)) from error
+        raise _CheckerGone(str(error)) from error
     if not greeting:
-        raise _Gone("it did not take a question")
+        raise _CheckerGone("it did not take a request")
     try:
-        line.sendall(check_request.model_dump_json().encode())
-        line.shutdown(socket.SHUT_WR)
-        said = b"".join(iter(lambda: line.recv(65_536), b""))
+        connection.sendall(request.model_dump_json().encode())
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(_CHUNK), b""))
     except (BrokenPipeError, ConnectionResetError):
-        said = b""
-    *pointers, last = said.decode().split("\n")
-    return _understood(last, pointers[-1] if pointers else "/model")
+        answer = b""
+    *pointers, last = answer.decode().split("\n")
+    return _parse(last, pointers[-1] if pointers else "/model")
 
 
-def _understood(said: str, made: str) -> ModelCheckResult | None:
-    """`made` is the pointer of what was made when it was said."""
+def _parse(answer: str, last_pointer: str) -> ModelCheckResult | None:
+    """Parse a result. `last_pointer` is what Keras was building when the answer ended."""
     try:
-        answer = ModelCheckResult.model_validate_json(said)
-    except ValidationError:  # it died before it had said all
-        return ModelCheckResult(faults=[_deadly(made)])
-    if answer.failure is not None:
-        _logger.error("The checker failed.", extra={"error": answer.failure})
+        result = ModelCheckResult.model_validate_json(answer)
+    except ValidationError:  # the child died before it had sent everything
+        return ModelCheckResult(faults=[_too_large(last_pointer)])
+    if result.failure is not None:
+        _logger.error("The checker failed.", extra={"error": result.failure})
         return None
-    return answer
+    return result
 
 
-def _deadly(pointer: str) -> Fault:
+def _too_large(pointer: str) -> Fault:
     return Fault(
         pointer=pointer,
         code=str(FaultCode.TOO_LARGE),
-        message="Keras could not make it within the limits of the check, some seconds and 1 GiB of memory.",
-        expected="less to make",
+        message="Keras could not build it within the limits of the check: some seconds and 1 GiB of memory.",
+        expected="something smaller",
     )

@@ -1,4 +1,4 @@
-"""The time by the database's clock, which all processes share; their own clocks may differ."""
+"""The time of the database's clock, which all processes share. Their own clocks may differ."""
 
 from datetime import UTC, datetime
 
@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 
 def now(session: Session) -> datetime:
-    """The present moment in UTC, not that of the transaction's beginning."""
+    """Return the current time in UTC, not the time at which the transaction began."""
     if session.get_bind().dialect.name == "sqlite":
-        return datetime.now(UTC)  # SQLite runs in this process: its clock is this one, only coarser
-    moment = session.execute(text("SELECT clock_timestamp()")).scalar_one()
-    assert isinstance(moment, datetime)
-    return moment
+        return datetime.now(UTC)  # SQLite runs in this process: its clock is the same, only coarser
+    time = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    assert isinstance(time, datetime)
+    return time

@@ -1,6 +1,6 @@
 """The commands that need the database or start processes: `fitqueue up`, `fitqueue token` and `fitqueue migrate`.
 
-They join the `fitqueue` command line by the entry points of `pyproject.toml`.
+They join the `fitqueue` command line through the entry points in `pyproject.toml`.
 """
 
 import os
@@ -22,38 +22,44 @@ from fitqueue.client.configuration import files_above
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured
 from service.db import Database, sqlite_file
 from service.migrate import upgrade
+from service.processes import STOP_SIGNALS, end, signals_ignored
 from service.settings import Settings
-from service.stack import STOP_SIGNALS, Stack, end, signals_ignored
+from service.stack import Stack
 from service.store import tokens
 
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 
-PROGRAM_SECONDS: Final = 1.0
-"""How long the program of `--run` may take to end by itself, and how long when it is told to."""
+PROGRAM_STOP_TIMEOUT: Final = 1.0
+"""Seconds that the program of `--run` may take to exit by itself, and again after SIGTERM."""
 
 
 @click.command()
 @click.option(
-    "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("var"), show_default=True
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("var"),
+    show_default=True,
+    help="The folder for the database, files and logs.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="The API's port; 0: any.")
 @click.option(
     "--run",
     "program",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Run this Python program once all is ready, then stop everything and exit as it did.",
+    help="Run this Python program when everything is ready, then stop everything and exit with its exit code.",
 )
 def up(folder: Path, port: int, program: Path | None) -> int:
-    """Start API, Redis and one worker on this machine.
+    """Start the API, Redis and one worker on this machine.
 
-    Everything lies in one folder: database, files, logs, and `client.json` with the address and the token, by which
-    the other commands find the service. Ctrl-C stops all of it; jobs that run are put back, for the next start.
+    Everything is in one folder: the database, files, logs, and `client.json` with the address and the token, which the
+    other commands read. Ctrl-C stops everything; running jobs are requeued and resume at the next start.
     """
     # `kill` and a closed terminal end it as orderly as Ctrl-C does.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:
-        with Stack(folder, port=port, say=click.echo) as stack:
+        with Stack(folder, port=port, echo=click.echo) as stack:
             if program is not None:
                 return _run(program, stack)
             click.echo(_welcome(stack))
@@ -63,7 +69,7 @@ def up(folder: Path, port: int, program: Path | None) -> int:
     except KeyboardInterrupt:
         click.echo("\nStopped. Jobs that were running are back in the queue.")
         if program is not None:
-            raise  # its work was not done; without a program, this is how `up` is meant to end
+            raise  # the program was not finished; without one, this is how `up` is meant to end
     return 0
 
 
@@ -73,21 +79,21 @@ def _run(program: Path, stack: Stack) -> int:
     try:
         while True:
             with suppress(subprocess.TimeoutExpired):
-                code = process.wait(LOOK_SECONDS)
-                # As a shell has it where a signal ended it.
+                code = process.wait(POLL_SECONDS)
+                # As a shell shows a program that a signal ended.
                 return code if code >= 0 else 128 - code
-            stack.look_after()
+            stack.supervise()
     finally:
         with signals_ignored():
             _end_program(process)
 
 
 def _end_program(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C reached it with us, and it may be tidying up; `kill` did not."""
+    """End the program. Ctrl-C reached it as well, so it may be tidying up; `kill` did not."""
     try:
-        process.wait(PROGRAM_SECONDS)
+        process.wait(PROGRAM_STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
-        end(process, PROGRAM_SECONDS)
+        end(process, PROGRAM_STOP_TIMEOUT)
 
 
 def _welcome(stack: Stack) -> str:
@@ -100,14 +106,14 @@ FitQueue is ready.
     Files    {stack.folder}
 
 In another shell:
-{_how_to_find(stack)}
+{_connect_lines(stack)}
     {sys.argv[0]} submit examples/digits_cnn.json --wait
 
-Ctrl-C stops all of it."""
+Ctrl-C stops everything."""
 
 
-def _how_to_find(stack: Stack) -> str:
-    """The command line looks for var/client.json in its folder and those above."""
+def _connect_lines(stack: Stack) -> str:
+    """Return the line by which another shell finds the service: commands look for var/client.json in parent folders."""
     if stack.folder.name == "var":
         return f"\n    cd {shlex.quote(str(stack.folder.parent))}"
     return f"\n    export FITQUEUE_URL={stack.url} FITQUEUE_TOKEN={stack.token}"
@@ -115,39 +121,39 @@ def _how_to_find(stack: Stack) -> str:
 
 def _wait_until_interrupted(stack: Stack) -> None:
     pause = threading.Event()
-    while not pause.wait(LOOK_SECONDS):
-        stack.look_after()
+    while not pause.wait(POLL_SECONDS):
+        stack.supervise()
 
 
 @click.command()
 def migrate() -> None:
-    """Bring the database of FITQUEUE_DATABASE_URL to this version."""
-    with causes_told():
+    """Migrate the database of FITQUEUE_DATABASE_URL to this version."""
+    with database_errors_explained():
         upgrade(read_settings().database_url)
     click.echo("The database is up to date.")
 
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke tokens, in the database of the service.
+    """Create, list and revoke the tokens of a service, in its database.
 
-    That is the one of FITQUEUE_DATABASE_URL, or else var/fitqueue.db in this folder or one above. So run it where the
-    service runs: beside `fitqueue up`, or as `docker compose exec api fitqueue token …`.
+    That is the database of FITQUEUE_DATABASE_URL, or else var/fitqueue.db in this folder or a parent. So run it where
+    the service runs: beside `fitqueue up`, or as `docker compose exec api fitqueue token …`.
     """
 
 
 @token.command("create")
 @click.argument("name")
 def create_token(name: str) -> None:
-    """Make a token for NAME and print it. It is stored hashed: it cannot be shown again."""
-    with causes_told(), _database().write() as session:
+    """Create a token for NAME and print it. Only its hash is stored, so it cannot be shown again."""
+    with database_errors_explained(), _database().write() as session:
         click.echo(tokens.create(session, name=name))
 
 
 @token.command("list")
 def list_tokens() -> None:
-    """List the tokens: their ids, names and times, not the tokens themselves."""
-    with causes_told(), _database().read() as session:
+    """List the tokens: ids, names and times, not the tokens themselves."""
+    with database_errors_explained(), _database().read() as session:
         for row in tokens.list_all(session):
             state = f"revoked {row.revoked_at:%Y-%m-%d %H:%M}" if row.revoked_at else "valid"
             click.echo(f"{row.id}  {row.created_at:%Y-%m-%d %H:%M}  {state:24}  {row.name}")
@@ -156,36 +162,36 @@ def list_tokens() -> None:
 @token.command("revoke")
 @click.argument("token_id")
 def revoke_token(token_id: str) -> None:
-    """Revoke the token of this id, as `fitqueue token list` shows it."""
-    with causes_told(), _database().write() as session:
+    """Revoke the token with this id, which `fitqueue token list` shows."""
+    with database_errors_explained(), _database().write() as session:
         if not tokens.revoke(session, token_id):
-            raise click.ClickException(f"There is no valid token of the id '{token_id}'.")
+            raise click.ClickException(f"There is no valid token with the id '{token_id}'.")
     click.echo(f"Revoked {token_id}.")
 
 
 def _database() -> Database:
-    """The one that is there. Never a new one: it would hold a token that opens nothing."""
+    """Return the service's database. It is never created here: a token in a new one would open nothing."""
     settings = read_settings()
     if "database_url" not in settings.model_fields_set:
         return Database(f"sqlite:///{_nearest_file()}")
     file = sqlite_file(settings.database_url)
     if file is not None and not file.is_file():
-        raise NotConfigured(f"There is no database yet at {file}, which FITQUEUE_DATABASE_URL names")
+        raise NotConfigured(f"There is no database at {file} yet, which FITQUEUE_DATABASE_URL names")
     return Database(settings.database_url)
 
 
 def _nearest_file() -> Path:
-    found = next(files_above(Path.cwd(), "fitqueue.db"), None)
-    if found is None:
+    file = next(files_above(Path.cwd(), "fitqueue.db"), None)
+    if file is None:
         raise NotConfigured(
-            "No database is known: set FITQUEUE_DATABASE_URL, or go where `fitqueue up` has made var/fitqueue.db"
+            "No database is known: set FITQUEUE_DATABASE_URL, or go where `fitqueue up` has created var/fitqueue.db"
         )
-    return found
+    return file
 
 
 @contextmanager
-def causes_told() -> Iterator[None]:
-    """Who runs the database may hear what its driver says; the API keeps that from its users."""
+def database_errors_explained() -> Iterator[None]:
+    """Add what the driver says to DatabaseUnavailable: operators may read it, users of the API may not."""
     try:
         yield
     except DatabaseUnavailable as error:
@@ -196,11 +202,16 @@ def causes_told() -> Iterator[None]:
 
 
 def read_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        click.ClickException: a variable has a value that cannot be used.
+    """
     try:
         return Settings()
     except ValidationError as error:
-        raise click.ClickException("; ".join(map(_in_words, error.errors()))) from error
+        raise click.ClickException("; ".join(map(_setting_error, error.errors()))) from error
 
 
-def _in_words(fault: ErrorDetails) -> str:
-    return f"FITQUEUE_{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}"
+def _setting_error(error: ErrorDetails) -> str:
+    return f"FITQUEUE_{str(error['loc'][0]).upper()}: {error['msg'].removeprefix('Value error, ')}"

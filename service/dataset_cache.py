@@ -1,9 +1,9 @@
-"""Data sets on this machine where they are stored on another: those that were used last, as many as fit."""
+"""Local copies of data sets that are stored elsewhere: the most recently used ones, as many as fit."""
 
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -17,81 +17,80 @@ _ABANDONED_SECONDS: Final = 3600.0
 
 
 class DatasetCache:
-    """A folder that processes of this machine may share. A data set never changes, and its sha256 is its name there."""
+    """A folder that processes of this machine may share. A data set never changes; its file is named by its sha256."""
 
-    def __init__(self, store: Storage, folder: Path, max_bytes: int) -> None:
-        """One data set always fits, however large."""
-        self._store = store
+    def __init__(self, storage: Storage, folder: Path, max_bytes: int) -> None:
+        """Create the cache. One data set always fits, however large."""
+        self._storage = storage
         self._folder = folder.absolute()
         self._max_bytes = max_bytes
-        # One at a time: jobs that begin together mostly want the same one.
+        # One fetch at a time: jobs that start together mostly want the same data set.
         self._fetching = Lock()
 
-    def path(self, key: str, sha256: str, on_piece: Callable[[], None] = lambda: None) -> Path:
-        """Where it lies, to be read only and at once: it goes when others are used. `on_piece`: see `fetch`.
+    def path(self, key: str, sha256: str, on_chunk: Callable[[], None] = lambda: None) -> Path:
+        """Return where the data set is on this machine, to be read at once: it goes when others need the room.
+
+        Args:
+            on_chunk: called again and again while it waits or fetches; what it raises ends the call.
 
         Raises:
             OSError: it could not be fetched, or what arrived is not what was stored.
         """
-        stored_here = self._store.local_path(key)
+        stored_here = self._storage.local_path(key)
         if stored_here is not None:
             return stored_here
         path = self._folder / f"{sha256}.npz"
         while not self._fetching.acquire(timeout=1.0):
-            on_piece()
+            on_chunk()
         try:
             if not path.exists():
-                self._fetch(key, sha256, path, on_piece)
-            with suppress(FileNotFoundError):  # as in `link`
-                os.utime(path)  # used now
+                self._fetch(key, sha256, path, on_chunk)
+            with suppress(FileNotFoundError):  # another process needed the room, as in `link`
+                os.utime(path)  # the time of its last use
         finally:
             self._fetching.release()
         return path
 
-    def link(self, key: str, sha256: str, target: Path, on_piece: Callable[[], None]) -> Path:
-        """As `path`, and it stays as long as `target`, a second name for it on the same disk."""
-        path = self.path(key, sha256, on_piece)
+    def link(self, key: str, sha256: str, target: Path, on_chunk: Callable[[], None]) -> Path:
+        """Return the data set under the name `target`, a hard link that keeps it on the disk. See `path`."""
+        path = self.path(key, sha256, on_chunk)
         if path.parent != self._folder:
             return path
         try:
             target.hardlink_to(path)
-        except FileNotFoundError:  # another process of this machine needed the room between the two lines
-            return self.link(key, sha256, target, on_piece)
+        except FileNotFoundError:  # another process of this machine needed the room between the two calls
+            return self.link(key, sha256, target, on_chunk)
         return target
 
-    def _fetch(self, key: str, sha256: str, path: Path, on_piece: Callable[[], None]) -> None:
+    def _fetch(self, key: str, sha256: str, path: Path, on_chunk: Callable[[], None]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._make_room(self._store.size(key))
-        beside = self._folder / f"{secrets.token_hex(16)}.part"
+        self._make_room(self._storage.size(key))
+        aside = self._folder / f"{secrets.token_hex(16)}.part"
         try:
-            if (arrived := fetch(self._store, key, beside, on_piece)) != sha256:
+            if (arrived := fetch(self._storage, key, aside, on_chunk)) != sha256:
                 raise OSError(f"the data set {key} arrived with sha256 {arrived}, and was stored with {sha256}")
-            flush(beside)
-            beside.replace(path)
+            flush(aside)
+            aside.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
 
     def _make_room(self, size: int) -> None:
-        """Lets go of those that nobody used for longest, and of what was never finished, until so many bytes fit."""
+        """Delete the least recently used data sets, and abandoned fetches, until this many bytes fit."""
         now = time.time()
-        found = sorted(
+        files = sorted(
             (status.st_mtime, status.st_size, path)
-            for path, status in _statuses(self._folder)
+            for path, status in _files_with_status(self._folder)
             if path.suffix == ".npz" or now - status.st_mtime > _ABANDONED_SECONDS
         )
-        total = sum(each for _, each, _ in found)
-        for _, each, path in found:
+        total = sum(file_size for _, file_size, _ in files)
+        for _, file_size, path in files:
             if total + size <= self._max_bytes:
                 return
             path.unlink(missing_ok=True)
-            total -= each
+            total -= file_size
 
 
-def _statuses(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    found = []
+def _files_with_status(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     for path in folder.iterdir():
-        try:
-            found.append((path, path.stat()))
-        except FileNotFoundError:
-            continue  # another process let go of it
-    return found
+        with suppress(FileNotFoundError):  # another process deleted it
+            yield path, path.stat()

@@ -1,7 +1,7 @@
 """The connection to the database: one engine, sessions that read and sessions that write.
 
-`Database.read()` and `Database.write()` are context managers over a SQLAlchemy session. Keep what is done inside short:
-never wait, never train, never answer a client inside one.
+`Database.read()` and `Database.write()` are context managers over a SQLAlchemy session. Keep their blocks short: never
+wait, train or answer a client inside one.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
 
 BUSY_SECONDS: Final = 15.0
-"""How long a writer waits for another one's lock on SQLite; each holds it for milliseconds."""
+"""How long a writer waits for the lock of another one on SQLite; each holds it for milliseconds."""
 
 _DRIVERS: Final = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
 _EXPECTED: Final = "`sqlite:///path` or `postgresql+psycopg://user:password@host/name`"
@@ -30,59 +30,59 @@ class Database:
     """One database. Thread-safe; not to be used across a fork."""
 
     def __init__(self, url: str) -> None:
-        """`url` as `parsed` takes it; a missing folder of a SQLite file is made. Nothing is connected yet."""
+        """Prepare the engine. It creates a missing folder of a SQLite file, and does not connect yet."""
         self._engine = make_engine(url)
         self._writer = self._engine.execution_options(fitqueue_begin="BEGIN IMMEDIATE")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that sees one consistent state and changes nothing.
+        """Open a session that sees one consistent state and changes nothing.
 
         Raises:
             DatabaseUnavailable: the database cannot be reached, or did not answer in time.
         """
-        with _errors_told(), Session(self._engine, expire_on_commit=False) as session:
+        with _translate_errors(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that is committed at the end of the block, or rolled back by an exception.
+        """Open a session that is committed at the end of the block, or rolled back by an exception.
 
         Raises:
-            DatabaseUnavailable: as in `read`; where the commit's answer was lost, it may have happened all the same.
+            DatabaseUnavailable: as in `read`. If the answer to the commit was lost, it may have happened all the same.
         """
-        with _errors_told(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with _translate_errors(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
         self._engine.dispose()
 
 
-def parsed(url: str) -> URL:
-    """The address of a database, as SQLAlchemy writes it.
+def parse_url(url: str) -> URL:
+    """Return the address of a database, with the driver that the service uses.
 
     Raises:
-        ValueError: it is none that the service can use. The address is not repeated: a password may stand in it.
+        ValueError: the service cannot use it. The message does not repeat the address, which may hold a password.
     """
     try:
-        found = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
-        raise ValueError(f"This is no address of a database; expected {_EXPECTED}") from None
-    if found.drivername == "postgresql":
-        found = found.set(drivername="postgresql+psycopg")
-    if found.drivername not in _DRIVERS:
-        raise ValueError(f"'{found.drivername}' is no database that the service can use; expected {_EXPECTED}")
-    return found
+        address = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
+        raise ValueError(f"This is not the address of a database; expected {_EXPECTED}") from None
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    if address.drivername not in _DRIVERS:
+        raise ValueError(f"'{address.drivername}' is not a database that the service can use; expected {_EXPECTED}")
+    return address
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite database; None of any other one."""
-    found = parsed(url)
-    return Path(found.database) if found.get_backend_name() == "sqlite" and found.database else None
+    """Return the file of a SQLite database; None for any other one."""
+    address = parse_url(url)
+    return Path(address.database) if address.get_backend_name() == "sqlite" and address.database else None
 
 
 def make_engine(url: str) -> Engine:
-    address = parsed(url)
+    address = parse_url(url)
     if address.get_backend_name() == "sqlite":
         if file := sqlite_file(url):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -96,37 +96,41 @@ def make_engine(url: str) -> Engine:
         pool_size=8,
         max_overflow=24,
         pool_timeout=5,
-        pool_pre_ping=True,  # a restarted database costs one lost connection, not one failed request a connection
+        pool_pre_ping=True,  # a database restart costs one lost connection, not a failed request for each connection
     )
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # The driver would begin transactions by itself, always deferred ones; `_begin_sqlite` does it instead.
+    # The driver would begin transactions itself, and only deferred ones; `_begin_sqlite` does it instead.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that turns into a writing one fails at once where another writes; IMMEDIATE waits its turn.
+    # A deferred transaction that starts to write fails at once while another one writes; IMMEDIATE waits its turn.
     connection.exec_driver_sql(connection.get_execution_options().get("fitqueue_begin", "BEGIN"))
 
 
 @contextmanager
-def outages_told() -> Iterator[None]:
-    """Raises DatabaseUnavailable where the database cannot be reached, or did not answer in time."""
+def outages_as_unavailable() -> Iterator[None]:
+    """Translate outages.
+
+    Raises:
+        DatabaseUnavailable: the database cannot be reached, or did not answer in time.
+    """
     try:
         yield
     except (DBAPIError, TimeoutError) as error:
         if _is_outage(error):
-            raise DatabaseUnavailable(_in_words(error)) from error
+            raise DatabaseUnavailable(_outage_message(error)) from error
         raise
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
-        with outages_told():
+        with outages_as_unavailable():
             yield
     except DBAPIError as error:
         if _lacks_tables(error):
@@ -135,19 +139,19 @@ def _errors_told() -> Iterator[None]:
 
 
 def _is_outage(error: DBAPIError | TimeoutError) -> bool:
-    if _lacks_tables(error):  # SQLite has the same word for it
+    if _lacks_tables(error):  # SQLite raises the same class for it
         return False
-    if type(error) is DatabaseError:  # of no kind: the file is no database, or a broken one
+    if type(error) is DatabaseError:  # no subclass of it: the file is not a database, or damaged
         return True
     return isinstance(error, OperationalError | InterfaceError | TimeoutError) or error.connection_invalidated
 
 
 def _lacks_tables(error: Exception) -> bool:
     cause = getattr(error, "orig", None)
-    # PostgreSQL's codes for an undefined table and an undefined column; SQLite has only words.
+    # PostgreSQL's codes for an undefined table and an undefined column; SQLite has only a message.
     return getattr(cause, "sqlstate", None) in {"42P01", "42703"} or str(cause).startswith("no such ")
 
 
-def _in_words(error: Exception) -> str:
+def _outage_message(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
-    return f"The database cannot be used at the moment ({type(cause).__name__}); try again in a moment."
+    return f"The database cannot be used right now ({type(cause).__name__}); try again in a moment."

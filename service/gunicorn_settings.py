@@ -1,6 +1,6 @@
-"""How gunicorn serves the API, embedded and in containers: `gunicorn --config python:service.gunicorn_settings`.
+"""The settings of gunicorn, which serves the API: `gunicorn --config python:service.gunicorn_settings`.
 
-One process, since a request costs milliseconds of it; many threads, since a long poll costs a thread and nothing else.
+One process, because a request takes milliseconds; many threads, because a long poll only takes a thread.
 """
 
 from service.logs import JSONFormatter
@@ -20,6 +20,6 @@ logconfig_dict = {
     "formatters": {"json": {"()": JSONFormatter}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"level": _settings.log_level, "handlers": ["stderr"]},
-    # Each request is logged by the application, with its id.
+    # The application logs each request, with its id.
     "loggers": {"gunicorn.error": {"handlers": [], "propagate": True}, "gunicorn.access": {"handlers": []}},
 }

@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line on stderr, with what the code around bound to it (request id, job, attempt)."""
+"""Logging: a JSON object per line on stderr, with the fields that the surrounding code bound, such as the job."""
 
 import json
 import logging
@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-_bound: ContextVar[Mapping[str, Any]] = ContextVar("bound", default=MappingProxyType({}))
+_fields: ContextVar[Mapping[str, Any]] = ContextVar("fields", default=MappingProxyType({}))
 
 _OWN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 @contextmanager
 def bound(**fields: Any) -> Iterator[None]:
-    """Every line logged inside the block, in this thread, carries these fields."""
+    """Add these fields to every line that this thread logs inside the block."""
     token = bind(**fields)
     try:
         yield
@@ -26,16 +26,16 @@ def bound(**fields: Any) -> Iterator[None]:
 
 
 def bind(**fields: Any) -> Token[Mapping[str, Any]]:
-    """As `bound`, where no block can stand: until `unbind` is called with what this returns."""
-    return _bound.set({**_bound.get(), **fields})
+    """Add fields as `bound` does, until `unbind` is called with the returned token."""
+    return _fields.set({**_fields.get(), **fields})
 
 
 def unbind(token: Token[Mapping[str, Any]]) -> None:
-    _bound.reset(token)
+    _fields.reset(token)
 
 
 class JSONFormatter(logging.Formatter):
-    """A record as one line of JSON; what was given as `extra=` stands beside the message."""
+    """Formats a log record as one line of JSON. What was passed as `extra=` stands beside the message."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -43,7 +43,7 @@ class JSONFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **_bound.get(),
+            **_fields.get(),
             **{key: value for key, value in vars(record).items() if key not in _OWN_ATTRIBUTES},
         }
         if record.exc_info:
@@ -52,7 +52,7 @@ class JSONFormatter(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Sends everything that is logged in this process to stderr, as JSON lines."""
+    """Send everything that this process logs to stderr, as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

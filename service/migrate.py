@@ -1,4 +1,4 @@
-"""Brings a database to this version of the tables, by Alembic."""
+"""Migrates a database to this version's tables, with Alembic."""
 
 from pathlib import Path
 from typing import Final
@@ -7,43 +7,43 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseOutdated
-from service.db import make_engine, outages_told
+from service.db import make_engine, outages_as_unavailable
 
 HEAD: Final = "0001"
-"""The newest migration. The API compares it with the database's, without loading Alembic for it."""
+"""The newest migration. The API compares it with the database's version without loading Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 
 
-def check(session: Session) -> str:
-    """The version of the database's tables.
+def verify_version(session: Session) -> str:
+    """Return the version of the database's tables.
 
     Raises:
-        DatabaseOutdated: it is not the one that this program needs.
+        DatabaseOutdated: it is not the version that this program needs.
     """
-    found = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    if found != HEAD:
-        raise _mismatch(found)
+    version = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if version != HEAD:
+        raise _mismatch(version)
     return HEAD
 
 
-def _mismatch(found: str | None) -> DatabaseOutdated:
-    mend = "install a newer FitQueue" if _is_newer(found) else "run `fitqueue migrate`"
-    return DatabaseOutdated(f"The database's tables are of version {found}; expected {HEAD}: {mend}")
+def _mismatch(version: str | None) -> DatabaseOutdated:
+    remedy = "install a newer FitQueue" if _is_newer(version) else "run `fitqueue migrate`"
+    return DatabaseOutdated(f"The database's tables have version {version}; expected {HEAD}: {remedy}")
 
 
 def _is_newer(version: str | None) -> bool:
-    return version is not None and version > HEAD  # they are numbered
+    return version is not None and version > HEAD  # versions are numbers of fixed length
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Applies what is missing, each migration in its transaction. Several callers at once wait for each other.
+    """Apply the missing migrations, each in its own transaction. Concurrent callers wait for each other.
 
     Raises:
-        DatabaseOutdated: a newer version of this program has migrated it already.
+        DatabaseOutdated: a newer version of this program has already migrated the database.
         DatabaseUnavailable: the database cannot be reached.
     """
-    from alembic import command  # here: the API imports this module and never migrates
+    from alembic import command  # imported here, because the API imports this module and never migrates
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
 
@@ -51,18 +51,18 @@ def upgrade(database_url: str, revision: str = "head") -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     engine = make_engine(database_url)
     try:
-        with _connected(engine) as connection:
+        with _connect(engine) as connection:
             with connection.begin():
-                found = MigrationContext.configure(connection).get_current_revision()
-            if _is_newer(found):
-                raise _mismatch(found)
+                version = MigrationContext.configure(connection).get_current_revision()
+            if _is_newer(version):
+                raise _mismatch(version)
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     finally:
         engine.dispose()
 
 
-def _connected(engine: Engine) -> Connection:
-    """Here a fault is the database's. Later SQLite would call a migration that fails by the same name."""
-    with outages_told():
+def _connect(engine: Engine) -> Connection:
+    """Connect. Only here an error is an outage: SQLite raises the same class for a migration that fails."""
+    with outages_as_unavailable():
         return engine.connect()

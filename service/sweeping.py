@@ -1,7 +1,7 @@
-"""Removes from the store what a process left behind that died at a bad moment, and that nobody would find again.
+"""Deletes files from the storage that a process left behind when it died at a bad moment.
 
-In the middle of an upload it leaves a file that was never finished; between a file and its row, or between the end of a
-row and that of its file, one that no row points at.
+In the middle of an upload it leaves an unfinished file. Between a file and its row, or between the deletion of a row
+and that of its file, it leaves a file that no row refers to.
 """
 
 import logging
@@ -14,32 +14,32 @@ from service.db import Database
 from service.storage import Storage
 from service.store import files
 
-LEFT_ALONE: Final = timedelta(days=1)
-"""Longer than any file waits for its row, or than an upload says nothing."""
+MIN_AGE: Final = timedelta(days=1)
+"""Longer than any file waits for its row, or than an upload pauses."""
 
 BATCH: Final = 500
 
 _logger = logging.getLogger(__name__)
 
 
-def sweep(database: Database, store: Storage, older_than: timedelta = LEFT_ALONE) -> list[str]:
-    """Deletes what is older and needless; its keys and names. Several may sweep at once.
+def sweep(database: Database, storage: Storage, min_age: timedelta = MIN_AGE) -> list[str]:
+    """Delete unreferenced files of at least this age; return their keys and names. Several may sweep at once.
 
-    The store must be this database's alone: to another's files no row of it points. Nothing is deleted for a database
-    that knows none of the files, as an empty one does, or one that was named by mistake.
+    The storage must belong to this database alone, because its rows do not refer to the files of another. Nothing is
+    deleted if the database knows none of the files, like an empty one, or one that was named by mistake.
 
     Raises:
         DatabaseUnavailable: what was looked at before is swept.
     """
-    batches = list(_batches(store.old_keys(older_than)))
+    batches = list(_batches(storage.old_keys(min_age)))
     if batches and not any(_knows_any(database, keys) for keys in batches):
-        _logger.error("The database knows none of the files of the store; nothing is swept.")
+        _logger.error("The database knows none of the files in the storage; nothing is swept.")
         return []
-    swept = [key for keys in batches for key in _sweep_needless(database, store, keys)]
-    swept += store.delete_old_incoming(older_than)
-    store.delete_old_empty_folders(older_than)
+    swept = [key for keys in batches for key in _sweep_batch(database, storage, keys)]
+    swept += storage.delete_old_incoming(min_age)
+    storage.delete_old_empty_folders(min_age)
     if swept:
-        _logger.info("Files that nothing points at were deleted.", extra={"files": len(swept)})
+        _logger.info("Unreferenced files were deleted.", extra={"files": len(swept)})
     return swept
 
 
@@ -48,11 +48,11 @@ def _knows_any(database: Database, keys: list[str]) -> bool:
         return files.knows_any(session, keys)
 
 
-def _sweep_needless(database: Database, store: Storage, keys: list[str]) -> list[str]:
+def _sweep_batch(database: Database, storage: Storage, keys: list[str]) -> list[str]:
     with database.read() as session:
         unreferenced = files.unreferenced(session, keys)
     for key in unreferenced:
-        store.delete(key)
+        storage.delete(key)
     return unreferenced
 
 

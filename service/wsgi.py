@@ -1,4 +1,4 @@
-"""What gunicorn serves; see `service/gunicorn_settings.py`."""
+"""The application that gunicorn serves; see `service/gunicorn_settings.py`."""
 
 from service.app import create_app
 from service.checker import Checker

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from service import environment
 from service.db import Database
 from service.migrate import upgrade
-from service.stack import free_port, redis_server
+from service.processes import free_port, redis_server
 from service.storage_address import Bucket
 from tests.s3 import S3Server
 from workers.supervisor.fork_server import ForkServer

@@ -5,7 +5,7 @@ import uuid
 
 from moto.server import ThreadedMotoServer
 
-from service.stack import free_port
+from service.processes import free_port
 from service.storage_address import Bucket
 
 

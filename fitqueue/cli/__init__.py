@@ -1,4 +1,4 @@
-"""The command line, `fitqueue …`: this module starts fast and decides the exit code; each command lives elsewhere."""
+"""The command line, `fitqueue …`. This module starts fast and decides the exit code; the commands are elsewhere."""
 
 from collections.abc import Sequence
 
@@ -7,29 +7,31 @@ import click
 from fitqueue.cli.commands import Commands
 
 INTERRUPTED = 130
-"""What a shell shows for a program that SIGINT ended."""
+"""The exit code that shells show for a program that SIGINT ended."""
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fitqueue", message="fitqueue %(version)s")
 def cli() -> None:
-    """Train Keras models on a FitQueue service: submit a job, watch it train, fetch its best weights.
+    """Train Keras models on a FitQueue service: submit a job, watch it train, download its best weights.
 
-    The service is the one of FITQUEUE_URL and FITQUEUE_TOKEN, or else of var/client.json in this folder or one
-    above (`fitqueue up` writes it), or of ~/.config/fitqueue/client.json.
+    The address and the token of the service come from FITQUEUE_URL and FITQUEUE_TOKEN. Without these, they come from
+    var/client.json in the current folder or its parents, which `fitqueue up` writes, or else from
+    ~/.config/fitqueue/client.json.
 
     \b
-    Exit codes
-      0  done; for `watch` and `submit --wait`: the job succeeded
-      1  `watch`, `submit --wait`: the job failed
-      2  `watch`, `submit --wait`: the job was cancelled
-      3  refused: a wrong command line, or the service's answer says why
-      4  no service: none is known, or it does not answer
+    Exit codes:
+      0    success; with `watch` and --wait: the job succeeded
+      1    with `watch` and --wait: the job failed
+      2    with `watch` and --wait: the job was cancelled
+      3    the command line is wrong, or the service refused the request
+      4    no service is configured, or it does not answer
+      130  interrupted with Ctrl-C
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line and returns its exit code; a command returns its own, or None for 0."""
+    """Run one command line and return its exit code: the one that the command returns, or 0 if it returns None."""
     try:
         code = cli.main(arguments, prog_name="fitqueue", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):

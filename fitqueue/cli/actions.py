@@ -1,10 +1,11 @@
-"""The commands that ask something of jobs: cancel, pause, resume, delete, extend."""
+"""The commands that change jobs: cancel, pause, resume, delete, extend."""
 
 import click
 
-from fitqueue.cli.each import ask_each
+from fitqueue.cli.batch import for_each
 from fitqueue.cli.jobs import follow
-from fitqueue.cli.output import say
+from fitqueue.cli.options import wait_option
+from fitqueue.cli.output import remark
 from fitqueue.client import Client
 from fitqueue.states import JobState
 
@@ -12,56 +13,59 @@ from fitqueue.states import JobState
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
 def cancel(jobs: tuple[str, ...]) -> int:
-    """Ask JOBS to stop. What they trained until then stays fetchable."""
+    """Cancel JOBS. What they have saved can still be downloaded."""
 
-    def ask(client: Client, job: str) -> str:
+    def action(client: Client, job: str) -> str:
         return "cancelled" if client.cancel(job).state is JobState.CANCELLED else "asked to stop"
 
-    return ask_each(jobs, ask)
+    return for_each(jobs, action)
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
 def pause(jobs: tuple[str, ...]) -> int:
-    """Have JOBS wait, without a device, until they are resumed. One that runs leaves its worker after a batch."""
+    """Pause JOBS and free their devices, until they are resumed.
 
-    def ask(client: Client, job: str) -> str:
-        return "paused" if client.pause(job).state is JobState.PAUSED else "asked to wait"
+    A running job stops after its current batch.
+    """
 
-    return ask_each(jobs, ask)
+    def action(client: Client, job: str) -> str:
+        return "paused" if client.pause(job).state is JobState.PAUSED else "asked to pause"
+
+    return for_each(jobs, action)
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
 def resume(jobs: tuple[str, ...]) -> int:
-    """Let paused JOBS go on, exactly where they were paused."""
-    return ask_each(jobs, lambda client, job: client.resume(job).state)
+    """Resume paused JOBS exactly where they stopped."""
+    return for_each(jobs, lambda client, job: client.resume(job).state)
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
 def delete(jobs: tuple[str, ...]) -> int:
-    """Remove ended JOBS with their metrics, logs and files."""
+    """Delete ended JOBS with their metrics, logs and files."""
 
-    def ask(client: Client, job: str) -> str:
+    def action(client: Client, job: str) -> str:
         client.delete(job)
         return "deleted"
 
-    return ask_each(jobs, ask)
+    return for_each(jobs, action)
 
 
 @click.command()
 @click.argument("job")
-@click.option("--epochs", type=click.IntRange(1), required=True, help="How many epochs more.")
-@click.option("--wait", is_flag=True, help="Show the training until it ends; exit 0 succeeded, 1 failed, 2 cancelled.")
+@click.option("--epochs", type=click.IntRange(1), required=True, help="How many epochs to add.")
+@wait_option
 def extend(job: str, epochs: int, wait: bool) -> int:
     """Train an ended JOB for more epochs, from where it stopped.
 
-    It may have completed, been stopped early, been cancelled, or run out of time.
+    The job may have completed, been stopped early, been cancelled, run out of time, or lost its worker too often.
     """
     with Client() as client:
         view = client.extend(job, epochs)
         if wait:
             return follow(client, job, as_json=False)
-        say(f"{job}: {view.state}, to train until epoch {view.progress.epochs}. Follow it: fitqueue watch {job}")
+        remark(f"{job}: {view.state}, will train until epoch {view.progress.epochs}. Follow it: fitqueue watch {job}")
         return 0

@@ -1,66 +1,73 @@
-"""The command that shows what a job may name. It asks no service: the catalogue is part of this package."""
+"""The command that shows the Keras objects a job may use. It needs no service: the catalogue is in this package."""
 
 import json
 from typing import Any
 
 import click
 
-from fitqueue.cli.jobs import as_json
+from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table
-from fitqueue.spec.keras_objects import catalogue as known
+from fitqueue.spec.keras_objects import catalogue as keras_catalogue
 from fitqueue.spec.keras_objects.values import describe
 from fitqueue.spec.report import did_you_mean
 
-Found = list[tuple[str, known.Entry]]
-"""Classes with their kinds: a name may stand for several, as MeanSquaredError does."""
+Entries = list[tuple[str, keras_catalogue.Entry]]
+"""Classes, each with its kind. One name can stand for several classes: MeanSquaredError is a loss and a metric."""
 
 
 @click.command()
 @click.argument("name", required=False)
-@as_json
+@json_option
 def catalogue(name: str | None, as_json: bool) -> None:
-    """Show what a job may name, or the arguments of one class: `fitqueue catalogue LSTM`."""
+    """Show the layers, optimizers, losses and other Keras objects that a job may use.
+
+    With NAME, show the arguments of that class: `fitqueue catalogue LSTM`.
+    """
     if name is None:
         _show_all(as_json)
         return
-    found = _find(name)
+    entries = _find(name)
     if as_json:
-        print_json({kind: known.raw_catalogue()["kinds"][kind]["classes"][entry.name] for kind, entry in found})
+        kinds = keras_catalogue.raw_catalogue()["kinds"]
+        print_json({kind: kinds[kind]["classes"][entry.name] for kind, entry in entries})
         return
-    for kind, entry in found:
+    for kind, entry in entries:
         _show(kind, entry)
 
 
 def _show_all(as_json: bool) -> None:
     if as_json:
-        print_json(known.raw_catalogue())
+        print_json(keras_catalogue.raw_catalogue())
         return
-    kinds = {kind: known.kind(kind) for kind in known.raw_catalogue()["kinds"]}
-    print_table(["KIND", "NAMES"], [(kind, ", ".join(one.classes or one.names)) for kind, one in kinds.items()])
+    kinds = {name: keras_catalogue.kind(name) for name in keras_catalogue.raw_catalogue()["kinds"]}
+    print_table(["KIND", "NAMES"], [(name, ", ".join(kind.classes or kind.names)) for name, kind in kinds.items()])
 
 
-def _find(name: str) -> Found:
-    """Raises click.UsageError for a name that is not in the catalogue, with the reason where it is left out."""
-    kinds = list(known.raw_catalogue()["kinds"])
-    found = [(kind, entry) for kind in kinds if (entry := known.kind(kind).find(name)) is not None]
-    if found:
-        return found
-    if reason := next((reason for kind in kinds if (reason := known.left_out(name, kind))), None):
+def _find(name: str) -> Entries:
+    """Return the classes with this name.
+
+    Raises:
+        click.UsageError: the catalogue has no such class; says why, if it was left out on purpose.
+    """
+    kinds = list(keras_catalogue.raw_catalogue()["kinds"])
+    entries = [(kind, entry) for kind in kinds if (entry := keras_catalogue.kind(kind).find(name)) is not None]
+    if entries:
+        return entries
+    if reason := next((reason for kind in kinds if (reason := keras_catalogue.left_out(name, kind))), None):
         raise click.UsageError(f"{name} is left out. {reason}")
-    names = [one for kind in kinds for one in known.kind(kind).all_names()]
-    plain = [kind for kind in kinds if name in known.kind(kind).names]
-    if plain:
-        raise click.UsageError(f"{name} is one of the {plain[0]}, and takes no arguments.")
-    raise click.UsageError(f"There is no {name!r} in the catalogue." + did_you_mean(name, names))
+    if kind := next((kind for kind in kinds if name in keras_catalogue.kind(kind).names), None):
+        raise click.UsageError(f"{name} is one of the {kind}, and takes no arguments.")
+    known_names = [known_name for kind in kinds for known_name in keras_catalogue.kind(kind).all_names()]
+    raise click.UsageError(f"{name!r} is not in the catalogue." + did_you_mean(name, known_names))
 
 
-def _show(kind: str, entry: known.Entry) -> None:
+def _show(kind: str, entry: keras_catalogue.Entry) -> None:
     make_console().print(facts([(entry.name, entry.description), ("Kind", kind)]), soft_wrap=True)
     click.echo()
     rows = [_row(name, schema, entry) for name, schema in entry.properties.items()]
     print_table(["ARGUMENT", "DEFAULT", "TAKES", "MEANING"], rows)
 
 
-def _row(name: str, schema: known.Schema, entry: known.Entry) -> tuple[str, str, str, str]:
+def _row(name: str, schema: keras_catalogue.Schema, entry: keras_catalogue.Entry) -> tuple[str, str, str, str]:
     default: Any = "required" if name in entry.required else json.dumps(schema.get("default"))
     return name, str(default), describe(schema), str(schema.get("description", ""))

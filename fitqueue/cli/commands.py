@@ -1,4 +1,4 @@
-"""The table of commands. `--help` reads only this table; a command's module is imported when the command runs."""
+"""The table of commands. `--help` only reads this table; the module of a command is imported when it runs."""
 
 import os
 import sys
@@ -9,33 +9,33 @@ import click
 
 SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Jobs": {
-        "submit": "Queue the job of a JSON file.",
+        "submit": "Submit the job in a JSON file.",
         "watch": "Follow a job until it ends.",
-        "jobs": "List jobs, the newest first.",
+        "jobs": "List jobs, newest first.",
         "show": "Show one job.",
-        "cancel": "Ask jobs to stop.",
-        "pause": "Have jobs wait, without a device.",
-        "resume": "Let paused jobs go on.",
+        "cancel": "Cancel jobs; what they have saved stays.",
+        "pause": "Pause jobs and free their devices.",
+        "resume": "Resume paused jobs.",
         "extend": "Train an ended job for more epochs.",
-        "delete": "Remove ended jobs and their files.",
+        "delete": "Delete ended jobs and their files.",
     },
     "Results": {
-        "weights": "Fetch the best weights, or another checkpoint.",
-        "metrics": "Show what each epoch logged.",
-        "checkpoints": "List a job's checkpoints.",
-        "artifacts": "List and fetch what a job's callbacks wrote.",
-        "logs": "Show what the training printed.",
-        "events": "Show what happened to a job.",
+        "weights": "Download the best weights, or another checkpoint.",
+        "metrics": "Show the metrics of each epoch.",
+        "checkpoints": "List the checkpoints of a job.",
+        "artifacts": "List or download the files that callbacks wrote.",
+        "logs": "Show what the training has printed.",
+        "events": "Show what has happened to a job.",
     },
     "Data and service": {
         "dataset": "Add, list, show and remove data sets.",
-        "catalogue": "Show what a job may name, and the arguments of a class.",
-        "workers": "List the workers and what they do.",
-        "up": "Start API, Redis and one worker on this machine.",
-        "init": "Write the passwords that `docker compose up` needs.",
-        "token": "Make, list and revoke tokens.",
-        "doctor": "Check whether this machine is fit to be a worker's.",
-        "migrate": "Bring the service's database to this version.",
+        "catalogue": "Show the Keras objects that a job may use.",
+        "workers": "List the workers and the jobs they are training.",
+        "up": "Start the API, Redis and one worker on this machine.",
+        "init": "Create the passwords that `docker compose up` needs.",
+        "token": "Create, list and revoke tokens.",
+        "doctor": "Check whether this machine can run a worker.",
+        "migrate": "Upgrade the service's database to this version.",
     },
 }
 
@@ -43,26 +43,28 @@ _MODULES: Final = {
     **dict.fromkeys(["submit", "watch", "jobs", "show"], "fitqueue.cli.jobs"),
     **dict.fromkeys(["cancel", "pause", "resume", "delete", "extend"], "fitqueue.cli.actions"),
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
-    **dict.fromkeys(["dataset", "workers"], "fitqueue.cli.datasets"),
+    "dataset": "fitqueue.cli.datasets",
+    "workers": "fitqueue.cli.workers",
     "catalogue": "fitqueue.cli.catalogue",
     "init": "fitqueue.cli.deployment",
 }
 
 _ENTRY_POINTS: Final = "fitqueue.commands"
-"""Commands from outside this package: of the service, or of anybody's package."""
-
+"""The group of entry points through which other packages add commands: the service does, and any package can."""
 
 BROKEN_PIPE: Final = 141
-"""What a shell shows for a program that SIGPIPE ended."""
+"""The exit code that shells show for a program that SIGPIPE ended."""
 
 
 class Commands(click.Group):
+    """A click group that imports a command only when it runs."""
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # `fitqueue logs JOB | head` is no error. Click would end with 1, which says here that the job failed.
+            # `fitqueue logs JOB | head` is not an error. Click would exit with 1, which means here that the job failed.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(BROKEN_PIPE)
         return result
@@ -82,7 +84,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            ctx.fail(_unknown(args[0], known))
+            ctx.fail(_unknown_command(args[0], known))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
@@ -94,15 +96,15 @@ class Commands(click.Group):
                     formatter.write_dl(list(commands.items()))
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown_command(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=1)
-    return f"There is no command '{name}'." + (f" Did you mean '{near[0]}'?" if near else "")
+    similar = get_close_matches(name, known, n=1)
+    return f"There is no command '{name}'." + (f" Did you mean '{similar[0]}'?" if similar else "")
 
 
 def _plugins() -> dict[str, str]:
-    """The names of the commands from outside, each with the package that it is from; nothing is imported."""
+    """Return the names of the commands that other packages add, each with its package. Nothing is imported."""
     from importlib.metadata import entry_points
 
     return {point.name: point.dist.name if point.dist else "?" for point in entry_points(group=_ENTRY_POINTS)}
@@ -115,7 +117,7 @@ def _load_plugin(name: str) -> click.Command | None:
         try:
             command: click.Command = point.load()
         except ImportError as error:
-            advice = "It needs the service on this machine: pip install 'fitqueue[service,embedded,cpu]'"
+            advice = "Install the service on this machine: pip install 'fitqueue[service,embedded,cpu]'"
             raise click.ClickException(f"`fitqueue {name}` cannot be loaded: {error}. {advice}") from error
         return command
     return None

@@ -1,13 +1,13 @@
-"""The commands about data sets and workers."""
+"""The commands about data sets."""
 
 from pathlib import Path
 
 import click
 
-from fitqueue.cli.each import ask_each
-from fitqueue.cli.jobs import as_json
-from fitqueue.cli.output import cell, facts, make_console, print_json, print_table, say, transfer_bar
-from fitqueue.cli.text import moment, size
+from fitqueue.cli.batch import for_each
+from fitqueue.cli.options import json_option
+from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
+from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client
 from fitqueue.views import ArrayView, DatasetView
 
@@ -19,23 +19,26 @@ def dataset() -> None:
 
 @dataset.command()
 @click.argument("file", metavar="FILE.npz", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", help="The name that jobs call it by; the file's own by default.")
-@as_json
+@click.option("--name", help="The name that jobs use for it; by default the name of the file without `.npz`.")
+@json_option
 def add(file: Path, name: str | None, as_json: bool) -> None:
-    """Store an .npz of plain numeric arrays and print its id. The same content twice is one data set."""
+    """Upload FILE.npz, a file of plain numeric arrays, and print its id.
+
+    Content that is already there under this name is not uploaded again.
+    """
     with Client() as client, transfer_bar(file.name) as on_progress:
         view = client.upload(file, name or file.stem, on_progress=on_progress)
     if as_json:
         print_json(view)
         return
     click.echo(view.id)
-    say(f'In a job: "data": {{"dataset": "{view.name}", …}}')
+    remark(f'To use it in a job: "data": {{"dataset": "{view.name}", …}}')
 
 
 @dataset.command("list")
-@as_json
+@json_option
 def list_all(as_json: bool) -> None:
-    """List the data sets, the built-in ones too."""
+    """List all data sets, including the built-in ones."""
     with Client() as client:
         rows = list(client.datasets())
     if as_json:
@@ -46,57 +49,40 @@ def list_all(as_json: bool) -> None:
 
 @dataset.command()
 @click.argument("name_or_id")
-@as_json
+@json_option
 def show(name_or_id: str, as_json: bool) -> None:
-    """Show one data set with its arrays."""
+    """Show one data set and its arrays."""
     with Client() as client:
         view = client.dataset(name_or_id)
     if as_json:
         print_json(view)
         return
     arrays = "\n".join(f"{array.name} {_shape(array)} {array.dtype}" for array in view.arrays)
-    names = [("Name", view.name), ("Id", view.id), ("Arrays", arrays), ("Size", size(view.size))]
-    rest = [("sha256", view.sha256 or ""), ("Source", view.source or ""), ("Added", moment(view.created_at))]
-    make_console().print(facts([*names, *rest]), soft_wrap=True)
+    rows = [
+        ("Name", view.name),
+        ("Id", view.id),
+        ("Arrays", arrays),
+        ("Size", size(view.size)),
+        ("sha256", view.sha256 or ""),
+        ("Source", view.source or ""),
+        ("Added", local_time(view.created_at)),
+    ]
+    make_console().print(facts(rows), soft_wrap=True)
 
 
 @dataset.command()
 @click.argument("names_or_ids", nargs=-1, required=True)
 def remove(names_or_ids: tuple[str, ...]) -> int:
-    """Remove uploaded data sets that no unfinished job needs."""
+    """Remove uploaded data sets.
 
-    def ask(client: Client, name_or_id: str) -> str:
+    A data set that a queued, running or paused job needs cannot be removed.
+    """
+
+    def action(client: Client, name_or_id: str) -> str:
         client.delete_dataset(name_or_id)
         return "removed"
 
-    return ask_each(names_or_ids, ask)
-
-
-@click.command()
-@as_json
-def workers(as_json: bool) -> None:
-    """List the workers: their devices, and the jobs that they train."""
-    with Client() as client:
-        rows = client.workers()
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        ["ID", "HOST", "STATE", "POOLS", "SLOTS", "DEVICES", "JOBS", "LAST SEEN"],
-        [
-            [
-                row.id,
-                row.host,
-                cell("alive", "green") if row.alive else cell("gone", "red"),
-                ", ".join(row.pools),
-                f"{len(row.jobs)}/{row.slots}",
-                ", ".join(row.devices),
-                ", ".join(row.jobs),
-                moment(row.last_seen_at),
-            ]
-            for row in rows
-        ],
-    )
+    return for_each(names_or_ids, action)
 
 
 def _row(view: DatasetView) -> list[str]:

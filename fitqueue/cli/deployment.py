@@ -1,12 +1,13 @@
-"""The command that prepares a deployment by Docker Compose. It needs no service, and no Docker."""
+"""The command that prepares a deployment with Docker Compose. It needs neither a service nor Docker."""
 
-import os
 import secrets
 import shlex
 from pathlib import Path
 from typing import Final
 
 import click
+
+from fitqueue.private_files import create_private
 
 COMPOSE_FILE: Final = "docker-compose.yml"
 
@@ -19,49 +20,41 @@ _GPU_LINES: Final = f"COMPOSE_FILE={COMPOSE_FILE}:docker-compose.gpu.yml\nFITQUE
     "folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     default=Path(),
-    help=f"The folder of {COMPOSE_FILE}; by default this one.",
+    help=f"The folder of {COMPOSE_FILE}; by default the current folder.",
 )
-@click.option("--gpu", is_flag=True, help="This host has NVIDIA GPUs: its workers get the GPU image, and all of them.")
+@click.option("--gpu", is_flag=True, help="For a host with NVIDIA GPUs: the workers use the GPU image and all GPUs.")
 def init(folder: Path, gpu: bool) -> None:
-    """Write .env, with random passwords for Redis and PostgreSQL.
+    """Create .env with random passwords for Redis and PostgreSQL.
 
-    Docker Compose reads it beside docker-compose.yml, and starts nothing without it. Its owner alone can read it. One
-    that is there is left as it is: PostgreSQL's volume keeps the password that it was made with.
+    Docker Compose reads .env from the folder of docker-compose.yml and does not start without it. Only you can read
+    the file. An existing .env is never changed, because PostgreSQL's volume keeps the password it was created with.
 
     \b
-    Then
+    Next:
       docker compose up -d --wait --scale worker=4
       docker compose exec api fitqueue token create me
     """
     if not (folder / COMPOSE_FILE).is_file():
-        raise click.ClickException(f"There is no {COMPOSE_FILE} in {folder.absolute()}; go where it is, or use --dir.")
-    file = folder / ".env"
+        raise click.ClickException(
+            f"There is no {COMPOSE_FILE} in {folder.absolute()}. Run this command in its folder, or use --dir."
+        )
+    env_file = folder / ".env"
     try:
-        write_new(file, secret_settings() + (_GPU_LINES if gpu else ""))
+        create_private(env_file, _passwords() + (_GPU_LINES if gpu else ""))
     except FileExistsError:
         raise click.ClickException(
-            f"{file} is there already, and was left as it is: the volumes know the passwords in it. To begin anew, "
-            "without the jobs of before: docker compose down --volumes, and delete it."
+            f"{env_file} already exists and was not changed, because the volumes use its passwords. To start over "
+            "without the existing jobs, run `docker compose down --volumes` and delete the file."
         ) from None
-    click.echo(f"Wrote {file}. Next:\n\n{_next(folder)}")
+    click.echo(f"Created {env_file}. Next:\n\n{_next_commands(folder)}")
 
 
-def secret_settings() -> str:
-    """Passwords of hexadecimal digits, which stand in addresses as they are and mean nothing to any shell."""
+def _passwords() -> str:
+    # Hexadecimal digits need no escaping in URLs and shells.
     return f"POSTGRES_PASSWORD={secrets.token_hex(24)}\nREDIS_PASSWORD={secrets.token_hex(24)}\n"
 
 
-def write_new(path: Path, text: str) -> None:
-    """Writes a file that nobody but its owner can read, at no moment.
-
-    Raises:
-        FileExistsError: it is there, if only as a link that leads nowhere.
-    """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-
-
-def _next(folder: Path) -> str:
+def _next_commands(folder: Path) -> str:
     commands = ["docker compose up -d --wait --scale worker=4", "docker compose exec api fitqueue token create me"]
     if folder.absolute() != Path.cwd():
         commands.insert(0, f"cd {shlex.quote(str(folder))}")

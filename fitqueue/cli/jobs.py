@@ -1,4 +1,4 @@
-"""The commands about jobs: submit, watch, jobs, show."""
+"""The commands that submit, follow and show jobs: submit, watch, jobs, show."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -8,75 +8,84 @@ import click
 
 from fitqueue.cli import screen
 from fitqueue.cli.models import print_model
-from fitqueue.cli.output import facts, make_console, print_json, print_table, say
-from fitqueue.cli.overrides import with_changes
-from fitqueue.cli.text import age, between, moment, number
+from fitqueue.cli.options import json_option, wait_option
+from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
+from fitqueue.cli.overrides import apply_overrides
+from fitqueue.cli.text import age, between, local_time, number
 from fitqueue.client import Client
 from fitqueue.states import JobState
 from fitqueue.views import JobSummary, JobView, Notice
 
 EXIT_CODES = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.CANCELLED: 2}
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-
 
 @click.command()
 @click.argument("job", metavar="JOB.json", type=click.File("rb"))
-@click.option("--wait", is_flag=True, help="Show the training until it ends; exit 0 succeeded, 1 failed, 2 cancelled.")
+@wait_option
 @click.option("--dry-run", is_flag=True, help="Check the job and store nothing.")
-@click.option("--name", help="Name the job.")
+@click.option("--name", help="Set the job's name.")
 @click.option(
     "--set",
-    "changes",
+    "assignments",
     multiple=True,
     metavar="PATH=VALUE",
-    help="Change the job first: --set fit.epochs=3 (repeatable).",
+    help="Change a field of the job first: --set fit.epochs=3. Can be repeated.",
 )
-@as_json
-def submit(job: Any, wait: bool, dry_run: bool, name: str | None, changes: tuple[str, ...], as_json: bool) -> int:
-    """Queue the job of a JSON file (`-`: standard input) and print its id."""
-    body = with_changes(job.read(), name, changes)
+@json_option
+def submit(job: Any, wait: bool, dry_run: bool, name: str | None, assignments: tuple[str, ...], as_json: bool) -> int:
+    """Submit the job in JOB.json and print its id.
+
+    With `-` as the file, read the job from standard input.
+    """
+    body = apply_overrides(job.read(), name, assignments)
     with Client() as client:
         if dry_run:
-            answer = client.submit(body, dry_run=True)
-            _say_notices(answer.notices)
-            if as_json:
-                print_json(answer)
-            elif answer.model is not None:
-                print_model(answer.model)
-            say("The service would take this job; nothing was stored.")
-            return 0
+            return _dry_run(client, body, as_json)
         view = client.submit(body)
-        _say_notices(view.notices)
+        _remark_notices(view.notices)
         if wait:
             return follow(client, view.id, as_json)
         if as_json:
             print_json(view)
         else:
             click.echo(view.id)
-            say(f"Queued. Follow it: fitqueue watch {view.id}")
+            remark(f"Queued. Follow it: fitqueue watch {view.id}")
         return 0
+
+
+def _dry_run(client: Client, body: bytes, as_json: bool) -> int:
+    answer = client.submit(body, dry_run=True)
+    _remark_notices(answer.notices)
+    if as_json:
+        print_json(answer)
+    elif answer.model is not None:
+        print_model(answer.model)
+    remark("The job is valid. Nothing was stored.")
+    return 0
 
 
 @click.command()
 @click.argument("job")
-@as_json
+@json_option
 def watch(job: str, as_json: bool) -> int:
-    """Follow JOB until it ends: its progress, each epoch's metrics, and the result.
+    """Follow JOB until it ends: show its progress, the metrics of each epoch, and its result.
 
-    Exits 0 when it succeeded, 1 when it failed, 2 when it was cancelled.
+    Exit code: 0 if it succeeded, 1 if it failed, 2 if it was cancelled. Ctrl-C stops watching; the job continues.
     """
     with Client() as client:
         return follow(client, job, as_json)
 
 
 def follow(client: Client, job_id: str, as_json: bool) -> int:
-    """With `as_json`, only the result goes to stdout and what happens meanwhile to stderr."""
+    """Show a job until it ends, then its result, and return the exit code for it.
+
+    With `as_json`, only the result goes to stdout, as JSON; the progress goes to stderr.
+    """
     console = make_console(stderr=as_json)
     try:
         job = screen.watch(client, job_id, console)
     except KeyboardInterrupt:
-        say(f"The job goes on. To follow it: fitqueue watch {job_id}; to stop it: fitqueue cancel {job_id}")
+        remark(f"The job continues. To follow it: fitqueue watch {job_id}. To cancel it: fitqueue cancel {job_id}")
         raise
     if as_json:
         print_json(job)
@@ -86,61 +95,71 @@ def follow(client: Client, job_id: str, as_json: bool) -> int:
 
 
 @click.command()
-@click.option("--state", "states", multiple=True, type=click.Choice([str(state) for state in JobState]))
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE")
-@click.option("--pool")
-@click.option("--name")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
-@as_json
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([str(state) for state in JobState]),
+    help="Only jobs in this state. If repeated: in any of these states.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only jobs with this label. If repeated: with all of these labels.",
+)
+@click.option("--pool", help="Only jobs of this pool.")
+@click.option("--name", help="Only jobs with this name.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Show at most this many jobs.")
+@json_option
 def jobs(
     states: tuple[str, ...], labels: tuple[str, ...], pool: str | None, name: str | None, limit: int, as_json: bool
 ) -> None:
-    """List jobs, the newest first. Repeated states mean either, repeated labels mean both."""
+    """List jobs, newest first."""
     with Client() as client:
-        found = client.list(state=states, labels=map(_label, labels), pool=pool, name=name)
-        rows = list(islice(found, limit))
+        matching = client.list(state=states, labels=map(_parse_label, labels), pool=pool, name=name)
+        rows = list(islice(matching, limit))
     if as_json:
         print_json(rows)
     elif rows:
         print_table(["ID", "NAME", "STATE", "REASON", "EPOCH", "BEST", "AGE"], map(_row, rows))
     else:
-        say("No jobs.")
+        remark("No jobs.")
 
 
 @click.command()
 @click.argument("job")
 @click.option(
-    "--spec", is_flag=True, help="Print the job's spec instead, as the service understood it and `submit` takes it."
+    "--spec", is_flag=True, help="Print only the spec, as the service understood it. `submit` accepts it again."
 )
-@click.option("--model", is_flag=True, help="Print the model instead, layer by layer, as the service built it.")
-@as_json
+@click.option("--model", is_flag=True, help="Print only the model, layer by layer, as the service built it.")
+@json_option
 def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
-    """Show one JOB."""
+    """Show one JOB: its state, progress, best epoch and diagnosis."""
     with Client() as client:
         view = client.get(job)
     if as_json or spec:
         print_json(view.spec if spec else view.model if model else view)
-        return
-    if model:
-        if view.model is None:
-            say("The job was taken before its model could be checked.")
-        else:
-            print_model(view.model)
-        return
-    make_console().print(facts(_facts(view)), soft_wrap=True)
-    _say_notices(view.notices)
+    elif not model:
+        make_console().print(facts(_facts(view)), soft_wrap=True)
+        _remark_notices(view.notices)
+    elif view.model is None:
+        remark("There is no model to show: the job was accepted while its model could not be checked.")
+    else:
+        print_model(view.model)
 
 
-def _label(text: str) -> tuple[str, str]:
+def _parse_label(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise click.BadParameter(f"'{text}' is no label; expected KEY=VALUE", param_hint="--label")
+        raise click.BadParameter(f"'{text}' is not a label; expected KEY=VALUE", param_hint="--label")
     return key, value
 
 
-def _say_notices(notices: list[Notice]) -> None:
+def _remark_notices(notices: list[Notice]) -> None:
     for notice in notices:
-        say(f"Notice: {notice.pointer}: {notice.message}")
+        remark(f"Notice: {notice.pointer}: {notice.message}")
 
 
 def _row(job: JobSummary) -> list[Any]:
@@ -168,10 +187,10 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Worker", job.worker or ""),
         ("Attempt", f"{job.attempt} of {job.max_attempts}"),
         ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())),
-        ("Submitted", moment(job.created_at)),
-        ("Started", moment(job.started_at)),
-        ("Asked to stop", moment(job.cancel_requested_at)),
-        ("Asked to wait", moment(job.pause_requested_at)),
-        ("Ended", moment(job.finished_at)),
+        ("Submitted", local_time(job.created_at)),
+        ("Started", local_time(job.started_at)),
+        ("Asked to stop", local_time(job.cancel_requested_at)),
+        ("Asked to pause", local_time(job.pause_requested_at)),
+        ("Ended", local_time(job.finished_at)),
         ("Ran", between(job.started_at, job.finished_at)),
     ]

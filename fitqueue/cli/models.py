@@ -1,19 +1,19 @@
-"""A model as a table, much as Keras's `model.summary()` prints it."""
+"""A model as a table, similar to Keras's `model.summary()`."""
 
 from collections.abc import Sequence
 
-from fitqueue.cli.output import print_table, say
+from fitqueue.cli.output import print_table, remark
 from fitqueue.cli.text import size
 from fitqueue.views import LayerView, ModelSummary
 
 
 def print_model(model: ModelSummary) -> None:
-    """The layers on stdout; parameters and memory below them on stderr."""
+    """Print the layers to stdout; parameters and memory go to stderr."""
     print_table(["LAYER", "CLASS", "OUTPUT", "PARAMETERS", "INPUTS"], map(_row, model.layers))
     frozen = model.parameters - model.trainable_parameters
-    say(f"{model.parameters:,} parameters" + (f", {frozen:,} of them frozen" if frozen else ""))
+    remark(f"{model.parameters:,} parameters" + (f", {frozen:,} of them frozen" if frozen else ""))
     memory = model.memory
-    say(
+    remark(
         f"About {size(memory.total)} to train: weights {size(memory.weights)}, gradients {size(memory.gradients)}, "
         f"optimizer {size(memory.optimizer)}, outputs of a batch {size(memory.activations)}"
     )

@@ -1,4 +1,4 @@
-"""`--set PATH=VALUE`: changes in a job before it is sent, such as `fit.epochs=3` or `callbacks.0.config.patience=5`."""
+"""`--set PATH=VALUE`: changes to a job before it is submitted, such as `callbacks.0.config.patience=5`."""
 
 import json
 from collections.abc import Iterable
@@ -8,55 +8,65 @@ import click
 
 from fitqueue.errors import MalformedJSON
 from fitqueue.spec.strict_json import parse_json
+from fitqueue.text import truncate
 
 
-def with_changes(body: bytes, name: str | None, assignments: Iterable[str]) -> bytes:
-    """The job with a name and with each `path=value` set. Untouched bytes where nothing changes.
+def apply_overrides(body: bytes, name: str | None, assignments: Iterable[str]) -> bytes:
+    """Return the job with a name and with each `PATH=VALUE` set; without changes, return the same bytes.
 
-    Raises MalformedJSON for a body that is no JSON, click.BadParameter for an assignment that cannot be made.
+    Raises:
+        MalformedJSON: the body is not JSON.
+        click.BadParameter: an assignment is malformed, or its path does not exist in the job.
     """
-    changes = [_split(assignment) for assignment in assignments]
+    overrides = [_parse(assignment) for assignment in assignments]
     if name is not None:
-        changes.append((["name"], name))
-    if not changes:
+        overrides.append((["name"], name))
+    if not overrides:
         return body
     job = parse_json(body)
-    for path, value in changes:
+    for path, value in overrides:
         _set(job, path, value)
     return json.dumps(job, allow_nan=False).encode()
 
 
-def _split(assignment: str) -> tuple[list[str], Any]:
+def _parse(assignment: str) -> tuple[list[str], Any]:
     path, equals, value = assignment.partition("=")
     if not (path and equals):
-        raise click.BadParameter(f"'{assignment}' is no change; expected PATH=VALUE, such as fit.epochs=3")
-    return path.split("."), _value(value)
+        raise click.BadParameter(f"'{assignment}' is not an assignment; expected PATH=VALUE, such as fit.epochs=3")
+    return path.split("."), _parse_value(value)
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return parse_json(text.encode())
     except MalformedJSON:
-        return text  # `compile.optimizer=adam` should not need quotes inside quotes
+        return text  # so that `compile.optimizer=adam` needs no quotes inside quotes
 
 
 def _set(job: Any, path: list[str], value: Any) -> None:
-    place = job
+    container = job
     for key in path[:-1]:
-        place = place.setdefault(key, {}) if isinstance(place, dict) else _item(place, key, path)
-    if isinstance(place, dict):
-        place[path[-1]] = value
+        if isinstance(container, dict):
+            container = container.setdefault(key, {})
+        else:
+            container = container[_index(container, key, path)]
+    if isinstance(container, dict):
+        container[path[-1]] = value
     else:
-        _item(place, path[-1], path)
-        place[int(path[-1])] = value
+        container[_index(container, path[-1], path)] = value
 
 
-def _item(place: Any, key: str, path: list[str]) -> Any:
-    whole = ".".join(path)
-    if not isinstance(place, list):
+def _index(container: Any, key: str, path: list[str]) -> int:
+    """Return the index that `key` is in a list.
+
+    Raises:
+        click.BadParameter: the container is not a list, or it has no such index.
+    """
+    whole_path = ".".join(path)
+    if not isinstance(container, list):
         raise click.BadParameter(
-            f"{whole}: '{key}' cannot be set in {json.dumps(place)[:50]}; expected an object there"
+            f"{whole_path}: '{key}' cannot be set in {truncate(json.dumps(container), 50)}; expected an object there"
         )
-    if not (key.isdecimal() and int(key) < len(place)):
-        raise click.BadParameter(f"{whole}: received '{key}'; expected an index from 0 to {len(place) - 1}")
-    return place[int(key)]
+    if not (key.isdecimal() and int(key) < len(container)):
+        raise click.BadParameter(f"{whole_path}: received '{key}'; expected an index from 0 to {len(container) - 1}")
+    return int(key)

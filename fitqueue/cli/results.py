@@ -1,27 +1,32 @@
-"""The commands about what a job gives: weights, metrics, checkpoints, logs, events."""
+"""The commands about the results of a job: weights, metrics, checkpoints, artifacts, logs, events."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from fitqueue.cli.jobs import as_json
+from fitqueue.cli.options import follow_option, json_option, output_option
 from fitqueue.cli.output import print_json, print_table, transfer_bar
-from fitqueue.cli.text import duration, moment, number, printable, size
+from fitqueue.cli.text import duration, local_time, number, printable, size
 from fitqueue.client import Client
 from fitqueue.views import EpochView, LogLine
 
 
 @click.command()
 @click.argument("job")
-@click.option("--last", "checkpoint", flag_value="last", help="The weights of the last epoch.")
-@click.option("--checkpoint", default="best", help="A checkpoint by its name, as `fitqueue checkpoints` lists it.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write, or a folder for it.")
+@click.option("--last", "checkpoint", flag_value="last", help="Download the weights of the last epoch.")
+@click.option(
+    "--checkpoint",
+    default="best",
+    show_default=True,
+    help="The name of the checkpoint to download; `fitqueue checkpoints` lists them.",
+)
+@output_option
 def weights(job: str, checkpoint: str, output: Path | None) -> None:
-    """Fetch the best weights of JOB, while it trains too, and print where they are.
+    """Download the best weights of JOB and print the path of the file.
 
-    The file's sha256 is checked before it appears; a broken download goes on where it broke off.
-    `model.load_weights(FILE)` loads it in plain Keras.
+    This works at any time, even while the job is training. The file appears only after its sha256 was verified, and
+    an interrupted download is resumed. In plain Keras, `model.load_weights(FILE)` loads it.
     """
     with Client() as client, transfer_bar(checkpoint) as on_progress:
         path = client.download(job, checkpoint, output, on_progress=on_progress)
@@ -31,9 +36,9 @@ def weights(job: str, checkpoint: str, output: Path | None) -> None:
 @click.command()
 @click.argument("job")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-@as_json
+@json_option
 def metrics(job: str, as_csv: bool, as_json: bool) -> None:
-    """Show what each epoch of JOB logged."""
+    """Show the metrics of each epoch of JOB."""
     with Client() as client:
         if as_csv:
             click.echo(client.metrics_csv(job), nl=False)
@@ -53,9 +58,12 @@ def _epoch_row(row: EpochView, names: list[str]) -> list[str]:
 
 @click.command()
 @click.argument("job")
-@as_json
+@json_option
 def checkpoints(job: str, as_json: bool) -> None:
-    """List the checkpoints of JOB; `best` and `last` are always among them."""
+    """List the checkpoints of JOB.
+
+    Besides those that its ModelCheckpoint callbacks save, there are always `best` and `last`.
+    """
     with Client() as client:
         rows = client.checkpoints(job)
     if as_json:
@@ -64,7 +72,7 @@ def checkpoints(job: str, as_json: bool) -> None:
     print_table(
         ["NAME", "EPOCH", "MONITOR", "VALUE", "SIZE", "SAVED"],
         [
-            [row.name, str(row.epoch), row.monitor or "", number(row.value), size(row.size), moment(row.created_at)]
+            [row.name, str(row.epoch), row.monitor or "", number(row.value), size(row.size), local_time(row.created_at)]
             for row in rows
         ],
     )
@@ -73,12 +81,13 @@ def checkpoints(job: str, as_json: bool) -> None:
 @click.command()
 @click.argument("job")
 @click.argument("name", required=False)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write, or a folder for it.")
-@as_json
+@output_option
+@json_option
 def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) -> None:
-    """List what the callbacks of JOB wrote beside its weights, or fetch the one of NAME.
+    """List the files that the callbacks of JOB wrote, or download one of them.
 
-    What a TensorBoard callback wrote is one archive: unzip it and give `tensorboard --logdir` the folder.
+    Without NAME, list the files; with NAME, download that one. The logs of a TensorBoard callback are a zip archive:
+    unzip it, and pass the folder to `tensorboard --logdir`.
     """
     with Client() as client:
         if name is not None:
@@ -90,34 +99,34 @@ def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) ->
     if as_json:
         print_json(rows)
     else:
-        print_table(["NAME", "SIZE", "SAVED"], [[row.name, size(row.size), moment(row.created_at)] for row in rows])
+        print_table(["NAME", "SIZE", "SAVED"], [[row.name, size(row.size), local_time(row.created_at)] for row in rows])
 
 
 @click.command()
 @click.argument("job")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-@click.option("-n", "--tail", type=click.IntRange(1, 5000), help="Begin with the last N lines only.")
+@follow_option
+@click.option("-n", "--tail", type=click.IntRange(1, 5000), help="Begin with the last N lines.", metavar="N")
 def logs(job: str, follow: bool, tail: int | None) -> None:
-    """Show what the training of JOB printed."""
+    """Show what the training of JOB has printed."""
     with Client() as client:
         for line in client.logs(job, follow=follow, tail=tail):
             _echo(line)
 
 
 def _echo(line: LogLine) -> None:
-    # A terminal obeys control characters, and a line is whatever a library chose to print; a pipe gets it whole.
+    # A log can contain control characters, which a terminal would obey. A pipe gets the line unchanged.
     click.echo(printable(line.text) if sys.stdout.isatty() else line.text, color=True)
 
 
 @click.command()
 @click.argument("job")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-@click.option("--json", "json_lines", is_flag=True, help="Print JSON, one event a line.")
+@follow_option
+@click.option("--json", "json_lines", is_flag=True, help="Print JSON, one event per line.")
 def events(job: str, follow: bool, json_lines: bool) -> None:
-    """Show what happened to JOB."""
+    """Show what has happened to JOB."""
     with Client() as client:
         for event in client.events(job, follow=follow):
             if json_lines:
                 print_json(event, indent=None)
             else:
-                click.echo(printable(f"{moment(event.at)}  {event.kind:<21}  {event.message}"))
+                click.echo(printable(f"{local_time(event.at)}  {event.kind:<21}  {event.message}"))

@@ -1,6 +1,6 @@
-"""Following one job on a screen: a line for each thing that happens, a bar below them, and the result at the end.
+"""One job on a screen: a line for each thing that happens, a progress bar below, and the result at the end.
 
-Where the console is no terminal there is no bar and no control character, only the lines.
+If the console is not a terminal, there is no bar and no control character, only the lines.
 """
 
 from collections.abc import Iterator
@@ -28,35 +28,35 @@ SHOWN_REDUCTIONS = 8
 
 
 def watch(client: Client, job_id: str, console: Console) -> JobView:
-    """Shows the job until it has ended, and returns it as it ended."""
-    story = _Story(client)
+    """Show a job until it has ended, and return it in its final state."""
+    narrator = _Narrator(client)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        _plain("steps"),
-        _plain("eta"),
+        _plain_column("steps"),
+        _plain_column("eta"),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None, steps="", eta="")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, steps="", eta="")
         for job in client.watch(job_id):
-            for line in story.news(job):
+            for line in narrator.new_lines(job):
                 console.print(line, soft_wrap=True)
-            place = job.progress
-            running = job.state is JobState.RUNNING and place.steps
-            progress.update(
+            progress = job.progress
+            has_steps = job.state is JobState.RUNNING and progress.steps
+            bar.update(
                 task,
-                description=printable(_now(job)),
-                total=place.steps if running else None,
-                completed=place.step,
-                steps=f"{place.step}/{place.steps} steps" if running else "",
-                eta=f"about {duration(place.eta_seconds)} left" if place.eta_seconds is not None else "",
+                description=printable(_activity(job)),
+                total=progress.steps if has_steps else None,
+                completed=progress.step,
+                steps=f"{progress.step}/{progress.steps} steps" if has_steps else "",
+                eta=f"about {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else "",
             )
     return job
 
 
 def show_result(client: Client, job: JobView, console: Console) -> None:
-    """The end of a job as a table: state, reason, best epoch and value, the learning rate's way down, times."""
+    """Print how a job ended: state, reason, best epoch, reductions of the learning rate, and times."""
     console.print()
     reductions = _reductions(client.events(job.id))
     weights = f"fitqueue weights {job.id}" if job.best else ""
@@ -73,50 +73,53 @@ def best_text(job: JobSummary) -> str:
 
 
 def diagnosis_text(job: JobView) -> str:
-    """What was found, what to do, and the evidence; empty where there is nothing to say yet."""
-    found = job.diagnosis
-    if found is None:
+    """Return summary, advice and evidence, one per line; empty if there is no diagnosis yet."""
+    diagnosis = job.diagnosis
+    if diagnosis is None:
         return ""
-    moved = ", ".join(f"{each.metric} {each.trend} ({number(each.slope)} an epoch)" for each in found.movements)
-    evidence = f"Epochs {found.first_epoch} to {found.last_epoch}: {moved}" if moved else ""
-    return "\n".join(filter(None, [found.summary, found.advice, evidence]))
+    slopes = ", ".join(
+        f"{movement.metric} {movement.trend} ({number(movement.slope)} per epoch)" for movement in diagnosis.movements
+    )
+    evidence = f"Epochs {diagnosis.first_epoch} to {diagnosis.last_epoch}: {slopes}" if slopes else ""
+    return "\n".join(filter(None, [diagnosis.summary, diagnosis.advice, evidence]))
 
 
-def queue_text(place: QueuePosition) -> str:
-    return f"Number {place.position} in the queue, waits for {place.waiting_for}"
+def queue_text(queue: QueuePosition) -> str:
+    return f"Number {queue.position} in the queue, waiting for {queue.waiting_for}"
 
 
-def _plain(field: str) -> TextColumn:
+def _plain_column(field: str) -> TextColumn:
     return TextColumn(f"{{task.fields[{field}]}}", markup=False)
 
 
-class _Story:
-    """Remembers what was told of a job, so that each thing is told once."""
+class _Narrator:
+    """Turns the views of a watched job into lines, and remembers which epochs it has already shown."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._told: set[tuple[int, int]] = set()
+        self._shown_epochs: set[tuple[int, int]] = set()
         self._last_epoch = 0
-        self._stage: object = None
-        self._place: object = None
+        self._status: object = None
+        self._epoch_status: object = None
 
-    def news(self, job: JobView) -> Iterator[Text]:
-        stage = (job.state, job.attempt, job.cancel_requested_at, job.pause_requested_at)
-        if stage != self._stage:
-            self._last_epoch = 0  # another attempt may have begun anew
+    def new_lines(self, job: JobView) -> Iterator[Text]:
+        """Yield a line for each thing that has happened since the last call."""
+        status = (job.state, job.attempt, job.cancel_requested_at, job.pause_requested_at)
+        if status != self._status:
+            self._last_epoch = 0  # another attempt may have started from the beginning
             if not job.state.is_final:
-                yield cell(_stage(job), STYLES[job.state])
-        # Asked only when an epoch may have ended: progress comes twice a second, an epoch perhaps once an hour.
-        place = (stage, job.phase, job.progress.epoch, job.best)
-        if place != self._place or job.progress.step == job.progress.steps:
+                yield cell(_status_line(job), STYLES[job.state])
+        # Metrics are requested only if an epoch may have ended: progress changes twice a second, epochs can take hours.
+        epoch_status = (status, job.phase, job.progress.epoch, job.best)
+        if epoch_status != self._epoch_status or job.progress.step == job.progress.steps:
             yield from (epoch_line(row, job.progress.epochs) for row in self._new_epochs(job.id))
-        self._stage, self._place = stage, place
+        self._status, self._epoch_status = status, epoch_status
 
     def _new_epochs(self, job_id: str) -> Iterator[EpochView]:
         for row in self._client.metrics(job_id, after=self._last_epoch):
             self._last_epoch = row.epoch
-            if (row.attempt, row.epoch) not in self._told:
-                self._told.add((row.attempt, row.epoch))
+            if (row.attempt, row.epoch) not in self._shown_epochs:
+                self._shown_epochs.add((row.attempt, row.epoch))
                 yield row
 
 
@@ -130,21 +133,21 @@ def epoch_line(row: EpochView, epochs: int) -> Text:
     return line
 
 
-def _stage(job: JobView) -> str:
-    name = f"{job.name} ({job.id})" if job.name else job.id
+def _status_line(job: JobView) -> str:
+    name = _name(job)
     if job.cancel_requested_at:
         return f"{name} was asked to stop"
     if job.pause_requested_at:
-        return f"{name} was asked to wait"
+        return f"{name} was asked to pause"
     if job.state is JobState.PAUSED:
-        return f"{name} is paused; to let it go on: fitqueue resume {job.id}"
+        return f"{name} is paused; to resume it: fitqueue resume {job.id}"
     if job.state is JobState.QUEUED:
         again = f" again, after attempt {job.attempt}" if job.attempt else ""
         return f"{name} is queued{again}"
-    return f"{name} runs on {job.worker}, attempt {job.attempt} of {job.max_attempts}"
+    return f"{name} is running on {job.worker}, attempt {job.attempt} of {job.max_attempts}"
 
 
-def _now(job: JobView) -> str:
+def _activity(job: JobView) -> str:
     if job.queue:
         return queue_text(job.queue)
     if job.progress.steps and job.phase in {None, "training"}:
@@ -154,7 +157,7 @@ def _now(job: JobView) -> str:
 
 def _outcome(job: JobView) -> list[tuple[str, str | Text]]:
     return [
-        ("Job", f"{job.name} ({job.id})" if job.name else job.id),
+        ("Job", _name(job)),
         ("State", state_text(job)),
         ("Reason", job.reason or ""),
         ("Message", job.message or ""),
@@ -162,6 +165,10 @@ def _outcome(job: JobView) -> list[tuple[str, str | Text]]:
         ("Best", best_text(job)),
         ("Diagnosis", diagnosis_text(job)),
     ]
+
+
+def _name(job: JobView) -> str:
+    return f"{job.name} ({job.id})" if job.name else job.id
 
 
 def _times(job: JobView) -> list[tuple[str, str | Text]]:
@@ -173,9 +180,9 @@ def _times(job: JobView) -> list[tuple[str, str | Text]]:
 
 
 def _reductions(events: Iterator[EventView]) -> str:
-    """Each drop of the learning rate by a callback; an attempt that was begun anew counts from the start."""
-    drops = [event for event in events if event.kind is EventKind.LEARNING_RATE_REDUCED]
-    last = [event.data for event in drops if event.attempt == drops[-1].attempt]
-    lines = [f"{number(data['from'])} → {number(data['to'])} after epoch {data['epoch']}" for data in last]
+    """Return each reduction of the learning rate by a callback in the last attempt that had one, one per line."""
+    reductions = [event for event in events if event.kind is EventKind.LEARNING_RATE_REDUCED]
+    rows = [event.data for event in reductions if event.attempt == reductions[-1].attempt]
+    lines = [f"{number(row['from'])} → {number(row['to'])} after epoch {row['epoch']}" for row in rows]
     more = [f"… {len(lines) - SHOWN_REDUCTIONS} more"] if len(lines) > SHOWN_REDUCTIONS else []
     return "\n".join(lines[:SHOWN_REDUCTIONS] + more)

@@ -1,30 +1,28 @@
-"""Numbers, times and names as people read them. Pure functions."""
+"""Numbers, sizes, times and names as people read them. Pure functions."""
 
 from datetime import datetime
 
 
 def printable(text: str) -> str:
-    """The text with control characters spelled out: names and logs are other people's, and a terminal obeys those."""
-    return "".join(each if each.isprintable() or each in "\n\t" else _spelled(each) for each in text)
+    """Return the text with control characters escaped: names and logs are other people's, and terminals obey those."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else _escape(character) for character in text
+    )
 
 
-def _spelled(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode()
 
 
-def shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
 def number(value: float | None) -> str:
-    """A metric with four significant digits; what was NaN or infinite reads `nan`."""
+    """Format a metric with four significant digits; None, which stands for NaN or infinity, becomes `nan`."""
     if value is None:
         return "nan"
     return f"{value:.4g}"
 
 
 def size(count: int | None) -> str:
-    """Bytes with a decimal unit: `999 B`, `1.5 MB`."""
+    """Format a number of bytes with a decimal unit: `999 B`, `1.5 MB`."""
     if count is None:
         return ""
     amount = float(count)
@@ -36,7 +34,7 @@ def size(count: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0.4 s`, `12 s`, `3:07`, `1:02:03`."""
+    """Format a duration: `0.4 s`, `12 s`, `3:07`, `1:02:03`."""
     if seconds is None:
         return ""
     if seconds < 9.95:
@@ -49,17 +47,18 @@ def duration(seconds: float | None) -> str:
 
 
 def between(start: datetime | None, end: datetime | None) -> str:
+    """Format the time between two moments; empty if one of them is missing."""
     return duration((end - start).total_seconds()) if start and end else ""
 
 
-def moment(at: datetime | None) -> str:
-    """Local time, to the second."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
+def local_time(moment: datetime | None) -> str:
+    """Format a moment in local time, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
-def age(at: datetime, now: datetime) -> str:
-    """How long ago, roughly: `8 s`, `3 min`, `5 h`, `2 d`."""
-    seconds = max(0, int((now - at).total_seconds()))
+def age(moment: datetime, now: datetime) -> str:
+    """Format how long ago a moment was, roughly: `8 s`, `3 min`, `5 h`, `2 d`."""
+    seconds = max(0, int((now - moment).total_seconds()))
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"

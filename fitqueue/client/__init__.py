@@ -1,4 +1,4 @@
-"""The client: everything a service of FitQueue offers, as one class that raises the errors of `fitqueue.errors`."""
+"""The client: everything that a FitQueue service offers, as one class that raises the errors of `fitqueue.errors`."""
 
 from fitqueue.client.client import Client
 from fitqueue.client.configuration import Connection, find_connection

@@ -1,4 +1,4 @@
-"""Where the service is and what token it wants: arguments, then the environment, then the nearest `client.json`."""
+"""The address and the token of the service: from arguments, from the environment, or from a file `client.json`."""
 
 import os
 import re
@@ -16,7 +16,7 @@ API_PREFIX = "/api/v1"
 
 @dataclass(frozen=True)
 class Connection:
-    """An address without the API's prefix and without a slash at its end, and the token for it."""
+    """The address of a service, without the prefix of the API and without a final slash, and the token for it."""
 
     url: str
     token: str | None = field(default=None, repr=False)
@@ -39,67 +39,88 @@ def find_connection(
     environment: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> Connection:
-    """The first address found: the argument, FITQUEUE_URL, `var/client.json` here or in a folder above, or the user's.
+    """Return the service to talk to.
 
-    Raises NotConfigured when there is none, or when what was found cannot be used.
+    Its address is the first one that is set: the argument, FITQUEUE_URL, `var/client.json` in the folder or its
+    parents, `~/.config/fitqueue/client.json`. The token likewise; one from a file is used only with its own address.
+
+    Args:
+        url: an address, with or without `/api/v1`.
+        token: a token for it.
+        environment: environment variables.
+        folder: where the search for `var/client.json` starts; by default the current folder.
+
+    Raises:
+        NotConfigured: no address is set, or the address, the token or the file cannot be used.
     """
     url = url or environment.get("FITQUEUE_URL")
     token = token or environment.get("FITQUEUE_TOKEN")
     stored = next(_stored_connections(folder or Path.cwd(), environment), None)
-    if url is None and stored is None:
+    if url is not None:
+        address = clean_url(url)
+    elif stored is not None:
+        address = stored.url
+    else:
         raise NotConfigured
-    address = clean_url(url) if url else stored.url  # type: ignore[union-attr]  # the line above settled it
-    # A stored token goes only to the address that it was stored with, never to one that was named in another way.
+    # A stored token goes only to the address that is stored with it.
     if token is None and stored is not None and stored.url == address:
         token = stored.token
     return Connection(address, clean_token(token))
 
 
 def preferred_language(environment: Mapping[str, str] = os.environ) -> str:
-    """As `Accept-Language` has it, of the language in which messages are wanted here: `LANG=zh_CN.UTF-8` is `zh-CN`."""
+    """Return the user's language as a language tag for `Accept-Language`: `zh-CN` for `LANG=zh_CN.UTF-8`."""
     locale = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     tag = locale.partition(".")[0].partition("@")[0].replace("_", "-")
     return tag if re.fullmatch(r"[a-z]{2,3}(-[A-Za-z]{2,8})?", tag) else "en"
 
 
 def clean_url(url: str) -> str:
-    """The address as Connection has it; raises NotConfigured for what is no HTTP address."""
+    """Return the address in the form that Connection has.
+
+    Raises:
+        NotConfigured: it is not an HTTP address.
+    """
     try:
-        parts = urlsplit(url.strip())
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and not parts.query
-    except ValueError:  # a port or an IPv6 address that is none
+        address = urlsplit(url.strip())
+        usable = address.scheme in {"http", "https"} and address.hostname and address.port != 0 and not address.query
+    except ValueError:  # an invalid port or IPv6 address
         usable = False
     if not usable:
-        raise NotConfigured(f"{url!r} is no address of a service; expected something like http://127.0.0.1:8765")
+        raise NotConfigured(f"{url!r} is not the address of a service; expected something like http://127.0.0.1:8765")
     return url.strip().rstrip("/").removesuffix(API_PREFIX)
 
 
 def clean_token(token: str | None) -> str | None:
-    """The token without blanks around it; raises NotConfigured for what no header can carry."""
+    """Return the token without whitespace around it, or None if it is empty.
+
+    Raises:
+        NotConfigured: an HTTP header cannot carry it.
+    """
     cleaned = (token or "").strip()
     if not (cleaned.isascii() and cleaned.isprintable()):
-        raise NotConfigured("The token is not plain ASCII text; expected one as `fitqueue token create` prints it")
+        raise NotConfigured("The token is not plain ASCII text; expected one that `fitqueue token create` printed")
     return cleaned or None
 
 
 def _stored_connections(folder: Path, environment: Mapping[str, str]) -> Iterator[Connection]:
-    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     yield from map(_read, files_above(folder, "client.json"))
-    users = home / "fitqueue" / "client.json"
-    if users.is_file() and _is_ours(users):
-        yield _read(users)
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    user_file = home / "fitqueue" / "client.json"
+    if user_file.is_file() and _is_owned_by_user(user_file):
+        yield _read(user_file)
 
 
 def files_above(folder: Path, name: str) -> Iterator[Path]:
-    """What `fitqueue up` has left under this name in the `var` of the folder, or of one above; the nearest first."""
-    for above in [folder, *folder.parents]:
-        path = above / "var" / name
-        if path.is_file() and _is_ours(path):
+    """Yield the files of this name that `fitqueue up` left in `var` of the folder or its parents, the nearest first."""
+    for ancestor in [folder, *folder.parents]:
+        path = ancestor / "var" / name
+        if path.is_file() and _is_owned_by_user(path):
             yield path
 
 
-def _is_ours(path: Path) -> bool:
-    # In a folder that several people write to, say /tmp, somebody else's file could draw our jobs to their service.
+def _is_owned_by_user(path: Path) -> bool:
+    # In a folder that several people can write to, such as /tmp, somebody else's file could send our jobs to them.
     return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
 
 
@@ -108,6 +129,6 @@ def _read(path: Path) -> Connection:
         stored = _ClientFile.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise NotConfigured(
-            f'{path} cannot be read as {{"url": "http://…", "token": "fq_…"}}: {error}; mend it or remove it'
+            f'{path} does not have the form {{"url": "http://…", "token": "fq_…"}}: {error}; correct it or remove it'
         ) from error
     return Connection(clean_url(stored.url), stored.token)

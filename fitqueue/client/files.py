@@ -1,4 +1,4 @@
-"""Files to and from the service: downloads that go on where they broke off and are checked, uploads in pieces."""
+"""Files from and to the service: downloads that can be resumed and are verified, and uploads in chunks."""
 
 import hashlib
 import os
@@ -15,9 +15,10 @@ from fitqueue.errors import ChecksumMismatch, Unreachable
 from fitqueue.views import DatasetView
 
 OnProgress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
+"""Called with the bytes that have been transferred and the bytes in all."""
 
-PIECE = 1 << 18
+CHUNK_BYTES = 1 << 18
+UPLOAD_SECONDS = 300.0
 
 
 def sha256_of(path: Path) -> str:
@@ -26,18 +27,20 @@ def sha256_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What has arrived of one content. Its sha256 is in the file's name, so pieces of two contents never mix."""
+class _PartialFile:
+    """What has arrived of a file. Its name contains the sha256 of the whole, so that two contents are never mixed."""
 
     path: Path
     sha256: str
 
     @classmethod
-    def of(cls, target: Path, address: str, tag: str) -> "_Part":
-        etag = tag.removeprefix("W/").strip('"')
-        if not re.fullmatch("[0-9a-f]{64}", etag):
-            raise ChecksumMismatch(f"{address} announced no sha256: its ETag is {etag!r}; expected 64 hex digits")
-        return cls(target.with_name(f".{target.name}.{etag[:16]}.part"), etag)
+    def for_download(cls, target: Path, source: str, etag: str) -> "_PartialFile":
+        sha256 = etag.removeprefix("W/").strip('"')
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise ChecksumMismatch(
+                f"{source} did not announce a sha256: its ETag is {sha256!r}; expected 64 hexadecimal digits"
+            )
+        return cls(target.with_name(f".{target.name}.{sha256[:16]}.part"), sha256)
 
     @property
     def size(self) -> int:
@@ -48,72 +51,81 @@ class _Part:
         return {"Range": f"bytes={self.size}-", "If-Range": f'"{self.sha256}"'}
 
 
-def download(transport: Transport, address: str, target: Path, on_progress: OnProgress | None = None) -> None:
-    """Writes the file at `address` to `target`: beside it, checked against its sha256, flushed, then renamed.
+def download(transport: Transport, source: str, target: Path, on_progress: OnProgress | None = None) -> None:
+    """Download a file. It appears at `target` only when it is complete, verified against its sha256 and flushed.
 
-    Raises ChecksumMismatch, Unreachable, or what the service answered (NoCheckpointYet, CheckpointNotFound, …).
+    Raises:
+        ChecksumMismatch: the service announced no sha256, or the file has another one.
+        Unreachable: the download could not be resumed for five minutes.
+        FitQueueError: the error that the service answered: NoCheckpointYet, CheckpointNotFound, …
     """
-    part = _fetch(transport, address, target, on_progress or (lambda _done, _total: None))
-    if (received := sha256_of(part.path)) != part.sha256:
-        part.path.unlink()
-        raise ChecksumMismatch(f"{address} arrived with sha256 {received}; the service announced {part.sha256}")
-    with part.path.open("rb+") as file:
+    partial = _fetch(transport, source, target, on_progress or (lambda _done, _total: None))
+    if (received := sha256_of(partial.path)) != partial.sha256:
+        partial.path.unlink()
+        raise ChecksumMismatch(f"{source} arrived with sha256 {received}; the service announced {partial.sha256}")
+    with partial.path.open("rb+") as file:
         os.fsync(file.fileno())
-    part.path.replace(target)
+    partial.path.replace(target)
 
 
-def _fetch(transport: Transport, address: str, target: Path, on_progress: OnProgress) -> _Part:
-    part: _Part | None = None
-    resumed: _Part | None = None
-    retry_seconds, size_at_break = RetryBudget(LONG_RETRY_SECONDS), -1
+def _fetch(transport: Transport, source: str, target: Path, on_progress: OnProgress) -> _PartialFile:
+    partial: _PartialFile | None = None
+    resumed: _PartialFile | None = None
+    budget, size_at_break = RetryBudget(LONG_RETRY_SECONDS), -1
     while True:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"} | (resumed.range_headers if resumed else {})
         try:
-            with transport.download(Call("GET", address, headers=headers)) as (response, tag):
-                part = _Part.of(target, address, tag)
-                goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT and part == resumed
-                total = int(response.headers["Content-Length"]) + (part.size if goes_on else 0)
-                if part.size == total:
-                    return part
-                if not goes_on and resumed is None and 0 < part.size < total:
-                    resumed = part  # an earlier call broke off in this very content
+            with transport.download(Call("GET", source, headers=headers)) as (response, etag):
+                partial = _PartialFile.for_download(target, source, etag)
+                continues = response.status_code == httpx.codes.PARTIAL_CONTENT and partial == resumed
+                total = int(response.headers["Content-Length"]) + (partial.size if continues else 0)
+                if partial.size == total:
+                    return partial
+                if not continues and resumed is None and 0 < partial.size < total:
+                    resumed = partial  # an earlier call left the beginning of this very content
                     continue
-                _write(part, response, on_progress, total, append=goes_on)
-                return part
+                _write(partial, response, on_progress, total, append=continues)
+                return partial
         except httpx.TransportError as error:
-            size = part.size if part else 0
-            trouble = f"The download of {address} broke off after {size} bytes ({error})"
+            size = partial.size if partial else 0
+            problem = f"The download of {source} broke off after {size} bytes ({error})"
             if size != size_at_break:
-                retry_seconds, size_at_break = RetryBudget(LONG_RETRY_SECONDS), size
-            if not retry_seconds.pause(trouble):
-                raise Unreachable(f"{trouble}; the same call again goes on from there") from error
-            resumed = part if size else None
+                budget, size_at_break = RetryBudget(LONG_RETRY_SECONDS), size
+            if not budget.pause(problem):
+                raise Unreachable(f"{problem}; the same call resumes it") from error
+            resumed = partial if size else None
 
 
-def _write(part: _Part, response: httpx.Response, on_progress: OnProgress, total: int, *, append: bool) -> None:
-    done = part.size if append else 0
+def _write(
+    partial: _PartialFile, response: httpx.Response, on_progress: OnProgress, total: int, *, append: bool
+) -> None:
+    done = partial.size if append else 0
     on_progress(done, total)
-    with part.path.open("ab" if append else "wb") as file:
-        for piece in response.iter_raw():
-            file.write(piece)
-            done += len(piece)
+    with partial.path.open("ab" if append else "wb") as file:
+        for chunk in response.iter_raw():
+            file.write(chunk)
+            done += len(chunk)
             on_progress(done, total)
 
 
 def upload(transport: Transport, path: Path, name: str | None, on_progress: OnProgress | None = None) -> DatasetView:
-    """Sends a file piece by piece. The service stores a content once, so sending it again does no harm."""
+    """Upload a data set in chunks. The service stores equal content only once, so a repeated upload does no harm.
+
+    Raises:
+        FitQueueError: the error that the service answered: InvalidDataset, NameTaken, …
+    """
     total = path.stat().st_size
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         done = 0
         with path.open("rb") as file:
-            while piece := file.read(PIECE):
-                yield piece
-                done += len(piece)
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+                done += len(chunk)
                 if on_progress:
                     on_progress(done, total)
 
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(total)}
     params = {"name": name} if name else {}
-    call = Call("POST", "/datasets", params=params, headers=headers, body=pieces, timeout=300.0)
+    call = Call("POST", "/datasets", params=params, headers=headers, body=chunks, timeout=UPLOAD_SECONDS)
     return DatasetView.model_validate_json(transport.request(call).content)

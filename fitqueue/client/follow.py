@@ -1,4 +1,4 @@
-"""Following what goes on: the job by long polls, its events and log lines as they come."""
+"""Following a job: its state by long polls, its events and log lines as a stream."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -11,39 +11,41 @@ from fitqueue.client.transport import LONG_RETRY_SECONDS, SHORT_RETRY_SECONDS, C
 from fitqueue.errors import Unreachable, WaitTimeout
 from fitqueue.views import JobView
 
-LONG_POLL = 30
-"""Seconds that one request waits for news."""
+LONG_POLL_SECONDS = 30
+"""How long one request waits for a change of the job."""
 
-SILENCE = 60.0
-"""Seconds without a byte, not even a keep-alive, after which a stream counts as broken."""
+SILENCE_SECONDS = 60.0
+"""How long a stream may send nothing, not even a keep-alive, before it counts as broken."""
 
 
 def watch(transport: Transport, job_path: str, timeout: float | None) -> Iterator[JobView]:
-    """The job now, again whenever it changed, and at last in its final state.
+    """Yield the job as it is now, then each time it has changed, the last time in its final state.
 
-    Raises WaitTimeout after `timeout` seconds, Unreachable after an outage of five minutes.
+    Raises:
+        WaitTimeout: the job has not ended after `timeout` seconds.
+        Unreachable: the service has not answered for five minutes.
     """
-    until = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else time.monotonic() + timeout
     etag = None
     while True:
-        left = LONG_POLL if until is None else until - time.monotonic()
-        if left <= 0:
+        remaining = LONG_POLL_SECONDS if deadline is None else deadline - time.monotonic()
+        if remaining <= 0:
             raise WaitTimeout(f"The job at {job_path} had not ended after {timeout:g} s")
-        began = time.monotonic()
-        response = transport.request(_poll(job_path, etag, min(LONG_POLL, left)))
+        started = time.monotonic()
+        response = transport.request(_poll(job_path, etag, min(LONG_POLL_SECONDS, remaining)))
         if response.status_code != httpx.codes.NOT_MODIFIED:
             job = JobView.model_validate_json(response.content)
             etag = response.headers.get("ETag")
             yield job
             if job.state.is_final:
                 return
-        elif time.monotonic() - began < 1:
-            time.sleep(min(1, left))  # a busy service may answer a long poll at once: it must not be asked in a circle
+        elif time.monotonic() - started < 1:
+            time.sleep(min(1, remaining))  # a busy service answers long polls at once: do not ask it in a tight loop
 
 
 def _poll(job_path: str, etag: str | None, seconds: float) -> Call:
     if etag is None:
-        return Call("GET", job_path)  # who begins to watch wants to hear soon that nobody answers
+        return Call("GET", job_path)  # whoever starts to watch wants to know soon if nobody answers
     return Call(
         "GET",
         job_path,
@@ -56,20 +58,22 @@ def _poll(job_path: str, etag: str | None, seconds: float) -> Call:
 
 @dataclass(frozen=True)
 class ServerSentEvent:
+    """An event of a stream. `id` is the last one that the stream has sent so far."""
+
     id: str
     data: str
 
 
-def split_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a stream of events. `str.splitlines` would also cut at U+2028, which may stand inside a text."""
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from (line.removesuffix(b"\r").decode() for line in whole)
+def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of a stream. `str.splitlines` would also split at U+2028, which may be part of a text."""
+    incomplete = b""
+    for chunk in chunks:
+        *lines, incomplete = (incomplete + chunk).split(b"\n")
+        yield from (line.removesuffix(b"\r").decode() for line in lines)
 
 
 def parse_events(lines: Iterable[str]) -> Iterator[ServerSentEvent]:
-    """Server-sent events as the HTML standard has them, as far as data and ids go; comments keep the line alive."""
+    """Yield the server-sent events (HTML standard) in these lines, with data and id. Comments are keep-alives."""
     last_id, data = "", list[str]()
     for line in lines:
         if not line:
@@ -77,49 +81,57 @@ def parse_events(lines: Iterable[str]) -> Iterator[ServerSentEvent]:
                 yield ServerSentEvent(last_id, "\n".join(data))
             data = []
             continue
-        name, _, value = line.partition(":")
+        field, _, value = line.partition(":")
         value = value.removeprefix(" ")
-        if name == "data":
+        if field == "data":
             data.append(value)
-        elif name == "id":
+        elif field == "id":
             last_id = value
 
 
-def follow(transport: Transport, address: str, after: int) -> Iterator[str]:
-    """The data of each server-sent event at `address`, `jobs/ID/…`, through broken lines, until the job has ended."""
+def follow(transport: Transport, path: str, after: int) -> Iterator[str]:
+    """Yield the data of each server-sent event at `path` until the job has ended; reconnect when the stream breaks.
+
+    Args:
+        path: a stream of a job, `/jobs/ID/…`.
+        after: the id of the event after which to start.
+
+    Raises:
+        Unreachable: the stream could not be resumed for five minutes.
+    """
     last_id = str(after)
-    retry_seconds = RetryBudget(LONG_RETRY_SECONDS)
-    had_begun = had_ended = False
+    budget = RetryBudget(LONG_RETRY_SECONDS)
+    has_connected = has_ended = False
     while True:
         try:
-            outage = LONG_RETRY_SECONDS if had_begun else SHORT_RETRY_SECONDS
-            with transport.stream(_subscription(address, last_id, outage)) as response:
-                had_begun = True
+            retry_seconds = LONG_RETRY_SECONDS if has_connected else SHORT_RETRY_SECONDS
+            with transport.stream(_subscription(path, last_id, retry_seconds)) as response:
+                has_connected = True
                 for event in parse_events(split_lines(response.iter_bytes())):
                     last_id = event.id or last_id
-                    retry_seconds = RetryBudget(LONG_RETRY_SECONDS)
+                    budget = RetryBudget(LONG_RETRY_SECONDS)
                     yield event.data
         except httpx.TransportError as error:
-            trouble = f"The stream of {address} broke off ({error})"
-            if not retry_seconds.pause(trouble):
-                raise Unreachable(trouble) from error
+            problem = f"The stream of {path} broke off ({error})"
+            if not budget.pause(problem):
+                raise Unreachable(problem) from error
             continue
-        if had_ended:
+        if has_ended:
             return
-        # The job may have ended after the service closed the stream: only a stream begun after the end is the last.
-        had_ended = _has_ended(transport, address.rpartition("/")[0])
-        if not had_ended:
+        # The job may have ended after the service closed the stream: only one that began after the end is complete.
+        has_ended = _has_ended(transport, path.rpartition("/")[0])
+        if not has_ended:
             time.sleep(1)
 
 
-def _subscription(address: str, last_id: str, retry_seconds: float) -> Call:
+def _subscription(path: str, last_id: str, retry_seconds: float) -> Call:
     return Call(
         "GET",
-        address,
+        path,
         params={"follow": "true"},
         headers={"Accept": "text/event-stream", "Last-Event-ID": last_id},
         retry_seconds=retry_seconds,
-        timeout=SILENCE,
+        timeout=SILENCE_SECONDS,
     )
 
 

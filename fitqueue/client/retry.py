@@ -1,4 +1,4 @@
-"""How long to go on when a service does not answer, and how long to pause between two tries."""
+"""How long to keep trying while a service does not answer, and how long to pause between two tries."""
 
 import logging
 import random
@@ -9,13 +9,18 @@ logger = logging.getLogger("fitqueue.client")
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 LONGEST_REQUESTED_PAUSE = 30.0
-TOLD_FROM = 60.0
+
+WARN_FROM = 60.0
+"""Seconds of budget from which an outage is logged. Where the budget is smaller, the error itself comes soon enough."""
 
 
 def pause_before(retry: int, requested: str | None, jitter: float) -> float:
-    """Seconds to wait before the n-th retry (from 1): what `Retry-After` asks for, else doubling, half of it by chance.
+    """Return how many seconds to pause before a retry: what the service asks for, or else a pause that doubles.
 
-    `jitter` lies between 0 and 1. A date in `Retry-After` is not understood: clocks differ.
+    Args:
+        retry: the number of the retry, counted from 1.
+        requested: the header `Retry-After`. A date in it is ignored, because clocks differ.
+        jitter: a random number from 0 to 1, which varies the upper half of the pause.
     """
     if requested is not None and requested.isdecimal():
         return min(float(requested), LONGEST_REQUESTED_PAUSE)
@@ -24,20 +29,25 @@ def pause_before(retry: int, requested: str | None, jitter: float) -> float:
 
 
 class RetryBudget:
-    """Counts one outage: `pause()` sleeps and says True as long as there is patience left."""
+    """The time during which one outage is retried."""
 
     def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
         self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
         self._retries = 0
 
-    def pause(self, trouble: str, requested: str | None = None) -> bool:
+    def pause(self, problem: str, requested: str | None = None) -> bool:
+        """Sleep before the next retry and return True; return False at once if the budget does not cover the pause.
+
+        Args:
+            problem: what went wrong, for the log.
+            requested: the header `Retry-After`, where the service answered.
+        """
         self._retries += 1
         seconds = pause_before(self._retries, requested, random.random())  # noqa: S311 - spreads load, guards nothing
-        if time.monotonic() + seconds > self._until:
+        if time.monotonic() + seconds > self._deadline:
             return False
-        # The first retry mostly helps; and where patience is short, the error itself comes soon enough.
-        if self._retries == 2 and self._seconds >= TOLD_FROM:
-            logger.warning("%s; trying again for up to %.0f s", trouble, self._seconds)
+        if self._retries == 2 and self._seconds >= WARN_FROM:  # most outages are over after the first retry
+            logger.warning("%s; trying again for up to %.0f s", problem, self._seconds)
         time.sleep(seconds)
         return True

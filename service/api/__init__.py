@@ -1,3 +1,3 @@
-"""The REST API: thin routes, a blueprint a resource. The store decides."""
+"""The REST API: thin routes, one blueprint for each resource. The store decides."""
 
 PREFIX = "/api/v1"

@@ -1,6 +1,4 @@
-"""What callbacks of a job wrote beside its weights: TensorBoard's event files, CSVLogger's tables."""
-
-from urllib.parse import quote
+"""The files that a job's callbacks wrote besides its weights: TensorBoard's event files, CSVLogger's tables."""
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -9,11 +7,10 @@ from flask_openapi3.models.tag import Tag
 from fitqueue.errors import InternalError
 from fitqueue.views import ArtifactView, Page
 from service.api import PREFIX
-from service.api.checkpoints import CheckpointPath
-from service.api.context import services
+from service.api.context import get_services
 from service.api.files import DOWNLOAD, send
-from service.api.parameters import ALWAYS, JobPath, answer, problems
-from service.models import Artifact
+from service.api.parameters import ALWAYS, FilePath, JobPath, answer, problems
+from service.api.views import artifact_view
 from service.store import artifacts
 
 blueprint = APIBlueprint(
@@ -23,29 +20,19 @@ blueprint = APIBlueprint(
 
 @blueprint.get("/artifacts", summary="List artifacts", responses={200: Page[ArtifactView], **problems(404)})
 def list_artifacts(path: JobPath) -> Response:
-    """They are there when the job has ended, however it ended."""
-    with services().database.read() as session:
+    """They appear when the job has ended, however it ended."""
+    with get_services().database.read() as session:
         rows = artifacts.list_all(session, path.job_id)
-    return answer(Page[ArtifactView](data=[_view(row) for row in rows]))
+    return answer(Page[ArtifactView](data=[artifact_view(row) for row in rows]))
 
 
 @blueprint.get("/artifacts/<name>", summary="Fetch an artifact", responses=DOWNLOAD)
-def get_artifact(path: CheckpointPath) -> Response:
-    """The file, as a checkpoint is fetched. What a TensorBoard callback wrote is one zip archive of its folder."""
-    parts = services()
-    with parts.database.read() as session:
+def get_artifact(path: FilePath) -> Response:
+    """The file, fetched like a checkpoint. The files of a TensorBoard callback are one zip archive."""
+    services = get_services()
+    with services.database.read() as session:
         row = artifacts.get(session, path.job_id, path.name)
     try:
-        return send(parts.store, row, row.name)
+        return send(services.storage, row, row.name)
     except FileNotFoundError:
         raise InternalError(f"The file of the artifact '{path.name}' of {path.job_id} is missing.") from None
-
-
-def _view(row: Artifact) -> ArtifactView:
-    return ArtifactView(
-        name=row.name,
-        size=row.size,
-        sha256=row.sha256,
-        created_at=row.created_at,
-        href=f"{PREFIX}/jobs/{row.job_id}/artifacts/{quote(row.name, safe='')}",
-    )

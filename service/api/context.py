@@ -1,4 +1,4 @@
-"""What a request has at hand: the parts that the application was made of."""
+"""What a request can use: the services that the application was made with."""
 
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
@@ -15,27 +15,27 @@ from service.storage import Storage
 
 EXTENSION: Final = "fitqueue"
 MAX_FOLLOWERS: Final = 48
-"""Requests that may wait for news at the same time, each in a thread of the server's 64: the others stay free."""
+"""Requests that may wait for news at the same time. Each takes one of the server's 64 threads; the others stay free."""
 
 
 @dataclass(frozen=True)
 class Services:
     settings: Settings
     database: Database
-    store: Storage
+    storage: Storage
     datasets: DatasetCache
     notifier: Notifier
     checker: Checker | None
-    """None: no job's model is checked before it runs."""
+    """None: models are not checked before they run."""
     followers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_FOLLOWERS))
 
 
-def services() -> Services:
+def get_services() -> Services:
     return cast(Services, current_app.extensions[EXTENSION])
 
 
 def token_id() -> str:
-    """Of the token that the request came with."""
+    """Return the id of the token that the request came with."""
     return cast(str, g.token_id)
 
 

@@ -1,7 +1,6 @@
-"""Data sets: uploaded, listed, deleted. The built-in ones stand among them."""
+"""Data sets: upload, list, delete. The built-in ones are listed with the uploaded ones."""
 
 import hashlib
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from fitqueue.datasets import BUILTIN, BuiltinDataset
+from fitqueue.datasets import BUILTIN, ArrayInfo
 from fitqueue.errors import (
     BodyTooLarge,
     Conflict,
@@ -24,16 +23,17 @@ from fitqueue.errors import (
     InvalidRequest,
     UnsupportedMediaType,
 )
-from fitqueue.views import ArrayView, DatasetView, Page
+from fitqueue.views import DatasetView, Page
 from service import npz
 from service.api import PREFIX
-from service.api.context import Services, services
+from service.api.context import Services, get_services
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
+from service.api.views import builtin_view, dataset_view
 from service.ids import new_id
 from service.models import Dataset
 from service.storage import dataset_key
 from service.store import datasets
-from service.sweeping import LEFT_ALONE
+from service.sweeping import MIN_AGE
 
 blueprint = APIBlueprint(
     "datasets", __name__, url_prefix=f"{PREFIX}/datasets", abp_tags=[Tag(name="datasets")], abp_responses=ALWAYS
@@ -41,7 +41,7 @@ blueprint = APIBlueprint(
 
 _NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 _TYPES: Final = frozenset({"", "application/octet-stream", "application/zip", "application/x-npz"})
-_PIECE: Final = 1024**2
+_CHUNK: Final = 1024**2
 
 _UPLOAD = {
     "requestBody": {
@@ -53,11 +53,11 @@ _UPLOAD = {
 
 
 class UploadQuery(Query):
-    name: str | None = Field(default=None, pattern=_NAME, description="for people, and for jobs; else its id")
+    name: str | None = Field(default=None, pattern=_NAME, description="a name that jobs can use; default: its id")
 
 
 class DatasetPath(BaseModel):
-    reference: Text = Field(description="the id or the name")
+    reference: Text = Field(description="an id or a name")
 
 
 @blueprint.post(
@@ -67,102 +67,78 @@ class DatasetPath(BaseModel):
     responses={201: DatasetView, 200: DatasetView, **problems(409, 413, 415)},
 )
 def upload(query: UploadQuery) -> Response:
-    """The body is the .npz itself. Content that is there already is not stored again: the answer is 200 with it."""
+    """The body is the .npz itself. The same content is stored once: a second upload gets 200 and the first data set."""
     if request.mimetype not in _TYPES:
         raise UnsupportedMediaType(
             f"The Content-Type is '{request.mimetype}'; send the .npz itself as 'application/octet-stream'."
         )
     _refuse_reserved(query.name)
-    parts = services()
+    services = get_services()
     dataset_id = new_id("ds")
-    with _received(parts) as (path, sha256):
-        arrays = npz.inspect(path, parts.settings.max_dataset_bytes)
-        dataset, is_new = _store(parts, dataset_id, query.name or dataset_id, path, sha256, arrays)
+    with _received_file(services) as (path, sha256):
+        arrays = npz.inspect(path, services.settings.max_dataset_bytes)
+        dataset, is_new = _store(services, dataset_id, query.name or dataset_id, path, sha256, arrays)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
-    return answer(view(dataset), 201 if is_new else 200, headers)
+    return answer(dataset_view(dataset), 201 if is_new else 200, headers)
 
 
 @blueprint.get("", summary="List data sets", responses={200: Page[DatasetView]})
 def list_datasets(query: PageQuery) -> Response:
     """The built-in ones, then the uploaded ones, newest first."""
-    with services().database.read() as session:
+    with get_services().database.read() as session:
         rows, cursor = datasets.list_page(session, query.cursor, query.limit)
     builtin = [builtin_view(dataset) for dataset in BUILTIN.values()] if query.cursor is None else []
-    return answer(Page[DatasetView](data=[*builtin, *map(view, rows)], next_cursor=cursor))
+    return answer(Page[DatasetView](data=[*builtin, *map(dataset_view, rows)], next_cursor=cursor))
 
 
 @blueprint.get("/<reference>", summary="Get a data set", responses={200: DatasetView, **problems(404)})
 def get_dataset(path: DatasetPath) -> Response:
     if path.reference in BUILTIN:
         return answer(builtin_view(BUILTIN[path.reference]))
-    with services().database.read() as session:
-        return answer(view(datasets.get(session, path.reference)))
+    with get_services().database.read() as session:
+        return answer(dataset_view(datasets.get(session, path.reference)))
 
 
 @blueprint.delete("/<reference>", summary="Delete a data set", responses={204: None, **problems(404, 409)})
 def delete_dataset(path: DatasetPath) -> Response:
-    """Refused while a job that has not ended needs it."""
+    """409 while a job that has not ended needs it."""
     if path.reference in BUILTIN:
         raise Conflict(f"'{path.reference}' is built in and cannot be deleted.")
-    parts = services()
-    with parts.database.write() as session:
+    services = get_services()
+    with services.database.write() as session:
         key = datasets.delete(session, path.reference)
-    parts.store.discard(key)
+    services.storage.discard(key)
     return Response(status=204)
 
 
-def view(row: Dataset) -> DatasetView:
-    return DatasetView(
-        id=row.id,
-        name=row.name,
-        builtin=False,
-        arrays=[ArrayView.model_validate(array) for array in row.arrays],
-        size=row.size,
-        sha256=row.sha256,
-        source=None,
-        created_at=row.created_at,
-    )
-
-
-def builtin_view(dataset: BuiltinDataset) -> DatasetView:
-    arrays = dataset.info.arrays.items()
-    return DatasetView(
-        id=dataset.info.name,
-        name=dataset.info.name,
-        builtin=True,
-        arrays=[ArrayView(name=name, shape=list(array.shape), dtype=array.dtype) for name, array in arrays],
-        size=dataset.path.stat().st_size if dataset.path else None,
-        sha256=None,
-        source=dataset.source,
-        created_at=None,
-    )
-
-
 def _refuse_reserved(name: str | None) -> None:
-    if name is not None and re.match("ds_", name):
-        message = "names that begin with 'ds_' are the service's ids"
+    if name is not None and name.startswith("ds_"):
+        message = "names that begin with 'ds_' are reserved for ids"
         raise InvalidRequest(errors=[Fault(pointer="name", code="reserved", message=message, received=name)])
 
 
 @contextmanager
-def _received(parts: Services) -> Iterator[tuple[Path, str]]:
-    """The body in a file of its own, and its sha256. The file is gone after the block, unless it was moved."""
-    limit = parts.settings.max_dataset_bytes
+def _received_file(services: Services) -> Iterator[tuple[Path, str]]:
+    """Write the body to a file; yield its path and sha256. The file is deleted after the block, unless it was moved.
+
+    Raises:
+        BodyTooLarge: it is larger than the service accepts.
+        InvalidDataset: the client disconnected.
+    """
+    limit = services.settings.max_dataset_bytes
     request.max_content_length = limit
-    # No worker sweeps this folder where the API stands on a machine of its own and files go into a bucket.
-    parts.store.delete_old_incoming(LEFT_ALONE)
-    path = parts.store.temporary_folder() / f"upload-{secrets.token_hex(16)}"
+    # No worker sweeps this folder if the API runs on a machine of its own and files are stored in a bucket.
+    services.storage.delete_old_incoming(MIN_AGE)
+    path = services.storage.temporary_folder() / f"upload-{secrets.token_hex(16)}"
     sha256 = hashlib.sha256()
     try:
         with path.open("wb") as file:
-            while piece := request.stream.read(_PIECE):
-                sha256.update(piece)
-                file.write(piece)
+            while chunk := request.stream.read(_CHUNK):
+                sha256.update(chunk)
+                file.write(chunk)
         yield path, sha256.hexdigest()
     except RequestEntityTooLarge:
-        raise BodyTooLarge(
-            f"The data set is larger than {limit} bytes, which is all that this service takes."
-        ) from None
+        raise BodyTooLarge(f"The data set is too large: this service accepts at most {limit} bytes.") from None
     except ClientDisconnected:
         raise InvalidDataset("The body ended before its Content-Length.") from None
     finally:
@@ -170,24 +146,24 @@ def _received(parts: Services) -> Iterator[tuple[Path, str]]:
 
 
 def _store(
-    parts: Services, dataset_id: str, name: str, path: Path, sha256: str, arrays: list[ArrayView]
+    services: Services, dataset_id: str, name: str, path: Path, sha256: str, arrays: dict[str, ArrayInfo]
 ) -> tuple[Dataset, bool]:
     size = path.stat().st_size
-    with parts.database.read() as session:
-        existing = datasets.of_content(session, sha256)
+    with services.database.read() as session:
+        existing = datasets.with_content(session, sha256)
     if existing is not None:
         return existing, False
-    # The file first, under a key that nobody else uses: a row without its file would be found by jobs.
+    # The file first, under a key that nobody else uses: a job could use a row whose file is not there yet.
     key = dataset_key(dataset_id)
-    parts.store.put(key, path)
+    services.storage.put(key, path)
     try:
-        with parts.database.write() as session:
+        with services.database.write() as session:
             dataset, is_new = datasets.create(session, dataset_id, name, sha256, size, arrays)
     except DatabaseUnavailable:
-        raise  # it may have been stored all the same, and only the answer was lost: the file must be there then
+        raise  # the row may have been committed, and only the answer was lost: then the file must be there
     except Exception:
-        parts.store.discard(key)
+        services.storage.discard(key)
         raise
     if not is_new:
-        parts.store.discard(key)
+        services.storage.discard(key)
     return dataset, is_new

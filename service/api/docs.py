@@ -1,4 +1,4 @@
-"""The API's description, for programs (OpenAPI) and for people (a page that needs no other server)."""
+"""The description of the API: OpenAPI for programs, and a page for people that needs no other server."""
 
 import json
 from importlib import resources
@@ -13,7 +13,7 @@ from service.api.requests import COOKIE
 
 blueprint = Blueprint("docs", __name__)
 
-# Without what would ask servers elsewhere, and be refused by `_POLICY`.
+# Without the features that send requests to other servers, which `_POLICY` would refuse.
 _CONFIGURATION: Final = json.dumps(
     {
         "withDefaultFonts": False,
@@ -38,7 +38,7 @@ _PAGE: Final = f"""<!doctype html>
 </html>
 """
 
-# The page's own script and styles, and requests to this service; nothing else, wherever the script would like to ask.
+# Only the page's own script and styles, and requests to this service.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -52,7 +52,7 @@ def index() -> BaseResponse:
 
 @blueprint.get("/docs")
 def page() -> BaseResponse:
-    """With `?token=…`, the token moves into a cookie at once, so that it stays in no address."""
+    """With `?token=…`, redirect and set a cookie, so that the token does not stay in the address."""
     if "token" in request.args:
         response = redirect("/docs")
         token = request.args["token"]

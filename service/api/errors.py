@@ -1,6 +1,7 @@
-"""Errors as RFC 9457 problem documents. The only place that knows status codes of errors."""
+"""Answers errors with RFC 9457 problem documents. The only place that knows the status code of each error."""
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -10,6 +11,8 @@ from werkzeug.exceptions import HTTPException
 
 from fitqueue import errors
 from fitqueue.errors import Fault, FitQueueError
+from fitqueue.json_pointer import pointer_to
+from fitqueue.text import truncate
 from fitqueue.views import Problem
 from service.api.context import request_id
 
@@ -34,7 +37,7 @@ STATUSES: Final[dict[type[FitQueueError], int]] = {
     errors.InternalError: 500,
 }
 
-_OF_FLASK: Final[dict[int, type[FitQueueError]]] = {
+_BY_STATUS: Final[dict[int, type[FitQueueError]]] = {
     404: errors.NotFound,
     405: errors.MethodNotAllowed,
     413: errors.BodyTooLarge,
@@ -46,43 +49,37 @@ _MAX_FAULTS: Final = 100
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(FitQueueError, _answer_own)
-    app.register_error_handler(HTTPException, _answer_flask)
-    app.register_error_handler(OSError, _answer_store)
-    app.register_error_handler(Exception, _answer_unforeseen)
+    app.register_error_handler(FitQueueError, _answer_error)
+    app.register_error_handler(HTTPException, _answer_http_exception)
+    app.register_error_handler(OSError, _answer_os_error)
+    app.register_error_handler(Exception, _answer_unexpected)
 
 
 def status_of(error: FitQueueError) -> int:
-    for kind in type(error).__mro__:
-        if kind in STATUSES:
-            return STATUSES[kind]
+    for error_type in type(error).__mro__:
+        if error_type in STATUSES:
+            return STATUSES[error_type]
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def invalid_request(error: ValidationError, *, of_body: bool = False) -> errors.InvalidRequest:
-    """What pydantic says of the parameters, in our words; of a body its faults' places are JSON pointers."""
-    faults = [
-        Fault(
-            pointer=_pointer(fault["loc"]) if of_body else ".".join(str(part) for part in fault["loc"]),
-            code=fault["type"],
-            message=fault["msg"],
-            received=_shortened(fault["input"]),
-        )
-        for fault in error.errors(include_url=False, include_context=False)
-    ]
-    return errors.InvalidRequest(errors=faults)
+def invalid_body(error: ValidationError) -> errors.InvalidRequest:
+    """Translate what pydantic rejected in a body: each fault gets a JSON pointer into it."""
+    return _invalid_request(error, lambda keys: pointer_to(*keys))
 
 
-def _pointer(place: tuple[int | str, ...]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
+def raise_invalid_parameters(error: ValidationError) -> None:
+    """Raise what pydantic rejected in the path or the query: each fault gets the parameter's name.
 
+    flask-openapi3 calls this.
 
-def raise_invalid_request(error: ValidationError) -> None:
-    """flask-openapi3 calls it for parameters that do not fit."""
-    raise invalid_request(error) from error
+    Raises:
+        InvalidRequest: always.
+    """
+    raise _invalid_request(error, lambda keys: ".".join(str(key) for key in keys)) from error
 
 
 def problem(error: FitQueueError, status: int | None = None) -> Response:
+    """Return the problem document of an error, with its own status code or another one."""
     status = status or status_of(error)
     document = Problem(
         title=HTTPStatus(status).phrase,
@@ -103,39 +100,49 @@ def problem(error: FitQueueError, status: int | None = None) -> Response:
     return response
 
 
-def _answer_own(error: FitQueueError) -> Response:
+def _answer_error(error: FitQueueError) -> Response:
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _logger.error("The request failed.", exc_info=error)
     return problem(error, status)
 
 
-def _answer_flask(error: HTTPException) -> Response | HTTPException:
+def _answer_http_exception(error: HTTPException) -> Response | HTTPException:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error  # a redirect
     if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _answer_unforeseen(error)
-    kind = _OF_FLASK.get(error.code)
-    if kind is None:
+        return _answer_unexpected(error)
+    error_type = _BY_STATUS.get(error.code)
+    if error_type is None:
         return problem(errors.InvalidRequest(error.description), error.code)
-    response = problem(kind())
+    response = problem(error_type())
     for name, value in error.get_headers():
         if name in {"Allow", "Content-Range"}:
             response.headers[name] = value
     return response
 
 
-def _answer_store(error: OSError) -> Response:
-    """No request has to do with files of this machine but those of the store, and those on their way to it."""
-    _logger.error("The store of files failed.", exc_info=error)
+def _answer_os_error(error: OSError) -> Response:
+    """Answer for the storage: a request uses no other files of this machine than its, and those on their way to it."""
+    _logger.error("The storage failed.", exc_info=error)
     return problem(errors.StorageUnavailable())
 
 
-def _answer_unforeseen(error: Exception) -> Response:
-    _logger.error("The request failed in an unforeseen way.", exc_info=error)
+def _answer_unexpected(error: Exception) -> Response:
+    _logger.error("The request failed unexpectedly.", exc_info=error)
     return problem(errors.InternalError())
 
 
-def _shortened(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 100 else f"{text[:99]}…"
+def _invalid_request(
+    error: ValidationError, to_pointer: Callable[[tuple[int | str, ...]], str]
+) -> errors.InvalidRequest:
+    faults = [
+        Fault(
+            pointer=to_pointer(fault["loc"]),
+            code=fault["type"],
+            message=fault["msg"],
+            received=truncate(str(fault["input"]), 100),
+        )
+        for fault in error.errors(include_url=False, include_context=False)
+    ]
+    return errors.InvalidRequest(errors=faults)

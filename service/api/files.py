@@ -1,4 +1,4 @@
-"""Stored files as answers: whole or one range, tagged by their sha256; or the address of the store that gives them."""
+"""Answers with stored files: a whole file or one range, tagged with its sha256, or a redirect to the bucket."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -23,11 +23,11 @@ DOWNLOAD: Final[ResponseDict] = {
 }
 
 
-def send(store: Storage, row: Checkpoint | Artifact, name: str) -> Response:
-    """The file, or the one range of it that the request asks for; to be saved under `name`.
+def send(storage: Storage, row: Checkpoint | Artifact, name: str) -> Response:
+    """Answer with a file, or the one range of it that the request asks for. Browsers save it under `name`.
 
     Raises:
-        FileNotFoundError: it is not there any more.
+        FileNotFoundError: it was deleted.
     """
     headers = {
         "Accept-Ranges": "bytes",
@@ -36,26 +36,26 @@ def send(store: Storage, row: Checkpoint | Artifact, name: str) -> Response:
     if request.if_none_match.contains_weak(row.sha256):
         response = Response(status=304, headers=headers)
     else:
-        part = _range(row)
-        if part is None:
+        requested = _requested_range(row)
+        if requested is None:
             return _unsatisfiable(row)
-        if (elsewhere := _elsewhere(store, row)) is not None:
-            return elsewhere
-        start, stop, status = part
+        if (redirect := _redirect(storage, row)) is not None:
+            return redirect
+        start, stop, status = requested
         headers["Content-Length"] = str(stop - start)
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{row.size}"
         response = Response(
-            _chunks(store, row, start, stop), status, headers=headers, mimetype="application/octet-stream"
+            _chunks(storage, row, start, stop), status, headers=headers, mimetype="application/octet-stream"
         )
     response.set_etag(row.sha256)
     response.last_modified = row.created_at
     return response
 
 
-def _elsewhere(store: Storage, row: Checkpoint | Artifact) -> Response | None:
-    """To GET alone: what is signed is the method, too."""
-    url = store.signed_url(row.storage_key) if request.method == "GET" else None
+def _redirect(storage: Storage, row: Checkpoint | Artifact) -> Response | None:
+    """Redirect a GET to the storage, if that gives files out itself. The signature is for this method only."""
+    url = storage.signed_url(row.storage_key) if request.method == "GET" else None
     if url is None:
         return None
     response = Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
@@ -64,33 +64,33 @@ def _elsewhere(store: Storage, row: Checkpoint | Artifact) -> Response | None:
     return response
 
 
-def _chunks(store: Storage, row: Checkpoint | Artifact, start: int, stop: int) -> Iterator[bytes]:
+def _chunks(storage: Storage, row: Checkpoint | Artifact, start: int, stop: int) -> Iterator[bytes]:
     if request.method == "GET":
-        return store.open(row.storage_key, start, stop - start)
-    store.size(row.storage_key)
+        return storage.open(row.storage_key, start, stop - start)
+    storage.size(row.storage_key)
     return iter(())
 
 
-def _range(row: Checkpoint | Artifact) -> tuple[int, int, int] | None:
-    """First byte, the one after the last, and the status; None where the range lies outside.
+def _requested_range(row: Checkpoint | Artifact) -> tuple[int, int, int] | None:
+    """Return the first byte, the one after the last, and the status; None if the range lies outside of the file.
 
-    As RFC 9110 allows, several ranges get the whole, and as it demands, every method but GET.
+    The whole file answers several ranges, as RFC 9110 allows, and any method but GET, as it demands.
     """
-    wanted = request.range if request.method == "GET" else None
-    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1 or not _range_is_valid(row):
+    ranges = request.range if request.method == "GET" else None
+    if ranges is None or ranges.units != "bytes" or len(ranges.ranges) != 1 or not _range_is_valid(row):
         return 0, row.size, 200
-    bounds = wanted.range_for_length(row.size)
+    bounds = ranges.range_for_length(row.size)
     return None if bounds is None else (bounds[0], bounds[1], 206)
 
 
 def _unsatisfiable(row: Checkpoint | Artifact) -> Response:
     received = request.headers["Range"][:100]
-    response = problem(RangeNotSatisfiable(f"The file has {row.size} bytes; got the range '{received}'."))
+    response = problem(RangeNotSatisfiable(f"The file has {row.size} bytes; received the range '{received}'."))
     response.headers["Content-Range"] = f"bytes */{row.size}"
     return response
 
 
 def _range_is_valid(row: Checkpoint | Artifact) -> bool:
-    """Whether the range means this very file: without `If-Range`, or where that names its tag, and not a weak one."""
+    """Tell whether the range is of this very file: there is no `If-Range`, or it has this file's strong ETag."""
     condition = request.headers.get("If-Range")
     return condition is None or unquote_etag(condition) == (row.sha256, False)

@@ -1,9 +1,10 @@
-"""What the check of a job needs from the service: its data set, and the checker's answer in the sender's terms."""
+"""The check of a job at the POST: its data set, its rules, and Keras's verdict, with pointers into the request."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
@@ -18,46 +19,48 @@ from service.models import Dataset
 from service.store import checkpoints, datasets, jobs
 
 _FETCHED_BYTES: Final = 64 * 1024**2
-"""The largest data set that is fetched so that its values can be checked: somebody waits for the answer."""
+"""The largest data set that is fetched to check its values: the user is waiting for the answer."""
+
+Finding = TypeVar("Finding", Fault, Notice)
 
 _logger = logging.getLogger(__name__)
 
 
 class DatasetFinder:
-    """Tells the checker of a job about data sets, and remembers the ids of those that users uploaded."""
+    """Finds the data sets of a job, and remembers those that users uploaded. A job's rules call it."""
 
-    def __init__(self, parts: Services) -> None:
-        self._parts = parts
-        self._found: dict[str, Dataset] = {}
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._uploaded: dict[str, Dataset] = {}
 
     def __call__(self, reference: str) -> DatasetInfo | None:
         if reference in BUILTIN:
             return BUILTIN[reference].info
-        with self._parts.database.read() as session:
+        with self._services.database.read() as session:
             dataset = datasets.find(session, reference)
             if dataset is None:
                 return None
-            self._found[reference] = dataset
+            self._uploaded[reference] = dataset
             return datasets.info(dataset)
 
-    def uploaded(self, reference: str) -> str | None:
-        """The id of a data set that was asked for before; None of a built-in one."""
-        dataset = self._found.get(reference)
+    def id_of(self, reference: str) -> str | None:
+        """Return the id of a data set that was found before; None for a built-in one."""
+        dataset = self._uploaded.get(reference)
         return dataset.id if dataset else None
 
     def path(self, reference: str) -> str | None:
-        """Of its file on this machine; None where it has none."""
-        dataset = self._found.get(reference)
-        path = _path(self._parts, dataset) if dataset else None
+        """Return where its file is on this machine; None if it is not here."""
+        dataset = self._uploaded.get(reference)
+        path = _path(self._services, dataset) if dataset else None
         return str(path) if path else None
 
 
-def _path(parts: Services, dataset: Dataset) -> Path | None:
-    stored_here = parts.store.local_path(dataset.storage_key)
-    if stored_here is not None or dataset.size > _FETCHED_BYTES:
-        return stored_here
+def _path(services: Services, dataset: Dataset) -> Path | None:
+    stored = services.storage.local_path(dataset.storage_key)
+    if stored is not None or dataset.size > _FETCHED_BYTES:
+        return stored
     try:
-        return parts.datasets.path(dataset.storage_key, dataset.sha256)
+        return services.datasets.path(dataset.storage_key, dataset.sha256)
     except OSError as error:
         _logger.warning("A data set could not be fetched; its values are not checked.", extra={"error": str(error)})
         return None
@@ -65,87 +68,91 @@ def _path(parts: Services, dataset: Dataset) -> Path | None:
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that nothing is known to be wrong with."""
+    """A job without faults."""
 
     spec: JobSpec
     notices: list[Notice]
     summary: ModelSummary | None
 
 
-def check_job(parts: Services, sent: Any, finder: DatasetFinder) -> CheckedJob:
-    """Read the job, and have Keras build its model and compare it with the rest, or with what is sound of the rest.
+def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJob:
+    """Check a job against our rules, and let Keras build its model. A faulty job is checked as far as it goes.
 
     Raises:
-        InvalidSpec: the job cannot be trained; pointers lead into the job as it was sent.
+        InvalidSpec: the job cannot be trained. `errors` has every fault that was found, with a pointer into `body`.
     """
-    examined = examine_job(sent, finder)
-    sound = examined.spec or examined.partial
-    stored = sound.to_json()
-    unfit, initial = _initial_weights(parts, sound.initial_weights)
-    answer = _checked_by_keras(parts, sound, stored, finder, initial)
-    found = [
-        fault.model_copy(update={"pointer": request_pointer(fault.pointer, sent, stored)}) for fault in answer.faults
-    ]
-    faults = [*examined.faults, *unfit, *found]
+    examined = examine_job(body, finder)
+    job = examined.spec or examined.partial
+    stored = job.to_json()
+    initial_faults, initial_model = _initial_weights(services, job.initial_weights)
+    result = _check_with_keras(services, job, stored, finder, initial_model)
+    faults = [*examined.faults, *initial_faults, *_with_request_pointers(result.faults, body, stored)]
     if examined.spec is None or faults:
         raise invalid_job(faults)
-    notices = [
-        notice.model_copy(update={"pointer": request_pointer(notice.pointer, sent, stored)})
-        for notice in answer.notices
-    ]
-    return CheckedJob(examined.spec, [*examined.notices, *notices], answer.summary)
+    notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored)]
+    return CheckedJob(examined.spec, notices, result.summary)
 
 
-def dataset_is_gone(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
-    """As the check would have told it, had the data set been deleted a moment earlier."""
+def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
+    """Return what the check would have raised if the data set had been deleted a moment earlier."""
     fault = Fault(
         pointer="/data/dataset",
         code=str(FaultCode.UNKNOWN_DATASET),
         message=error.message,
         received=spec.data.dataset,
-        expected="the id or name of a data set that is there",
+        expected="the id or name of an existing data set",
     )
     return invalid_job([fault])
 
 
-def _checked_by_keras(
-    parts: Services,
-    sound: JobSpec | PartialJob,
+def _with_request_pointers(findings: Sequence[Finding], body: Any, stored: dict[str, Any]) -> list[Finding]:
+    """Translate pointers into the stored job to pointers into the job as it was sent."""
+    return [
+        finding.model_copy(update={"pointer": request_pointer(finding.pointer, body, stored)}) for finding in findings
+    ]
+
+
+def _check_with_keras(
+    services: Services,
+    job: JobSpec | PartialJob,
     stored: dict[str, Any],
     finder: DatasetFinder,
-    initial: dict[str, Any] | None,
+    initial_model: dict[str, Any] | None,
 ) -> ModelCheckResult:
-    if sound == PartialJob():
+    if job == PartialJob():
         return ModelCheckResult()
-    reference = sound.data.dataset if sound.data is not None else ""
+    reference = job.data.dataset if job.data is not None else ""
     info = finder(reference)
     builtin = BUILTIN.get(reference)
-    check_request = ModelCheckRequest(
+    request = ModelCheckRequest(
         spec=stored,
         arrays=info.arrays if info else {},
         classes=builtin.classes if builtin else None,
         dataset_path=finder.path(reference),
-        initial_model=initial,
-        max_bytes=parts.settings.max_model_bytes,
+        initial_model=initial_model,
+        max_bytes=services.settings.max_model_bytes,
     )
-    answer = parts.checker.ask(check_request) if parts.checker else None
-    return answer or ModelCheckResult(notices=[_UNCHECKED])
+    result = services.checker.check(request) if services.checker else None
+    return result or ModelCheckResult(notices=[_UNCHECKED])
 
 
-def _initial_weights(parts: Services, wanted: InitialWeights | None) -> tuple[list[Fault], dict[str, Any] | None]:
-    """The model whose weights are wanted, or the fault that the job is not there or has none."""
-    if wanted is None:
+def _initial_weights(
+    services: Services, initial_weights: InitialWeights | None
+) -> tuple[list[Fault], dict[str, Any] | None]:
+    """Return the model of the job whose weights are used, or the fault that there is no such job or it has none."""
+    if initial_weights is None:
         return [], None
+    job_id = initial_weights.job
     try:
-        with parts.database.read() as session:
-            checkpoints.get(session, wanted.job, "best")
-            return [], jobs.get(session, wanted.job).spec.get("model")
+        with services.database.read() as session:
+            checkpoints.get(session, job_id, "best")
+            return [], jobs.get(session, job_id).spec.get("model")
     except NotFound as error:
         fault = Fault(
             pointer="/initial_weights/job",
             code=str(FaultCode.UNKNOWN_JOB),
             message=error.message,
-            received=wanted.job,
+            received=job_id,
             expected="the id of a job that has saved its best weights",
         )
         return [fault], None
@@ -154,5 +161,5 @@ def _initial_weights(parts: Services, wanted: InitialWeights | None) -> tuple[li
 _UNCHECKED = Notice(
     pointer="/model",
     code=str(NoticeCode.UNCHECKED),
-    message="No checker was ready: whether Keras can build the model will show when the job runs.",
+    message="The checker was not ready: only the run will show whether Keras can build the model.",
 )

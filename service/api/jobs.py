@@ -1,28 +1,27 @@
-"""Jobs: submitted, listed, watched, deleted."""
+"""Jobs: submit, list, watch, delete."""
 
 import hashlib
 import json
 import logging
-import zlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field, StringConstraints
-from sqlalchemy.orm import Session
 
-from fitqueue.errors import DatasetNotFound, Fault, InvalidRequest, JobNotFound, UnsupportedMediaType
-from fitqueue.spec import parse_json
+from fitqueue.errors import DatasetNotFound, Fault, InvalidRequest
 from fitqueue.states import JobState
+from fitqueue.text import truncate
 from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages
-from service.api.context import Services, services, token_id
+from service.api.context import Services, get_services, token_id
 from service.api.following import wait_until
-from service.api.job_check import CheckedJob, DatasetFinder, check_job, dataset_is_gone
-from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, problems
+from service.api.job_answers import etag_of, has_changed, read_job, tagged
+from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset
+from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
+from service.api.views import job_summary
 from service.ids import new_id
-from service.models import Job
 from service.store import job_details, jobs
 from service.store.jobs import Filter, Idempotency
 
@@ -30,7 +29,7 @@ blueprint = APIBlueprint(
     "jobs", __name__, url_prefix=f"{PREFIX}/jobs", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
 )
 
-MAX_WAIT = 60
+MAX_WAIT: Final = 60
 
 _logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ _BODY = {
             "name": "Idempotency-Key",
             "in": "header",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-            "description": "The same key and body, again, give the same job.",
+            "description": "The same key and body again give the same job.",
         },
     ],
 }
@@ -99,7 +98,7 @@ class GetQuery(Query):
         default=0,
         ge=0,
         le=MAX_WAIT,
-        description="seconds to wait for a change: from what `If-None-Match` names, or else from now",
+        description="seconds to wait for a change: from the version that `If-None-Match` names, or else from now",
     )
 
 
@@ -110,45 +109,46 @@ class GetQuery(Query):
     responses={201: JobView, 200: DryRun, **problems(400, 413, 415)},
 )
 def submit(query: SubmitQuery) -> Response:
-    """The body is checked whole: 422 names every fault. With `dry_run` nothing is stored, and the answer is 200."""
-    raw = parse_json(json_body())
-    parts = services()
-    idempotency = _idempotency(raw)
-    if not query.dry_run and (earlier := _find_earlier(parts, idempotency)) is not None:
-        return _created(earlier, replayed=True)
-    finder = DatasetFinder(parts)
-    checked = check_job(parts, raw, finder)
+    """The whole body is checked: 422 names every fault. With `dry_run` nothing is stored, and the answer is 200."""
+    body = json_body()
+    services = get_services()
+    idempotency = _idempotency(body)
+    if not query.dry_run and (earlier := _find_earlier(services, idempotency)) is not None:
+        return _created(services, earlier, replayed=True)
+    finder = DatasetFinder(services)
+    checked = check_job(services, body, finder)
     if query.dry_run:
         return answer(DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary))
-    job_id = new_id("job")
-    view = _stored(parts, job_id, checked, finder.uploaded(checked.spec.data.dataset), idempotency)
-    if view.id != job_id:
-        return _created(view, replayed=True)  # the same request came first while this one was checked
-    _logger.info("A job was stored.", extra={"job": view.id, "pool": view.pool})
-    parts.notifier.notify(view.pool)
-    return _created(view, replayed=False)
+    new = new_id("job")
+    job_id = _store(services, new, checked, finder.id_of(checked.spec.data.dataset), idempotency)
+    if job_id != new:
+        return _created(services, job_id, replayed=True)  # the same request was stored while this one was checked
+    pool = checked.spec.resources.pool
+    _logger.info("A job was stored.", extra={"job": job_id, "pool": pool})
+    services.notifier.notify(pool)
+    return _created(services, job_id, replayed=False)
 
 
 @blueprint.get("", summary="List jobs", responses={200: Page[JobSummary]})
 def list_jobs(query: ListQuery) -> Response:
     """Newest first."""
-    parts = services()
-    wanted = Filter(states=query.state, labels=query.labels, pool=query.pool, name=query.name)
-    with parts.database.read() as session:
-        rows, cursor = jobs.list_page(session, wanted, query.cursor, query.limit)
-        data = job_details.summaries(session, rows, parts.settings.lease_seconds)
-    return answer(Page[JobSummary](data=data, next_cursor=cursor))
+    services = get_services()
+    filter = Filter(states=query.state, labels=query.labels, pool=query.pool, name=query.name)
+    with services.database.read() as session:
+        rows, cursor = jobs.list_page(session, filter, query.cursor, query.limit)
+        details = job_details.read_all(session, rows, services.settings.lease_seconds)
+    return answer(Page[JobSummary](data=[job_summary(job) for job in details], next_cursor=cursor))
 
 
 @blueprint.get("/<job_id>", summary="Get a job", responses={200: JobView, 304: None, **problems(404)})
 def get_job(path: JobPath, query: GetQuery) -> Response:
-    """Answers 304 where the job is still as `If-None-Match` says. `Accept-Language: zh`: the diagnosis in Chinese."""
-    parts = services()
-    view, version = _read(parts, path.job_id)
+    """304 if the job is as `If-None-Match` says. `Accept-Language: zh`: the diagnosis in Chinese."""
+    services = get_services()
+    view, version = read_job(services, path.job_id)
     known = request.if_none_match
     if query.wait and not view.state.is_final and (not known or known.contains_weak(etag_of(view, version))):
-        wait_until(parts, lambda: _has_changed(parts, path.job_id, version), query.wait)
-        view, version = _read(parts, path.job_id)
+        wait_until(services, lambda: has_changed(services, path.job_id, version), query.wait)
+        view, version = read_job(services, path.job_id)
     etag = etag_of(view, version)
     if known.contains_weak(etag):
         return tagged(Response(status=304), etag)
@@ -157,23 +157,17 @@ def get_job(path: JobPath, query: GetQuery) -> Response:
 
 @blueprint.delete("/<job_id>", summary="Delete an ended job", responses={204: None, **problems(404, 409)})
 def delete_job(path: JobPath) -> Response:
-    """Its metrics, events, logs and weights go with it."""
-    parts = services()
-    with parts.database.write() as session:
+    """Its metrics, events, logs and weights are deleted with it."""
+    services = get_services()
+    with services.database.write() as session:
         keys = jobs.delete(session, path.job_id)
     # After the commit: a file that outlives its row costs space, a row that outlives its file costs a download.
     for key in keys:
-        parts.store.discard(key)
+        services.storage.discard(key)
     return Response(status=204)
 
 
-def json_body() -> bytes:
-    if not request.is_json:
-        raise UnsupportedMediaType(f"The Content-Type is '{request.content_type or ''}'; expected 'application/json'.")
-    return request.get_data(cache=False)
-
-
-def _idempotency(raw: Any) -> Idempotency | None:
+def _idempotency(body: Any) -> Idempotency | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
@@ -182,28 +176,29 @@ def _idempotency(raw: Any) -> Idempotency | None:
             pointer="Idempotency-Key",
             code="invalid_key",
             message="it must be 1 to 255 printable ASCII characters",
-            received=key[:100],
+            received=truncate(key, 100),
         )
         raise InvalidRequest(errors=[fault])
-    canonical = json.dumps(raw, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
 
 
-def _find_earlier(parts: Services, idempotency: Idempotency | None) -> JobView | None:
+def _find_earlier(services: Services, idempotency: Idempotency | None) -> str | None:
+    """Return the id of the job that the same request created before."""
     if idempotency is None:
         return None
-    with parts.database.read() as session:
+    with services.database.read() as session:
         job = jobs.find_earlier(session, token_id(), idempotency)
-        return None if job is None else view_of(session, parts, job)
+        return None if job is None else job.id
 
 
-def _stored(
-    parts: Services, job_id: str, checked: CheckedJob, dataset_id: str | None, idempotency: Idempotency | None
-) -> JobView:
-    """The job under this id, or the one that the same request made before."""
+def _store(
+    services: Services, job_id: str, checked: CheckedJob, dataset_id: str | None, idempotency: Idempotency | None
+) -> str:
+    """Store the job under this id, or return the id of the one that the same request created before."""
     try:
-        with parts.database.write() as session:
-            job = jobs.create(
+        with services.database.write() as session:
+            return jobs.create(
                 session,
                 checked.spec,
                 checked.notices,
@@ -212,43 +207,14 @@ def _stored(
                 dataset_id=dataset_id,
                 token_id=token_id(),
                 idempotency=idempotency,
-            )
-            return view_of(session, parts, job)
+            ).id
     except DatasetNotFound as error:
-        raise dataset_is_gone(checked.spec, error) from error
+        raise missing_dataset(checked.spec, error) from error
 
 
-def _created(view: JobView, *, replayed: bool) -> Response:
-    headers = {"Location": f"{PREFIX}/jobs/{view.id}"}
+def _created(services: Services, job_id: str, *, replayed: bool) -> Response:
+    headers = {"Location": f"{PREFIX}/jobs/{job_id}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
-    return languages.tell(answer(view, 201, headers))
-
-
-def _read(parts: Services, job_id: str) -> tuple[JobView, int]:
-    with parts.database.read() as session:
-        job = jobs.get(session, job_id)
-        return view_of(session, parts, job), job.version
-
-
-def view_of(session: Session, parts: Services, job: Job) -> JobView:
-    return job_details.view(session, job, parts.settings.lease_seconds, languages.wanted())
-
-
-def _has_changed(parts: Services, job_id: str, version: int) -> bool:
-    try:
-        with parts.database.read() as session:
-            return jobs.version(session, job_id) != version
-    except JobNotFound:
-        return True
-
-
-def etag_of(view: JobView, version: int) -> str:
-    # What a job waits for changes without the job: it is part of the tag while there is a queue.
-    queue = f"-{zlib.crc32(view.queue.model_dump_json().encode()):08x}" if view.queue else ""
-    return f"{version}{queue}-{languages.wanted()}"
-
-
-def tagged(response: Response, etag: str) -> Response:
-    response.set_etag(etag)
-    return languages.tell(response)
+    view, _ = read_job(services, job_id)
+    return languages.declare(answer(view, 201, headers))

@@ -1,23 +1,26 @@
-"""Parameters that several routes share, and how answers are written."""
+"""Parameters that several routes share, the JSON body of a request, and how answers are written."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from fitqueue.errors import UnsupportedMediaType
+from fitqueue.spec import parse_json
 from fitqueue.views import Problem
 
 MAX_LIMIT: Final = 200
 MAX_ROWS: Final = 5_000
 
 
-# PostgreSQL stores no NUL, so nothing has a name with one.
+# PostgreSQL cannot store NUL, so no name has one.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+RowNumber = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Query(BaseModel):
-    """Strict: a parameter that is not known is a fault, not ignored."""
+    """Query parameters. An unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,12 +29,41 @@ class JobPath(BaseModel):
     job_id: Text
 
 
+class FilePath(JobPath):
+    """A named file of a job: a checkpoint or an artifact."""
+
+    name: Text
+
+
 class PageQuery(Query):
     cursor: Text | None = Field(default=None, max_length=128, description="`next_cursor` of the page before")
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
 
 
-RowNumber = Annotated[int, Field(ge=0, le=2**63 - 1)]
+class RowsQuery(Query):
+    after: RowNumber = Field(default=0, description="only rows after this id")
+    cursor: RowNumber | None = Field(default=None, description="`next_cursor` of the page before; overrides `after`")
+    limit: int = Field(default=1_000, ge=1, le=MAX_ROWS)
+
+    @property
+    def start(self) -> int:
+        return self.after if self.cursor is None else self.cursor
+
+
+class FollowQuery(RowsQuery):
+    follow: bool = Field(default=False, description="stay connected, and get new rows as server-sent events")
+
+
+def json_body() -> Any:
+    """Parse the body of the request.
+
+    Raises:
+        UnsupportedMediaType: it is not declared as JSON.
+        MalformedJSON: it is not strict JSON.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType(f"The Content-Type is '{request.content_type or ''}'; expected 'application/json'.")
+    return parse_json(request.get_data(cache=False))
 
 
 def answer(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -39,7 +71,7 @@ def answer(model: BaseModel, status: int = 200, headers: dict[str, str] | None =
 
 
 def problems(*statuses: int) -> ResponseDict:
-    """For OpenAPI: these statuses come with a problem document."""
+    """Return, for OpenAPI, that these statuses come with a problem document."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     return {status: {"content": {"application/problem+json": {"schema": schema}}} for status in statuses}
 

@@ -1,4 +1,4 @@
-"""What every request goes through: an id, a token, a line in the log, headers that keep browsers safe."""
+"""Applied to every request: its id, its token, a line in the log, and headers that protect browsers."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 
 from fitqueue.errors import Unauthenticated
 from service import logs
-from service.api.context import services
+from service.api.context import get_services
 from service.store import tokens
 
 COOKIE: Final = "fitqueue_token"
@@ -25,35 +25,35 @@ def register(app: Flask) -> None:
     app.before_request(_begin)
     app.before_request(_authenticate)
     app.after_request(_finish)
-    app.teardown_request(_forget)
+    app.teardown_request(_unbind_log_fields)
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-    g.began = time.perf_counter()
+    received = request.headers.get("X-Request-Id", "")
+    g.request_id = received if _REQUEST_ID.fullmatch(received) else secrets.token_hex(16)
+    g.started_at = time.perf_counter()
     g.log_fields = logs.bind(request_id=g.request_id)
 
 
 def _authenticate() -> None:
     if request.path in OPEN_PATHS:
         return
-    token = _given_token()
+    token = _token_from_request()
     if token is None:
         raise Unauthenticated()
-    with services().database.read() as session:
+    with get_services().database.read() as session:
         token_id = tokens.verify(session, token)
     if token_id is None:
-        raise Unauthenticated("The token is not valid, or was revoked.")
+        raise Unauthenticated("The token is invalid, or was revoked.")
     g.token_id = token_id
 
 
-def _given_token() -> str | None:
+def _token_from_request() -> str | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
     if request.method not in {"GET", "HEAD"}:
-        return None  # a browser sends cookies with whatever a foreign page makes it send: they may not change anything
+        return None  # another site's page can make a browser send cookies: they must not change anything
     if request.path == LOGIN_PATH and "token" in request.args:
         return request.args["token"]
     return request.cookies.get(COOKIE)
@@ -67,13 +67,13 @@ def _finish(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["Referrer-Policy"] = "no-referrer"
-    milliseconds = round(1000 * (time.perf_counter() - g.began), 1)
-    # The path without its query: a token may stand there.
+    milliseconds = round(1000 * (time.perf_counter() - g.started_at), 1)
+    # The path without its query, which may contain a token.
     fields = {"method": request.method, "path": request.path, "status": response.status_code, "ms": milliseconds}
     _logger.info("request", extra=fields)
     return response
 
 
-def _forget(_error: BaseException | None) -> None:
+def _unbind_log_fields(_error: BaseException | None) -> None:
     if "log_fields" in g:
         logs.unbind(g.pop("log_fields"))

@@ -1,4 +1,4 @@
-"""Who trains."""
+"""The workers of the last day."""
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -6,8 +6,9 @@ from flask_openapi3.models.tag import Tag
 
 from fitqueue.views import Page, WorkerView
 from service.api import PREFIX
-from service.api.context import services
+from service.api.context import get_services
 from service.api.parameters import ALWAYS, answer
+from service.api.views import worker_view
 from service.store import workers
 
 blueprint = APIBlueprint(
@@ -17,7 +18,8 @@ blueprint = APIBlueprint(
 
 @blueprint.get("", summary="List workers", responses={200: Page[WorkerView]})
 def list_workers() -> Response:
-    """Those of the last day: who is alive, what it has, what it trains."""
-    parts = services()
-    with parts.database.read() as session:
-        return answer(Page[WorkerView](data=workers.list_all(session, parts.settings.lease_seconds)))
+    """The workers of the last day: which are alive, what devices they have, what they train."""
+    services = get_services()
+    with services.database.read() as session:
+        details = workers.list_all(session, services.settings.lease_seconds)
+    return answer(Page[WorkerView](data=[worker_view(worker) for worker in details]))

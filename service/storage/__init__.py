@@ -1,4 +1,4 @@
-"""Files that must not be lost: checkpoints and data sets, each under a key of the service's own making."""
+"""Files that must not be lost, checkpoints and data sets among them, each under a key that the service makes."""
 
 from datetime import timedelta
 from typing import Final
@@ -11,21 +11,21 @@ from service.storage_address import Bucket
 
 REQUEST_RETRY_TIMEOUT: Final = timedelta(seconds=20)
 WORKER_RETRY_TIMEOUT: Final = timedelta(minutes=3)
-"""How long an outage of a bucket is sat out: somebody waits for an answer, or the work of hours is to be stored."""
+"""How long to retry while a bucket is down: a user waits for an answer, or the work of hours is to be stored."""
 
 
 def open_storage(settings: Settings, retry_timeout: timedelta) -> Storage:
-    """The store of the settings. What a bucket needs beyond, credentials above all, is read from AWS's variables now.
+    """Return the storage that the settings name. A bucket reads AWS's variables now, credentials among them.
 
     Raises:
         OSError: those cannot be used.
     """
-    if not isinstance(settings.store, Bucket):
-        return FolderStorage(settings.store)
-    # Here, because most processes that store in a folder would load a library of 30 MB for nothing.
+    if not isinstance(settings.storage, Bucket):
+        return FolderStorage(settings.storage)
+    # Imported here, because most processes store in a folder and would load a library of 30 MB for nothing.
     from service.storage.bucket import BucketStorage
 
-    return BucketStorage(settings.store, settings.work_dir / "incoming", retry_timeout, settings.downloads)
+    return BucketStorage(settings.storage, settings.work_dir / "incoming", retry_timeout, settings.downloads)
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Copies of stored files on this machine."""
+"""Local copies of stored files."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,16 +7,31 @@ from pathlib import Path
 from service.storage.interface import Storage
 
 
-def fetch(store: Storage, key: str, target: Path, on_piece: Callable[[], None] = lambda: None) -> str:
-    """Writes a copy; the sha256 of what arrived. `on_piece` is called again and again meanwhile.
+def fetch(storage: Storage, key: str, target: Path, on_chunk: Callable[[], None] = lambda: None) -> str:
+    """Copy a stored file to `target` and return the sha256 of what arrived.
+
+    Args:
+        on_chunk: called after each chunk; what it raises ends the copy.
 
     Raises:
-        OSError: it could not be read or written.
+        OSError: the file could not be read or written.
     """
     sha256 = hashlib.sha256()
     with target.open("wb") as file:
-        for chunk in store.open(key):
+        for chunk in storage.open(key):
             file.write(chunk)
             sha256.update(chunk)
-            on_piece()
+            on_chunk()
     return sha256.hexdigest()
+
+
+def reads_back(storage: Storage, key: str, sha256: str) -> bool:
+    """Tell whether a stored file has this sha256 when it is read from the storage.
+
+    Raises:
+        OSError: it could not be read.
+    """
+    actual = hashlib.sha256()
+    for chunk in storage.open(key):
+        actual.update(chunk)
+    return actual.hexdigest() == sha256

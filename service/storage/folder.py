@@ -1,4 +1,4 @@
-"""A store in one folder, which all API processes and workers share."""
+"""A storage in one folder, which all API processes and workers share."""
 
 import errno
 import os
@@ -12,41 +12,45 @@ from pathlib import Path
 from typing import Final
 
 from service.storage.interface import Storage
-from service.storage.keys import KINDS, checked, is_key
+from service.storage.keys import KINDS, is_key, validated
 
 _CHUNK: Final = 256 * 1024
 
 
 class FolderStorage(Storage):
-    """A file is written beside, flushed and renamed."""
+    """Writes a file aside, flushes it and renames it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
 
     def temporary_folder(self) -> Path:
-        """On the same disk, so that a file need not be copied."""
+        """Return a folder on the same disk, so that `put` need not copy."""
         folder = self._root / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def put(self, key: str, source: Path) -> None:
         target = self.local_path(key)
-        os.utime(source)  # how old a stored file is counts from here
+        os.utime(source)  # the age of a stored file counts from now
         flush(source)
         try:
             _move(source, target)
         except OSError as error:
-            if not _on_another_disk(error):
+            if error.errno != errno.EXDEV:
                 raise
-            beside = self.temporary_folder() / secrets.token_hex(16)
-            try:
-                shutil.copyfile(source, beside)
-                flush(beside)
-                _move(beside, target)
-            finally:
-                beside.unlink(missing_ok=True)
+            self._copy(source, target)
             source.unlink()
         flush(target.parent)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        """Copy a file from another disk."""
+        aside = self.temporary_folder() / secrets.token_hex(16)
+        try:
+            shutil.copyfile(source, aside)
+            flush(aside)
+            _move(aside, target)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         file = self.local_path(key).open("rb")
@@ -86,25 +90,34 @@ class FolderStorage(Storage):
             for folder, _, _ in os.walk(self._root / kind, topdown=False):
                 path = Path(folder)
                 if path.parent != self._root and _is_older(path, older_than):
-                    with suppress(OSError):  # something lies in it
+                    with suppress(OSError):  # it is not empty
                         path.rmdir()
 
     def local_path(self, key: str) -> Path:
-        return self._root / checked(key)
+        return self._root / validated(key)
 
-    def signed_url(self, key: str) -> str | None:  # noqa: ARG002 -- nobody is sent to a folder
+    def signed_url(self, key: str) -> str | None:  # noqa: ARG002 -- a folder has no addresses
         return None
 
-    def check(self) -> None:
+    def probe(self) -> None:
         (self.temporary_folder() / "probe").write_bytes(b"ok")
 
 
 def delete_old_files(folder: Path, older_than: timedelta) -> list[str]:
-    """Those that nobody wrote to for so long; their names, with the folder's."""
-    left = [path for path in folder.iterdir() if path.is_file() and _is_older(path, older_than)]
-    for path in left:
+    """Delete the files that nobody wrote to for this long; return their names, with the folder's."""
+    old = [path for path in folder.iterdir() if path.is_file() and _is_older(path, older_than)]
+    for path in old:
         path.unlink(missing_ok=True)
-    return [f"{folder.name}/{path.name}" for path in left]
+    return [f"{folder.name}/{path.name}" for path in old]
+
+
+def flush(path: Path) -> None:
+    """Write a file, or the names in a folder, from memory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -112,7 +125,7 @@ def _move(source: Path, target: Path) -> None:
     try:
         source.replace(target)
     except FileNotFoundError:
-        # The folder had been empty for long, and was deleted between the two lines.
+        # The folder had long been empty, and was deleted between the two calls.
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
 
@@ -122,16 +135,3 @@ def _is_older(path: Path, age: timedelta) -> bool:
         return path.stat().st_mtime < time.time() - age.total_seconds()
     except FileNotFoundError:
         return False
-
-
-def _on_another_disk(error: OSError) -> bool:
-    return error.errno == errno.EXDEV
-
-
-def flush(path: Path) -> None:
-    """A file, or a folder with the names in it: what is in memory goes to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

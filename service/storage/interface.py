@@ -1,4 +1,4 @@
-"""What every store of files can do, wherever it keeps them."""
+"""What every storage of files can do, wherever it keeps them."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -10,31 +10,31 @@ _logger = logging.getLogger(__name__)
 
 
 class StorageError(OSError):
-    """The store cannot be reached, or refuses: that says nothing of the file."""
+    """The storage cannot be reached, or refuses. This says nothing about the file."""
 
 
 class Storage(ABC):
-    """Shared by all API processes and workers, and by their threads.
+    """Files under keys. All API processes, workers and their threads share it.
 
-    A file appears under its key whole or not at all, and outlives a power cut once `put` has returned. Every method
-    raises OSError where the store fails, StoreFailed for one on another machine, and ValueError for what is no key.
+    A file appears under its key complete or not at all, and survives a power cut once `put` has returned. Every method
+    raises OSError if the storage fails (StorageError for one on another machine), and ValueError for a bad key.
     """
 
     @abstractmethod
     def temporary_folder(self) -> Path:
-        """Where to write a file that is to be `put`, on this machine."""
+        """Return the local folder in which to write a file before `put`."""
 
     @abstractmethod
     def put(self, key: str, source: Path) -> None:
-        """Moves a finished file to its key.
+        """Move a finished file to its key.
 
         Raises:
-            OSError: it could not be stored; `source` is still there.
+            OSError: it could not be stored; `source` still exists.
         """
 
     @abstractmethod
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The bytes from `start` on, in chunks. The file is opened at once: it can be deleted while it is read.
+        """Return the bytes from `start` on, in chunks. The file is opened now, so it can be deleted while it is read.
 
         Raises:
             FileNotFoundError: nothing is stored under this key.
@@ -42,7 +42,7 @@ class Storage(ABC):
 
     @abstractmethod
     def size(self, key: str) -> int:
-        """In bytes.
+        """Return the size in bytes.
 
         Raises:
             FileNotFoundError: nothing is stored under this key.
@@ -50,39 +50,43 @@ class Storage(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """What is not there counts as deleted."""
+        """Delete a file. A missing one counts as deleted."""
 
     def discard(self, key: str) -> None:
-        """Deletes a file that nothing points at any more: where that fails, it is left to the sweeper."""
+        """Delete a file that nothing refers to any more. If that fails, the sweeper deletes it later."""
         try:
             self.delete(key)
         except OSError as error:
-            _logger.warning("A needless file could not be deleted.", extra={"key": key, "error": str(error)})
+            _logger.warning("An unreferenced file could not be deleted.", extra={"key": key, "error": str(error)})
 
     @abstractmethod
     def old_keys(self, older_than: timedelta) -> Iterator[str]:
-        """The keys of the files that were put so long ago, in no order."""
+        """Return the keys of the files that were put at least this long ago, in no order."""
 
     @abstractmethod
     def delete_old_incoming(self, older_than: timedelta) -> list[str]:
-        """Deletes what was begun in the temporary folder and not gone on with for so long; its names."""
+        """Delete files in the temporary folder that nobody wrote to for this long; return their names."""
 
     @abstractmethod
     def delete_old_empty_folders(self, older_than: timedelta) -> None:
-        """Deletes the folders of jobs in which nothing is, nor was for so long."""
+        """Delete the folders of jobs that have been empty for this long."""
 
     @abstractmethod
     def local_path(self, key: str) -> Path | None:
-        """Where the file lies on this machine, to be read only; None where it must be fetched."""
+        """Return where the file is on this machine, for reading only; None if it must be fetched."""
 
     @abstractmethod
     def signed_url(self, key: str) -> str | None:
-        """An address at which whoever has it can GET the file for a few minutes; None where it must be streamed.
+        """Return an address from which anybody can GET the file for some minutes; None if it must be streamed.
 
         Raises:
             FileNotFoundError: nothing is stored under this key.
         """
 
     @abstractmethod
-    def check(self) -> None:
-        """Raises OSError where no file can be stored."""
+    def probe(self) -> None:
+        """Store a small file, to see whether that works.
+
+        Raises:
+            OSError: it does not.
+        """

@@ -1,28 +1,26 @@
-"""The keys of stored files: of the service's own making, so that none leads elsewhere."""
+"""The keys of stored files. The service makes them all, so none of them leads anywhere else."""
 
 import re
 import secrets
 from typing import Final
 
-from service.store.leases import Lease
-
 KINDS: Final = ("artifacts", "checkpoints", "datasets", "snapshots")
 _KEY: Final = re.compile(rf"({'|'.join(KINDS)})(/[A-Za-z0-9_-][A-Za-z0-9_.-]*){{1,3}}")
 
 
-def checkpoint_key(lease: Lease, format: str) -> str:
-    """A key that was never used: it carries the attempt, so that one that lost its lease can overwrite nothing."""
-    return f"checkpoints/{lease.job_id}/{lease.attempt}-{secrets.token_hex(8)}.{format}"
+def checkpoint_key(job_id: str, attempt: int, format: str) -> str:
+    """Return a key that was never used: it has the attempt in it, so an attempt without a lease overwrites nothing."""
+    return f"checkpoints/{job_id}/{attempt}-{secrets.token_hex(8)}.{format}"
 
 
-def artifact_key(lease: Lease) -> str:
-    """As a checkpoint's: never used before."""
-    return f"artifacts/{lease.job_id}/{lease.attempt}-{secrets.token_hex(8)}"
+def artifact_key(job_id: str, attempt: int) -> str:
+    """Return a key that was never used, as for a checkpoint."""
+    return f"artifacts/{job_id}/{attempt}-{secrets.token_hex(8)}"
 
 
-def snapshot_key(lease: Lease) -> str:
-    """As a checkpoint's: never used before."""
-    return f"snapshots/{lease.job_id}/{lease.attempt}-{secrets.token_hex(8)}"
+def snapshot_key(job_id: str, attempt: int) -> str:
+    """Return a key that was never used, as for a checkpoint."""
+    return f"snapshots/{job_id}/{attempt}-{secrets.token_hex(8)}"
 
 
 def dataset_key(dataset_id: str) -> str:
@@ -33,12 +31,12 @@ def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
-def checked(key: str) -> str:
-    """The key itself.
+def validated(key: str) -> str:
+    """Return the key itself.
 
     Raises:
-        ValueError: this is no key that the service makes.
+        ValueError: it is not a key that the service makes.
     """
     if not is_key(key):
-        raise ValueError(f"'{key}' is no key of the store.")
+        raise ValueError(f"'{key}' is not a key of the storage.")
     return key

@@ -11,13 +11,22 @@ from service.store import jobs
 
 
 def list_all(session: Session, job_id: str) -> Sequence[Artifact]:
-    """By name. Raises JobNotFound."""
+    """Return the job's artifacts, by name.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
     jobs.get(session, job_id)
     return session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)).all()
 
 
 def get(session: Session, job_id: str, name: str) -> Artifact:
-    """Raises JobNotFound, ArtifactNotFound."""
+    """Return an artifact by its name.
+
+    Raises:
+        JobNotFound: there is no such job.
+        ArtifactNotFound: the job has no such artifact.
+    """
     jobs.get(session, job_id)
     artifact = session.get(Artifact, (job_id, name), populate_existing=True)
     if artifact is None:

@@ -11,27 +11,33 @@ from service.store import jobs
 
 
 def list_all(session: Session, job_id: str) -> Sequence[Checkpoint]:
-    """`best` and `last` first, then in the order in which they were trained.
+    """Return the job's checkpoints: `best` and `last`, then the others in the order in which they were trained.
 
     Raises:
-        JobNotFound.
+        JobNotFound: there is no such job.
     """
     jobs.get(session, job_id)
-    of_the_service = case((Checkpoint.name == "best", 0), (Checkpoint.name == "last", 1), else_=2)
+    best_and_last_first = case((Checkpoint.name == "best", 0), (Checkpoint.name == "last", 1), else_=2)
     return session.scalars(
         select(Checkpoint)
         .where(Checkpoint.job_id == job_id)
-        .order_by(of_the_service, Checkpoint.epoch, Checkpoint.batch, Checkpoint.name)
+        .order_by(best_and_last_first, Checkpoint.epoch, Checkpoint.batch, Checkpoint.name)
     ).all()
 
 
 def newest_key(session: Session) -> str | None:
-    """Of a stored file: one of the newest job that has any."""
+    """Return the storage key of a checkpoint of the newest job that has one."""
     return session.scalar(select(Checkpoint.storage_key).order_by(Checkpoint.job_id.desc(), Checkpoint.name).limit(1))
 
 
 def get(session: Session, job_id: str, name: str) -> Checkpoint:
-    """Raises JobNotFound; NoCheckpointYet where the job has saved nothing at all; CheckpointNotFound."""
+    """Return a checkpoint by its name.
+
+    Raises:
+        JobNotFound: there is no such job.
+        NoCheckpointYet: the job has not saved anything.
+        CheckpointNotFound: the job has other checkpoints.
+    """
     jobs.get(session, job_id)
     checkpoint = session.get(Checkpoint, (job_id, name), populate_existing=True)
     if checkpoint is not None:

@@ -1,6 +1,6 @@
-"""Data sets that users uploaded, each stored once by its content."""
+"""Uploaded data sets, each stored once for its content."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
@@ -9,23 +9,22 @@ from sqlalchemy.orm import Session
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
 from fitqueue.states import FINAL_STATES
-from fitqueue.views import ArrayView
 from service import clock
 from service.models import Dataset, Job
 from service.storage import dataset_key
 
 
 def create(
-    session: Session, dataset_id: str, name: str, sha256: str, size: int, arrays: Sequence[ArrayView]
+    session: Session, dataset_id: str, name: str, sha256: str, size: int, arrays: Mapping[str, ArrayInfo]
 ) -> tuple[Dataset, bool]:
-    """The data set of this content, and whether it is new. One that was there keeps its name.
+    """Return the data set with this content, and whether it is new. One that was there before keeps its name.
 
     Raises:
-        NameTaken: other content has this name.
+        NameTaken: a data set with other content has this name.
     """
     if name in BUILTIN:
         raise NameTaken(f"'{name}' is the name of a built-in data set.")
-    existing = of_content(session, sha256)
+    existing = with_content(session, sha256)
     if existing is not None:
         return existing, False
     dataset = Dataset(
@@ -34,32 +33,36 @@ def create(
         sha256=sha256,
         size=size,
         storage_key=dataset_key(dataset_id),
-        arrays=[array.model_dump() for array in arrays],
+        arrays=[{"name": array, "shape": list(info.shape), "dtype": info.dtype} for array, info in arrays.items()],
         created_at=clock.now(session),
     )
     try:
         with session.begin_nested():
             session.add(dataset)
     except IntegrityError as error:
-        existing = of_content(session, sha256)
+        existing = with_content(session, sha256)
         if existing is None:
-            raise NameTaken(f"Another data set has the name '{name}' already.") from error
+            raise NameTaken(f"Another data set already has the name '{name}'.") from error
         return existing, False
     return dataset, True
 
 
 def newest_key(session: Session) -> str | None:
-    """Of the stored file."""
+    """Return the storage key of the newest data set."""
     return session.scalar(select(Dataset.storage_key).order_by(Dataset.created_at.desc()).limit(1))
 
 
 def find(session: Session, reference: str) -> Dataset | None:
-    """The uploaded data set of this id or name."""
+    """Return the uploaded data set with this id or name."""
     return session.scalar(select(Dataset).where(or_(Dataset.id == reference, Dataset.name == reference)))
 
 
 def get(session: Session, reference: str) -> Dataset:
-    """Raises DatasetNotFound."""
+    """Return the uploaded data set with this id or name.
+
+    Raises:
+        DatasetNotFound: there is none.
+    """
     dataset = find(session, reference)
     if dataset is None:
         raise DatasetNotFound(f"There is no data set '{reference}'.")
@@ -67,13 +70,13 @@ def get(session: Session, reference: str) -> Dataset:
 
 
 def info(dataset: Dataset) -> DatasetInfo:
-    """What a job needs to know of it."""
+    """Return what the check of a job needs to know."""
     arrays = {array["name"]: ArrayInfo(tuple(array["shape"]), array["dtype"]) for array in dataset.arrays}
     return DatasetInfo(dataset.name, arrays)
 
 
 def list_page(session: Session, before: str | None, limit: int) -> tuple[Sequence[Dataset], str | None]:
-    """A page of uploaded data sets, newest first, and the cursor of the next one."""
+    """Return a page of uploaded data sets, newest first, and the cursor of the next page."""
     query = select(Dataset).order_by(Dataset.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(Dataset.id < before)
@@ -82,23 +85,28 @@ def list_page(session: Session, before: str | None, limit: int) -> tuple[Sequenc
 
 
 def delete(session: Session, reference: str) -> str:
-    """Deletes it; its storage key, whose file is to be deleted after the commit. Ended jobs forget which it was.
+    """Delete a data set. Ended jobs forget which one they used.
+
+    Returns:
+        Its storage key. The caller deletes the file after the commit.
 
     Raises:
-        DatasetNotFound, DatasetInUse.
+        DatasetNotFound: there is none.
+        DatasetInUse: a job that has not ended needs it.
     """
     dataset = get(session, reference)
-    # The lock keeps new jobs of this data set from being stored until it is gone; then they are refused.
+    # The lock keeps new jobs with this data set waiting until it is gone; then they are refused.
     session.refresh(dataset, with_for_update=True)
-    user = session.scalar(
+    job_id = session.scalar(
         select(Job.id).where(Job.dataset_id == dataset.id, Job.state.not_in(FINAL_STATES)).order_by(Job.id).limit(1)
     )
-    if user is not None:
-        raise DatasetInUse(f"The job {user} has not ended and needs the data set '{dataset.name}'.")
+    if job_id is not None:
+        raise DatasetInUse(f"The job {job_id} has not ended and needs the data set '{dataset.name}'.")
     session.delete(dataset)
     session.flush()
     return dataset.storage_key
 
 
-def of_content(session: Session, sha256: str) -> Dataset | None:
+def with_content(session: Session, sha256: str) -> Dataset | None:
+    """Return the data set whose file has this sha256."""
     return session.scalar(select(Dataset).where(Dataset.sha256 == sha256))

@@ -1,4 +1,4 @@
-"""Which stored files anything points at."""
+"""Which stored files the database refers to."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,24 +13,25 @@ _TABLES: Final = (Artifact, Checkpoint, Dataset, Snapshot)
 
 
 def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:
-    """Those of the storage keys that no row points at, nor ever will: the files of a job that runs are its worker's.
+    """Return those of the storage keys that no row refers to, nor ever will.
 
-    A worker stores a file before its row, and waits for the database in between, however long that is down.
+    The files of a running job are left out: its worker stores a file before its row, and waits for the database in
+    between, however long that is down.
     """
-    found = [select(table.storage_key).where(table.storage_key.in_(keys)) for table in _TABLES]
-    needed = {key for query in found for key in session.scalars(query)}
+    queries = [select(table.storage_key).where(table.storage_key.in_(keys)) for table in _TABLES]
+    referenced = {key for query in queries for key in session.scalars(query)}
     owners = {_owner(key) for key in keys}
     running = set(session.scalars(select(Job.id).where(Job.id.in_(owners), Job.state == JobState.RUNNING)))
-    return [key for key in keys if key not in needed and _owner(key) not in running]
+    return [key for key in keys if key not in referenced and _owner(key) not in running]
 
 
 def knows_any(session: Session, keys: Sequence[str]) -> bool:
-    """Whether a row points at one of the storage keys, or is the job that one is of."""
-    found = [select(table.storage_key).where(table.storage_key.in_(keys)) for table in _TABLES]
-    found.append(select(Job.id).where(Job.id.in_({_owner(key) for key in keys})))
-    return any(session.scalar(query.limit(1)) is not None for query in found)
+    """Tell whether the database refers to one of the storage keys, or has the job that one of them belongs to."""
+    queries = [select(table.storage_key).where(table.storage_key.in_(keys)) for table in _TABLES]
+    queries.append(select(Job.id).where(Job.id.in_({_owner(key) for key in keys})))
+    return any(session.scalar(query.limit(1)) is not None for query in queries)
 
 
 def _owner(key: str) -> str:
-    """The job that the file is of; of a data set's, what is no job."""
+    """Return the id of the job that a file belongs to; for a data set, something that is not a job's id."""
     return key.split("/")[1]

@@ -1,4 +1,4 @@
-"""How things stand at the moment, over all jobs and workers."""
+"""The current state of the service: all jobs, queues and workers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from service.store import events, workers
 from service.store.workers import LiveWorker
 
 MAX_QUEUES: Final = 200
-"""Anybody may name a pool: of those that nobody ever served the longest queues are told, and no more of them."""
+"""Anybody may name a pool. Of the pools that were never served, only the longest queues are reported."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """What waits in a pool. `oldest_seconds`: how long the job has waited that waits the longest."""
+    """The queued jobs of a pool. `oldest_seconds` is how long the oldest of them has been queued."""
 
     length: int = 0
     oldest_seconds: float = 0.0
@@ -30,13 +30,17 @@ class Gauges:
     jobs: dict[JobState, int]
     queues: dict[str, Queue]
     running: dict[str, int]
-    """By pool."""
+    """Running jobs by pool."""
     workers: list[LiveWorker]
     gpus_in_use: int
 
 
 def read(session: Session, lease_seconds: float, served: Collection[str] = ()) -> Gauges:
-    """`served`: pools whose queues are told however short they are, beside those of live workers."""
+    """Read all gauges.
+
+    Args:
+        served: pools whose queues are reported however short they are, besides those of live workers.
+    """
     alive = workers.list_alive(session, lease_seconds)
     return Gauges(
         jobs=_by_state(session),
@@ -48,26 +52,26 @@ def read(session: Session, lease_seconds: float, served: Collection[str] = ()) -
 
 
 def _by_state(session: Session) -> dict[JobState, int]:
-    counted = dict.fromkeys(JobState, 0)
+    counts = dict.fromkeys(JobState, 0)
     for state, count in session.execute(select(Job.state, func.count()).group_by(Job.state)):
-        counted[state] = count
-    return counted
+        counts[state] = count
+    return counts
 
 
 def _running(session: Session) -> dict[str, int]:
     rows = session.execute(select(Job.pool, func.count()).where(Job.state == JobState.RUNNING).group_by(Job.pool))
-    return {pool: count for pool, count in rows}  # noqa: C416 -- rows are no pairs to the type checker
+    return {pool: count for pool, count in rows}  # noqa: C416 -- to the type checker rows are not pairs
 
 
 def _queues(session: Session, served: Collection[str]) -> dict[str, Queue]:
     now = clock.now(session)
     since = func.coalesce(events.last_at(Job.id), Job.created_at).label("since")
-    waiting = select(Job.pool, since).where(Job.state == JobState.QUEUED).subquery()
+    queued = select(Job.pool, since).where(Job.state == JobState.QUEUED).subquery()
     length = func.count()
     rows = session.execute(
-        select(waiting.c.pool, length, func.min(waiting.c.since))
-        .group_by(waiting.c.pool)
-        .order_by(case((waiting.c.pool.in_(served), 0), else_=1), length.desc(), waiting.c.pool)
+        select(queued.c.pool, length, func.min(queued.c.since))
+        .group_by(queued.c.pool)
+        .order_by(case((queued.c.pool.in_(served), 0), else_=1), length.desc(), queued.c.pool)
         .limit(MAX_QUEUES + len(served))
     )
     return {pool: Queue(count, max((now - since).total_seconds(), 0.0)) for pool, count, since in rows}

@@ -1,8 +1,9 @@
-"""Whose turn it is on a machine with GPUs.
+"""Reservation of GPUs for large jobs: backfill with a reservation, as schedulers call it.
 
-Jobs that need few GPUs go before one that needs many and does not fit yet, or the GPUs would stand idle; but not for
-ever, or the large job would never start. After `RESERVATION_DELAY` the machine's GPUs are kept for it as they get free: what
-stands behind it in the queue and needs GPUs waits until it has been taken. Jobs without GPUs are not concerned.
+Jobs that need few GPUs may overtake one that needs many and does not fit yet, or the GPUs would stand idle. But not for
+ever, or the large job would never start: after `RESERVATION_DELAY` the machine's GPUs are reserved for it as they
+become free, and jobs behind it in the queue that need GPUs wait until it was claimed. Jobs without GPUs are not
+affected.
 """
 
 from datetime import datetime, timedelta
@@ -18,30 +19,31 @@ from service.store import workers
 from service.store.gpus import Machine
 
 RESERVATION_DELAY: Final = timedelta(minutes=1)
-"""For how long a job lets others go first that came later."""
+"""How long a job lets later ones overtake it."""
 
 
 def is_due(now: datetime) -> ColumnElement[bool]:
+    """The condition that a queued job does not pause."""
     return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def may_claim_gpus(session: Session, machine: Machine, now: datetime, lease_seconds: float) -> ColumnElement[bool]:
-    """The condition on a waiting job that fits the free GPUs of the machine."""
+    """The condition that a queued job, which fits the machine's free GPUs, overtakes no reservation."""
     if not machine.free:
         return true()  # only jobs without GPUs fit
-    kept_for = [
-        waiting
-        for pool, most in _within_reach(session, machine, lease_seconds).items()
-        if most > len(machine.free) and (waiting := _first_to_wait(session, pool, len(machine.free), most, now))
+    reservations = [
+        job
+        for pool, most in _reachable_gpus(session, machine, lease_seconds).items()
+        if most > len(machine.free) and (job := _first_reserving(session, pool, len(machine.free), most, now))
     ]
-    if not kept_for:
+    if not reservations:
         return true()
-    priority, job_id = min(kept_for, key=lambda waiting: (-waiting[0], waiting[1]))
+    priority, job_id = min(reservations, key=lambda reservation: (-reservation[0], reservation[1]))
     return or_(Job.gpus == 0, Job.priority > priority, and_(Job.priority == priority, Job.id < job_id))
 
 
-def _first_to_wait(session: Session, pool: str, free: int, most: int, now: datetime) -> tuple[int, str] | None:
-    """Priority and id of the pool's first job that has waited long enough for more GPUs than are free."""
+def _first_reserving(session: Session, pool: str, free: int, most: int, now: datetime) -> tuple[int, str] | None:
+    """Return priority and id of the pool's first job that has waited long enough for more GPUs than are free."""
     query = (
         select(Job.priority, Job.id)
         .where(
@@ -59,14 +61,14 @@ def _first_to_wait(session: Session, pool: str, free: int, most: int, now: datet
     return None if row is None else (row.priority, row.id)
 
 
-def _within_reach(session: Session, machine: Machine, lease_seconds: float) -> dict[str, int]:
-    """By pool, how many GPUs one of its jobs could get here, when others have ended.
+def _reachable_gpus(session: Session, machine: Machine, lease_seconds: float) -> dict[str, int]:
+    """Return how many GPUs a job of each pool could get on this machine once other jobs have ended.
 
-    By all workers of the machine: they may serve different pools, and take the GPUs from each other's jobs.
+    All workers of the machine count: they may serve different pools, and take GPUs from each other's jobs.
     """
     most: dict[str, int] = {}
     for worker in workers.list_alive(session, lease_seconds):
-        if not worker.gpus.isdisjoint(machine.seen):
+        if not worker.gpus.isdisjoint(machine.visible):
             count = len(worker.gpus - machine.foreign)
             most |= {pool: max(count, most.get(pool, 0)) for pool in worker.pools}
     return most

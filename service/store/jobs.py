@@ -1,4 +1,4 @@
-"""Jobs as users see them: created, found, listed, deleted."""
+"""Jobs as users see them: create, get, list, delete."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from service.store import transitions
 
 @dataclass(frozen=True)
 class Idempotency:
-    """A key that a client chose for a request, and the hash of what it asked for."""
+    """The key that a client chose for a request, and the hash of its body."""
 
     key: str
     sha256: str
@@ -27,11 +27,11 @@ class Idempotency:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs: those of any of the states (all, if none is named) that have everything else that is asked for."""
+    """A filter of jobs: in any of the states (all, if empty), and with everything else that is given."""
 
     states: Sequence[JobState] = ()
     labels: Sequence[tuple[str, str]] = ()
-    """Pairs, not a mapping: two values of one key are two conditions, which no job meets."""
+    """Pairs, not a mapping: two values for one key are two conditions, which no job meets."""
     pool: str | None = None
     name: str | None = None
 
@@ -47,13 +47,13 @@ def create(
     token_id: str | None = None,
     idempotency: Idempotency | None = None,
 ) -> Job:
-    """Stores a checked job; with an idempotency key that was used before, the job that was stored then.
+    """Store a checked job, or return the job that was stored before with this idempotency key.
 
-    Who gives the new job its id knows the two cases apart.
+    A caller that passes `job_id` can tell the two cases apart.
 
     Raises:
-        IdempotencyMismatch: the key came with another body before.
-        DatasetNotFound: the data set was deleted since the job was checked.
+        IdempotencyMismatch: the key was used before with another body.
+        DatasetNotFound: the data set was deleted after the job was checked.
     """
     job = Job(
         id=job_id or new_id("job"),
@@ -77,7 +77,7 @@ def create(
         with session.begin_nested():
             transitions.submit(session, job, spec.labels)
     except IntegrityError as error:
-        # Another request with the same key came first; or the data set is gone. The constraints tell, without a race.
+        # Another request with this key was faster, or the data set is gone. The constraints tell without a race.
         earlier = find_earlier(session, token_id, idempotency)
         if earlier is not None:
             return earlier
@@ -88,21 +88,25 @@ def create(
 
 
 def find_earlier(session: Session, token_id: str | None, idempotency: Idempotency | None) -> Job | None:
-    """The job that this token created with this key, if there is one.
+    """Return the job that this token created with this key, if there is one.
 
     Raises:
-        IdempotencyMismatch: it was created by another body.
+        IdempotencyMismatch: the key was used with another body.
     """
     if idempotency is None:
         return None
     job = session.scalar(select(Job).where(Job.token_id == token_id, Job.idempotency_key == idempotency.key))
     if job is not None and job.idempotency_sha256 != idempotency.sha256:
-        raise IdempotencyMismatch(f"The Idempotency-Key '{idempotency.key}' made {job.id}, from another body.")
+        raise IdempotencyMismatch(f"The Idempotency-Key '{idempotency.key}' was used for {job.id}, with another body.")
     return job
 
 
 def get(session: Session, job_id: str) -> Job:
-    """Raises JobNotFound."""
+    """Return a job.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
     job = session.get(Job, job_id)
     if job is None:
         raise JobNotFound(f"There is no job '{job_id}'.")
@@ -110,26 +114,30 @@ def get(session: Session, job_id: str) -> Job:
 
 
 def version(session: Session, job_id: str) -> int:
-    """Raises JobNotFound."""
-    found = session.scalar(select(Job.version).where(Job.id == job_id))
-    if found is None:
+    """Return the version of a job's row.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    version = session.scalar(select(Job.version).where(Job.id == job_id))
+    if version is None:
         raise JobNotFound(f"There is no job '{job_id}'.")
-    return found
+    return version
 
 
-def list_page(session: Session, wanted: Filter, before: str | None, limit: int) -> tuple[Sequence[Job], str | None]:
-    """A page of jobs, newest first, and the cursor of the next one: the id before which it begins.
+def list_page(session: Session, filter: Filter, before: str | None, limit: int) -> tuple[Sequence[Job], str | None]:
+    """Return a page of jobs, newest first, and the cursor of the next page: the id before which it begins.
 
-    Jobs that come or go between two pages make no other job appear twice or be missed.
+    Jobs that come or go between two pages do not make others appear twice or be missed.
     """
     query = select(Job).order_by(Job.id.desc()).limit(limit + 1)
-    if wanted.states:
-        query = query.where(Job.state.in_(wanted.states))
-    if wanted.pool is not None:
-        query = query.where(Job.pool == wanted.pool)
-    if wanted.name is not None:
-        query = query.where(Job.name == wanted.name)
-    for key, value in wanted.labels:
+    if filter.states:
+        query = query.where(Job.state.in_(filter.states))
+    if filter.pool is not None:
+        query = query.where(Job.pool == filter.pool)
+    if filter.name is not None:
+        query = query.where(Job.name == filter.name)
+    for key, value in filter.labels:
         query = query.where(exists().where(JobLabel.job_id == Job.id, JobLabel.key == key, JobLabel.value == value))
     if before is not None:
         query = query.where(Job.id < before)
@@ -138,10 +146,14 @@ def list_page(session: Session, wanted: Filter, before: str | None, limit: int) 
 
 
 def delete(session: Session, job_id: str) -> list[str]:
-    """Deletes an ended job with all that hangs on it; the storage keys of its files, to be deleted after the commit.
+    """Delete an ended job with everything that belongs to it.
+
+    Returns:
+        The storage keys of its files. The caller deletes them after the commit.
 
     Raises:
-        JobNotFound, JobNotEnded.
+        JobNotFound: there is no such job.
+        JobNotEnded: it has not ended.
     """
     job = locked(session, job_id)
     if not job.state.is_final:
@@ -157,7 +169,11 @@ def delete(session: Session, job_id: str) -> list[str]:
 
 
 def locked(session: Session, job_id: str) -> Job:
-    """The job, whose row nobody else changes in this transaction. Raises JobNotFound."""
+    """Return a job, its row locked for this transaction.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
     job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
     if job is None:
         raise JobNotFound(f"There is no job '{job_id}'.")

@@ -1,6 +1,5 @@
-"""What a job's epochs logged, in rows."""
+"""What a job's epochs logged."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from fitqueue.diagnosis import HISTORY, Losses
-from fitqueue.views import EpochView
 from service.models import Epoch, EpochMetric
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """`metrics` in the order in which Keras logged them, NaN and infinity included."""
+    """One epoch. `metrics` are in the order in which Keras logged them, NaN and infinity included."""
 
     epoch: int
     metrics: Mapping[str, float]
@@ -28,11 +26,11 @@ class EpochRow:
 
 
 def list_after(session: Session, job_id: str, after: int, limit: int) -> list[EpochRow]:
-    """The epochs with a number above `after`, in their order."""
+    """Return the epochs with a number above `after`, in order."""
     epochs = session.scalars(
         select(Epoch).where(Epoch.job_id == job_id, Epoch.epoch > after).order_by(Epoch.epoch).limit(limit)
     ).all()
-    metrics = _metrics_of(session, job_id, epochs)
+    metrics = _metrics_by_epoch(session, job_id, epochs)
     return [
         EpochRow(
             epoch=row.epoch,
@@ -48,7 +46,7 @@ def list_after(session: Session, job_id: str, after: int, limit: int) -> list[Ep
 
 
 def names(session: Session, job_id: str) -> Sequence[str]:
-    """Of all that was ever logged, in the order in which it was logged."""
+    """Return the names of all metrics that the job ever logged, in the order in which Keras logs them."""
     return session.scalars(
         select(EpochMetric.name)
         .where(EpochMetric.job_id == job_id)
@@ -58,7 +56,7 @@ def names(session: Session, job_id: str) -> Sequence[str]:
 
 
 def losses(session: Session, job_id: str) -> list[Losses]:
-    """The last epochs for a diagnosis: those that were validated, or all where none was."""
+    """Return the last epochs for a diagnosis: those with a validation, or all if none had one."""
     training, validation = aliased(EpochMetric), aliased(EpochMetric)
     last = (
         select(training.epoch, training.value)
@@ -67,7 +65,7 @@ def losses(session: Session, job_id: str) -> list[Losses]:
         .limit(HISTORY)
     )
     # Not an outer join: SQLite stores NaN as NULL, so a NULL would mean two things.
-    compared = last.join(
+    validated = last.join(
         validation,
         and_(
             validation.job_id == training.job_id,
@@ -75,27 +73,12 @@ def losses(session: Session, job_id: str) -> list[Losses]:
             validation.name == "val_loss",
         ),
     ).add_columns(validation.value)
-    found = [Losses(*row) for row in session.execute(compared)]
-    return (found or [Losses(*row, None) for row in session.execute(last)])[::-1]
+    history = [Losses(*row) for row in session.execute(validated)]
+    return (history or [Losses(*row, None) for row in session.execute(last)])[::-1]
 
 
-def view(row: EpochRow) -> EpochView:
-    finite = {name: value if math.isfinite(value) else None for name, value in row.metrics.items()}
-    rate = row.learning_rate
-    return EpochView(
-        epoch=row.epoch,
-        metrics=finite,
-        non_finite=[name for name, value in finite.items() if value is None],
-        learning_rate=rate if rate is not None and math.isfinite(rate) else None,
-        seconds=row.seconds,
-        steps_per_second=round(row.steps_per_second, 3),
-        attempt=row.attempt,
-        finished_at=row.finished_at,
-    )
-
-
-def _metrics_of(session: Session, job_id: str, epochs: Sequence[Epoch]) -> dict[int, dict[str, float]]:
-    found: dict[int, dict[str, float]] = defaultdict(dict)
+def _metrics_by_epoch(session: Session, job_id: str, epochs: Sequence[Epoch]) -> dict[int, dict[str, float]]:
+    metrics: dict[int, dict[str, float]] = defaultdict(dict)
     if epochs:
         first, last = epochs[0].epoch, epochs[-1].epoch
         rows = session.scalars(
@@ -104,5 +87,5 @@ def _metrics_of(session: Session, job_id: str, epochs: Sequence[Epoch]) -> dict[
             .order_by(EpochMetric.epoch, EpochMetric.ordinal)
         )
         for row in rows:
-            found[row.epoch][row.name] = row.value
-    return found
+            metrics[row.epoch][row.name] = row.value
+    return metrics

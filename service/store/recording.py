@@ -1,160 +1,129 @@
-"""What a worker writes about the job it trains. Each function fails with `LeaseLost` where the job is not its any more,
-and then nothing of it was written."""
+"""What a worker records about the job that it trains.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Each function takes the job's row, which `leases.begin_write` or `leases.held_job` has locked: so the lease is checked
+in one place, and what a worker without it wanted to record is never written.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, Position, PrintedLine
 from fitqueue.states import EventKind, Phase
 from service import clock
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
 from service.store import counters, events
 from service.store.counters import Duration
-from service.store.leases import Lease, LeaseLost, check_held
 
-MAX_LINE_CHARACTERS: Final = 8_192
+MAX_LINE_LENGTH: Final = 8_192
 MAX_LINES: Final = 20_000
-"""Of one job: beyond that the oldest go, since why a job died stands at the end."""
+"""Lines of a job that are kept. The oldest go first, because the last ones say why a job died."""
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch gave; `epoch` counts from 1, `logs` are Keras's, NaN included."""
-
-    epoch: int
-    logs: Mapping[str, float]
-    learning_rate: float
-    next_learning_rate: float
-    seconds: float
-    steps: int
-
-
-@dataclass(frozen=True)
-class CheckpointRecord:
-    """A stored file of weights and all names it goes by."""
-
-    names: Sequence[str]
-    storage_key: str
-    format: Literal["weights.h5", "keras"]
-    epoch: int
-    batch: int | None
-    logs: Mapping[str, float]
-    monitor: str | None
-    value: float | None
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class ArtifactRecord:
-    """A stored file that a callback of the job wrote."""
-
-    name: str
-    storage_key: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class LineRecord:
-    at: datetime
-    stream: Literal["stdout", "stderr"]
-    text: str
-
-
-def begin(session: Session, lease: Lease, epoch: int, step: int) -> None:
-    """Training begins after `epoch` whole epochs and `step` steps: what earlier attempts recorded beyond goes."""
-    best = {"best_epoch": None, "best_monitor": None, "best_value": None} if epoch == step == 0 else {}
-    job = _change(session, lease, epoch=epoch + (step > 0), step=step, **best)
+def begin_training(session: Session, job: Job, position: Position) -> None:
+    """Training starts at this position: delete what earlier attempts recorded beyond it."""
+    if position == Position(0):
+        job.best_epoch = job.best_monitor = job.best_value = None
+    job.epoch, job.step = position.epochs_begun, position.step
     for table in (EpochMetric, Epoch):
-        session.execute(delete(table).where(table.job_id == job.id, table.epoch > epoch))
+        session.execute(delete(table).where(table.job_id == job.id, table.epoch > position.epoch))
+    _changed(job)
 
 
-def record_resumed(session: Session, lease: Lease, epoch: int, step: int, differences: Sequence[str]) -> None:
-    """`differences`: why the numbers may differ in their last bits from those of a training without a break."""
-    job = _change(session, lease)
+def record_resumed(session: Session, job: Job, position: Position, differences: Sequence[str]) -> None:
+    """Training continues from a snapshot.
+
+    Args:
+        differences: why its numbers may differ in their last bits from those of an uninterrupted training.
+    """
+    step, epoch = position.step, position.epoch
     where = f"after {step} steps of epoch {epoch + 1}" if step else f"after epoch {epoch}"
     inexact = f" It may differ in the last bits: {'; '.join(differences)}." if differences else ""
     data = {"epoch": epoch, "step": step, "exact": not differences}
-    events.append(session, job, EventKind.RESUMED, clock.now(session), f"Training goes on {where}.{inexact}", data)
+    _changed(job)
+    events.append(session, job, EventKind.RESUMED, clock.now(session), f"Training resumes {where}.{inexact}", data)
 
 
-def record_phase(session: Session, lease: Lease, phase: Phase) -> None:
+def record_phase(session: Session, job: Job, phase: Phase) -> None:
     now = clock.now(session)
-    job = _change(session, lease, phase=phase)
+    job.phase = phase
+    _changed(job)
     events.append(session, job, EventKind.PHASE_CHANGED, now, phase.about, {"phase": phase.value})
     if phase is Phase.TRAINING and job.claimed_at is not None:
         counters.observe(session, Duration.START_UP, job.pool, (now - job.claimed_at).total_seconds())
 
 
-def record_progress(session: Session, lease: Lease, epoch: int, step: int, steps: int) -> None:
-    """`epoch` counts from 1; `step` of `steps` are done in it."""
-    _change(session, lease, epoch=epoch, step=step, steps=steps)
+def record_progress(job: Job, position: Position, steps: int) -> None:
+    """Training reached this position within an epoch of `steps` steps."""
+    job.epoch, job.step, job.steps = position.epoch + 1, position.step, steps
+    _changed(job)
 
 
-def record_epoch(session: Session, lease: Lease, record: EpochRecord) -> None:
-    """One row, its metrics and its events. The same epoch again replaces what was there."""
+def record_epoch(session: Session, job: Job, ended: EpochEnded) -> None:
+    """Record an epoch with its metrics and events. A row of the same epoch is replaced."""
     now = clock.now(session)
-    job = _change(session, lease, epoch=record.epoch, step=record.steps, steps=record.steps)
+    job.epoch, job.step, job.steps = ended.epoch, ended.steps, ended.steps
+    _changed(job)
     for table in (EpochMetric, Epoch):
-        session.execute(delete(table).where(table.job_id == job.id, table.epoch == record.epoch))
+        session.execute(delete(table).where(table.job_id == job.id, table.epoch == ended.epoch))
     session.add(
         Epoch(
             job_id=job.id,
-            epoch=record.epoch,
-            learning_rate=record.learning_rate,
-            seconds=record.seconds,
-            steps=record.steps,
-            attempt=lease.attempt,
+            epoch=ended.epoch,
+            learning_rate=ended.learning_rate,
+            seconds=ended.seconds,
+            steps=ended.steps,
+            attempt=job.attempt,
             finished_at=now,
         )
     )
     session.add_all(
-        EpochMetric(job_id=job.id, epoch=record.epoch, name=name, ordinal=ordinal, value=value)
-        for ordinal, (name, value) in enumerate(record.logs.items())
+        EpochMetric(job_id=job.id, epoch=ended.epoch, name=name, ordinal=ordinal, value=value)
+        for ordinal, (name, value) in enumerate(ended.logs.items())
     )
-    message = f"Epoch {record.epoch} of {job.epochs} was trained in {record.seconds:.3g} s."
-    events.append(session, job, EventKind.EPOCH_ENDED, now, message, {"epoch": record.epoch, **record.logs})
-    if record.next_learning_rate < record.learning_rate:
-        _record_reduction(session, job, record, now)
-    counters.observe(session, Duration.EPOCH, job.pool, record.seconds)
+    message = f"Epoch {ended.epoch} of {job.epochs} was trained in {ended.seconds:.3g} s."
+    events.append(session, job, EventKind.EPOCH_ENDED, now, message, {"epoch": ended.epoch, **ended.logs})
+    if ended.next_learning_rate < ended.learning_rate:
+        _append_reduction(session, job, ended, now)
+    counters.observe(session, Duration.EPOCH, job.pool, ended.seconds)
 
 
-def record_checkpoint(session: Session, lease: Lease, record: CheckpointRecord) -> list[str]:
-    """Points the names at the stored file.
+def record_checkpoint(session: Session, job: Job, written: CheckpointWritten, storage_key: str) -> list[str]:
+    """Point the names of a checkpoint at its stored file.
 
-    Returns the storage keys that no name points at any more: the caller deletes those files after the commit.
+    Returns:
+        The storage keys that no name points at any more. The caller deletes those files after the commit.
     """
     now = clock.now(session)
-    best = {"best_epoch": record.epoch, "best_monitor": record.monitor, "best_value": record.value}
-    job = _change(session, lease, **(best if "best" in record.names else {}))
-    ours = select(Checkpoint.storage_key).where(Checkpoint.job_id == job.id)
-    replaced = set(session.scalars(ours.where(Checkpoint.name.in_(record.names))))
-    session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.name.in_(record.names)))
-    session.add_all(_row(job.id, lease.attempt, name, record, now) for name in dict.fromkeys(record.names))
+    if "best" in written.names:
+        job.best_epoch, job.best_monitor, job.best_value = written.epoch, written.monitor, written.value
+    _changed(job)
+    keys_of_job = select(Checkpoint.storage_key).where(Checkpoint.job_id == job.id)
+    replaced = set(session.scalars(keys_of_job.where(Checkpoint.name.in_(written.names))))
+    session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.name.in_(written.names)))
+    session.add_all(_checkpoint_row(job, name, written, storage_key, now) for name in dict.fromkeys(written.names))
     session.flush()
-    for name in record.names:
-        _announce(session, job, name, record, now)
-    return sorted(replaced - set(session.scalars(ours)))
+    for name in written.names:
+        _append_saved(session, job, name, written, now)
+    return sorted(replaced - set(session.scalars(keys_of_job)))
 
 
-def record_artifact(session: Session, lease: Lease, record: ArtifactRecord) -> list[str]:
-    """Points the name at the stored file; the storage key that it pointed at before, whose file is to be deleted."""
-    job = _change(session, lease)
-    earlier = session.get(Artifact, (job.id, record.name))
+def record_artifact(session: Session, job: Job, written: ArtifactWritten, storage_key: str) -> list[str]:
+    """Point the name of an artifact at its stored file; return the replaced key, as `record_checkpoint` does."""
+    _changed(job)
+    earlier = session.get(Artifact, (job.id, written.name))
     replaced = [earlier.storage_key] if earlier is not None else []
     session.merge(
         Artifact(
             job_id=job.id,
-            name=record.name,
-            storage_key=record.storage_key,
-            size=record.size,
-            sha256=record.sha256,
-            attempt=lease.attempt,
+            name=written.name,
+            storage_key=storage_key,
+            size=written.size,
+            sha256=written.sha256,
+            attempt=job.attempt,
             created_at=clock.now(session),
         )
     )
@@ -162,86 +131,61 @@ def record_artifact(session: Session, lease: Lease, record: ArtifactRecord) -> l
     return replaced
 
 
-def record_log_lines(session: Session, lease: Lease, lines: Sequence[LineRecord]) -> None:
-    """Appends lines in their order, each cut to 8,192 characters and without NUL, which PostgreSQL refuses.
+def record_lines(session: Session, job: Job, lines: Sequence[PrintedLine]) -> None:
+    """Append lines to the job's log, each at most 8,192 characters long and without NUL, which PostgreSQL refuses.
 
     The last 20,000 lines of a job are kept.
     """
-    check_held(session, lease)
     session.add_all(
-        LogLine(job_id=lease.job_id, at=line.at, attempt=lease.attempt, stream=line.stream, text=_storable(line.text))
+        LogLine(job_id=job.id, at=line.at, attempt=job.attempt, stream=line.stream, text=_storable(line.text))
         for line in lines
     )
     session.flush()
-    ids = select(LogLine.id).where(LogLine.job_id == lease.job_id).order_by(LogLine.id.desc())
-    last_to_go = ids.offset(MAX_LINES).limit(1).scalar_subquery()
-    session.execute(delete(LogLine).where(LogLine.job_id == lease.job_id, LogLine.id <= last_to_go))
+    ids = select(LogLine.id).where(LogLine.job_id == job.id).order_by(LogLine.id.desc())
+    newest_to_delete = ids.offset(MAX_LINES).limit(1).scalar_subquery()
+    session.execute(delete(LogLine).where(LogLine.job_id == job.id, LogLine.id <= newest_to_delete))
 
 
-def _change(session: Session, lease: Lease, **values: object) -> Job:
-    check_held(session, lease)
-    statement = (
-        update(Job)
-        .where(Job.id == lease.job_id)
-        .values(version=Job.version + 1, **values)
-        .returning(Job)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    return session.scalars(statement).one()
+def _changed(job: Job) -> None:
+    """Give the row a new version. Its lock makes reading and writing it here safe."""
+    job.version += 1
 
 
-def _record_reduction(session: Session, job: Job, record: EpochRecord, now: datetime) -> None:
-    message = f"The learning rate went from {record.learning_rate:.6g} to {record.next_learning_rate:.6g}."
-    data = {"epoch": record.epoch, "from": record.learning_rate, "to": record.next_learning_rate}
+def _append_reduction(session: Session, job: Job, ended: EpochEnded, now: datetime) -> None:
+    message = f"The learning rate went from {ended.learning_rate:.6g} to {ended.next_learning_rate:.6g}."
+    data = {"epoch": ended.epoch, "from": ended.learning_rate, "to": ended.next_learning_rate}
     events.append(session, job, EventKind.LEARNING_RATE_REDUCED, now, message, data)
 
 
-def _announce(session: Session, job: Job, name: str, record: CheckpointRecord, now: datetime) -> None:
+def _append_saved(session: Session, job: Job, name: str, written: CheckpointWritten, now: datetime) -> None:
     if name == "last":
         return
-    value = "" if record.monitor is None or record.value is None else f" ({record.monitor} {record.value:.6g})"
-    data = {"name": name, "epoch": record.epoch, "monitor": record.monitor, "value": record.value}
+    value = "" if written.monitor is None or written.value is None else f" ({written.monitor} {written.value:.6g})"
+    data = {"name": name, "epoch": written.epoch, "monitor": written.monitor, "value": written.value}
     if name == "best":
-        message = f"Epoch {record.epoch} is the best so far{value}."
+        message = f"Epoch {written.epoch} is the best so far{value}."
         events.append(session, job, EventKind.BEST_IMPROVED, now, message, data)
     else:
         events.append(session, job, EventKind.CHECKPOINT_SAVED, now, f"'{name}' was saved{value}.", data)
 
 
-def _row(job_id: str, attempt: int, name: str, record: CheckpointRecord, now: datetime) -> Checkpoint:
+def _checkpoint_row(job: Job, name: str, written: CheckpointWritten, storage_key: str, now: datetime) -> Checkpoint:
     return Checkpoint(
-        job_id=job_id,
+        job_id=job.id,
         name=name,
-        storage_key=record.storage_key,
-        format=record.format,
-        epoch=record.epoch,
-        batch=record.batch,
-        metrics=events.finite(record.logs),
-        monitor=record.monitor,
-        value=record.value,
-        size=record.size,
-        sha256=record.sha256,
-        attempt=attempt,
+        storage_key=storage_key,
+        format=written.format,
+        epoch=written.epoch,
+        batch=written.batch,
+        metrics=events.finite(written.logs),
+        monitor=written.monitor,
+        value=written.value,
+        size=written.size,
+        sha256=written.sha256,
+        attempt=job.attempt,
         created_at=now,
     )
 
 
 def _storable(text: str) -> str:
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_LINE_CHARACTERS]
-
-
-__all__ = [
-    "ArtifactRecord",
-    "CheckpointRecord",
-    "EpochRecord",
-    "LeaseLost",
-    "LineRecord",
-    "begin",
-    "record_artifact",
-    "record_checkpoint",
-    "record_epoch",
-    "record_log_lines",
-    "record_phase",
-    "record_progress",
-    "record_resumed",
-]
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_LINE_LENGTH]

@@ -1,61 +1,47 @@
-"""The snapshots from which the training of a job can go on."""
+"""The snapshots from which the training of a job can resume."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from fitqueue.reports import SnapshotWritten
 from service import clock
-from service.models import Snapshot
-from service.store.leases import Lease, check_held
+from service.models import Job, Snapshot
 
-KEPT = 2
-"""While a job runs: where the newest does not read back whole, the one before does."""
-
-
-@dataclass(frozen=True)
-class SnapshotRecord:
-    """A stored snapshot, taken after `epoch` whole epochs and `step` steps of the next."""
-
-    storage_key: str
-    epoch: int
-    step: int
-    size: int
-    sha256: str
+KEPT_WHILE_RUNNING: Final = 2
+"""If the newest snapshot turns out to be damaged, the one before it is there."""
 
 
-def record(session: Session, lease: Lease, snapshot: SnapshotRecord) -> list[str]:
-    """Stores the row of a stored file; the storage keys that are of no more use, to be deleted after the commit.
+def record(session: Session, job: Job, written: SnapshotWritten, storage_key: str) -> list[str]:
+    """Add a stored snapshot of a job whose row is locked, and forget those beyond the newest two.
 
-    Raises:
-        LeaseLost: the job is not this attempt's any more.
+    Returns:
+        The storage keys of the forgotten ones. The caller deletes their files after the commit.
     """
-    check_held(session, lease)
     session.add(
         Snapshot(
-            storage_key=snapshot.storage_key,
-            job_id=lease.job_id,
-            epoch=snapshot.epoch,
-            step=snapshot.step,
-            size=snapshot.size,
-            sha256=snapshot.sha256,
-            attempt=lease.attempt,
+            storage_key=storage_key,
+            job_id=job.id,
+            epoch=written.position.epoch,
+            step=written.position.step,
+            size=written.size,
+            sha256=written.sha256,
+            attempt=job.attempt,
             created_at=clock.now(session),
         )
     )
     session.flush()
-    return keep_newest(session, lease.job_id, KEPT)
+    return keep_newest(session, job.id, KEPT_WHILE_RUNNING)
 
 
-def forget(session: Session, lease: Lease, storage_key: str) -> None:
-    """Raises LeaseLost."""
-    check_held(session, lease)
+def forget(session: Session, storage_key: str) -> None:
     session.execute(delete(Snapshot).where(Snapshot.storage_key == storage_key))
 
 
 def newest_first(session: Session, job_id: str) -> Sequence[Snapshot]:
-    """The farthest first; of two of the same place the later."""
+    """Return the job's snapshots, the farthest position first; of two at one position the later one first."""
     return session.scalars(
         select(Snapshot)
         .where(Snapshot.job_id == job_id)
@@ -64,7 +50,7 @@ def newest_first(session: Session, job_id: str) -> Sequence[Snapshot]:
 
 
 def keep_newest(session: Session, job_id: str, count: int) -> list[str]:
-    """Forgets all but the newest; the storage keys of the others, to be deleted after the commit."""
+    """Forget all but the newest snapshots; return the storage keys of the others, as `record` does."""
     unreferenced = [snapshot.storage_key for snapshot in newest_first(session, job_id)[count:]]
     session.execute(delete(Snapshot).where(Snapshot.storage_key.in_(unreferenced)))
     return unreferenced

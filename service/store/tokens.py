@@ -1,4 +1,4 @@
-"""Bearer tokens. Only their hash is stored: who reads the database can use none."""
+"""Bearer tokens. Only their hashes are stored, so nobody who reads the database can use one."""
 
 import hashlib
 import secrets
@@ -13,7 +13,7 @@ from service.models import Token
 
 
 def create(session: Session, name: str) -> str:
-    """A new token, to be shown once: it cannot be read again."""
+    """Create a token and return it. It must be shown now, because it cannot be read again."""
     token = f"fq_{secrets.token_urlsafe(32)}"
     session.add(Token(id=new_id("tok"), name=name, sha256=_hash(token), created_at=clock.now(session)))
     session.flush()
@@ -21,28 +21,28 @@ def create(session: Session, name: str) -> str:
 
 
 def verify(session: Session, token: str) -> str | None:
-    """The id of a valid token, else None.
+    """Return the id of a valid token, or None.
 
-    A plain SHA-256 is enough, since a token is 256 random bits; looking up the hash in an index tells a guesser nothing
-    about how near the guess was.
+    A plain SHA-256 is enough, because a token has 256 random bits; and looking up the hash in an index tells an
+    attacker nothing about how close a guess was.
     """
     return session.scalar(select(Token.id).where(Token.sha256 == _hash(token), Token.revoked_at.is_(None)))
 
 
 def list_all(session: Session) -> Sequence[Token]:
-    """All tokens ever made, oldest first."""
+    """Return all tokens ever created, oldest first."""
     return session.scalars(select(Token).order_by(Token.id)).all()
 
 
 def revoke(session: Session, token_id: str) -> bool:
-    """False where there is no valid token of this id."""
-    revoked = session.execute(
+    """Revoke a token; False if no valid token has this id."""
+    row = session.execute(
         update(Token)
         .where(Token.id == token_id, Token.revoked_at.is_(None))
         .values(revoked_at=clock.now(session))
         .returning(Token.id)
     ).one_or_none()
-    return revoked is not None
+    return row is not None
 
 
 def _hash(token: str) -> str:

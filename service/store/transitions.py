@@ -1,10 +1,11 @@
-"""The moves of a job between its states. No other module writes `jobs.state`.
+"""The transitions of a job between its states. No other module writes `jobs.state`.
 
-Each move is one conditional write: it changes the row only where the job is still in the state, and the attempt, that
-the caller believes in. None as an answer means «not yours any more», which is normal and no error.
+Each transition is one conditional write: it changes the row only if the job is still in the state, and in the attempt,
+that the caller expects. If it returns None, the job was not in that state any more, which is normal and not an error.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
@@ -17,18 +18,26 @@ from service.models import Job, JobLabel
 from service.store import counters, events, gpus
 from service.store.counters import Duration
 
-By = Mapping[str, str | None]
-"""Who asked for a move, as its event tells it."""
+Requester = Mapping[str, str | None]
+"""Who asked for a transition, as its event shows it: `{"by": the name of a token}`."""
 
-_EVENT_OF = {
+_EVENT_OF_END = {
     JobState.SUCCEEDED: EventKind.SUCCEEDED,
     JobState.FAILED: EventKind.FAILED,
     JobState.CANCELLED: EventKind.CANCELLED,
 }
 
 
+@dataclass(frozen=True)
+class Claimed:
+    """A claimed job and the UUIDs of the GPUs that its attempt holds."""
+
+    job: Job
+    gpus: tuple[str, ...]
+
+
 def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
-    """∅ → queued: stores a new job with its first event."""
+    """∅ → queued: store a new job with its first event."""
     job.state = JobState.QUEUED
     session.add(job)
     session.flush()
@@ -43,11 +52,11 @@ def claim(
     free_gpus: Sequence[str],
     lease_expires_at: datetime,
     now: datetime,
-) -> Job | None:
-    """queued → running: the job that `candidate` selects goes to the worker, as a new attempt, with the GPUs it needs.
+) -> Claimed | None:
+    """queued → running: give the job that `candidate` selects to the worker, with the GPUs it needs, as a new attempt.
 
     Raises:
-        GPUTaken: one of them is not free any more; the transaction must be rolled back to before.
+        GPUTaken: one of them is not free any more; the transaction must be rolled back to before the claim.
     """
     job = _move(
         session,
@@ -64,14 +73,14 @@ def claim(
         return None
     if job.started_at is None:
         job.started_at = now
-    held = list(free_gpus[: job.gpus])
+    held = tuple(free_gpus[: job.gpus])
     if held:
         gpus.hold(session, job, held, now)
-    waited_since = session.scalar(select(events.last_at(job.id))) or job.created_at
-    message = f"The worker {worker_id} took the job for attempt {job.attempt}."
-    events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": held})
-    counters.observe(session, Duration.CLAIM_LATENCY, job.pool, max((now - waited_since).total_seconds(), 0.0))
-    return job
+    queued_since = session.scalar(select(events.last_at(job.id))) or job.created_at
+    message = f"The worker {worker_id} claimed the job for attempt {job.attempt}."
+    events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": list(held)})
+    counters.observe(session, Duration.CLAIM_LATENCY, job.pool, max((now - queued_since).total_seconds(), 0.0))
+    return Claimed(job, held)
 
 
 def finish(session: Session, job_id: str, attempt: int, reason: Reason, message: str, now: datetime) -> Job | None:
@@ -79,59 +88,77 @@ def finish(session: Session, job_id: str, attempt: int, reason: Reason, message:
     return _end(session, (Job.id == job_id, *_running(attempt)), reason, message, now)
 
 
-def cancel_queued(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
+def cancel_queued(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
     """queued → cancelled."""
-    return _cancel_waiting(session, job_id, JobState.QUEUED, "The job was cancelled while it waited.", by, now)
+    return _cancel_idle(session, job_id, JobState.QUEUED, "The job was cancelled while it was queued.", by, now)
 
 
-def cancel_paused(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
+def cancel_paused(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
     """paused → cancelled."""
-    return _cancel_waiting(session, job_id, JobState.PAUSED, "The job was cancelled while it was paused.", by, now)
+    return _cancel_idle(session, job_id, JobState.PAUSED, "The job was cancelled while it was paused.", by, now)
 
 
-def requeue(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
-    """running → queued, by the fault of no job; only where nobody has asked for something else.
+def requeue(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    message: str,
+    now: datetime,
+    failure: str | None = None,
+    **changes: object,
+) -> Job | None:
+    """running → queued, unless a user has asked for something else.
 
-    `changes` are other columns: when it may be taken again, and what is counted of the attempt that was lost.
+    Args:
+        failure: why the attempt failed; None if it did not.
+        changes: other columns, such as the time before which the job may not be claimed.
     """
-    unasked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_(None)
-    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *unasked), JobState.QUEUED, changes)
+    nothing_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_(None)
+    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
     if job is not None:
         _count_time(job, now)
-        events.append(session, job, EventKind.REQUEUED, now, why)
+        events.append(session, job, EventKind.REQUEUED, now, message, _failure_data(failure))
     return job
 
 
-def pause(session: Session, job_id: str, attempt: int, why: str, now: datetime, **changes: object) -> Job | None:
-    """running → paused, where somebody has asked for it and for nothing more. `changes` as for `requeue`."""
-    asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
-    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *asked), JobState.PAUSED, changes)
+def pause(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    message: str,
+    now: datetime,
+    failure: str | None = None,
+    **changes: object,
+) -> Job | None:
+    """running → paused, if a user has asked for it and for nothing more. Arguments as for `requeue`."""
+    pause_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
+    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *pause_asked), JobState.PAUSED, changes)
     if job is not None:
         _count_time(job, now)
-        events.append(session, job, EventKind.PAUSED, now, why)
+        events.append(session, job, EventKind.PAUSED, now, message, _failure_data(failure))
     return job
 
 
-def pause_queued(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
+def pause_queued(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
     """queued → paused."""
     job = _move(session, (Job.id == job_id, Job.state == JobState.QUEUED), state=JobState.PAUSED, not_before=None)
     if job is not None:
-        events.append(session, job, EventKind.PAUSED, now, "The job was paused while it waited.", by)
+        events.append(session, job, EventKind.PAUSED, now, "The job was paused while it was queued.", by)
     return job
 
 
-def unpause(session: Session, job_id: str, by: By, now: datetime) -> Job | None:
+def unpause(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
     """paused → queued."""
     job = _move(session, (Job.id == job_id, Job.state == JobState.PAUSED), state=JobState.QUEUED)
     if job is not None:
-        events.append(session, job, EventKind.UNPAUSED, now, "The job was resumed, and waits for a worker.", by)
+        events.append(session, job, EventKind.UNPAUSED, now, "The job was resumed and is queued.", by)
     return job
 
 
 def extend(
     session: Session, job_id: str, data: Mapping[str, str | int | None], now: datetime, **changes: object
 ) -> Job | None:
-    """succeeded, failed or cancelled → queued, with more epochs to train. `changes` are those of its columns."""
+    """succeeded, failed or cancelled → queued, with more epochs to train. `changes` are other columns."""
     job = _move(
         session,
         (Job.id == job_id, Job.state.in_(FINAL_STATES)),
@@ -144,12 +171,15 @@ def extend(
         **changes,
     )
     if job is not None:
-        message = f"The job was extended by {data['epochs']} epochs, and waits for a worker."
+        message = f"The job was extended by {data['epochs']} epochs and is queued."
         events.append(session, job, EventKind.EXTENDED, now, message, data)
     return job
 
 
-def _cancel_waiting(session: Session, job_id: str, state: JobState, message: str, by: By, now: datetime) -> Job | None:
+def _cancel_idle(
+    session: Session, job_id: str, state: JobState, message: str, by: Requester, now: datetime
+) -> Job | None:
+    """Cancel a job that no worker has."""
     condition = (Job.id == job_id, Job.state == state)
     return _end(session, condition, Reason.CANCELLED_BY_USER, message, now, by, cancel_requested_at=now)
 
@@ -169,6 +199,10 @@ def _leave_worker(
     )
 
 
+def _failure_data(failure: str | None) -> dict[str, str]:
+    return {} if failure is None else {"failure": failure}
+
+
 def _running(attempt: int) -> tuple[ColumnElement[bool], ...]:
     return Job.state == JobState.RUNNING, Job.attempt == attempt
 
@@ -179,8 +213,8 @@ def _end(
     reason: Reason,
     message: str,
     now: datetime,
-    by: By = MappingProxyType({}),
-    **more: datetime,
+    by: Requester = MappingProxyType({}),
+    **changes: datetime,
 ) -> Job | None:
     state = state_of(reason)
     job = _move(
@@ -194,11 +228,11 @@ def _end(
         not_before=None,
         pause_requested_at=None,
         finished_at=now,
-        **more,
+        **changes,
     )
     if job is not None:
         _count_time(job, now)
-        events.append(session, job, _EVENT_OF[state], now, message, {"reason": reason, **by})
+        events.append(session, job, _EVENT_OF_END[state], now, message, {"reason": reason, **by})
         counters.count_end(session, reason)
     return job
 
@@ -215,12 +249,12 @@ def _move(session: Session, condition: tuple[ColumnElement[bool], ...], **values
         .where(*condition)
         .values(version=Job.version + 1, **values)
         .returning(Job)
-        # The rows that the session holds already are refreshed from what the database answers, never from a guess.
+        # Objects in the session are refreshed from what the database returns, never from a guess.
         .execution_options(synchronize_session=False, populate_existing=True)
     )
     job = session.scalars(statement).one_or_none()
-    # Here, where every move comes by: none can forget it. At an expiry, too, although a worker that was silent may yet
-    # have a process on the GPU: each process ends itself when 0.9 of a lease went by without a renewal.
+    # Every transition passes here, so none can forget it. After an expired lease a silent worker may still have a
+    # process on the GPU, but each process exits when 0.9 of a lease has passed without a renewal.
     if job is not None and job.gpus and job.state is not JobState.RUNNING:
         gpus.release(session, job)
     return job

@@ -1,4 +1,4 @@
-"""The workers that registered: who is alive, what it has, what it runs."""
+"""The registered workers: which are alive, what they have, what they run."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
-from fitqueue.views import WorkerView
 from service import clock
 from service.models import Job, Worker
 from service.store.gpus import held_by_workers
@@ -20,11 +19,21 @@ FORGOTTEN_AFTER: Final = timedelta(days=1)
 
 @dataclass(frozen=True)
 class LiveWorker:
-    """What a waiting job needs to know of a worker."""
+    """What matters of a live worker to a queued job."""
 
     pools: frozenset[str]
     gpus: frozenset[str]
     slots: int
+
+
+@dataclass(frozen=True)
+class WorkerDetails:
+    """A worker with the jobs that it runs and the GPUs that they hold."""
+
+    worker: Worker
+    jobs: Sequence[str]
+    gpus_held: Sequence[str]
+    is_alive: bool
 
 
 def register(
@@ -37,7 +46,12 @@ def register(
     devices: Sequence[str],
     gpus: Sequence[str],
 ) -> None:
-    """A worker came to life. `devices` are for people; `gpus` are the UUIDs of those that a job can ask for."""
+    """Register a worker that has started.
+
+    Args:
+        devices: names for people.
+        gpus: the UUIDs of the GPUs that jobs can ask for.
+    """
     now = clock.now(session)
     session.execute(delete(Worker).where(Worker.last_seen_at < now - FORGOTTEN_AFTER))
     session.merge(
@@ -57,8 +71,8 @@ def register(
 
 
 def heartbeat(session: Session, worker_id: str, *, devices: Sequence[str], gpus: Sequence[str]) -> bool:
-    """False where the worker is not known, and should register again. As in `register`, since devices come and go."""
-    seen = session.execute(
+    """Record that the worker is alive, with the devices that it has now; False if it must register again."""
+    row = session.execute(
         update(Worker)
         .where(Worker.id == worker_id)
         .values(
@@ -69,16 +83,16 @@ def heartbeat(session: Session, worker_id: str, *, devices: Sequence[str], gpus:
         )
         .returning(Worker.id)
     ).one_or_none()
-    return seen is not None
+    return row is not None
 
 
-def stop(session: Session, worker_id: str) -> None:
-    """The worker says goodbye."""
+def sign_off(session: Session, worker_id: str) -> None:
+    """Record that the worker has stopped in order."""
     session.execute(update(Worker).where(Worker.id == worker_id).values(stopped_at=clock.now(session)))
 
 
-def list_all(session: Session, lease_seconds: float) -> list[WorkerView]:
-    """The workers of the last day, the newest first. One is alive that was seen within the time of a lease."""
+def list_all(session: Session, lease_seconds: float) -> list[WorkerDetails]:
+    """Return the workers of the last day, newest first. One is alive if it was seen within the time of a lease."""
     alive_since = _alive_since(session, lease_seconds)
     jobs = defaultdict(list)
     for worker_id, job_id in session.execute(
@@ -87,18 +101,11 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerView]:
         jobs[worker_id].append(job_id)
     held = held_by_workers(session)
     return [
-        WorkerView(
-            id=row.id,
-            host=row.host,
-            pools=row.pools,
-            slots=row.slots,
-            devices=row.devices,
-            gpus=row.gpu_uuids,
-            gpus_held=held.get(row.id, []),
+        WorkerDetails(
+            worker=row,
             jobs=jobs[row.id],
-            alive=row.stopped_at is None and row.last_seen_at >= alive_since,
-            started_at=row.started_at,
-            last_seen_at=row.last_seen_at,
+            gpus_held=held.get(row.id, []),
+            is_alive=row.stopped_at is None and row.last_seen_at >= alive_since,
         )
         for row in session.scalars(select(Worker).order_by(Worker.started_at.desc(), Worker.id))
     ]

@@ -15,7 +15,7 @@ import fitqueue
 from fitqueue.errors import FitQueueError
 from service.db import Database
 from service.migrate import upgrade
-from service.stack import free_port, redis_server
+from service.processes import free_port, redis_server
 from service.store import tokens
 from tests.chaos.postgres import Postgres
 from tests.chaos.programs import Program, WorkerProgram, of_session, python_m

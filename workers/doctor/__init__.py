@@ -1,1 +1,1 @@
-"""`fitqueue doctor`: is this machine fit to be a worker's?"""
+"""`fitqueue doctor`: checks whether this machine can run a worker."""

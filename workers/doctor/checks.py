@@ -1,4 +1,4 @@
-"""What a check is, and how one is made within its time."""
+"""One check of the doctor, and how it is run within its time."""
 
 import time
 from collections.abc import Callable, Container
@@ -9,64 +9,72 @@ from typing import Literal
 
 
 class CheckFailed(Exception):
-    """A check failed. `advice` is what to do about it."""
+    """A check failed in a way that it knows."""
 
-    def __init__(self, found: str, advice: str) -> None:
+    def __init__(self, detail: str, advice: str) -> None:
+        """Say what is wrong, and what to do about it."""
         self.advice = advice
-        super().__init__(found)
+        super().__init__(detail)
 
 
 @dataclass(frozen=True)
 class Check:
-    """`look` returns what it found, or raises `CheckFailed`. `needs` names a check without which this one is of no use."""
+    """Something that a worker needs. `run` returns a detail for people, or raises."""
 
     name: str
-    look: Callable[[], str]
+    run: Callable[[], str]
     advice: str
-    """What to do where it fails in a way of its own."""
-    seconds: float = 15.0
+    """What to do if `run` raises anything but CheckFailed."""
+    timeout: float = 15.0
     needs: str | None = None
+    """The name of a check that must have succeeded; otherwise this one is skipped."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
+    """What a check found, for people and as JSON."""
+
     check: str
-    state: Literal["ok", "failed", "not_tried"]
-    found: str
+    state: Literal["ok", "failed", "skipped"]
+    detail: str
     advice: str = ""
     seconds: float = 0.0
 
 
-def examine(check: Check, failed: Container[str | None]) -> Finding:
-    """Never raises, and never takes longer than the check may. `failed` are the checks that have failed before."""
+def run_check(check: Check, failed: Container[str | None]) -> CheckResult:
+    """Run a check. This never raises, and never takes longer than the check's timeout.
+
+    Args:
+        failed: the names of the checks that have not succeeded before.
+    """
     if check.needs in failed:
-        return Finding(check.name, "not_tried", f"needs the check '{check.needs}'")
+        return CheckResult(check.name, "skipped", f"needs the check '{check.needs}'")
     began = time.monotonic()
     try:
-        found = _within(check.seconds, check.look)
+        detail = _run_within(check.timeout, check.run)
     except CheckFailed as failure:
-        return Finding(check.name, "failed", str(failure), failure.advice, time.monotonic() - began)
-    except Exception as error:  # each driver has its own kinds
-        found = f"{type(error).__name__}: {error}"
-        return Finding(check.name, "failed", found, check.advice, time.monotonic() - began)
-    return Finding(check.name, "ok", found, seconds=time.monotonic() - began)
+        return CheckResult(check.name, "failed", str(failure), failure.advice, time.monotonic() - began)
+    except Exception as error:  # each driver has its own exceptions
+        detail = f"{type(error).__name__}: {error}"
+        return CheckResult(check.name, "failed", detail, check.advice, time.monotonic() - began)
+    return CheckResult(check.name, "ok", detail, seconds=time.monotonic() - began)
 
 
-def _within(seconds: float, look: Callable[[], str]) -> str:
-    # A thread that is left behind where it hangs: a file system that is gone lets nobody go.
-    answers: SimpleQueue[str | Exception] = SimpleQueue()
-    Thread(target=lambda: answers.put(_answer(look)), daemon=True).start()
+def _run_within(timeout: float, run: Callable[[], str]) -> str:
+    # If it hangs, the thread is left behind: a call on a dead network file system cannot be interrupted.
+    results: SimpleQueue[str | Exception] = SimpleQueue()
+    Thread(target=lambda: results.put(_result_or_error(run)), daemon=True).start()
     try:
-        answer = answers.get(timeout=seconds)
+        result = results.get(timeout=timeout)
     except Empty:
-        raise TimeoutError(f"no answer within {seconds:g} s") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        raise TimeoutError(f"no answer within {timeout:g} s") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def _answer(look: Callable[[], str]) -> str | Exception:
+def _result_or_error(run: Callable[[], str]) -> str | Exception:
     try:
-        return look()
+        return run()
     except Exception as error:
         return error

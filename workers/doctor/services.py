@@ -1,4 +1,7 @@
-"""The checks of what a worker shares with others: the database, Redis, the other workers."""
+"""The doctor's checks of what a worker shares with others: the database, the storage, Redis, other workers.
+
+Each returns a detail for people, or raises.
+"""
 
 import ipaddress
 from datetime import UTC, datetime
@@ -13,72 +16,72 @@ from service.storage import Storage
 from service.store import checkpoints, datasets, gauges
 from workers.doctor.checks import CheckFailed
 
-SKEW_SECONDS: Final = 5.0
+MAX_SKEW_SECONDS: Final = 5.0
 
-_POLICY: Final = "noeviction"
+_EVICTION_POLICY: Final = "noeviction"
 
 
-def database(settings: Settings, opened: Database) -> str:
-    """Whether it can be read and has the tables of this version."""
+def check_database(settings: Settings, database: Database) -> str:
+    """Check that it can be read and has the tables of this version."""
     file = sqlite_file(settings.database_url)
-    if file is not None and not file.is_file():  # to look would make one
-        raise CheckFailed(f"there is no file {file}", "set FITQUEUE_DATABASE_URL, or run `fitqueue migrate`")
-    with opened.read() as session:
-        version = migrate.check(session)
-    where = file or urlsplit(settings.database_url).hostname or "a local socket"
-    return f"{where}: its tables are of version {version}"
+    if file is not None and not file.is_file():  # connecting would create it
+        raise CheckFailed(f"the file {file} does not exist", "set FITQUEUE_DATABASE_URL, or run `fitqueue migrate`")
+    with database.read() as session:
+        version = migrate.verify_version(session)
+    address = file or urlsplit(settings.database_url).hostname or "a local socket"
+    return f"{address}: its tables have version {version}"
 
 
-def stored_files(opened: Database, store: Storage) -> str:
-    """Whether the store is the one whose files the database knows, and not another folder or bucket."""
+def check_stored_files(database: Database, storage: Storage) -> str:
+    """Check that this is the storage that the database refers to, and not another folder or bucket."""
     missing = None
     while True:
-        with opened.read() as session:
+        with database.read() as session:
             key = checkpoints.newest_key(session) or datasets.newest_key(session)
         if key is None:
-            return "the database knows of none yet"
+            return "the database does not refer to any files yet"
         if key == missing:
             raise CheckFailed(
-                f"this is not the store of this database: it lacks {key}",
-                "FITQUEUE_STORAGE must be the same everywhere; see whether the folder is mounted here",
+                f"this is not the storage of this database: it lacks {key}",
+                "FITQUEUE_STORAGE must be the same everywhere; check that the folder is mounted here",
             )
         try:
-            store.size(key)
+            storage.size(key)
         except FileNotFoundError:
-            missing = key  # or a better one replaced it at this moment
+            missing = key  # unless a better checkpoint has just replaced it
         else:
-            return f"{key}, which the database knows of, is there"
+            return f"it has {key}, which the database refers to"
 
 
-def skew(opened: Database) -> str:
-    with opened.read() as session:
+def check_clock(database: Database) -> str:
+    with database.read() as session:
         before = datetime.now(UTC)
-        theirs = clock.now(session)
+        database_time = clock.now(session)
         after = datetime.now(UTC)
-    ahead = (before + (after - before) / 2 - theirs).total_seconds()
-    uncertain = (after - before).total_seconds() / 2
-    if abs(ahead) - uncertain > SKEW_SECONDS:
+    ahead = (before + (after - before) / 2 - database_time).total_seconds()
+    uncertainty = (after - before).total_seconds() / 2
+    if abs(ahead) - uncertainty > MAX_SKEW_SECONDS:
         raise CheckFailed(
             f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} the database's",
-            "have both machines keep time by NTP; until then times in logs are wrong, and S3 may refuse signatures",
+            "synchronize both machines with NTP; until then, times in logs are wrong and S3 may refuse signatures",
         )
-    return f"{ahead:+.2f} s against the database's"
+    return f"{ahead:+.2f} s compared to the database's"
 
 
-def redis(settings: Settings) -> str:
-    """Asked in the way in which a worker rings."""
+def check_redis(settings: Settings) -> str:
+    """Check it through the connection that notifications use."""
     address = urlsplit(settings.redis_url)
     with make_celery(settings.redis_url).connection_for_write() as connection:
         memory = connection.default_channel.client.info("memory")
     policy = memory.get("maxmemory_policy", "unknown")
-    if policy != _POLICY:
+    if policy != _EVICTION_POLICY:
         raise CheckFailed(
-            f"its maxmemory-policy is {policy}: it may forget bells",
-            f"start it with `--maxmemory-policy {_POLICY}`",
+            f"its maxmemory-policy is {policy}, so it may lose notifications",
+            f"start it with `--maxmemory-policy {_EVICTION_POLICY}`",
         )
     if address.password is None and not is_loopback(address.hostname or "localhost"):
         raise CheckFailed(
-            f"{address.hostname} asks for no password: anybody in its network can send workers what they cannot read",
+            f"{address.hostname} needs no password: anybody in its network can send messages that break workers",
             "start it with `--requirepass`, and put the password into FITQUEUE_REDIS_URL",
         )
     return f"{address.hostname}:{address.port or 6379} answers, and evicts nothing"
@@ -91,12 +94,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def workers(settings: Settings, opened: Database) -> str:
-    """Never fails: a pool without workers may be what this one is started for."""
-    with opened.read() as session:
-        found = gauges.read(session, settings.lease_seconds)
-    served = {pool for worker in found.workers for pool in worker.pools}
-    unserved = [f"{queue.length} in '{pool}'" for pool, queue in found.queues.items() if pool not in served]
-    by_others = f"{len(found.workers)} live workers serve {', '.join(sorted(served)) or 'none'}"
-    waiting = f"; jobs wait that none of them serves: {', '.join(unserved)}" if unserved else ""
-    return f"this one would serve {', '.join(settings.pools)}; {by_others}{waiting}"
+def check_workers(settings: Settings, database: Database) -> str:
+    """Describe the other workers. This never fails: a pool without workers may be why this one is started."""
+    with database.read() as session:
+        current = gauges.read(session, settings.lease_seconds)
+    served = {pool for worker in current.workers for pool in worker.pools}
+    unserved = [f"{queue.length} in '{pool}'" for pool, queue in current.queues.items() if pool not in served]
+    others = f"{len(current.workers)} live workers serve {', '.join(sorted(served)) or 'no pool'}"
+    queued = f"; jobs are queued in pools that none of them serves: {', '.join(unserved)}" if unserved else ""
+    return f"this worker would serve {', '.join(settings.pools)}; {others}{queued}"

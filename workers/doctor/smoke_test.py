@@ -1,7 +1,8 @@
-"""`python -m workers.doctor.smoke_test`: start a nursery as a worker does, fork one child, and have it sum over the devices.
+"""`python -m workers.doctor.smoke_test`: start a fork server as a worker does, fork a child, and sum over the devices.
 
-A process of its own, as slim as a worker's, with a worker's environment. It says two lines of JSON: one when the child
-has spoken, one when it has ended; the first alone where the nursery is broken.
+It is a process of its own, as small as a worker and with a worker's environment. It prints two lines of JSON: one when
+the child has sent its first message, one when the child has ended. If the fork server is broken, it prints only the
+first.
 """
 
 import sys
@@ -12,57 +13,62 @@ from pydantic import BaseModel
 
 from fitqueue.states import Reason
 from workers.shared.protocol import Ended, PhaseChanged, Start
-from workers.supervisor.fork_server import Child, ForkServer, ForkServerBroken, LogLines
+from workers.supervisor.child import Child
+from workers.supervisor.child_output import LogLines
+from workers.supervisor.fork_server import ForkServer, ForkServerBroken
 
 CHILD: Final = "workers.trainer.smoke_test"
 
 
 class Devices(BaseModel):
-    """What to sum over: these GPUs, or so many logical CPUs."""
+    """The devices to sum over: these GPUs, or this many logical CPUs."""
 
     gpus: list[str]
     cpu_devices: int
 
 
-class Said(BaseModel):
+class StepResult(BaseModel):
+    """The result of one step, with a detail for people."""
+
     ok: bool
-    words: str
+    detail: str
 
 
 def main() -> None:
     devices = Devices.model_validate_json(sys.argv[1])
     fork_server, began = ForkServer(CHILD), time.perf_counter()
     try:
-        fork_server.open()
+        fork_server.start()
     except ForkServerBroken as error:
-        _say(ok=False, words=str(error))
+        _print_result(ok=False, detail=str(error))
         return
-    opened = time.perf_counter()
+    started = time.perf_counter()
     with fork_server.spawn() as child:
-        _listen(child, devices, began, opened)
+        _run(child, devices, began, started)
 
 
-def _listen(child: Child, devices: Devices, began: float, opened: float) -> None:
+def _run(child: Child, devices: Devices, began: float, started: float) -> None:
     child.send(Start(job_id="smoke_test", attempt=1, spec={}, dataset_path=None, work_dir="", threads=1,
                      gpus=devices.gpus, cpu_devices=devices.cpu_devices))  # fmt: skip
     ended, lines = None, []
-    for event in child.events(poll=1.0):
-        match event:
+    for output in child.events(poll=1.0):
+        match output:
             case PhaseChanged():
-                spoke = time.perf_counter() - opened
-                _say(ok=True, words=f"ready after {opened - began:.1f} s; a child spoke {spoke:.2f} s after its fork")
+                waited = time.perf_counter() - started
+                detail = f"ready after {started - began:.1f} s; a child sent a message {waited:.2f} s after its fork"
+                _print_result(ok=True, detail=detail)
             case Ended():
-                ended = event
+                ended = output
             case LogLines():
-                lines = event.lines
+                lines = output.lines
     if ended is None:
-        _say(ok=False, words=f"the child left with exit code {child.exit_code}: {' '.join(lines[-3:])}")
+        _print_result(ok=False, detail=f"the child exited with code {child.exit_code}: {' '.join(lines[-3:])}")
         return
-    _say(ok=ended.reason is Reason.COMPLETED, words=ended.message)
+    _print_result(ok=ended.reason is Reason.COMPLETED, detail=ended.message)
 
 
-def _say(*, ok: bool, words: str) -> None:
-    sys.stdout.write(Said(ok=ok, words=words).model_dump_json() + "\n")
+def _print_result(*, ok: bool, detail: str) -> None:
+    sys.stdout.write(StepResult(ok=ok, detail=detail).model_dump_json() + "\n")
     sys.stdout.flush()
 
 

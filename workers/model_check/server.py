@@ -45,10 +45,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nobody waits for the children: the kernel buries them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    complaint = _prepare()
+    problem = _prepare()
     pace = _pace()
-    control.sendall(json.dumps({"complaint": complaint}).encode() + b"\n")
-    while complaint is None:
+    control.sendall(json.dumps({"problem": problem}).encode() + b"\n")
+    while problem is None:
         word, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not word:
             return

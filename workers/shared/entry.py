@@ -1,8 +1,8 @@
-"""The one function that the worker names and the child runs.
+"""The function that a child starts with. The worker names it, and the child runs it.
 
-The child unpickles its target by name, so this module is all that the start of a child imports: neither Celery nor the
-store comes with it. The other way about, the worker imports it without TensorFlow: the trainer is reached by its
-module's name, never by an import.
+A child unpickles its target by name, so importing this module is all that its start costs: neither Celery nor the store
+comes with it. Conversely, the worker imports it without TensorFlow, because it names the trainer's module and never
+imports it.
 """
 
 from importlib import import_module
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class ChildPipes(NamedTuple):
-    """The child's ends. They travel as Connections because those are what multiprocessing passes to a new process."""
+    """The child's ends of its pipes: Connections, because multiprocessing can pass those to a new process."""
 
     control: Connection
     events: Connection

@@ -1,4 +1,4 @@
-"""The exit codes by which a training process ends itself, with nobody there to hear a last word."""
+"""The exit codes of a training process that has nobody to send a last message to."""
 
 from typing import Final
 
@@ -6,4 +6,4 @@ WORKER_GONE: Final = 86
 """Its worker is gone."""
 
 LEASE_NOT_RENEWED: Final = 87
-"""Its worker has not renewed the lease in time: somebody else may train the job by now."""
+"""Its worker has not renewed the lease in time: another worker may have the job by now."""

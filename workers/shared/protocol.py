@@ -1,179 +1,117 @@
-"""What a worker and the child that trains one job say to each other. It can be read in a minute.
+"""The messages between a supervisor and the training process (the child) of one job. You can read this in a minute.
 
-Each message is one line of JSON with the speaker's word in `say`. The worker writes on the child's control pipe, the
-child on its event pipe; both pipes carry nothing else. The control pipe is also the lifeline: when it closes without
-a word, the worker is gone, and the child goes too; so it does when no word comes for the time of a lease. NaN and
-infinity are written as the constants that JSON lacks: both ends are ours.
+Each message is one line of JSON; `type` names its class. The supervisor writes on the child's control pipe, the child
+on its event pipe, and both pipes carry nothing else. The control pipe is also a lifeline: when it closes, the
+supervisor is gone and the child exits, as it does when no `renewed` arrives for the time of a lease. NaN and infinity
+are written as the constants that JSON lacks, because both ends are ours.
 """
 
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, Message, Position, SnapshotWritten
 from fitqueue.states import Phase, Reason
 
-
-class Message(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
-
-
-# --- The worker says --------------------------------------------------------------------------------------------
+# --- From the supervisor ------------------------------------------------------------------------------------------
 
 
 class Start(Message):
     """The first line: the whole job. The child knows nothing else."""
 
-    say: Literal["start"] = "start"
+    type: Literal["start"] = "start"
     job_id: str
     attempt: int
     spec: dict[str, Any]
     dataset_path: str | None = Field(description="the user's .npz on this machine; None for a built-in data set")
-    initial_weights: str | None = Field(default=None, description="a weights file to begin with, on this machine")
-    snapshot: str | None = Field(default=None, description="a snapshot to go on from, on this machine")
+    initial_weights: str | None = Field(default=None, description="a weights file to start from, on this machine")
+    snapshot: str | None = Field(default=None, description="a snapshot to resume from, on this machine")
     extended: bool = Field(
         default=False,
-        description="the job has ended at its snapshot and was given more epochs: what stopped it is over",
+        description="the job had ended at its snapshot and got more epochs, so whatever stopped it no longer applies",
     )
     snapshot_seconds: float = Field(
-        default=300.0, description="how long an epoch may be trained without a snapshot; 0: one after each batch"
+        default=300.0, description="how long an epoch may train without a snapshot; 0: one after each batch"
     )
-    work_dir: str = Field(description="the child writes here and nowhere else")
-    gpus: list[str] = Field(description="UUIDs of the GPUs it may see")
+    work_dir: str = Field(description="the only folder in which the child may write")
+    gpus: list[str] = Field(description="UUIDs of the GPUs that it may see")
     cpu_devices: int = Field(description="logical CPUs to train on where there is no GPU")
     threads: int = Field(description="intra-op threads; 0 lets TensorFlow choose")
     lease_seconds: float = Field(
-        default=math.inf, description="the process ends itself when it has heard no `renewed` for so long"
+        default=math.inf, description="the child exits when it has not read `renewed` for this long"
     )
 
 
 class Renewed(Message):
-    """The worker still has the right to train the job. A worker that is frozen or cut off says nothing."""
+    """The lease was renewed. A supervisor that is frozen or cut off sends nothing."""
 
-    say: Literal["renewed"] = "renewed"
+    type: Literal["renewed"] = "renewed"
+
+
+StopCause = Literal["cancel", "pause", "shutdown", "max_runtime"]
 
 
 class Stop(Message):
-    """End at the next batch boundary, keeping what was trained."""
+    """Stop at the next batch boundary and keep what was trained."""
 
-    say: Literal["stop"] = "stop"
-    why: Literal["cancel", "pause", "shutdown", "max_runtime"]
+    type: Literal["stop"] = "stop"
+    cause: StopCause
 
 
 AnyCommand = Start | Renewed | Stop
-Command = Annotated[AnyCommand, Field(discriminator="say")]
+Command = Annotated[AnyCommand, Field(discriminator="type")]
 
-# --- The child says ---------------------------------------------------------------------------------------------
+# --- From the child -----------------------------------------------------------------------------------------------
 
 
 class PhaseChanged(Message):
-    say: Literal["phase"] = "phase"
+    type: Literal["phase_changed"] = "phase_changed"
     phase: Phase
 
 
 class Progress(Message):
-    """At most twice a second, and once when the first step is done."""
+    """Sent at most twice a second."""
 
-    say: Literal["progress"] = "progress"
-    epoch: int = Field(description="1-based")
-    step: int
-    steps: int
-
-
-class EpochEnded(Message):
-    say: Literal["epoch"] = "epoch"
-    epoch: int = Field(description="1-based")
-    logs: dict[str, float]
-    learning_rate: float = Field(description="the rate that this epoch was trained with")
-    next_learning_rate: float = Field(description="as this epoch's callbacks left it; a schedule is no callback")
-    seconds: float
-    steps: int
-
-
-class CheckpointWritten(Message):
-    """A file lies whole in the work directory: written beside, flushed, renamed. The worker stores it."""
-
-    say: Literal["checkpoint"] = "checkpoint"
-    file: str = Field(description="its name in the work directory")
-    names: list[str] = Field(description="what users call it: `best`, `last`, and what ModelCheckpoint's template gave")
-    format: Literal["weights.h5", "keras"]
-    epoch: int
-    batch: int | None = None
-    logs: dict[str, float]
-    monitor: str | None
-    value: float | None
-    size: int
-    sha256: str
-
-
-class SnapshotWritten(Message):
-    """All that a training needs to go on lies whole in the work directory. The worker stores it.
-
-    What was saved before it was taken has been announced before it.
-    """
-
-    say: Literal["snapshot"] = "snapshot"
-    file: str = Field(description="its name in the work directory")
-    epoch: int = Field(description="whole epochs that were trained")
-    step: int = Field(description="steps of the next that were done")
-    size: int
-    sha256: str
+    type: Literal["progress"] = "progress"
+    position: Position
+    steps: int = Field(description="steps of an epoch")
 
 
 class Resumed(Message):
-    """Training goes on from a snapshot."""
+    """Training continues from a snapshot that was taken at `position`."""
 
-    say: Literal["resumed"] = "resumed"
-    epoch: int = Field(description="whole epochs that were trained")
-    step: int = Field(description="steps of the next that were done")
+    type: Literal["resumed"] = "resumed"
+    position: Position
     differences: list[str] = Field(description="why the numbers may differ in their last bits; empty: they do not")
 
 
-class ArtifactWritten(Message):
-    """A file that a callback of the job wrote lies whole in the work directory. The worker stores it."""
-
-    say: Literal["artifact"] = "artifact"
-    file: str = Field(description="its name in the work directory")
-    name: str = Field(description="what users call it, as the job says")
-    size: int
-    sha256: str
-
-
 class Ended(Message):
-    """The last word. It is believed before the exit code."""
+    """The child's last message. It counts more than the exit code."""
 
-    say: Literal["ended"] = "ended"
+    type: Literal["ended"] = "ended"
     reason: Reason
     message: str
-    may_pass: bool = Field(default=False, description="whether it may go well later, or on another machine")
+    may_recover: bool = Field(default=False, description="whether it may work later, or on another machine")
 
 
 class SnapshotRefused(Message):
-    """The last word of a child that cannot go on from its snapshot: another program had taken it."""
+    """The last message of a child that cannot resume: another program took the snapshot."""
 
-    say: Literal["snapshot_refused"] = "snapshot_refused"
+    type: Literal["snapshot_refused"] = "snapshot_refused"
     message: str
 
 
 class Stopped(Message):
-    """The last word of a child that was asked to make room: the job goes back into the queue."""
+    """The last message of a child that was told to make room. The job is requeued or paused."""
 
-    say: Literal["stopped"] = "stopped"
+    type: Literal["stopped"] = "stopped"
 
 
-AnyEvent = (
-    PhaseChanged
-    | Resumed
-    | Progress
-    | EpochEnded
-    | CheckpointWritten
-    | SnapshotWritten
-    | ArtifactWritten
-    | Ended
-    | SnapshotRefused
-    | Stopped
-)
-Event = Annotated[AnyEvent, Field(discriminator="say")]
+LastMessage = Ended | SnapshotRefused | Stopped
+FileReport = CheckpointWritten | SnapshotWritten | ArtifactWritten
+AnyEvent = PhaseChanged | Resumed | Progress | EpochEnded | FileReport | LastMessage
+Event = Annotated[AnyEvent, Field(discriminator="type")]
 
 _COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Command)
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Event)
@@ -184,10 +122,18 @@ def encode(message: Message) -> bytes:
 
 
 def decode_command(line: bytes) -> AnyCommand:
-    """Raises pydantic.ValidationError for a line that is no command."""
+    """Return the command in a line.
+
+    Raises:
+        pydantic.ValidationError: the line is not a command.
+    """
     return _COMMANDS.validate_json(line)
 
 
 def decode_event(line: bytes) -> AnyEvent:
-    """Raises pydantic.ValidationError for a line that is no event."""
+    """Return the event in a line.
+
+    Raises:
+        pydantic.ValidationError: the line is not an event.
+    """
     return _EVENTS.validate_json(line)

@@ -1,4 +1,4 @@
-"""What this machine trains on: its GPUs, and the processors that this process may use."""
+"""The devices of this machine: its GPUs, and the processors that this process may use."""
 
 import logging
 import os
@@ -15,29 +15,32 @@ _logger = logging.getLogger(__name__)
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 FOREIGN_BYTES: Final = 1024**3
-"""With more of its memory in use a GPU is claimed by nobody: a program that computes takes more, a desktop less."""
+"""A GPU with more memory in use is not claimed: a program that computes takes more, a desktop less."""
 
 
 @dataclass(frozen=True)
 class GPU:
+    """A GPU as the driver describes it now."""
+
     uuid: str
     name: str
     used_bytes: int
-    """Of its memory, by whomever."""
+    """Memory in use, by any program."""
 
-    def seen(self) -> VisibleGPU:
+    def to_visible(self) -> VisibleGPU:
+        """Return what a claim needs to know."""
         return VisibleGPU(self.uuid, is_used=self.used_bytes > FOREIGN_BYTES)
 
 
 ListGPUs = Callable[[], list[GPU]]
-"""All that a worker needs of a driver: the GPUs of the machine at this moment, from any thread."""
+"""Returns the GPUs that the machine has at this moment. Thread-safe. A worker needs nothing else from a driver."""
 
 
 class NVML:
     """NVIDIA's management library. `list_gpus` is a `ListGPUs`.
 
-    Not TensorFlow: to ask it would load it into the worker and take memory on each device. The library is kept open,
-    since to open it can take a second a GPU where nobody else holds the driver.
+    We do not ask TensorFlow, because that would load it into the worker and take memory on each device. The library
+    stays open, because opening it can take a second per GPU while no other program uses the driver.
     """
 
     def __init__(self) -> None:
@@ -45,7 +48,7 @@ class NVML:
         self._is_open = False
 
     def list_gpus(self) -> list[GPU]:
-        """None where the library is not installed, or finds no driver; the next call tries it anew."""
+        """Return the GPUs: none if the library is not installed or finds no driver. The next call tries again."""
         try:
             import pynvml  # type: ignore[import-not-found] # only where the extra `gpu` is installed
         except ImportError:
@@ -63,32 +66,32 @@ class NVML:
         if not self._is_open:
             pynvml.nvmlInit()
             self._is_open = True
-        found = []
+        gpus = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             try:
-                found.append(_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
-            except pynvml.NVMLError as error:  # of one that is broken; the others are not
+                gpus.append(_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
+            except pynvml.NVMLError as error:  # this one is broken, the others are not
                 _logger.warning("A GPU cannot be used.", extra={"index": index, "error": str(error)})
-        return found
+        return gpus
 
 
 def _gpu(pynvml: Any, handle: Any) -> GPU:
     try:
-        # Version 2 tells what programs use; in the first, what the driver keeps for itself is in it, half a GiB a GPU.
+        # Version 1 counts what the driver keeps for itself too, half a GiB per GPU.
         used = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used
-    except pynvml.NVMLError_NotSupported:  # where the GPU has no memory of its own
+    except pynvml.NVMLError_NotSupported:  # this GPU has no memory of its own
         used = 0
     return GPU(pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle), used)
 
 
 def processors() -> int:
-    """How many processors this process may keep busy: by its affinity, and by its container's share."""
+    """Return how many processors this process may use, given its affinity and the quota of its container."""
     allowed = len(os.sched_getaffinity(0))
-    share = share_of(_QUOTA.read_text()) if _QUOTA.is_file() else None
-    return allowed if share is None else max(1, min(allowed, share))
+    quota = parse_quota(_QUOTA.read_text()) if _QUOTA.is_file() else None
+    return allowed if quota is None else max(1, min(allowed, quota))
 
 
-def share_of(cpu_max: str) -> int | None:
-    """Whole processors of a cgroup's `cpu.max`, such as `150000 100000`; None where there is no limit."""
+def parse_quota(cpu_max: str) -> int | None:
+    """Return how many whole processors a cgroup's `cpu.max`, such as `150000 100000`, allows; None: no limit."""
     quota, period = cpu_max.split()
     return None if quota == "max" else int(quota) // int(period)

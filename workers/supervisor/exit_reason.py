@@ -1,6 +1,7 @@
-"""How a training process died, in words, and the reason that a job's end gets from it."""
+"""Explains how a training process ended that sent no last message, and which reason its job gets for it."""
 
 import signal
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from fitqueue.states import Reason
@@ -10,49 +11,52 @@ LINES_SHOWN: Final = 50
 
 
 class ExitReason(NamedTuple):
+    """Why a training process ended."""
+
     reason: Reason | None
-    """What the job ends with if it dies so again at the same place. None: it is not to blame."""
+    """What the job ends with if this happens again at the same position; None if it cannot be the job's fault."""
     message: str
 
 
-_LIKELY: Final = {
-    signal.SIGKILL: "most likely the machine ran out of memory and the kernel ended the largest process",
-    signal.SIGSEGV: "it touched memory that it must not: a fault in native code, most likely in a TensorFlow operation",
-    signal.SIGBUS: "it touched memory that is not there: a fault in native code, or a full /dev/shm",
-    signal.SIGABRT: "native code gave up on itself, as TensorFlow does when one of its own checks fails",
+_LIKELY_CAUSES: Final = {
+    signal.SIGKILL: "most likely the machine ran out of memory and the kernel killed the largest process",
+    signal.SIGSEGV: "a fault in native code (invalid memory access), most likely in a TensorFlow operation",
+    signal.SIGBUS: "a fault in native code (memory that does not exist), or a full /dev/shm",
+    signal.SIGABRT: "native code aborted, as TensorFlow does when one of its own assertions fails",
     signal.SIGFPE: "native code did arithmetic that has no result, such as an integer division by zero",
     signal.SIGILL: "this processor lacks an instruction that TensorFlow was built for",
     signal.SIGTERM: "something outside FitQueue asked it to end",
 }
+_UNKNOWN_CAUSE: Final = "FitQueue does not know why"
 _REASONS: Final = {signal.SIGKILL: Reason.OUT_OF_MEMORY, signal.SIGTERM: None}
 
 
-def in_words(exit_code: int | None) -> ExitReason:
-    """The reason and one sentence for a child that ended without a last word.
+def explain(exit_code: int | None) -> ExitReason:
+    """Return the reason, and one sentence, for an exit code.
 
-    `exit_code` is as multiprocessing gives it: negative for a signal, None where it could not be learned.
+    Args:
+        exit_code: negative for a signal, as multiprocessing reports it; None if it is unknown.
     """
     if exit_code is None:
-        return ExitReason(None, "The training process vanished, and nobody saw how.")
+        return ExitReason(None, "The training process disappeared, and its exit code is unknown.")
     if exit_code == LEASE_NOT_RENEWED:
-        return ExitReason(None, "The training process ended itself, because the lease could not be renewed in time.")
+        return ExitReason(None, "The training process exited because its lease was not renewed in time.")
     if exit_code >= 0:
-        return ExitReason(
-            Reason.INTERNAL_ERROR, f"The training process left with exit code {exit_code} and without a last word."
-        )
-    name, likely, reason = _signal(-exit_code)
-    return ExitReason(reason, f"The training process was killed by {name}: {likely}.")
+        message = f"The training process exited with code {exit_code} and without a last message."
+        return ExitReason(Reason.INTERNAL_ERROR, message)
+    name, cause, reason = _describe_signal(-exit_code)
+    return ExitReason(reason, f"The training process was killed by {name}: {cause}.")
 
 
-def last_lines(lines: list[str]) -> str:
-    """What the process printed last, the newest line at the end; empty where it printed nothing."""
+def last_lines(lines: Sequence[str]) -> str:
+    """Return what the process printed last, under a heading; an empty text if it printed nothing."""
     shown = lines[-LINES_SHOWN:]
     return "\n".join([f"Its last {len(shown)} lines:", *shown]) if shown else ""
 
 
-def _signal(number: int) -> tuple[str, str, Reason | None]:
+def _describe_signal(number: int) -> tuple[str, str, Reason | None]:
     try:
         known = signal.Signals(number)
     except ValueError:  # a real-time signal has no name
-        return f"signal {number}", "FitQueue does not know why", Reason.INTERNAL_ERROR
-    return known.name, _LIKELY.get(known, "FitQueue does not know why"), _REASONS.get(known, Reason.INTERNAL_ERROR)
+        return f"signal {number}", _UNKNOWN_CAUSE, Reason.INTERNAL_ERROR
+    return known.name, _LIKELY_CAUSES.get(known, _UNKNOWN_CAUSE), _REASONS.get(known, Reason.INTERNAL_ERROR)

@@ -1,6 +1,6 @@
-"""Keeps the lease of one attempt while its supervisor is busy, and hears on the way what users have asked for.
+"""Renews the lease of one attempt, and learns from each renewal what users have asked of the job.
 
-In a thread, and not in the supervisor's loop: to store a large file, or to read it back, takes longer than a lease.
+This happens in a thread, because the supervisor may be busy for longer than a lease: storing a large file takes time.
 """
 
 import logging
@@ -14,29 +14,35 @@ from fitqueue.errors import DatabaseUnavailable
 from service.db import Database
 from service.logs import bound
 from service.store import leases
-from service.store.leases import Lease, LeaseLost, Renewal
+from service.store.leases import Lease, LeaseLost, StopRequests
 from workers.shared.protocol import Renewed
-from workers.supervisor.fork_server import Child, ChildNotReading
+from workers.supervisor.child import Child, ChildNotReading
 
 _logger = logging.getLogger(__name__)
 
-# A renewal is also how wishes are read, so it is more frequent than the lease alone needs.
 RENEWAL_SECONDS: Final = 2.0
-# Of the lease: the child counts from when it hears of a renewal, the database from before it was asked.
+"""More often than a lease needs, because a renewal also reads what users have asked."""
+
 _MARGIN: Final = 0.1
+"""A fraction of the lease: the child counts from when it hears of a renewal, the database from before it was asked."""
 
 
 class LeaseRenewer:
-    """A context manager; the lease is renewed until it is left, or lost, or its supervisor seems to hang."""
+    """A context manager that renews a lease inside its block, unless the lease is lost or the supervisor hangs."""
 
-    def __init__(self, database: Database, lease: Lease, lease_seconds: float, timeouts: float) -> None:
-        """`timeouts`: how many seconds the supervisor may go without a `check`."""
-        self.actions = Renewal(cancel_requested=False, pause_requested=False)
+    def __init__(self, database: Database, lease: Lease, lease_seconds: float, hang_timeout: float) -> None:
+        """Prepare the thread.
+
+        Args:
+            hang_timeout: after how many seconds without a call of `verify` the supervisor counts as hanging.
+        """
+        self.requests = StopRequests()
+        """What users have asked of the job, as of the last renewal."""
         self._database = database
         self._lease = lease
         self._lease_seconds = lease_seconds
-        self._timeouts = timeouts
-        self._checked_at = time.monotonic()
+        self._hang_timeout = hang_timeout
+        self._verified_at = time.monotonic()
         self._child: Child | None = None
         self._is_lost = False
         self._leaving = Event()
@@ -48,26 +54,34 @@ class LeaseRenewer:
         return self._lease_seconds * (1 - _MARGIN)
 
     def watch(self, child: Child) -> None:
-        """Tell the child of each renewal from now on."""
+        """Tell the child about each renewal from now on."""
         self._child = child
 
     def renew(self) -> None:
-        """Now. Raises LeaseLost, DatabaseUnavailable."""
+        """Renew the lease now.
+
+        Raises:
+            LeaseLost: the attempt no longer holds the job.
+            DatabaseUnavailable: nobody can tell.
+        """
         began = time.monotonic()
         with self._database.write() as session:
-            renewal = leases.renew(session, self._lease, self._lease_seconds)
-        if renewal is None:
+            requests = leases.renew(session, self._lease, self._lease_seconds)
+        if requests is None:
             self._is_lost = True
-        self.check()
-        assert renewal is not None
-        self.actions = renewal
+            raise LeaseLost("the lease could not be renewed")
+        self.requests = requests
         if self._child is not None and time.monotonic() - began <= self._lease_seconds * _MARGIN:
-            with suppress(ChildNotReading):  # one that does not read ends itself
-                self._child.send(Renewed(), seconds=0)
+            with suppress(ChildNotReading):  # then it exits by itself
+                self._child.send(Renewed(), timeout=0)
 
-    def check(self) -> None:
-        """Raises LeaseLost."""
-        self._checked_at = time.monotonic()
+    def verify(self) -> None:
+        """Show that the supervisor does not hang.
+
+        Raises:
+            LeaseLost: the attempt no longer holds the job.
+        """
+        self._verified_at = time.monotonic()
         if self._is_lost:
             raise LeaseLost("the lease could not be renewed")
 
@@ -82,14 +96,14 @@ class LeaseRenewer:
         self._thread.join()
 
     def _run(self) -> None:
-        # What the supervisor's thread has bound is not bound in this one.
+        # The log fields that the supervisor's thread has bound are not bound in this one.
         with bound(job=self._lease.job_id, attempt=self._lease.attempt):
-            self._keep()
+            self._renew_repeatedly()
 
-    def _keep(self) -> None:
+    def _renew_repeatedly(self) -> None:
         while not self._leaving.wait(min(RENEWAL_SECONDS, self._lease_seconds / 3)):
-            if time.monotonic() - self._checked_at > self._timeouts:
-                _logger.error("The supervisor hangs; its lease is kept no longer.")
+            if time.monotonic() - self._verified_at > self._hang_timeout:
+                _logger.error("The supervisor hangs; its lease is no longer renewed.")
                 return
             try:
                 self.renew()

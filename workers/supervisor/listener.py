@@ -1,4 +1,4 @@
-"""What a worker does when the bell rings, and the thread that listens for it."""
+"""Receives notifications through Celery, in a thread of its own."""
 
 import logging
 from threading import Event, Thread
@@ -16,17 +16,19 @@ RESTART_SECONDS: Final = 5.0
 
 
 def add_tasks(app: Celery, slot_pool: SlotPool) -> None:
+    """Make a notification start work in the slot pool."""
+
     @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
     def work(pool: str) -> None:  # noqa: ARG001 -- it is in the message
-        """«There is work in this pool.» The message has no authority: in another one may wait what goes first."""
+        """«There is work in this pool.» This is only a hint: a job in another pool may go first."""
         slot_pool.work()
 
 
 class Listener:
-    """Listens for the bell in a thread of its own, so that the main thread alone decides when the worker ends.
+    """Runs Celery in a thread, so that only the main thread decides when the worker stops.
 
-    A message that Celery cannot read makes it fail. Then whatever waits in the queues is thrown away, which costs
-    nothing: the database knows all jobs, and bells without authority can be lost.
+    A message that Celery cannot read makes it fail. Then everything in the queues is deleted, which costs nothing: the
+    database has all jobs, and notifications may be lost.
     """
 
     def __init__(self, app: Celery, pools: tuple[str, ...], stopping: Event) -> None:
@@ -36,28 +38,28 @@ class Listener:
         self._thread = Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        state.should_stop = None  # Celery keeps it for the process, not for the controller
+        state.should_stop = None  # Celery keeps it per process, not per controller
         self._thread.start()
 
-    def begin_to_stop(self) -> None:
-        """Return at once. It may hear one more bell, for which it does nothing. `stopping` must be set."""
+    def request_stop(self) -> None:
+        """Ask the thread to stop, and return at once. `stopping` must be set, so another notification does nothing."""
         state.should_stop = 0
 
-    def stop(self, seconds: float) -> bool:
-        """Stop listening; whether it could be done in the time, tasks included. `stopping` must be set."""
-        self.begin_to_stop()
-        self._thread.join(seconds)
+    def stop(self, timeout: float) -> bool:
+        """Stop listening; return whether that took at most `timeout` seconds. `stopping` must be set."""
+        self.request_stop()
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _listen(self) -> None:
-        # The pool's threads look for their tasks in the default application, whatever the controller's is.
+        # The pool's threads look up tasks in the default application, whatever application the controller has.
         self._app.set_default()
         while not self._stopping.is_set():
             try:
                 self._make_controller().start()
             except Exception:
-                _logger.exception("Celery failed; the worker goes on by asking the database.")
-            # It comes back when it is to stop, and after some failures that it logs itself.
+                _logger.exception("Celery failed; the worker finds jobs by polling the database.")
+            # `start` returns when it was asked to stop, and after some failures that it logs itself.
             if not self._stopping.is_set():
                 self._purge_queues()
                 self._stopping.wait(RESTART_SECONDS)

@@ -1,4 +1,4 @@
-"""Tells the workers that jobs wait, whatever made them wait: a lost worker, a stopped one, GPUs that were in use."""
+"""Notifies workers of queued jobs, whatever put them there: a dead worker, a stopped one, GPUs that became free."""
 
 import logging
 
@@ -11,12 +11,12 @@ _logger = logging.getLogger(__name__)
 
 
 def notify_pools_with_work(database: Database, notifier: Notifier) -> None:
-    """Ring in each pool in which a job could be trained now, where no bell waits there already."""
+    """Notify each pool with a job that may be claimed now, unless a notification is waiting there already."""
     try:
         with database.read() as session:
             pools = leases.pools_with_work(session)
     except DatabaseUnavailable as error:
-        _logger.warning("The workers could not be told; they ask.", extra={"error": str(error)})
+        _logger.warning("Workers could not be notified; they find jobs by polling.", extra={"error": str(error)})
         return
     for pool in pools:
         notifier.notify_unless_waiting(pool)

@@ -1,4 +1,4 @@
-"""Training processes whose worker is gone. They end themselves, unless they are frozen: then they are ended."""
+"""Kills training processes whose worker is gone. They exit by themselves, unless they are frozen."""
 
 import os
 import signal
@@ -11,36 +11,37 @@ _NAMESPACE: Final = Path("/proc/self/ns/pid")
 
 
 def note(directory: Path, pid: int) -> None:
-    """Leave a note in the work directory of an attempt about which process trains there."""
-    began = _began(pid)
-    if began is not None:
-        (directory / _NOTE).write_text(f"{pid} {began}")
+    """Write into the work directory of an attempt which process trains there."""
+    identity = _identity(pid)
+    if identity is not None:
+        (directory / _NOTE).write_text(f"{pid} {identity}")
 
 
-def end_all(directory: Path) -> list[int]:
-    """End the processes that notes below the directory of a lost worker tell of; their numbers."""
-    noted = [_read(note) for note in directory.glob(f"*/{_NOTE}")]
-    alive = [pid for pid, began in filter(None, noted) if _began(pid) == began]
+def kill_all(directory: Path) -> list[int]:
+    """Kill the processes that are noted below the directory of a dead worker; return their pids."""
+    noted = [_read(path) for path in directory.glob(f"*/{_NOTE}")]
+    alive = [pid for pid, identity in filter(None, noted) if _identity(pid) == identity]
     for pid in alive:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return alive
 
 
-def _read(note: Path) -> tuple[int, str] | None:
+def _read(path: Path) -> tuple[int, str] | None:
     with suppress(OSError, ValueError):
-        pid, began = note.read_text().split()
-        return int(pid), began
+        pid, identity = path.read_text().split()
+        return int(pid), identity
     return None
 
 
-def _began(pid: int) -> str | None:
-    """When the process was started, as the kernel counts, and where: its number alone may be another's by now.
+def _identity(pid: int) -> str | None:
+    """Return when the process was started, in the kernel's ticks, and its pid namespace; None if it is gone.
 
-    Workers in containers that were started together start children of the same number at the same moment.
+    The pid alone may belong to another process by now, and containers that were started together have processes with
+    the same pid and start time.
     """
     with suppress(OSError, IndexError):
-        # The name of the program, in parentheses, may hold anything.
+        # The name of the program, in parentheses, may contain anything.
         ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
         return f"{ticks}@{_NAMESPACE.readlink()}"
     return None

@@ -1,4 +1,4 @@
-"""What a worker does again and again beside training. Each duty is a function that tests call by themselves."""
+"""What a worker does periodically while its jobs train."""
 
 import logging
 import random
@@ -11,9 +11,9 @@ _logger = logging.getLogger(__name__)
 
 
 class PeriodicTask:
-    """Calls `run_once` about every `seconds`, in a thread, until `stopping` is set.
+    """Calls `run_once` about every `seconds` seconds, in a thread, until `stopping` is set.
 
-    With jitter, so that the workers of a cluster that was started as one do not ask the database as one.
+    The interval is random within 40 %, so that workers that were started together do not query the database together.
     """
 
     def __init__(self, name: str, run_once: Callable[[], None], seconds: float, stopping: Event) -> None:
@@ -25,9 +25,9 @@ class PeriodicTask:
     def start(self) -> None:
         self._thread.start()
 
-    def ended(self, seconds: float) -> bool:
-        """Wait at most so long for the thread to end."""
-        self._thread.join(seconds)
+    def join(self, timeout: float) -> bool:
+        """Wait at most this many seconds for the thread to end; return whether it has."""
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -36,7 +36,8 @@ class PeriodicTask:
                 self._run_once()
             except DatabaseUnavailable as error:
                 extra = {"periodic_task": self._thread.name, "error": str(error)}
-                _logger.warning("The database is down; the duty is tried again.", extra=extra)
+                _logger.warning("The database is down; the periodic task will be tried again.", extra=extra)
             except Exception:
-                _logger.exception("A duty failed; it is tried again.", extra={"periodic_task": self._thread.name})
-            self._stopping.wait(self._seconds * random.uniform(0.6, 1.4))  # noqa: S311 -- no secret hangs on it
+                extra = {"periodic_task": self._thread.name}
+                _logger.exception("A periodic task failed; it will be tried again.", extra=extra)
+            self._stopping.wait(self._seconds * random.uniform(0.6, 1.4))  # noqa: S311 -- jitter is not a secret

@@ -1,4 +1,4 @@
-"""Cleans up after workers that were lost: every worker does, so no process is the only one."""
+"""Cleans up after dead workers. Every worker does it, so it does not depend on any single process."""
 
 import fcntl
 import logging
@@ -21,23 +21,25 @@ _LOCK: Final = "lock"
 
 
 class Reaper:
+    """Requeues the jobs of dead workers, and removes what they left on this machine."""
+
     def __init__(self, database: Database, notifier: Notifier, work_dir: Path) -> None:
-        """`work_dir` holds the directories of all workers of this machine."""
+        """Create a reaper; `work_dir` has the directories of all workers of this machine."""
         self._database = database
         self._notifier = notifier
         self._work_dir = work_dir
 
     def expire_once(self) -> None:
-        """Put back the jobs of silent workers. To be called often: until then nobody trains them."""
+        """Fail the attempts of silent workers. Call it often: until then nobody trains their jobs."""
         with self._database.read() as session:
-            if not leases.some_have_expired(session):
+            if not leases.any_expired(session):
                 return
         with self._database.write() as session:
             leases.expire_leases(session)
         notify_pools_with_work(self._database, self._notifier)
 
     def run_once(self) -> None:
-        """All of it: put back, ring again for jobs that wait, and remove what lost workers of this machine left."""
+        """Do all of it, and notify workers of queued jobs once more."""
         self.expire_once()
         notify_pools_with_work(self._database, self._notifier)
         remove_abandoned(self._work_dir)
@@ -45,13 +47,13 @@ class Reaper:
 
 @contextmanager
 def own_directory(work_dir: Path, worker_id: str) -> Iterator[Path]:
-    """A directory of this worker's, locked while the worker lives; the kernel lets go of the lock when it dies."""
+    """Create a directory of this worker, locked while the worker lives: when it dies, the kernel releases the lock."""
     directory = work_dir / worker_id
     directory.mkdir(parents=True)
     unlocked = directory / f"{_LOCK}.new"
     with unlocked.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        unlocked.rename(directory / _LOCK)  # under this name only now: one that is not locked is a dead worker's
+        unlocked.rename(directory / _LOCK)  # only now, because a lock file that is not locked means a dead worker
         try:
             yield directory
         finally:
@@ -59,22 +61,22 @@ def own_directory(work_dir: Path, worker_id: str) -> Iterator[Path]:
 
 
 def remove_abandoned(work_dir: Path) -> None:
-    for left in abandoned(work_dir):
-        ended = orphans.end_all(left)
-        extra = {"directory": str(left), "processes": ended}
-        _logger.info("Removed the work directory of a lost worker.", extra=extra)
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove the directories of dead workers, and kill the training processes that they left."""
+    for directory in abandoned(work_dir):
+        extra = {"directory": str(directory), "processes": orphans.kill_all(directory)}
+        _logger.info("Removed the work directory of a dead worker.", extra=extra)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def abandoned(work_dir: Path) -> list[Path]:
-    """Directories of workers that are no more."""
+    """Return the directories of dead workers."""
     return [directory for directory in work_dir.glob("*/") if _is_abandoned(directory / _LOCK)]
 
 
 def _is_abandoned(lock: Path) -> bool:
     try:
         descriptor = os.open(lock, os.O_RDWR)
-    except OSError:  # being made, being removed, or not a worker's
+    except OSError:  # it is being created or removed, or is not a worker's
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What a training left on this machine because it could not be stored: for people, and not cleaned up after them."""
+"""Keeps the files of an attempt that could not be stored, for people to find. Nothing deletes them."""
 
 import errno
 import logging
@@ -8,39 +8,40 @@ from pathlib import Path
 from typing import Final
 
 from workers.shared.paths import attempt_of, fetched_dir
-from workers.shared.protocol import Message, encode
+from workers.shared.protocol import FileReport, encode
 
 LIST: Final = "not_stored.jsonl"
 
 _logger = logging.getLogger(__name__)
 
 
-def keep(directory: Path, kept: Path, pending: Sequence[Message]) -> Path | None:
-    """Moves the directory of an attempt, without what was fetched for it; where it is now, None where that failed.
+def move(directory: Path, unsaved_dir: Path, pending: Sequence[FileReport]) -> Path | None:
+    """Move the directory of an attempt, without what was fetched for it; return where it is now.
 
-    Beside its files lies a list of those that were announced and not stored, with what users call them.
+    A list of the pending files is put beside them, with the names that users know. If the move fails, log why and
+    return None.
     """
     attempt = attempt_of(directory)
     assert attempt is not None
-    target = kept.absolute() / attempt.job_id / str(attempt.attempt)
+    target = unsaved_dir.absolute() / attempt.job_id / str(attempt.attempt)
     try:
         shutil.rmtree(fetched_dir(directory), ignore_errors=True)
         (directory / LIST).write_bytes(b"".join(map(encode, pending)))
         target.parent.mkdir(parents=True, exist_ok=True)
-        _move(directory, target)
+        _rename_or_copy(directory, target)
     except OSError as error:
-        _logger.error("What was not stored could not be kept.", extra={"error": str(error)})
+        _logger.error("The files that were not stored could not be moved.", extra={"error": str(error)})
         return None
     return target
 
 
-def _move(directory: Path, target: Path) -> None:
-    """Also onto a volume that is mounted at `kept` alone: then the original stays, for its owner to remove."""
+def _rename_or_copy(directory: Path, target: Path) -> None:
+    """Rename, or copy if the target is on another volume; the caller removes the original."""
     try:
         directory.rename(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        beside = target.with_name(f"{target.name}.new")
-        shutil.copytree(directory, beside, symlinks=True)
-        beside.rename(target)
+        incomplete = target.with_name(f"{target.name}.new")
+        shutil.copytree(directory, incomplete, symlinks=True)
+        incomplete.rename(target)

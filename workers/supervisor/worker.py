@@ -1,4 +1,4 @@
-"""A worker from its start to its end: its parts put together, and the order in which they stop."""
+"""A worker: it puts its parts together, and stops them in the right order."""
 
 import logging
 import os
@@ -22,6 +22,7 @@ from service.storage import WORKER_RETRY_TIMEOUT, Storage, open_storage
 from service.store import workers as registry
 from service.sweeping import sweep
 from workers.supervisor.celery_app import make_app
+from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.devices import NVML, ListGPUs, processors
 from workers.supervisor.fork_server import TRAINER, ForkServer
 from workers.supervisor.listener import Listener, add_tasks
@@ -29,59 +30,65 @@ from workers.supervisor.notifications import notify_pools_with_work
 from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper, own_directory, remove_abandoned
 from workers.supervisor.slots import SlotPool
-from workers.supervisor.supervisor import Timeouts, WorkerContext
 
 _logger = logging.getLogger(__name__)
 
-# About how often the database is asked for work whatever Redis says: between two and five seconds.
+# The database is polled for jobs whatever Redis says, about every two to five seconds.
 POLL_SECONDS: Final = 3.5
 EXPIRY_SECONDS: Final = 1.0
-PULSE_SECONDS: Final = 5.0
+LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 LISTENER_STOP_SECONDS: Final = 52.0
-"""A job that was taken by a bell is trained in the ear's thread: what a supervision may take when the worker stops, and
-less than the minute that containers get."""
+"""A job that a notification started is trained in the listener's thread. This is what a supervisor may take when the
+worker stops, and less than the minute that our containers get."""
 
-PULSE: Final = "alive"
-"""Begins the name of the file in a worker's directory that is touched again and again while it is ready for jobs. It
-ends with the host's: containers share the folder, and each asks for its own worker."""
+LIVENESS_FILE: Final = "alive"
+"""The file `alive.<host>` in a worker's directory is touched again and again while the worker is ready for jobs. The
+host is in its name because containers share the folder, and each health check looks for its own worker."""
 
 
 def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
-    """Run a worker until it is told to stop: on NVIDIA's GPUs and with our own training process, if nothing is said."""
+    """Run a worker until it gets SIGTERM or SIGINT.
+
+    Args:
+        list_gpus: lists the GPUs; default: NVIDIA's.
+        trainer: the module that training processes run.
+    """
     settings = Settings()
-    store = open_storage(settings, WORKER_RETRY_TIMEOUT)  # it reads credentials, which are gone after the next line
+    storage = open_storage(settings, WORKER_RETRY_TIMEOUT)  # reads credentials, which the next line removes
     environment.drop_secrets()
     configure_logging(settings.log_level)
     stopping = Event()
     _stop_on_signals(stopping)
-    # Not left to the reaper: a container that was started again would be taken for ready by its predecessor's pulse.
+    # Before the reaper would: otherwise the file of its predecessor makes a restarted container look ready.
     remove_abandoned(settings.work_dir)
     fork_server = ForkServer(trainer)
-    fork_server.open()
-    worker = Worker(settings, store, fork_server, stopping, list_gpus or NVML().list_gpus)
+    fork_server.start()
+    worker = Worker(settings, storage, fork_server, stopping, list_gpus or NVML().list_gpus)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
-    # Not by sys.exit: what Celery and the database's driver do at exit may wait for a network that is not there.
+    # Not sys.exit: the exit handlers of Celery and of the database's driver may wait for a dead network.
     logging.shutdown()
     os._exit(0)
 
 
 class Worker:
+    """One worker, from its first heartbeat to its sign-off."""
+
     def __init__(
-        self, settings: Settings, store: Storage, fork_server: ForkServer, stopping: Event, list_gpus: ListGPUs
+        self, settings: Settings, storage: Storage, fork_server: ForkServer, stopping: Event, list_gpus: ListGPUs
     ) -> None:
         self.id = new_id("wk")
         self._settings = settings
         self._fork_server = fork_server
         self._stopping = stopping
         self._database = Database(settings.database_url)
-        self._store = store
+        self._storage = storage
         self._notifier = Notifier(settings.redis_url)
         self._list_gpus = list_gpus
 
     def run(self, directory: Path) -> None:
-        """Serve until `stopping` is set, then give back what is being trained."""
+        """Train jobs until `stopping` is set, then requeue those that are training."""
         slot_pool = self._make_slot_pool(directory)
         app = make_app(self._settings.redis_url, self._settings.pools, self._settings.slots)
         add_tasks(app, slot_pool)
@@ -90,31 +97,31 @@ class Worker:
         third = self._settings.lease_seconds / 3
         periodic_tasks = [
             PeriodicTask("heartbeat", self.heartbeat, third, self._stopping),
-            # For whoever watches this process from beside it, as its container's health check does. Whether the
-            # database hears the heartbeat is another matter, and no reason to start a worker again.
-            PeriodicTask("pulse", (directory / f"{PULSE}.{socket.gethostname()}").touch, PULSE_SECONDS, self._stopping),
-            PeriodicTask("poller", slot_pool.look, POLL_SECONDS, self._stopping),
+            # For the health check of the container. Whether heartbeats reach the database is a different question, and
+            # not a reason to restart the worker.
+            PeriodicTask("liveness", _liveness_file(directory).touch, LIVENESS_SECONDS, self._stopping),
+            PeriodicTask("poller", slot_pool.start_work, POLL_SECONDS, self._stopping),
             PeriodicTask("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
-            PeriodicTask("sweeper", self.sweep_store, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
         ]
-        with ExitStack() as at_the_end:
-            at_the_end.callback(self._say_goodbye)
-            # The bell that rang for what was put back may have been heard by this worker alone.
-            at_the_end.callback(notify_pools_with_work, self._database, self._notifier)
-            at_the_end.callback(listener.stop, LISTENER_STOP_SECONDS)
-            at_the_end.callback(slot_pool.close)
-            at_the_end.callback(listener.begin_to_stop)
-            at_the_end.callback(self._stopping.set)
+        with ExitStack() as on_exit:
+            on_exit.callback(self._sign_off)
+            # Only this worker may have received the notification of a job that it has just requeued.
+            on_exit.callback(notify_pools_with_work, self._database, self._notifier)
+            on_exit.callback(listener.stop, LISTENER_STOP_SECONDS)
+            on_exit.callback(slot_pool.close)
+            on_exit.callback(listener.request_stop)
+            on_exit.callback(self._stopping.set)
             for periodic_task in periodic_tasks:
                 periodic_task.start()
             listener.start()
             _logger.info("The worker is ready.", extra={"worker": self.id, "pools": self._settings.pools})
             self._stopping.wait()
-            _logger.info("The worker stops; its jobs go back.", extra={"worker": self.id})
+            _logger.info("The worker stops and requeues its jobs.", extra={"worker": self.id})
 
     def heartbeat(self) -> None:
-        """Be seen; register where the worker is not known, or not any more."""
+        """Record that the worker is alive; register it if the database does not know it."""
         gpus = self._list_gpus()
         names = [gpu.name for gpu in gpus] or [f"{self._settings.cpu_devices} CPU"]
         uuids = [gpu.uuid for gpu in gpus]
@@ -130,18 +137,18 @@ class Worker:
                     gpus=uuids,
                 )
 
-    def sweep_store(self) -> None:
-        sweep(self._database, self._store)
+    def sweep_storage(self) -> None:
+        sweep(self._database, self._storage)
 
     def _make_slot_pool(self, directory: Path) -> SlotPool:
         settings = self._settings
-        place = WorkerContext(
+        context = WorkerContext(
             database=self._database,
-            store=self._store,
-            datasets=DatasetCache(self._store, settings.work_dir / "datasets", settings.dataset_cache_bytes),
+            storage=self._storage,
+            datasets=DatasetCache(self._storage, settings.work_dir / "datasets", settings.dataset_cache_bytes),
             fork_server=self._fork_server,
             work_dir=directory,
-            kept=settings.work_dir / "kept",
+            unsaved_dir=settings.work_dir / "unsaved",
             lease_seconds=settings.lease_seconds,
             cpu_devices=settings.cpu_devices,
             threads=max(1, processors() // settings.slots),
@@ -149,20 +156,25 @@ class Worker:
             stopping=self._stopping,
             timeouts=Timeouts(silence=settings.silence_seconds),
         )
-        return SlotPool(place, self.id, settings.pools, settings.slots, self._list_gpus, self._notifier)
+        return SlotPool(context, self.id, settings.pools, settings.slots, self._list_gpus, self._notifier)
 
-    def _say_goodbye(self) -> None:
+    def _sign_off(self) -> None:
         try:
             with self._database.write() as session:
-                registry.stop(session, self.id)
+                registry.sign_off(session, self.id)
         except DatabaseUnavailable as error:
-            _logger.warning("The worker could not say goodbye.", extra={"error": str(error)})
+            _logger.warning("The worker could not sign off.", extra={"error": str(error)})
+
+
+def _liveness_file(directory: Path) -> Path:
+    return directory / f"{LIVENESS_FILE}.{socket.gethostname()}"
 
 
 def _stop_on_signals(stopping: Event) -> None:
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- Python calls it so
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- the signature of a handler
         if stopping.is_set() and number == signal.SIGINT:
-            os._exit(128 + number)  # whoever asks twice does not want to wait; the lifelines end the children
+            # Whoever presses Ctrl-C twice does not want to wait. The children exit by themselves.
+            os._exit(128 + number)
         stopping.set()
 
     signal.signal(signal.SIGTERM, stop)

@@ -8,9 +8,9 @@ from typing import Final
 
 import keras
 
+from fitqueue.reports import ArtifactWritten, Message
 from fitqueue.spec import KerasObject
 from workers.keras_tools.build import callback_arguments
-from workers.shared.protocol import ArtifactWritten, Message
 from workers.trainer.checkpoints import CheckpointFailed, flushed
 
 WRITERS: Final = frozenset({"CSVLogger", "TensorBoard"})
@@ -19,9 +19,9 @@ WRITERS: Final = frozenset({"CSVLogger", "TensorBoard"})
 class Artifacts:
     """Makes the callbacks that write. The names they give are labels: no file is opened under them."""
 
-    def __init__(self, directory: Path, say: Callable[[Message], None]) -> None:
+    def __init__(self, directory: Path, emit: Callable[[Message], None]) -> None:
         self._directory = directory
-        self._say = say
+        self._emit = emit
         self._written: list[tuple[keras.callbacks.Callback, str, Path]] = []
 
     def callback(self, spec: KerasObject) -> keras.callbacks.Callback:
@@ -74,4 +74,4 @@ class Artifacts:
             size, sha256 = flushed(path)
         except OSError as error:
             raise CheckpointFailed(f"The artifact {name!r} could not be written: {error}") from error
-        self._say(ArtifactWritten(file=path.name, name=name, size=size, sha256=sha256))
+        self._emit(ArtifactWritten(file=path.name, name=name, size=size, sha256=sha256))

@@ -6,11 +6,12 @@ methods for saving.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from fitqueue.reports import Position
 from fitqueue.spec import KerasObject
 from fitqueue.spec.filepath import MAX_RENDERED
 from fitqueue.spec.keras_objects.schedules import read_schedule
@@ -19,7 +20,6 @@ from workers.trainer.checkpoints import (
     LAST,
     CheckpointFiles,
     Format,
-    Moment,
     SnapshotRequest,
     Writer,
     WriteRequest,
@@ -43,7 +43,7 @@ class CheckpointCollector:
         if name not in names:
             names.append(name)
 
-    def commit(self, moment: Moment) -> None:
+    def commit(self, position: Position, logs: Mapping[str, float]) -> None:
         """Raises CheckpointFailed."""
         wanted, self._wanted = self._wanted, {}
         plain = {format: names for (format, with_optimizer), names in wanted.items() if not with_optimizer}
@@ -51,14 +51,14 @@ class CheckpointCollector:
             self._last_weights = self._model.get_weights()
         for format, names in plain.items():
             assert self._last_weights is not None
-            self.writer.order(WriteRequest(moment, format, names, self._last_weights))
+            self.writer.order(WriteRequest(position, logs, format, names, self._last_weights))
         for (format, with_optimizer), names in wanted.items():
             if with_optimizer:
                 # The optimizer is part of the model in training, of which there is one: Keras writes it, at once.
                 save = self._model.save if format == "keras" else self._model.save_weights
-                self._files.write(moment, format, names, save)
+                self._files.write(position, logs, format, names, save)
 
-    def commit_last(self, moment: Moment) -> None:
+    def commit_last(self, position: Position, logs: Mapping[str, float]) -> None:
         """Save the model as it is now as `last`, unless that is what was saved last.
 
         It differs where the training was left within an epoch, and where EarlyStopping went back to the best weights.
@@ -66,7 +66,7 @@ class CheckpointCollector:
         now = self._model.get_weights()
         if self._last_weights is None or any((a != b).any() for a, b in zip(now, self._last_weights, strict=True)):
             self.want(LAST, "weights.h5")
-            self.commit(moment)
+            self.commit(position, logs)
 
     def keep_snapshot(self, snapshot: Snapshot, *, can_wait: bool) -> None:
         """Raises CheckpointFailed."""
@@ -195,11 +195,11 @@ class LastCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # Keras ha
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self.async_safe:
-            self._keeper.commit(Moment(self._epoch, batch + 1, _numbers(logs)))
+            self._keeper.commit(Position(self._epoch - 1, batch + 1), _numbers(logs))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._keeper.want(LAST, "weights.h5")
-        self._keeper.commit(Moment(epoch + 1, None, _numbers(logs)))
+        self._keeper.commit(Position(epoch + 1), _numbers(logs))
 
 
 class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc] # Keras has no types

@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 import keras
 import numpy as np
 
+from fitqueue.reports import CheckpointWritten, Message, Position, SnapshotWritten
 from workers.shared.paths import WRITING_PREFIX
-from workers.shared.protocol import CheckpointWritten, Message, SnapshotWritten
 from workers.trainer.snapshot import Snapshot
 from workers.trainer.snapshot import write as write_snapshot
 
@@ -39,20 +39,12 @@ class CheckpointFailed(Exception):
     """A checkpoint could not be written."""
 
 
-@dataclass(frozen=True)
-class Moment:
-    """Where the training stood: after `batch` steps of `epoch`, or at its end, with what was logged until then."""
-
-    epoch: int
-    batch: int | None
-    logs: Mapping[str, float]
-
-
 @dataclass
 class WriteRequest:
     """A file to write. `weights` are as `get_weights` returns them: a copy."""
 
-    moment: Moment
+    position: Position
+    logs: Mapping[str, float]
     format: Format
     names: list[str]
     weights: list[Array]
@@ -73,30 +65,35 @@ class SnapshotRequest:
 class CheckpointFiles:
     """Gives files their names in the work directory, and announces the finished ones."""
 
-    def __init__(self, directory: Path, say: Callable[[Message], None], monitor: str) -> None:
+    def __init__(self, directory: Path, emit: Callable[[Message], None], monitor: str) -> None:
         self._directory = directory
-        self._say = say
+        self._emit = emit
         self._monitor = monitor
         self._count = 0
 
-    def write(self, moment: Moment, format: Format, names: list[str], save: Callable[[str], object]) -> None:
+    def write(
+        self,
+        position: Position,
+        logs: Mapping[str, float],
+        format: Format,
+        names: list[str],
+        save: Callable[[str], object],
+    ) -> None:
         """Let `save(path)` write a file, then announce it under `names`.
 
         Raises:
             CheckpointFailed: the disk is full, or whatever else kept the file from being written whole.
         """
-        name, size, sha256 = self._written(format, f"A checkpoint of epoch {moment.epoch}", save)
-        value = moment.logs.get(self._monitor)
-        self._say(
+        name, size, sha256 = self._written(format, f"A checkpoint of epoch {position.epochs_begun}", save)
+        self._emit(
             CheckpointWritten(
                 file=name,
                 names=names,
                 format=format,
-                epoch=moment.epoch,
-                batch=moment.batch,
-                logs=dict(moment.logs),
+                position=position,
+                logs=dict(logs),
                 monitor=self._monitor,
-                value=value,
+                value=logs.get(self._monitor),
                 size=size,
                 sha256=sha256,
             )
@@ -107,7 +104,7 @@ class CheckpointFiles:
         position = snapshot.position
         what = f"A snapshot after epoch {position.epoch}"
         name, size, sha256 = self._written("snapshot", what, lambda path: write_snapshot(snapshot, Path(path)))
-        self._say(SnapshotWritten(file=name, epoch=position.epoch, step=position.step, size=size, sha256=sha256))
+        self._emit(SnapshotWritten(file=name, position=position, size=size, sha256=sha256))
 
     def _written(self, suffix: str, what: str, save: Callable[[str], object]) -> tuple[str, int, str]:
         """Name, size and sha256 of a file that lies whole on the disk. Raises CheckpointFailed."""
@@ -223,7 +220,7 @@ class Writer:
         with keras.device("cpu:0"):
             self._twin.set_weights(order.weights)
         save = self._twin.save if order.format == "keras" else self._twin.save_weights
-        self._files.write(order.moment, order.format, order.names, save)
+        self._files.write(order.position, order.logs, order.format, order.names, save)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

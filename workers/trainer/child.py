@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
+from fitqueue.reports import Message
 from workers.shared.entry import ChildPipes
-from workers.shared.protocol import Message, Start
+from workers.shared.protocol import Start
 from workers.trainer import stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
@@ -22,6 +23,6 @@ def live(pipes: ChildPipes, act: Callable[[Start, Control, Reporter], Message]) 
     reporter = Reporter(pipes.events)
     start = control.read_start()
     control.watch()
-    reporter.say(act(start, control, reporter))
+    reporter.emit(act(start, control, reporter))
     stdio.flush()
     os._exit(0)

@@ -15,11 +15,11 @@ _READ_BYTES: Final = 65_536
 
 
 class StopRequested(Exception):
-    """The worker asked for the end; `stop.why` says why. Raised where training can be left: between two batches."""
+    """The worker asked for the end; `stop.cause` says why. Raised where training can be left: between two batches."""
 
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
-        super().__init__(stop.why)
+        super().__init__(stop.cause)
 
 
 class Control:
@@ -36,7 +36,7 @@ class Control:
         """Wait for the first line. The process ends here if the worker goes away before it."""
         command = self._next()
         if not isinstance(command, Start):
-            raise TypeError(f"the first command must be `start`, received `{command.say}`")
+            raise TypeError(f"the first command must be `start`, received `{command.type}`")
         self._lease_seconds = command.lease_seconds
         self._renew()
         return command

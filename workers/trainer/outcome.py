@@ -51,9 +51,9 @@ def of_training(epoch: int, epochs: int, logs: Mapping[str, float]) -> Ended:
 
 def of_stop(stop: Stop, epoch: int, step: int) -> Ended | Stopped:
     """The end of a training that was left after `step` steps of `epoch` because the worker asked; 0, 0 before it."""
-    if stop.why in {"shutdown", "pause"}:
+    if stop.cause in {"shutdown", "pause"}:
         return Stopped()
-    reason, what = _STOPS[stop.why]
+    reason, what = _STOPS[stop.cause]
     where = f"after {step} steps of epoch {epoch}" if epoch else "before training began"
     return Ended(reason=reason, message=f"{what}; training ended {where}.")
 
@@ -64,7 +64,7 @@ def of_error(error: BaseException, *, training: bool, nan_watched: bool) -> Ende
     return Ended(
         reason=_reason(error, training, nan_watched),
         message=in_words(error),
-        may_pass=isinstance(error, DataError | ModelBuildError) and is_of_network(error),
+        may_recover=isinstance(error, DataError | ModelBuildError) and is_of_network(error),
     )
 
 

@@ -1,12 +1,16 @@
-"""What the nursery imports, once, so that no child has to. Nothing here may make a tensor or look for a device."""
+"""The modules that the fork server imports once for all children. None may create a tensor or look for a device."""
 
 import gc
 import signal
 from contextlib import suppress
 from importlib import import_module
 
-# What Keras and TensorFlow import at the first `fit`, and what reads the first .npz: each job would pay for it again.
-for late in (
+import workers.shared.entry
+import workers.trainer.fork_probe
+import workers.trainer.run  # noqa: F401 -- for the children
+
+# Keras and TensorFlow import these at the first `fit`, or when the first .npz is read: each job would pay for it again.
+for late_import in (
     "encodings.cp437",
     "numpy.random",
     "tensorflow.python.data.ops.concatenate_op",
@@ -15,14 +19,14 @@ for late in (
     "tensorflow.python.data.ops.range_op",
     "tensorflow.python.data.ops.zip_op",
 ):
-    with suppress(ImportError):  # private names, which another version may not have; then a child imports its own
-        import_module(late)
+    with suppress(ImportError):  # private names, which another version may lack; then each child imports its own
+        import_module(late_import)
 
-# The forkserver gives its children the handler that it found at its own start. Ctrl-C in a terminal reaches every
-# process of the group; whether a job ends is for the worker to say. Set in the child, there would be a moment without.
+# Ctrl-C in a terminal reaches every process of the group, but only the worker decides whether a job ends. A fork server
+# gives its children the handler that it had when it started. Set in the child, it would come a moment too late.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-# A child's collector would else go through a million objects of TensorFlow's modules, and by touching them copy the
-# memory that it shares with this process.
+# Otherwise a child's garbage collector would visit a million objects of TensorFlow's modules, and copy the memory that it
+# shares with this process by touching them.
 gc.collect()
 gc.freeze()

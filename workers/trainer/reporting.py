@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import keras
 
-from workers.shared.protocol import EpochEnded, Message, Progress, encode
-from workers.trainer.checkpoints import Moment
+from fitqueue.reports import EpochEnded, Message, Position
+from workers.shared.protocol import Progress, encode
 from workers.trainer.control import Control
 
 PROGRESS_SECONDS: Final = 0.5
 
-Say = Callable[[Message], None]
+Emit = Callable[[Message], None]
 
 
 class Reporter:
@@ -26,7 +26,7 @@ class Reporter:
         self._pipe = pipe
         self._lock = Lock()
 
-    def say(self, message: Message) -> None:
+    def emit(self, message: Message) -> None:
         rest = encode(message)
         with self._lock:
             while rest:
@@ -41,7 +41,7 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
     """
 
     def __init__(
-        self, say: Say, control: Control, *, scheduled: bool, clock: Callable[[], float] = time.monotonic
+        self, emit: Emit, control: Control, *, scheduled: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`scheduled`: the learning rate follows a schedule of the optimizer's, and no callback changes it."""
         super().__init__()
@@ -54,7 +54,7 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         self.ended = False
         """Whether Keras came to the end of `fit`."""
         self._epoch_ended = False
-        self._say = say
+        self._emit = emit
         self._control = control
         self._scheduled = scheduled
         self._clock = clock
@@ -63,11 +63,16 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         self._learning_rate = 0.0
 
     @property
-    def moment(self) -> Moment | None:
-        """Where the training stands; None before the first step. Within an epoch nothing is logged yet."""
+    def position(self) -> Position:
+        """Where the training stands."""
         if self.step > 0:
-            return Moment(self.epoch, None, self.logs) if self._epoch_ended else Moment(self.epoch, self.step, {})
-        return Moment(self.epoch - 1, None, self.logs) if self.epoch > 1 else None
+            return Position(self.epoch) if self._epoch_ended else Position(self.epoch - 1, self.step)
+        return Position(max(self.epoch - 1, 0))
+
+    @property
+    def logged(self) -> dict[str, float]:
+        """What the epoch at whose end the training stands logged; within an epoch nothing is logged yet."""
+        return {} if self.position.step else self.logs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 -- Keras's call
         self._control.check()
@@ -92,7 +97,7 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         self.step, self._epoch_ended = self.params["steps"], True
         self.logs = {name: float(value) for name, value in (logs or {}).items()}
         self._give_up_on(self.logs.get("loss", 0.0))
-        self._say(
+        self._emit(
             EpochEnded(
                 epoch=epoch + 1,
                 logs=self.logs,
@@ -109,7 +114,7 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
             self._last_progress = now
             # Now and then only: each look waits for the step that is computed.
             self._give_up_on(float(keras.ops.convert_to_numpy(self.model._loss_tracker.result())))
-            self._say(Progress(epoch=self.epoch, step=self.step, steps=self.params["steps"]))
+            self._emit(Progress(position=Position(self.epoch - 1, self.step), steps=self.params["steps"]))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self.ended = True

@@ -11,8 +11,9 @@ import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
 
+from fitqueue.reports import Position
 from workers.trainer.callbacks import SwapEMAWeights
-from workers.trainer.snapshot import Position, Snapshot, State
+from workers.trainer.snapshot import Snapshot, State
 
 Epochs = Iterator[tuple[int, int, Any]]
 

@@ -18,7 +18,7 @@ def main(pipes: ChildPipes) -> None:
 
 
 def _train(start: Start, control: Control, reporter: Reporter) -> Ended | SnapshotRefused | Stopped:
-    training = Training(start, control, reporter.say)
+    training = Training(start, control, reporter.emit)
     try:
         return training.run()
     except SnapshotMismatch as error:

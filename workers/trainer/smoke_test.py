@@ -21,7 +21,7 @@ def main(pipes: ChildPipes) -> None:
 
 
 def _run_smoke_test(start: Start, control: Control, reporter: Reporter) -> Ended:  # noqa: ARG001 -- as each child's
-    reporter.say(PhaseChanged(phase=Phase.BUILDING))
+    reporter.emit(PhaseChanged(phase=Phase.BUILDING))
     try:
         devices = set_up_devices(start)
         seconds = all_reduce(devices)

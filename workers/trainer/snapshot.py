@@ -19,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 
+from fitqueue.reports import Position
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # What a callback of each class counts, by the names of its attributes. All else it has from its arguments.
@@ -33,14 +35,6 @@ _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
 
 class SnapshotMismatch(Exception):
     """The snapshot is not of this job, or not whole."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a training stands: `epoch` whole epochs are trained, and `step` steps of the next."""
-
-    epoch: int
-    step: int = 0
 
 
 @dataclass(frozen=True)

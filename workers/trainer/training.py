@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fitqueue.reports import Position
 from fitqueue.spec import KerasObject, direction, read_job
 from fitqueue.spec.checks.replication import obstacles
 from fitqueue.spec.logged import metrics_of
@@ -30,7 +31,7 @@ from workers.trainer.callbacks import (
 from workers.trainer.checkpoints import CheckpointFiles, Writer, make_shadow_model
 from workers.trainer.control import Control, StopRequested
 from workers.trainer.data import Data, load
-from workers.trainer.reporting import Reporting, Say
+from workers.trainer.reporting import Emit, Reporting
 from workers.trainer.resuming import Snapshots, begin_at, differences, fingerprint
 from workers.trainer.snapshot import Snapshot, without_end
 from workers.trainer.snapshot import read as read_snapshot
@@ -39,16 +40,16 @@ from workers.trainer.snapshot import read as read_snapshot
 class Training:
     """`run` may be called once, in a fresh process: it sets up devices and random generators for all of it."""
 
-    def __init__(self, start: Start, control: Control, say: Say) -> None:
+    def __init__(self, start: Start, control: Control, emit: Emit) -> None:
         self.began = False
         """Whether Keras's `fit` was entered."""
         self._spec = read_job(start.spec)
         self._start = start
         self._control = control
-        self._say = say
+        self._emit = emit
         scheduled = isinstance(self._spec.compile.optimizer.config.get("learning_rate"), dict)
-        self._reporting = Reporting(say, control, scheduled=scheduled)
-        self._artifacts = Artifacts(Path(start.work_dir), say)
+        self._reporting = Reporting(emit, control, scheduled=scheduled)
+        self._artifacts = Artifacts(Path(start.work_dir), emit)
         self._snapshots: Snapshots | None = None
 
     @property
@@ -102,7 +103,7 @@ class Training:
 
     def _enter(self, phase: Phase) -> None:
         self._control.check()
-        self._say(PhaseChanged(phase=phase))
+        self._emit(PhaseChanged(phase=phase))
 
     def _choose_strategy(self, devices: list[str]) -> tf.distribute.Strategy | None:
         wanted = self._spec.resources.strategy
@@ -144,7 +145,7 @@ class Training:
         return feeding.arguments(data, self._spec.fit)
 
     def _make_keeper(self, model: keras.Model) -> CheckpointCollector:
-        files = CheckpointFiles(Path(self._start.work_dir), self._say, self._best_monitor()[0])
+        files = CheckpointFiles(Path(self._start.work_dir), self._emit, self._best_monitor()[0])
         return CheckpointCollector(
             model,
             lambda: Writer(make_shadow_model(lambda: build_model(self._spec.model, pretrained=False), model), files),
@@ -194,7 +195,7 @@ class Training:
             snapshot = without_end(snapshot)
         now = fingerprint(deterministic=self._spec.deterministic)
         position, changed = snapshot.position, differences(now, snapshot.fingerprint)
-        self._say(Resumed(epoch=position.epoch, step=position.step, differences=changed))
+        self._emit(Resumed(position=position, differences=changed))
         self._artifacts.restore(snapshot.files)
         begin_at(position, model)
         return snapshot
@@ -228,10 +229,9 @@ class Training:
         return ("val_loss" if self._spec.is_validated else "loss"), "auto"
 
     def _save_last(self, keeper: CheckpointCollector) -> None:
-        self._say(PhaseChanged(phase=Phase.SAVING))
-        moment = self._reporting.moment
-        if moment is not None:
-            keeper.commit_last(moment)
+        self._emit(PhaseChanged(phase=Phase.SAVING))
+        if self._reporting.position > Position(0):
+            keeper.commit_last(self._reporting.position, self._reporting.logged)
         keeper.close()
 
 

@@ -1,9 +1,9 @@
-"""A real service on a real socket, with SQLite and no Redis, and a hand that plays the worker's part."""
+"""A real service on a real socket, with SQLite and without Redis, and a simulated worker."""
 
 import hashlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
+from fitqueue import cli
 from fitqueue.client import Client
 from fitqueue.states import Phase, Reason
 from service.app import create_app
@@ -25,7 +26,7 @@ from service.store.snapshots import SnapshotRecord
 
 
 @dataclass
-class Hand:
+class SimulatedWorker:
     """Does to one job what a worker does, step by step."""
 
     database: Database
@@ -89,18 +90,20 @@ class Hand:
 
 @dataclass
 class Served:
+    """A running service."""
+
     url: str
     token: str
     database: Database
     store: FolderStorage
 
-    def claim(self) -> Hand:
-        """Takes the next job, as a worker would."""
+    def claim(self) -> SimulatedWorker:
+        """Claim the next job, as a worker would."""
         with self.database.write() as session:
             workers.register(session, "wk_1", host="gpu-box", pools=["default"], slots=2, devices=["CPU"], gpus=[])
             claimed = leases.claim(session, "wk_1", ["default"], [], 30.0)
         assert claimed is not None
-        return Hand(self.database, self.store, claimed.lease)
+        return SimulatedWorker(self.database, self.store, claimed.lease)
 
 
 @pytest.fixture
@@ -125,8 +128,8 @@ def service(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def client(service: Served) -> Iterator[Client]:
-    with Client(service.url, service.token) as made:
-        yield made
+    with Client(service.url, service.token) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -150,3 +153,20 @@ def job() -> dict[str, Any]:
         "data": {"dataset": "digits", "x": "x_train", "y": "y_train", "validation": {"x": "x_test", "y": "y_test"}},
         "fit": {"epochs": 3},
     }
+
+
+@pytest.fixture
+def run(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs one command line in an empty folder and returns its exit code, stdout and stderr."""
+    monkeypatch.setenv("FITQUEUE_URL", service.url)
+    monkeypatch.setenv("FITQUEUE_TOKEN", service.token)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(arguments)
+        return code, *capsys.readouterr()
+
+    return command

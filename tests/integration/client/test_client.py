@@ -1,26 +1,17 @@
-"""The client against the real service; a hand of the tests plays the worker."""
+"""The client with a real service and a simulated worker."""
 
-import hashlib
 import json
 import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import fitqueue
 from fitqueue import errors
 from fitqueue.client import Client
 from fitqueue.states import EventKind, JobState, Reason
-
-
-@pytest.fixture
-def npz(tmp_path: Path) -> Path:
-    path = tmp_path / "letters.npz"
-    np.savez(path, x=np.arange(600_000, dtype="float32").reshape(-1, 4), y=np.zeros(150_000, dtype="int32"))
-    return path
 
 
 def test_submit_takes_a_dict_bytes_or_a_path(client: Client, job: dict[str, Any], tmp_path: Path) -> None:
@@ -35,7 +26,7 @@ def test_submit_takes_a_dict_bytes_or_a_path(client: Client, job: dict[str, Any]
 def test_a_dry_run_stores_nothing(client: Client, job: dict[str, Any]) -> None:
     answer = client.submit(job, dry_run=True)
     assert answer.spec["fit"]["batch_size"] == 32
-    # This service has no checker, and says so.
+    # This service has no model checker, and says so.
     assert [(notice.pointer, notice.code) for notice in answer.notices] == [
         ("/compile/optimizer/config/lr", "translated"),
         ("/model", "unchecked"),
@@ -44,7 +35,7 @@ def test_a_dry_run_stores_nothing(client: Client, job: dict[str, Any]) -> None:
     assert list(client.list()) == []
 
 
-def test_all_faults_come_at_once(client: Client, job: dict[str, Any]) -> None:
+def test_all_faults_are_reported_at_once(client: Client, job: dict[str, Any]) -> None:
     job["fit"]["epochs"] = "three"
     job["data"]["dataset"] = "nothing"
     with pytest.raises(errors.InvalidSpec) as caught:
@@ -53,27 +44,27 @@ def test_all_faults_come_at_once(client: Client, job: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("spec", [b"{broken", {"name": float("nan")}, {"name": object()}])
-def test_what_is_no_json(client: Client, spec: Any) -> None:
+def test_a_spec_that_is_not_json_is_refused(client: Client, spec: Any) -> None:
     with pytest.raises(errors.MalformedJSON):
         client.submit(spec)
 
 
-def test_a_wrong_token(service: Any) -> None:
+def test_a_wrong_token_is_refused(service: Any) -> None:
     with pytest.raises(errors.Unauthenticated):
         Client(service.url, "fq_wrong").workers()
 
 
-def test_the_list_goes_over_pages_and_is_filtered(client: Client, job: dict[str, Any]) -> None:
+def test_list_fetches_all_pages_and_filters(client: Client, job: dict[str, Any]) -> None:
     ids = [client.submit({**job, "labels": {"n": str(n % 2)}}).id for n in range(60)]
     client.cancel(ids[0])
-    assert [each.id for each in client.list()] == ids[::-1]
-    assert [each.id for each in client.list(state="cancelled")] == [ids[0]]
-    assert [each.id for each in client.list(state=["queued"], labels={"n": "1"})] == ids[1::2][::-1]
+    assert [listed.id for listed in client.list()] == ids[::-1]
+    assert [listed.id for listed in client.list(state="cancelled")] == [ids[0]]
+    assert [listed.id for listed in client.list(state=["queued"], labels={"n": "1"})] == ids[1::2][::-1]
     assert list(client.list(labels=[("n", "0"), ("n", "1")])) == []
     assert list(client.list(pool="elsewhere")) == list(client.list(name="other")) == []
 
 
-def test_a_job_from_its_submission_to_its_end(service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_wait_reports_updates_until_the_job_has_ended(service: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     seen: list[tuple[str, int]] = []
     running = threading.Event()
@@ -86,18 +77,18 @@ def test_a_job_from_its_submission_to_its_end(service: Any, client: Client, job:
     ended: list[fitqueue.views.JobView] = []
     waiter = threading.Thread(target=lambda: ended.append(client.wait(submitted.id, timeout=60, on_update=on_update)))
     waiter.start()
-    hand = service.claim()
-    hand.progress(1, 4)
+    worker = service.claim()
+    worker.progress(1, 4)
     assert running.wait(30)
-    hand.epoch(1, 0.5)
-    hand.finish(Reason.EARLY_STOPPED)
+    worker.epoch(1, 0.5)
+    worker.finish(Reason.EARLY_STOPPED)
     waiter.join(30)
     assert seen[-1][0] == "succeeded"
     assert ended[0].reason is Reason.EARLY_STOPPED
     assert client.wait(submitted.id) == ended[0]
 
 
-def test_submit_and_wait(service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_submit_and_wait_returns_the_ended_job(service: Any, client: Client, job: dict[str, Any]) -> None:
     ended: list[Any] = []
     waiter = threading.Thread(target=lambda: ended.append(client.submit(job, wait=True)))
     waiter.start()
@@ -109,15 +100,15 @@ def test_submit_and_wait(service: Any, client: Client, job: dict[str, Any]) -> N
 
 def _until_listed(client: Client) -> Any:
     while True:
-        yield from (each.id for each in client.list())
+        yield from (job.id for job in client.list())
 
 
-def test_waiting_has_an_end(client: Client, job: dict[str, Any]) -> None:
+def test_wait_raises_an_error_after_its_timeout(client: Client, job: dict[str, Any]) -> None:
     with pytest.raises(errors.WaitTimeout):
         client.wait(client.submit(job).id, timeout=1)
 
 
-def test_no_such_job(client: Client) -> None:
+def test_every_method_raises_job_not_found(client: Client) -> None:
     extend = partial(client.extend, epochs=1)
     actions = (client.cancel, client.pause, client.resume, extend)
     for call in (client.get, *actions, client.delete, client.wait, client.metrics, client.checkpoints):
@@ -130,7 +121,7 @@ def test_no_such_job(client: Client) -> None:
             next(records("job_nothing", follow=True))
 
 
-def test_cancel_and_delete_in_the_wrong_order(client: Client, job: dict[str, Any]) -> None:
+def test_a_job_must_be_cancelled_before_it_is_deleted(client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     with pytest.raises(errors.JobNotEnded):
         client.delete(submitted.id)
@@ -141,23 +132,23 @@ def test_cancel_and_delete_in_the_wrong_order(client: Client, job: dict[str, Any
         client.get(submitted.id)
 
 
-def test_what_has_succeeded_cannot_be_cancelled(service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_a_job_that_has_succeeded_cannot_be_cancelled(service: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     service.claim().finish()
     with pytest.raises(errors.JobEnded):
         client.cancel(submitted.id)
 
 
-def test_pause_and_resume(service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_pause_and_resume_can_be_repeated(service: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     assert [client.pause(submitted.id).state for _ in range(2)] == [JobState.PAUSED] * 2
-    assert [each.id for each in client.list(state="paused")] == [submitted.id]
+    assert [listed.id for listed in client.list(state="paused")] == [submitted.id]
     assert [client.resume(submitted.id).state for _ in range(2)] == [JobState.QUEUED] * 2
-    hand = service.claim()
-    asked = [client.pause(submitted.id) for _ in range(2)]
-    assert asked[0] == asked[1]
-    assert (asked[0].state, asked[0].pause_requested_at is not None) == (JobState.RUNNING, True)
-    hand.requeue()
+    worker = service.claim()
+    paused = [client.pause(submitted.id) for _ in range(2)]
+    assert paused[0] == paused[1]
+    assert (paused[0].state, paused[0].pause_requested_at is not None) == (JobState.RUNNING, True)
+    worker.requeue()
     assert client.get(submitted.id).state is JobState.PAUSED
     client.resume(submitted.id)
     service.claim().finish()
@@ -169,14 +160,14 @@ def test_pause_and_resume(service: Any, client: Client, job: dict[str, Any]) -> 
     ] * 2
 
 
-def test_extend(service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_extend_adds_epochs_once(service: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     with pytest.raises(errors.JobNotEnded):
         client.extend(submitted.id, 2)
-    hand = service.claim()
-    hand.epoch(1, 0.5)
-    hand.snapshot(1)
-    hand.finish(Reason.EARLY_STOPPED)
+    worker = service.claim()
+    worker.epoch(1, 0.5)
+    worker.snapshot(1)
+    worker.finish(Reason.EARLY_STOPPED)
     extended = [client.extend(submitted.id, 2) for _ in range(2)]
     assert extended[0] == extended[1]
     assert (extended[0].state, extended[0].progress.epochs) == (JobState.QUEUED, 5)
@@ -191,139 +182,29 @@ def test_extend(service: Any, client: Client, job: dict[str, Any]) -> None:
         assert [fault.pointer for fault in caught.value.errors] == ["/epochs"]
 
 
-def test_waiting_goes_on_over_a_pause(service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_wait_continues_through_a_pause(service: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
-    seen: list[JobState] = []
+    states: list[JobState] = []
 
     def play(view: Any) -> None:
-        seen.append(view.state)
+        states.append(view.state)
         if view.state is JobState.PAUSED:
             client.resume(submitted.id)
             service.claim().finish()
-        elif seen == [JobState.QUEUED]:
+        elif states == [JobState.QUEUED]:
             client.pause(submitted.id)
 
     assert client.wait(submitted.id, timeout=60, on_update=play).reason is Reason.COMPLETED
-    assert seen[:2] == [JobState.QUEUED, JobState.PAUSED]
+    assert states[:2] == [JobState.QUEUED, JobState.PAUSED]
 
 
-def test_metrics(service: Any, client: Client, job: dict[str, Any]) -> None:
-    submitted = client.submit(job)
-    hand = service.claim()
-    hand.epoch(1, 0.5)
-    hand.epoch(2, float("inf"))
-    rows = client.metrics(submitted.id)
-    assert [(row.epoch, row.metrics["loss"], row.non_finite) for row in rows] == [
-        (1, 0.5, []),
-        (2, None, ["loss", "val_loss"]),
-    ]
-    assert [row.epoch for row in client.metrics(submitted.id, after=1)] == [2]
-    assert client.metrics_csv(submitted.id).splitlines()[0].startswith("epoch,")
-
-
-def test_events_and_logs_are_followed_to_the_end(service: Any, client: Client, job: dict[str, Any]) -> None:
-    submitted = client.submit(job)
-    hand = service.claim()
-    hand.log("first", "second \u2028 line \x85 whole")
-    events: list[Any] = []
-    lines: list[str] = []
-    followers = [
-        threading.Thread(target=lambda: events.extend(client.events(submitted.id, follow=True))),
-        threading.Thread(target=lambda: lines.extend(line.text for line in client.logs(submitted.id, follow=True))),
-    ]
-    for follower in followers:
-        follower.start()
-    hand.epoch(1, 0.5)
-    hand.log("third")
-    hand.finish()
-    for follower in followers:
-        follower.join(30)
-    assert [event.kind for event in events] == [
-        EventKind.SUBMITTED,
-        EventKind.CLAIMED,
-        EventKind.EPOCH_ENDED,
-        EventKind.SUCCEEDED,
-    ]
-    assert lines == ["first", "second \u2028 line \x85 whole", "third"]
-    assert list(client.events(submitted.id)) == events
-    assert list(client.events(submitted.id, after=events[1].id)) == events[2:]
-    assert [line.text for line in client.logs(submitted.id, tail=2)] == lines[1:]
-    assert [line.text for line in client.logs(submitted.id, tail=2, follow=True)] == lines[1:]
-
-
-def test_downloads(service: Any, client: Client, job: dict[str, Any], tmp_path: Path) -> None:
-    submitted = client.submit(job)
-    hand = service.claim()
-    with pytest.raises(errors.NoCheckpointYet):
-        client.download(submitted.id, "best", tmp_path)
-    content = bytes(range(256)) * 4000
-    name = "ep001-loss0.500.weights.h5"
-    hand.checkpoint(["best", "last", name], 1, content, 0.5)
-    with pytest.raises(errors.CheckpointNotFound):
-        client.download(submitted.id, "other", tmp_path)
-    paths = [client.download(submitted.id, each, tmp_path) for each in ("best", "last", name)]
-    assert [path.name for path in paths] == [
-        f"{submitted.id}-best.weights.h5",
-        f"{submitted.id}-last.weights.h5",
-        name,
-    ]
-    assert all(path.read_bytes() == content for path in paths)
-    assert {path.name for path in client.checkpoints(submitted.id)} == {"best", "last", name}
-
-
-def test_a_download_goes_on_in_the_real_service_too(
-    service: Any, client: Client, job: dict[str, Any], tmp_path: Path
-) -> None:
-    submitted = client.submit(job)
-    content = bytes(range(256)) * 4000
-    service.claim().checkpoint(["best"], 1, content, 0.5)
-    sha256 = hashlib.sha256(content).hexdigest()
-    (tmp_path / f".w.{sha256[:16]}.part").write_bytes(content[:1000])
-    seen: list[tuple[int, int]] = []
-    client.download(submitted.id, path=tmp_path / "w", on_progress=lambda done, total: seen.append((done, total)))
-    assert (tmp_path / "w").read_bytes() == content
-    assert seen[0] == (1000, len(content))
-
-
-def test_data_sets(client: Client, npz: Path) -> None:
-    sent: list[int] = []
-    stored = client.upload(npz, "letters", on_progress=lambda done, _total: sent.append(done))
-    assert [(array.name, array.shape, array.dtype) for array in stored.arrays] == [
-        ("x", [150_000, 4], "float32"),
-        ("y", [150_000], "int32"),
-    ]
-    assert sent[-1] == npz.stat().st_size
-    sent.clear()
-    again = client.upload(npz, "letters", on_progress=lambda done, _total: sent.append(done))
-    assert (again.id, sent) == (stored.id, [])
-    assert client.dataset("letters") == client.dataset(stored.id) == stored
-    assert {"digits", "letters"} <= {each.name for each in client.datasets()}
-    client.delete_dataset("letters")
-    with pytest.raises(errors.DatasetNotFound):
-        client.dataset("letters")
-
-
-def test_a_file_that_is_no_data_set(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "x.npz").write_bytes(b"no zip")
-    with pytest.raises(errors.InvalidDataset):
-        client.upload(tmp_path / "x.npz", "x")
-
-
-def test_workers(service: Any, client: Client, job: dict[str, Any]) -> None:
-    assert list(client.workers()) == []
-    submitted = client.submit(job)
-    service.claim()
-    [worker] = client.workers()
-    assert (worker.id, worker.alive, worker.jobs) == ("wk_1", True, [submitted.id])
-
-
-def test_import_fitqueue_gives_the_client_and_nothing_else() -> None:
+def test_the_package_exports_the_client_and_refuses_unknown_names() -> None:
     assert fitqueue.Client is Client
     with pytest.raises(AttributeError, match="'Nothing'"):
         _ = fitqueue.Nothing
 
 
-def test_submit_again_with_a_key_of_ones_own_gives_the_same_job(client: Client, job: dict[str, Any]) -> None:
+def test_submitting_again_with_the_same_key_returns_the_same_job(client: Client, job: dict[str, Any]) -> None:
     first = client.submit(job, idempotency_key="the nightly run of 24 November")
     assert client.submit(job, idempotency_key="the nightly run of 24 November").id == first.id
     assert client.submit(job, idempotency_key="the nightly run of 25 November").id != first.id

@@ -1,4 +1,4 @@
-"""What a person sees: commands in a pseudo-terminal."""
+"""Commands in a pseudo-terminal: what a person sees."""
 
 import os
 import pty
@@ -16,7 +16,7 @@ from fitqueue.states import Phase
 
 
 class Terminal:
-    """A command in a terminal of its own; `until` reads until some text has appeared."""
+    """A command in a terminal of its own."""
 
     def __init__(self, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
@@ -27,21 +27,23 @@ class Terminal:
         self.shown = ""
 
     def until(self, text: str) -> None:
+        """Read until the terminal has shown this text."""
         while text not in self.shown:
             assert self._read(), f"{text!r} never appeared in {self.shown!r}"
 
     def finish(self) -> int:
+        """Read until the command has ended, and return its exit code."""
         while self._read():
             pass
         return self.process.wait()
 
     def _read(self) -> bool:
         try:
-            piece = os.read(self._ours, 65_536)
-        except OSError:  # how Linux says that the other side has closed
+            output = os.read(self._ours, 65_536)
+        except OSError:  # Linux reports in this way that the other side was closed
             return False
-        self.shown += piece.decode(errors="replace")
-        return bool(piece)
+        self.shown += output.decode(errors="replace")
+        return bool(output)
 
     def close(self) -> None:
         self.process.kill()
@@ -62,48 +64,52 @@ def terminal(service: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         return opened[-1]
 
     yield open_terminal
-    for each in opened:
-        each.close()
+    for opened_terminal in opened:
+        opened_terminal.close()
 
 
-def test_the_bar_moves_and_is_gone_at_the_end(terminal: Any, service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_the_bar_shows_progress_and_disappears_at_the_end(
+    terminal: Any, service: Any, client: Client, job: dict[str, Any]
+) -> None:
     submitted = client.submit({**job, "name": "tiny [red]"})
     screen = terminal("watch", submitted.id)
     screen.until("in the queue")
-    hand = service.claim()
-    hand.phase(Phase.LOADING_DATA)
+    worker = service.claim()
+    worker.phase(Phase.LOADING_DATA)
     screen.until("Loading data")
-    hand.phase(Phase.TRAINING)
-    hand.progress(1, 4)
+    worker.phase(Phase.TRAINING)
+    worker.progress(1, 4)
     screen.until("4/10 steps")
     assert "Epoch 1/3" in screen.shown
-    hand.epoch(1, 0.5)
+    worker.epoch(1, 0.5)
     screen.until("0.5")
-    hand.finish()
+    worker.finish()
     assert screen.finish() == 0
     assert "tiny [red]" in screen.shown
     assert "\x1b[?25h" in screen.shown, "the cursor is shown again"
 
 
-def test_a_pause_is_told_and_what_ends_it(terminal: Any, service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_watch_shows_a_pause_and_how_to_end_it(
+    terminal: Any, service: Any, client: Client, job: dict[str, Any]
+) -> None:
     submitted = client.submit(job)
-    hand = service.claim()
+    worker = service.claim()
     screen = terminal("watch", submitted.id)
-    screen.until("runs on wk_1, attempt 1 of 5")
+    screen.until("is running on wk_1, attempt 1 of 5")
     client.pause(submitted.id)
-    screen.until(f"({submitted.id}) was asked to wait")
-    hand.requeue()
-    screen.until(f"is paused; to let it go on: fitqueue resume {submitted.id}")
+    screen.until(f"({submitted.id}) was asked to pause")
+    worker.requeue()
+    screen.until(f"is paused; to resume it: fitqueue resume {submitted.id}")
     screen.until("Paused")
     client.resume(submitted.id)
     screen.until("is queued again, after attempt 1")
     again = service.claim()
-    screen.until("runs on wk_1, attempt 2 of 5")
+    screen.until("is running on wk_1, attempt 2 of 5")
     again.finish()
     assert screen.finish() == 0
 
 
-def test_interrupting_leaves_the_job_alone(terminal: Any, client: Client, job: dict[str, Any]) -> None:
+def test_interrupting_watch_does_not_affect_the_job(terminal: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     screen = terminal("watch", submitted.id)
     screen.until("in the queue")
@@ -115,7 +121,9 @@ def test_interrupting_leaves_the_job_alone(terminal: Any, client: Client, job: d
     assert client.get(submitted.id).state == "queued"
 
 
-def test_a_log_cannot_command_the_terminal(terminal: Any, service: Any, client: Client, job: dict[str, Any]) -> None:
+def test_control_characters_of_a_log_do_not_reach_the_terminal(
+    terminal: Any, service: Any, client: Client, job: dict[str, Any]
+) -> None:
     submitted = client.submit(job)
     service.claim().log("red \x1b[31m title \x1b]0;owned\x07")
     screen = terminal("logs", submitted.id)
@@ -123,7 +131,7 @@ def test_a_log_cannot_command_the_terminal(terminal: Any, service: Any, client: 
     assert screen.shown.strip() == "red \\x1b[31m title \\x1b]0;owned\\x07"
 
 
-def test_a_closed_pipe_is_no_error(service: Any, client: Client, job: dict[str, Any], terminal: Any) -> None:
+def test_a_closed_pipe_is_not_an_error(service: Any, client: Client, job: dict[str, Any], terminal: Any) -> None:
     submitted = client.submit(job)
     service.claim().log(*["line"] * 20_000)
     fitqueue = Path(sys.executable).with_name("fitqueue")

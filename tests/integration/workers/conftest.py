@@ -16,7 +16,7 @@ import pytest
 
 from service.db import Database
 from service.models import Job
-from service.stack import free_port, redis_server
+from service.processes import free_port, redis_server
 from service.store import jobs, workers
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ from fitqueue.views import CheckpointView
 from service.app import create_app
 from service.db import Database
 from service.settings import Settings
-from service.stack import free_port
+from service.processes import free_port
 from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket
 from service.store import tokens

@@ -19,7 +19,7 @@ from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
 from service.db import Database
 from service.models import Checkpoint
 from service.settings import Settings
-from service.stack import free_port, redis_server
+from service.processes import free_port, redis_server
 from service.storage import FolderStorage
 from service.storage.keys import checkpoint_key
 from service.store import datasets, jobs, workers

@@ -11,7 +11,7 @@ import pytest
 from fitqueue.states import JobState
 from service.db import Database
 from service.models import Job
-from service.stack import free_port
+from service.processes import free_port
 from service.store.leases import Lease
 from workers.supervisor.lease_renewer import LeaseRenewer
 

@@ -15,7 +15,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Event, Job
 from service.queue import queue_name
-from service.stack import free_port
+from service.processes import free_port
 from service.store import actions, jobs, workers
 from tests.results import result
 

@@ -10,7 +10,7 @@ from fitqueue import states
 from fitqueue.advice import Verdict
 from fitqueue.cli import cli
 from fitqueue.diagnosis import RULES
-from fitqueue.errors import ERRORS_BY_CODE
+from fitqueue.errors import ERRORS_BY_CODE, FitQueueError
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
 from fitqueue.trends import Trend
 from service.api.prometheus import Figures
@@ -50,6 +50,12 @@ def test_api_md_names_each_error_code() -> None:
     missing = [code for code in ERRORS_BY_CODE if f"`{code}`" not in text_of("api.md")]
     assert not missing
     assert StackFailed.code in ERRORS_BY_CODE or f"`{StackFailed.code}`" in text_of("operating.md")
+
+
+def test_api_md_gives_each_error_its_default_message() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (?:\d+|client) \| (.*) \|$", text_of("api.md"), re.MULTILINE))
+    assert rows == {code: error().message for code, error in ERRORS_BY_CODE.items() if code in rows}
+    assert rows.keys() == ERRORS_BY_CODE.keys() - {FitQueueError.code, StackFailed.code}
 
 
 def test_diagnosis_md_names_each_verdict() -> None:

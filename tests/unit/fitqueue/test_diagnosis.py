@@ -1,4 +1,4 @@
-"""The five rules on made-up and on real histories, under noise of several kinds."""
+"""The five rules, on synthetic and on real histories, with noise of several kinds."""
 
 import json
 import math
@@ -26,24 +26,24 @@ CURVES = {Trend.FALLING: FALLING, Trend.FLAT: FLAT, Trend.RISING: RISING}
 
 
 def history(training: Curve, validation: Curve | None, epochs: int, noise: float = 0.0, seed: int = 0) -> list[Losses]:
-    """`noise`: its standard deviation as a share of each value."""
-    chance = random.Random(seed)
+    """Return losses along two curves. `noise` is its standard deviation, as a share of each value."""
+    generator = random.Random(seed)
 
-    def at(curve: Curve, epoch: int) -> float:
-        return curve(epoch / epochs) * (1 + chance.gauss(0, noise))
+    def sample(curve: Curve, epoch: int) -> float:
+        return curve(epoch / epochs) * (1 + generator.gauss(0, noise))
 
-    return [Losses(e, at(training, e), validation and at(validation, e)) for e in range(1, epochs + 1)]
+    return [Losses(e, sample(training, e), validation and sample(validation, e)) for e in range(1, epochs + 1)]
 
 
 @pytest.mark.parametrize("epochs", [MIN_EPOCHS, 8, 15, 40, 300])
 @pytest.mark.parametrize(("training", "validation"), list(product(CURVES, CURVES)))
-def test_each_pair_of_movements_has_its_verdict(training: Trend, validation: Trend, epochs: int) -> None:
-    found = diagnose(history(CURVES[training], CURVES[validation], epochs))
-    assert found.verdict is RULES.get((training, validation), Verdict.UNCLEAR)
-    assert [each.trend for each in found.movements] == [training, validation]
+def test_each_pair_of_trends_has_its_verdict(training: Trend, validation: Trend, epochs: int) -> None:
+    diagnosis = diagnose(history(CURVES[training], CURVES[validation], epochs))
+    assert diagnosis.verdict is RULES.get((training, validation), Verdict.UNCLEAR)
+    assert [movement.trend for movement in diagnosis.movements] == [training, validation]
 
 
-def test_the_documents_five_rules() -> None:
+def test_the_five_rules_are_those_of_the_reference() -> None:
     rules = {
         (Trend.FALLING, Trend.FALLING): Verdict.LEARNING,
         (Trend.FALLING, Trend.FLAT): Verdict.OVERFITTING,
@@ -57,10 +57,8 @@ def test_the_documents_five_rules() -> None:
 @pytest.mark.parametrize("epochs", [12, 30, 60])
 @pytest.mark.parametrize("noise", [0.005, 0.02, 0.05])
 @pytest.mark.parametrize(("training", "validation"), RULES)
-def test_noise_seldom_turns_a_verdict_into_another(
-    training: Trend, validation: Trend, noise: float, epochs: int
-) -> None:
-    """«Unclear» is no wrong answer; another rule is. Two intervals of 90 % may err in nearly one case of five."""
+def test_noise_seldom_gives_a_wrong_verdict(training: Trend, validation: Trend, noise: float, epochs: int) -> None:
+    """«Unclear» is not a wrong answer; another rule is. Two 90 % intervals may err in nearly one case of five."""
     curves = CURVES[training], CURVES[validation]
     verdicts = [diagnose(history(*curves, epochs, noise, seed)).verdict for seed in range(100)]
     right = verdicts.count(RULES[training, validation])
@@ -69,33 +67,33 @@ def test_noise_seldom_turns_a_verdict_into_another(
     assert right >= 50
 
 
-def test_noise_that_hides_everything_is_not_called_still() -> None:
+def test_strong_noise_is_unclear_and_not_flat() -> None:
     verdicts = [diagnose(history(FLAT, FLAT, 10, 0.5, seed)).verdict for seed in range(100)]
     assert verdicts.count(Verdict.UNCLEAR) > 80
     assert verdicts.count(Verdict.BOTTLENECK) == 0
 
 
-@pytest.mark.parametrize("place", range(1, 16))
-def test_one_wild_epoch_changes_nothing(place: int) -> None:
-    calm = history(FALLING, FALLING, 30)
-    wild = [Losses(e, training, 50.0 if e == 15 + place else validation) for e, training, validation in calm]
-    assert diagnose(wild).verdict is Verdict.LEARNING
+@pytest.mark.parametrize("offset", range(1, 16))
+def test_one_outlier_does_not_change_the_verdict(offset: int) -> None:
+    losses = history(FALLING, FALLING, 30)
+    with_outlier = [Losses(e, training, 50.0 if e == 15 + offset else validation) for e, training, validation in losses]
+    assert diagnose(with_outlier).verdict is Verdict.LEARNING
 
 
 def test_the_scale_of_the_loss_does_not_matter() -> None:
-    calm = history(FALLING, FLAT, 20, 0.02)
+    losses = history(FALLING, FLAT, 20, 0.02)
     for factor in (1e-12, 1e12):
-        scaled = [Losses(e, training * factor, (validation or 0) * factor) for e, training, validation in calm]
+        scaled = [Losses(e, training * factor, (validation or 0) * factor) for e, training, validation in losses]
         assert diagnose(scaled).verdict is Verdict.OVERFITTING
 
 
-def test_a_loss_that_is_nothing_beside_where_it_came_from_stands_still() -> None:
-    came_down = [Losses(e, 2.3 / 10**e, 0.5) for e in range(1, 30)]
-    assert diagnose(came_down).movements[0].trend is Trend.FLAT
-    assert diagnose(came_down).verdict is Verdict.BOTTLENECK
+def test_a_loss_that_is_tiny_compared_with_its_range_is_flat() -> None:
+    fallen = [Losses(e, 2.3 / 10**e, 0.5) for e in range(1, 30)]
+    assert diagnose(fallen).movements[0].trend is Trend.FLAT
+    assert diagnose(fallen).verdict is Verdict.BOTTLENECK
 
 
-def test_what_happened_long_ago_is_forgotten() -> None:
+def test_epochs_before_the_window_do_not_count() -> None:
     assert diagnose(history(lambda t: max(0.2, 2 - 4 * t), lambda t: max(0.3, 2 - 4 * t), 60)).verdict is (
         Verdict.BOTTLENECK
     )
@@ -112,54 +110,65 @@ def test_what_happened_long_ago_is_forgotten() -> None:
         ("too_large_rate", {Verdict.DIVERGING: 1}),
     ],
 )
-def test_real_trainings_are_told_live(training: str, verdicts: dict[Verdict, int]) -> None:
-    """Each verdict with the epoch from which on it is given, and no other in between."""
+def test_real_trainings_are_diagnosed_after_each_epoch(training: str, verdicts: dict[Verdict, int]) -> None:
+    """`verdicts` holds each verdict with the first epoch after which it is given; there is no other in between."""
     pairs = REAL[training]["losses"]
-    known = [Losses(e, *(math.nan if loss is None else loss for loss in pair)) for e, pair in enumerate(pairs, start=1)]
-    told = [diagnose(known[:count]).verdict for count in range(1, len(known) + 1)]
-    changes = {verdict: e for e, verdict in enumerate(told, start=1) if e == 1 or told[e - 2] is not verdict}
-    assert changes == ({} if told[0] is Verdict.DIVERGING else {Verdict.TOO_EARLY: 1}) | verdicts
+    losses = [
+        Losses(e, *(math.nan if loss is None else loss for loss in pair)) for e, pair in enumerate(pairs, start=1)
+    ]
+    after_each_epoch = [diagnose(losses[:count]).verdict for count in range(1, len(losses) + 1)]
+    changes = {
+        verdict: e
+        for e, verdict in enumerate(after_each_epoch, start=1)
+        if e == 1 or after_each_epoch[e - 2] is not verdict
+    }
+    assert changes == ({} if after_each_epoch[0] is Verdict.DIVERGING else {Verdict.TOO_EARLY: 1}) | verdicts
 
 
 @pytest.mark.parametrize("epochs", range(MIN_EPOCHS))
-def test_too_early(epochs: int) -> None:
-    found = diagnose(history(FALLING, FALLING, epochs))
-    assert (found.verdict, found.movements, found.first_epoch, found.last_epoch) == (Verdict.TOO_EARLY, [], None, None)
+def test_with_too_few_epochs_it_is_too_early(epochs: int) -> None:
+    diagnosis = diagnose(history(FALLING, FALLING, epochs))
+    assert (diagnosis.verdict, diagnosis.movements, diagnosis.first_epoch, diagnosis.last_epoch) == (
+        Verdict.TOO_EARLY,
+        [],
+        None,
+        None,
+    )
 
 
-def test_without_validation_there_is_no_rule_but_still_evidence() -> None:
-    found = diagnose(history(FALLING, None, 10))
-    assert found.verdict is Verdict.NO_VALIDATION
-    assert [(each.metric, each.trend) for each in found.movements] == [("loss", Trend.FALLING)]
+def test_without_validation_there_is_evidence_but_no_rule() -> None:
+    diagnosis = diagnose(history(FALLING, None, 10))
+    assert diagnosis.verdict is Verdict.NO_VALIDATION
+    assert [(movement.metric, movement.trend) for movement in diagnosis.movements] == [("loss", Trend.FALLING)]
 
 
 def test_epochs_that_were_not_validated_are_left_out() -> None:
     every_third = [
         losses if losses.epoch % 3 == 0 else losses._replace(validation=None) for losses in history(FALLING, FLAT, 30)
     ]
-    found = diagnose(every_third)
-    assert found.verdict is Verdict.OVERFITTING
-    assert (found.first_epoch, found.last_epoch) == (18, 30)
+    diagnosis = diagnose(every_third)
+    assert diagnosis.verdict is Verdict.OVERFITTING
+    assert (diagnosis.first_epoch, diagnosis.last_epoch) == (18, 30)
     assert diagnose(every_third[:14]).verdict is Verdict.TOO_EARLY
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_no_number_is_the_worst_case_at_once(bad: float) -> None:
+def test_a_loss_that_is_not_finite_is_diverging_at_once(bad: float) -> None:
     for last in (Losses(2, bad, 1.0), Losses(2, 1.0, bad), Losses(2, bad, None)):
-        found = diagnose([Losses(1, 1.0, 1.0), last])
-        assert (found.verdict, found.first_epoch, found.last_epoch) == (Verdict.DIVERGING, 2, 2)
+        diagnosis = diagnose([Losses(1, 1.0, 1.0), last])
+        assert (diagnosis.verdict, diagnosis.first_epoch, diagnosis.last_epoch) == (Verdict.DIVERGING, 2, 2)
 
 
-def test_one_that_was_none_for_an_epoch_is_forgiven() -> None:
-    calm = history(FALLING, FALLING, 12)
-    calm[8] = calm[8]._replace(validation=math.inf)
-    assert diagnose(calm).verdict is Verdict.LEARNING
+def test_a_loss_that_was_infinite_for_one_epoch_is_left_out() -> None:
+    losses = history(FALLING, FALLING, 12)
+    losses[8] = losses[8]._replace(validation=math.inf)
+    assert diagnose(losses).verdict is Verdict.LEARNING
 
 
-def test_the_evidence_is_what_the_losses_did() -> None:
-    found = diagnose([Losses(e, 10.0 - e / 10, 8.0) for e in range(1, 11)])
-    assert (found.first_epoch, found.last_epoch) == (6, 10)
-    training, validation = found.movements
+def test_the_evidence_describes_the_losses() -> None:
+    diagnosis = diagnose([Losses(e, 10.0 - e / 10, 8.0) for e in range(1, 11)])
+    assert (diagnosis.first_epoch, diagnosis.last_epoch) == (6, 10)
+    training, validation = diagnosis.movements
     assert training.slope == pytest.approx(-0.1)
     assert training.low <= training.slope <= training.high < 0
     assert training.change == pytest.approx(-0.4 / 9.2)
@@ -174,30 +183,30 @@ def test_the_evidence_is_what_the_losses_did() -> None:
         max_size=60,
     )
 )  # fmt: skip
-def test_any_history_has_a_diagnosis_that_json_can_say(losses: list[tuple[float, float | None]]) -> None:
-    found = diagnose([Losses(e, *pair) for e, pair in enumerate(losses, start=1)])
-    assert Diagnosis.model_validate_json(found.model_dump_json()) == found
-    for each in found.movements:
-        assert each.low <= each.slope <= each.high
-        assert math.isfinite(each.change)
+def test_every_history_has_a_diagnosis_that_json_can_represent(losses: list[tuple[float, float | None]]) -> None:
+    diagnosis = diagnose([Losses(e, *pair) for e, pair in enumerate(losses, start=1)])
+    assert Diagnosis.model_validate_json(diagnosis.model_dump_json()) == diagnosis
+    for movement in diagnosis.movements:
+        assert movement.low <= movement.slope <= movement.high
+        assert math.isfinite(movement.change)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 10), st.floats(0.01, 10)), min_size=MIN_EPOCHS, max_size=50))
-def test_older_epochs_than_are_looked_up_do_not_matter(losses: list[tuple[float, float]]) -> None:
-    recent = [Losses(e, *pair) for e, pair in enumerate(losses * 9, start=1)]
-    assert diagnose(recent[-HISTORY:]) == diagnose(recent)
+def test_epochs_beyond_the_history_limit_do_not_matter(losses: list[tuple[float, float]]) -> None:
+    all_losses = [Losses(e, *pair) for e, pair in enumerate(losses * 9, start=1)]
+    assert diagnose(all_losses[-HISTORY:]) == diagnose(all_losses)
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_each_verdict_has_its_words_in_each_language(verdict: Verdict) -> None:
+def test_each_verdict_has_texts_in_each_language(verdict: Verdict) -> None:
     for summary, advice in (texts[verdict] for texts in TEXTS.values()):
         assert summary
         assert advice or verdict is Verdict.TOO_EARLY
     assert any("\u4e00" <= character <= "\u9fff" for character in TEXTS["zh"][verdict][0])
 
 
-def test_in_chinese() -> None:
-    found = diagnose(history(FALLING, FLAT, 10), "zh")
-    assert found.verdict is Verdict.OVERFITTING
-    assert "过拟合" in found.summary
-    assert "正则化" in found.advice
+def test_the_texts_are_available_in_chinese() -> None:
+    diagnosis = diagnose(history(FALLING, FLAT, 10), "zh")
+    assert diagnosis.verdict is Verdict.OVERFITTING
+    assert "过拟合" in diagnosis.summary
+    assert "正则化" in diagnosis.advice

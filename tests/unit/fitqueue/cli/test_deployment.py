@@ -1,4 +1,4 @@
-"""`fitqueue init`: passwords of its own for each deployment, which nobody else can read, and which stay."""
+"""`fitqueue init`: each deployment gets its own passwords, only its owner can read them, and they stay."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from fitqueue.cli.failures import REFUSED
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """With a compose file; commands run in it."""
+    """A folder with a compose file, which is the current folder."""
     (tmp_path / "docker-compose.yml").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -23,25 +23,25 @@ def passwords(env: str) -> dict[str, str]:
     return dict(re.findall(r"^(\w+_PASSWORD)=(\S+)$", env, re.MULTILINE))
 
 
-def test_each_deployment_has_passwords_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_deployment_gets_its_own_passwords(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = folder / "an other"
     other.mkdir()
     (other / "docker-compose.yml").touch()
     assert main(["init"]) == 0
     assert "\n    docker compose up -d --wait --scale worker=4\n" in capsys.readouterr().out
     assert main(["init", "--dir", "an other"]) == 0
-    said = capsys.readouterr().out
-    assert "\n    cd 'an other'\n" in said
-    made = [passwords((place / ".env").read_text()) for place in (folder, other)]
-    assert [set(each) for each in made] == [{"POSTGRES_PASSWORD", "REDIS_PASSWORD"}] * 2
-    words = [word for each in made for word in each.values()]
-    assert len(set(words)) == 4
-    # In an address and on a shell's line they stand as they are.
-    assert all(re.fullmatch(r"[a-z0-9]{48}", word) for word in words)
-    assert not any(word in said for word in words)
+    out = capsys.readouterr().out
+    assert "\n    cd 'an other'\n" in out
+    first, second = (passwords((deployment / ".env").read_text()) for deployment in (folder, other))
+    assert first.keys() == second.keys() == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    secrets = [*first.values(), *second.values()]
+    assert len(set(secrets)) == 4
+    # They need no escaping in URLs and shells.
+    assert all(re.fullmatch(r"[a-z0-9]{48}", secret) for secret in secrets)
+    assert not any(secret in out for secret in secrets)
 
 
-def test_the_file_is_its_owners_alone_whatever_the_umask(folder: Path) -> None:
+def test_only_the_owner_can_read_the_file_whatever_the_umask(folder: Path) -> None:
     before = os.umask(0)
     try:
         assert main(["init"]) == 0
@@ -50,20 +50,20 @@ def test_the_file_is_its_owners_alone_whatever_the_umask(folder: Path) -> None:
     assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
 
 
-def test_one_that_is_there_is_left_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_file_is_not_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / ".env").write_text("POSTGRES_PASSWORD=of the volume\n")
     assert main(["init", "--gpu"]) == REFUSED
-    assert "left as it is" in capsys.readouterr().err
+    assert "already exists and was not changed" in capsys.readouterr().err
     assert (folder / ".env").read_text() == "POSTGRES_PASSWORD=of the volume\n"
 
 
-def test_nor_is_anything_written_through_a_link(folder: Path) -> None:
+def test_nothing_is_written_through_a_link(folder: Path) -> None:
     (folder / ".env").symlink_to(folder / "nowhere")
     assert main(["init"]) == REFUSED
     assert not (folder / "nowhere").exists()
 
 
-def test_without_a_compose_file_beside_it_nothing_would_read_it(
+def test_it_refuses_a_folder_without_a_compose_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -73,7 +73,7 @@ def test_without_a_compose_file_beside_it_nothing_would_read_it(
 
 
 @pytest.mark.parametrize("gpu", [False, True])
-def test_a_gpu_host_has_the_file_that_reserves_its_gpus(folder: Path, gpu: bool) -> None:
+def test_on_a_gpu_host_the_gpu_compose_file_is_used(folder: Path, gpu: bool) -> None:
     assert main(["init", *(["--gpu"] if gpu else [])]) == 0
     lines = (folder / ".env").read_text().splitlines()
     assert ("COMPOSE_FILE=docker-compose.yml:docker-compose.gpu.yml" in lines) is gpu

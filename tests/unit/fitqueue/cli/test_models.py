@@ -1,4 +1,4 @@
-"""The table of a model, as a pipe gets it."""
+"""The table of a model, as it is printed to a pipe."""
 
 import pytest
 
@@ -23,7 +23,7 @@ SUMMARY = ModelSummary(
 )
 
 
-def test_a_model_is_shown_layer_by_layer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_printed_layer_by_layer(capsys: pytest.CaptureFixture[str]) -> None:
     print_model(SUMMARY)
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split() == ["dense", "Dense", "(any,", "10)", "1,210", "input_layer"]

@@ -1,21 +1,23 @@
+"""`--set PATH=VALUE` and `--name`: changes to a job before it is submitted."""
+
 import json
 from typing import Any
 
 import click
 import pytest
 
-from fitqueue.cli.overrides import with_changes
+from fitqueue.cli.overrides import apply_overrides
 from fitqueue.errors import MalformedJSON
 
 JOB = {"fit": {"epochs": 1}, "callbacks": [{"config": {"patience": 2}}], "compile": "x"}
 
 
-def changed(*assignments: str, name: str | None = None) -> Any:
-    return json.loads(with_changes(json.dumps(JOB).encode(), name, assignments))
+def overridden(*assignments: str, name: str | None = None) -> Any:
+    return json.loads(apply_overrides(json.dumps(JOB).encode(), name, assignments))
 
 
-def test_without_changes_the_bytes_are_not_touched() -> None:
-    assert with_changes(b"{broken", None, []) == b"{broken"
+def test_without_overrides_the_bytes_are_unchanged() -> None:
+    assert apply_overrides(b"{broken", None, []) == b"{broken"
 
 
 @pytest.mark.parametrize(
@@ -32,16 +34,16 @@ def test_without_changes_the_bytes_are_not_touched() -> None:
         ("seed=", {"seed": ""}),
     ],
 )
-def test_one_change(assignment: str, expected: dict[str, Any]) -> None:
-    assert changed(assignment) == {**JOB, **expected}
+def test_one_override(assignment: str, expected: dict[str, Any]) -> None:
+    assert overridden(assignment) == {**JOB, **expected}
 
 
-def test_a_name_is_text_whatever_it_looks_like() -> None:
-    assert changed(name="7")["name"] == "7"
+def test_a_name_stays_a_string_even_if_it_looks_like_a_number() -> None:
+    assert overridden(name="7")["name"] == "7"
 
 
 @pytest.mark.parametrize(
-    ("assignment", "words"),
+    ("assignment", "message"),
     [
         ("fit.epochs", "expected PATH=VALUE"),
         ("=3", "expected PATH=VALUE"),
@@ -51,11 +53,11 @@ def test_a_name_is_text_whatever_it_looks_like() -> None:
         ("compile.optimizer.lr=1", "'optimizer' cannot be set in \"x\""),
     ],
 )
-def test_a_change_that_cannot_be_made(assignment: str, words: str) -> None:
-    with pytest.raises(click.BadParameter, match=words):
-        changed(assignment)
+def test_an_assignment_that_cannot_be_applied(assignment: str, message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
+        overridden(assignment)
 
 
-def test_a_body_that_is_no_json() -> None:
+def test_a_body_that_is_not_json() -> None:
     with pytest.raises(MalformedJSON):
-        with_changes(b"{broken", "name", [])
+        apply_overrides(b"{broken", "name", [])

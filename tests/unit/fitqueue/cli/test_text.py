@@ -1,3 +1,5 @@
+"""How numbers, sizes, times and names are written for people."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,13 +10,13 @@ from fitqueue.cli import text
 
 
 @given(st.text())
-def test_nothing_that_a_terminal_obeys_gets_through(anything: str) -> None:
+def test_control_characters_never_reach_the_terminal(anything: str) -> None:
     shown = text.printable(anything)
-    assert all(each.isprintable() or each in "\n\t" for each in shown)
+    assert all(character.isprintable() or character in "\n\t" for character in shown)
     assert text.printable(shown) == shown
 
 
-def test_control_characters_are_spelled_out() -> None:
+def test_control_characters_are_escaped() -> None:
     assert text.printable("a\x1b[31mb\u202ec\r\ud800") == "a\\x1b[31mb\\u202ec\\r\\ud800"
     assert text.printable("keeps 数字 é\tand\nlines") == "keeps 数字 é\tand\nlines"
 
@@ -43,7 +45,7 @@ def test_durations(seconds: float | None, shown: str) -> None:
     assert text.duration(seconds) == shown
 
 
-def test_a_span_needs_both_ends() -> None:
+def test_the_time_between_two_moments_needs_both() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     assert text.between(start, start + timedelta(minutes=2)) == "2:00"
     assert text.between(start, None) == text.between(None, start) == ""
@@ -54,10 +56,5 @@ def test_a_span_needs_both_ends() -> None:
     [(-5, "0 s"), (59, "59 s"), (60, "1 min"), (3_599, "59 min"), (7_200, "2 h"), (200_000, "2 d")],
 )
 def test_ages(seconds: int, shown: str) -> None:
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    assert text.age(at, at + timedelta(seconds=seconds)) == shown
-
-
-def test_shortened() -> None:
-    assert text.shortened("abcdef", 6) == "abcdef"
-    assert text.shortened("abcdefg", 6) == "abcde…"
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    assert text.age(moment, moment + timedelta(seconds=seconds)) == shown

@@ -1,4 +1,4 @@
-"""A service whose faults are scripted: those that a real one cannot be asked for. It answers on a real socket."""
+"""A service on a real socket that fails as a script tells it to, in ways that a real one cannot be made to fail."""
 
 import json
 import threading
@@ -24,7 +24,11 @@ class Request:
 
 @dataclass
 class Answer:
-    """`stops_at`: the connection is cut after that many bytes of the body; None sends all, -1 not even a status."""
+    """An answer of the service.
+
+    Attributes:
+        stops_at: after how many bytes of the body the connection is closed; -1 closes it before the status.
+    """
 
     status: int = 200
     body: bytes = b"{}"
@@ -32,17 +36,17 @@ class Answer:
     stops_at: int | None = None
 
 
-Script = Callable[[Request], Answer]
+Responder = Callable[[Request], Answer]
 
 
 class FaultyService:
-    """Answers each request with the next answer of the script, and with the last one ever after."""
+    """Answers each request with the next answer of the script, and repeats the last one."""
 
     Answer = Answer
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.script: list[Answer | Script] = []
+        self.script: list[Answer | Responder] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,11 +57,11 @@ class FaultyService:
                 request = Request(self.command, self.path, dict(self.headers), self.rfile.read(length))
                 service.requests.append(request)
                 step = service.script.pop(0) if len(service.script) > 1 else service.script[0]
-                self.give(step if isinstance(step, Answer) else step(request))
+                self.send_answer(step if isinstance(step, Answer) else step(request))
 
             do_GET = do_POST = do_DELETE = handle_any
 
-            def give(self, answer: Answer) -> None:
+            def send_answer(self, answer: Answer) -> None:
                 if answer.stops_at == -1:
                     self.close_connection = True
                     return
@@ -66,7 +70,7 @@ class FaultyService:
                     self.send_header(name, value)
                 self.end_headers()
                 if answer.status != 304:
-                    with suppress(ConnectionError):  # a client may hang up once it knows enough
+                    with suppress(ConnectionError):  # a client may close the connection early
                         self.wfile.write(answer.body[: answer.stops_at])
                 self.close_connection = answer.stops_at is not None
 
@@ -93,13 +97,13 @@ class FaultyService:
 
 @pytest.fixture
 def service() -> Iterator[FaultyService]:
-    running = FaultyService()
-    yield running
-    running.close()
+    faulty_service = FaultyService()
+    yield faulty_service
+    faulty_service.close()
 
 
 @pytest.fixture
 def transport(service: FaultyService) -> Iterator[Transport]:
-    made = Transport(Connection(service.url, "fq_secret"))
-    yield made
-    made.close()
+    opened = Transport(Connection(service.url, "fq_secret"))
+    yield opened
+    opened.close()

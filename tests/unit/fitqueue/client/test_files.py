@@ -1,3 +1,5 @@
+"""Downloads that are verified and resumed, and uploads in chunks."""
+
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +19,13 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def part_of(target: Path, content: bytes) -> Path:
+def partial_file(target: Path, content: bytes) -> Path:
     return target.with_name(f".{target.name}.{sha256(content)[:16]}.part")
 
 
 @pytest.fixture
 def serve(service: Any) -> Callable[..., Any]:
-    """A content as the service gives it: with its ETag, and from where it was asked for if If-Range holds."""
+    """Answers with a file as the service does: with its ETag, and from the offset in Range if If-Range matches."""
 
     def make(content: bytes, *, stops_at: int | None = None, etag: str | None = None) -> Any:
         tag = f'"{sha256(content)}"' if etag is None else etag
@@ -39,63 +41,69 @@ def serve(service: Any) -> Callable[..., Any]:
     return make
 
 
-def test_a_whole_file(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
+def test_a_file_arrives_whole(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
     service.script = [serve(CONTENT)]
-    seen: list[tuple[int, int]] = []
-    files.download(transport, "/f", tmp_path / "best", lambda done, total: seen.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    files.download(transport, "/f", tmp_path / "best", lambda done, total: progress.append((done, total)))
     assert (tmp_path / "best").read_bytes() == CONTENT
-    assert seen[0] == (0, len(CONTENT))
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert progress[0] == (0, len(CONTENT))
+    assert progress[-1] == (len(CONTENT), len(CONTENT))
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
-def test_a_broken_download_goes_on_where_it_broke_off(
-    service: Any, transport: Transport, serve: Any, tmp_path: Path
-) -> None:
+def test_an_interrupted_download_is_resumed(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
     service.script = [serve(CONTENT, stops_at=1000), serve(CONTENT, stops_at=500), serve(CONTENT)]
     files.download(transport, "/f", tmp_path / "best")
     assert (tmp_path / "best").read_bytes() == CONTENT
     assert [request.headers.get("Range") for request in service.requests] == [None, "bytes=1000-", "bytes=1500-"]
 
 
-def test_better_weights_in_between_start_anew(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
+def test_a_download_restarts_if_the_content_has_changed(
+    service: Any, transport: Transport, serve: Any, tmp_path: Path
+) -> None:
     service.script = [serve(CONTENT, stops_at=1000), serve(OTHER)]
     files.download(transport, "/f", tmp_path / "best")
     assert (tmp_path / "best").read_bytes() == OTHER
 
 
-def test_an_earlier_call_is_gone_on_with(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
+def test_the_download_of_an_earlier_call_is_resumed(
+    service: Any, transport: Transport, serve: Any, tmp_path: Path
+) -> None:
     service.script = [serve(CONTENT)]
-    part_of(tmp_path / "best", CONTENT).write_bytes(CONTENT[:7])
+    partial_file(tmp_path / "best", CONTENT).write_bytes(CONTENT[:7])
     files.download(transport, "/f", tmp_path / "best")
     assert (tmp_path / "best").read_bytes() == CONTENT
     assert service.requests[-1].headers["Range"] == "bytes=7-"
 
 
-def test_a_part_that_is_whole_needs_no_more_bytes(
+def test_a_complete_partial_file_needs_no_more_bytes(
     service: Any, transport: Transport, serve: Any, tmp_path: Path
 ) -> None:
     service.script = [serve(CONTENT, stops_at=0)]
-    part_of(tmp_path / "best", CONTENT).write_bytes(CONTENT)
+    partial_file(tmp_path / "best", CONTENT).write_bytes(CONTENT)
     files.download(transport, "/f", tmp_path / "best")
     assert (tmp_path / "best").read_bytes() == CONTENT
 
 
-def test_a_part_that_is_too_long_is_begun_anew(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
+def test_a_partial_file_that_is_too_long_is_replaced(
+    service: Any, transport: Transport, serve: Any, tmp_path: Path
+) -> None:
     service.script = [serve(CONTENT)]
-    part_of(tmp_path / "best", CONTENT).write_bytes(CONTENT + b"x")
+    partial_file(tmp_path / "best", CONTENT).write_bytes(CONTENT + b"x")
     files.download(transport, "/f", tmp_path / "best")
     assert (tmp_path / "best").read_bytes() == CONTENT
 
 
-def test_a_service_without_ranges(service: Any, transport: Transport, tmp_path: Path) -> None:
+def test_a_service_without_ranges_sends_the_file_again(service: Any, transport: Transport, tmp_path: Path) -> None:
     whole = {"ETag": f'"{sha256(CONTENT)}"'}
     service.script = [service.Answer(200, CONTENT, whole, 1000), service.Answer(200, CONTENT, whole)]
     files.download(transport, "/f", tmp_path / "best")
     assert (tmp_path / "best").read_bytes() == CONTENT
 
 
-def test_another_content_than_announced(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
+def test_content_with_another_checksum_is_discarded(
+    service: Any, transport: Transport, serve: Any, tmp_path: Path
+) -> None:
     service.script = [serve(CONTENT, etag=f'"{sha256(OTHER)}"')]
     (tmp_path / "best").write_bytes(b"what was there before")
     with pytest.raises(errors.ChecksumMismatch, match=sha256(OTHER)):
@@ -105,21 +113,25 @@ def test_another_content_than_announced(service: Any, transport: Transport, serv
 
 
 @pytest.mark.parametrize("etag", ["", '"v1"', '"../../../etc/passwd"'])
-def test_no_sha256_announced(service: Any, transport: Transport, serve: Any, tmp_path: Path, etag: str) -> None:
+def test_an_etag_that_is_not_a_sha256_is_refused(
+    service: Any, transport: Transport, serve: Any, tmp_path: Path, etag: str
+) -> None:
     service.script = [serve(CONTENT, etag=etag)]
-    with pytest.raises(errors.ChecksumMismatch, match="announced no sha256"):
+    with pytest.raises(errors.ChecksumMismatch, match="did not announce a sha256: its ETag is"):
         files.download(transport, "/f", tmp_path / "best")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refusal_leaves_nothing(service: Any, transport: Transport, tmp_path: Path) -> None:
+def test_a_refused_download_leaves_no_file(service: Any, transport: Transport, tmp_path: Path) -> None:
     service.script = [service.problem(404, "no_checkpoint_yet")]
     with pytest.raises(errors.NoCheckpointYet):
         files.download(transport, "/f", tmp_path / "best")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_upload_travels_in_pieces(service: Any, transport: Transport, tmp_path: Path) -> None:
+def test_an_upload_is_sent_in_chunks_and_repeated_after_an_outage(
+    service: Any, transport: Transport, tmp_path: Path
+) -> None:
     path = tmp_path / "letters.npz"
     path.write_bytes(CONTENT * 10)
     stored = (
@@ -127,12 +139,12 @@ def test_an_upload_travels_in_pieces(service: Any, transport: Transport, tmp_pat
         b' "created_at": "2026-01-01T00:00:00Z"}'
     )
     service.script = [service.Answer(stops_at=-1), service.Answer(201, stored)]
-    seen: list[tuple[int, int]] = []
-    view = files.upload(transport, path, "my letters", lambda done, total: seen.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    view = files.upload(transport, path, "my letters", lambda done, total: progress.append((done, total)))
     assert view.id == "ds_1"
     lost, request = service.requests
     assert request.path == "/api/v1/datasets?name=my+letters"
     assert lost.body == request.body == CONTENT * 10
     assert request.headers["Content-Length"] == str(len(CONTENT) * 10)
-    assert seen[-1] == (len(CONTENT) * 10, len(CONTENT) * 10)
-    assert len(seen) > 4
+    assert progress[-1] == (len(CONTENT) * 10, len(CONTENT) * 10)
+    assert len(progress) > 4

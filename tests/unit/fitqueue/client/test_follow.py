@@ -1,3 +1,5 @@
+"""Following a job by long polls and by server-sent events."""
+
 import json
 from itertools import pairwise
 from typing import Any
@@ -40,18 +42,18 @@ def job(state: str, step: int = 0) -> bytes:
 
 
 @given(lines=st.lists(st.text().filter(lambda text: not set(text) & set("\r\n"))), cuts=st.lists(st.integers(0, 200)))
-def test_lines_are_the_same_however_the_bytes_arrive(lines: list[str], cuts: list[int]) -> None:
-    whole = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-    edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
-    pieces = [whole[start:end] for start, end in pairwise(edges)]
-    assert list(split_lines(pieces)) == whole.decode().split("\n")[:-1]
+def test_lines_do_not_depend_on_how_the_bytes_are_split(lines: list[str], cuts: list[int]) -> None:
+    text = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    chunks = [text[start:end] for start, end in pairwise(edges)]
+    assert list(split_lines(chunks)) == text.decode().split("\n")[:-1]
 
 
-def test_a_line_of_windows() -> None:
+def test_a_line_may_end_with_cr_lf() -> None:
     assert list(split_lines([b"a\r", b"\nb\r\n"])) == ["a", "b"]
 
 
-def test_events_of_all_shapes() -> None:
+def test_server_sent_events_are_parsed() -> None:
     lines = [
         ": keep-alive",
         "",
@@ -68,7 +70,7 @@ def test_events_of_all_shapes() -> None:
     assert list(parse_events(lines)) == [ServerSentEvent("1", "one"), ServerSentEvent("1", "two\n lines")]
 
 
-def test_a_stream_goes_on_where_it_broke_off(service: Any, transport: Transport) -> None:
+def test_a_broken_stream_is_resumed(service: Any, transport: Transport) -> None:
     first, second = b"id: 4\ndata: four\n\nid: 5\nda", b"id: 5\ndata: five\n\n"
     service.script = [
         service.Answer(body=first + b"...", stops_at=len(first)),
@@ -81,26 +83,26 @@ def test_a_stream_goes_on_where_it_broke_off(service: Any, transport: Transport)
     assert [request.headers["Last-Event-ID"] for request in streams] == ["3", "4", "5"]
 
 
-def test_a_stream_of_no_job(service: Any, transport: Transport) -> None:
+def test_a_stream_of_an_unknown_job_is_an_error(service: Any, transport: Transport) -> None:
     service.script = [service.problem(404, "job_not_found")]
     with pytest.raises(errors.JobNotFound):
         list(follow.follow(transport, "/jobs/j/events", 0))
 
 
-def test_watching_asks_for_changes_only(service: Any, transport: Transport) -> None:
+def test_watch_requests_only_changes(service: Any, transport: Transport) -> None:
     service.script = [
         service.Answer(body=job("queued"), headers={"ETag": '"1"'}),
         service.Answer(body=job("running", 3), headers={"ETag": '"2"'}),
         service.Answer(304, b""),
         service.Answer(body=job("succeeded"), headers={"ETag": '"3"'}),
     ]
-    seen = [(view.state, view.progress.step) for view in follow.watch(transport, "/jobs/j", None)]
-    assert seen == [("queued", 0), ("running", 3), ("succeeded", 0)]
+    states = [(view.state, view.progress.step) for view in follow.watch(transport, "/jobs/j", None)]
+    assert states == [("queued", 0), ("running", 3), ("succeeded", 0)]
     assert [request.headers.get("If-None-Match") for request in service.requests] == [None, '"1"', '"2"', '"2"']
     assert [request.path.partition("?")[2] for request in service.requests] == ["", *["wait=30"] * 3]
 
 
-def test_watching_sits_an_outage_out(service: Any, transport: Transport) -> None:
+def test_watch_retries_during_an_outage(service: Any, transport: Transport) -> None:
     service.script = [
         service.Answer(body=job("running"), headers={"ETag": '"1"'}),
         service.Answer(stops_at=-1),
@@ -110,7 +112,7 @@ def test_watching_sits_an_outage_out(service: Any, transport: Transport) -> None
     assert [view.state for view in follow.watch(transport, "/jobs/j", None)] == ["running", "succeeded"]
 
 
-def test_watching_ends_in_time(service: Any, transport: Transport) -> None:
+def test_watch_raises_an_error_after_its_timeout(service: Any, transport: Transport) -> None:
     service.script = [service.Answer(body=job("running"), headers={"ETag": '"1"'}), service.Answer(304, b"")]
     with pytest.raises(errors.WaitTimeout, match=r"after 0\.1 s"):
         list(follow.watch(transport, "/jobs/j", 0.1))

@@ -1,3 +1,5 @@
+"""How long the client retries, and how long it pauses between two tries."""
+
 import logging
 
 import pytest
@@ -8,34 +10,34 @@ from fitqueue.client.retry import LONGEST_PAUSE, LONGEST_REQUESTED_PAUSE, RetryB
 
 
 @given(retry=st.integers(1, 10_000), jitter=st.floats(0, 1))
-def test_pauses_grow_and_stay_bounded(retry: int, jitter: float) -> None:
+def test_pauses_grow_up_to_a_limit(retry: int, jitter: float) -> None:
     pause = pause_before(retry, None, jitter)
     assert 0 < pause <= LONGEST_PAUSE
     assert pause <= pause_before(retry + 1, None, 1)
 
 
-def test_two_clients_do_not_come_back_at_the_same_moment() -> None:
+def test_jitter_spreads_the_retries_of_several_clients() -> None:
     assert pause_before(3, None, 0.0) * 2 == pause_before(3, None, 1.0)
 
 
 @pytest.mark.parametrize(("requested", "seconds"), [("0", 0), ("7", 7), ("100000", LONGEST_REQUESTED_PAUSE)])
-def test_what_the_service_asks_for_is_done(requested: str, seconds: float) -> None:
+def test_the_pause_that_the_service_requests_is_used_up_to_a_limit(requested: str, seconds: float) -> None:
     assert pause_before(1, requested, 0.5) == seconds
 
 
 @pytest.mark.parametrize("requested", ["-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", ""])
-def test_what_cannot_be_understood_is_passed_over(requested: str) -> None:
+def test_an_invalid_retry_after_is_ignored(requested: str) -> None:
     assert pause_before(1, requested, 0.5) == pause_before(1, None, 0.5)
 
 
-def test_patience_ends_before_it_would_be_overdrawn() -> None:
-    assert RetryBudget(0.01).pause("trouble", "5") is False
+def test_a_pause_that_exceeds_the_budget_is_not_started() -> None:
+    assert RetryBudget(0.01).pause("No answer", "5") is False
 
 
-def test_only_a_lasting_outage_is_told_and_only_once(caplog: pytest.LogCaptureFixture) -> None:
-    retry_seconds = RetryBudget(60)
+def test_a_lasting_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    budget = RetryBudget(60)
     with caplog.at_level(logging.WARNING, "fitqueue.client"):
-        assert retry_seconds.pause("No answer", "0")
+        assert budget.pause("No answer", "0")
         assert caplog.messages == []
-        assert all(retry_seconds.pause("No answer", "0") for _ in range(3))
+        assert all(budget.pause("No answer", "0") for _ in range(3))
     assert caplog.messages == ["No answer; trying again for up to 60 s"]

@@ -1,0 +1,38 @@
+"""What all methods of `Client` build on: one request, and lists that arrive in pages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from fitqueue.client.transport import Call, Transport
+from fitqueue.views import Page
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class ClientBase:
+    """Sends the requests of one client."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _call(self, method: str, path: str, **options: Any) -> bytes:
+        return self._transport.request(Call(method, path, **options)).content
+
+    def _pages(
+        self, path: str, row_type: type[Row], params: Mapping[str, str | int | Sequence[str] | None] | None = None
+    ) -> Iterator[Row]:
+        cursor: dict[str, str] = {}
+        while True:
+            answer = self._call("GET", path, params={**(params or {}), **cursor})
+            page = Page[row_type].model_validate_json(answer)  # type: ignore[valid-type]  # a type made at run time
+            yield from page.data
+            if page.next_cursor is None:
+                return
+            cursor = {"cursor": page.next_cursor}
+
+
+def job_path(job_id: str) -> str:
+    return f"/jobs/{quote(job_id, safe='')}"

@@ -1,0 +1,63 @@
+"""The data sets of a service."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from fitqueue.client import files
+from fitqueue.client.base import ClientBase
+from fitqueue.views import DatasetView
+
+
+class DatasetMethods(ClientBase):
+    """The methods of `Client` about data sets."""
+
+    def upload(
+        self, path: str | os.PathLike[str], name: str | None = None, *, on_progress: files.OnProgress | None = None
+    ) -> DatasetView:
+        """Upload a data set: an `.npz` file of plain numeric arrays. Content that the service already has is not sent.
+
+        Args:
+            path: the file.
+            name: the name by which jobs refer to it.
+            on_progress: called with the bytes that have been sent and the bytes in all.
+
+        Returns:
+            The data set: the new one, or the one that already has this content and name.
+
+        Raises:
+            InvalidDataset: the file is not an `.npz` archive of plain numeric arrays.
+            NameTaken: another data set already has this name.
+            BodyTooLarge: the file is larger than the service accepts.
+        """
+        sha256 = files.sha256_of(Path(path))
+        for dataset in self.datasets():
+            if dataset.sha256 == sha256 and name in {None, dataset.name}:
+                return dataset
+        return files.upload(self._transport, Path(path), name, on_progress)
+
+    def datasets(self) -> Iterator[DatasetView]:
+        """Yield all data sets, the built-in ones first."""
+        return self._pages("/datasets", DatasetView)
+
+    def dataset(self, name_or_id: str) -> DatasetView:
+        """Return one data set.
+
+        Raises:
+            DatasetNotFound: there is no data set with this id or name.
+        """
+        return DatasetView.model_validate_json(self._call("GET", _dataset_path(name_or_id)))
+
+    def delete_dataset(self, name_or_id: str) -> None:
+        """Delete an uploaded data set.
+
+        Raises:
+            DatasetNotFound: there is no data set with this id or name.
+            DatasetInUse: a job that has not ended needs it.
+        """
+        self._call("DELETE", _dataset_path(name_or_id), repeatable=False)
+
+
+def _dataset_path(name_or_id: str) -> str:
+    return f"/datasets/{quote(name_or_id, safe='')}"

@@ -1,0 +1,205 @@
+"""Submitting, finding, steering and watching jobs."""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from fitqueue.client import follow
+from fitqueue.client.base import ClientBase, job_path
+from fitqueue.errors import MalformedJSON
+from fitqueue.views import DryRun, JobSummary, JobView
+
+Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
+"""A job: a dict, JSON as bytes, or the path of a JSON file."""
+
+_JSON = {"Content-Type": "application/json"}
+
+
+class JobMethods(ClientBase):
+    """The methods of `Client` about jobs."""
+
+    @overload
+    def submit(
+        self, spec: Spec, *, dry_run: Literal[False] = ..., wait: bool = ..., idempotency_key: str | None = ...
+    ) -> JobView: ...
+    @overload
+    def submit(self, spec: Spec, *, dry_run: Literal[True]) -> DryRun: ...
+    def submit(
+        self, spec: Spec, *, dry_run: bool = False, wait: bool = False, idempotency_key: str | None = None
+    ) -> JobView | DryRun:
+        """Submit a job.
+
+        Args:
+            spec: the job: a dict, JSON as bytes, or the path of a JSON file.
+            dry_run: check the job, and store nothing.
+            wait: return only when the job has ended.
+            idempotency_key: a key of your own for this job. Set it if you may have to submit the job again, after an
+                Unreachable or from another process: the same key with the same job returns the job that already exists.
+
+        Returns:
+            The queued job, with `wait` the ended job, with `dry_run` what the service would store.
+
+        Raises:
+            MalformedJSON: the spec is not JSON.
+            InvalidSpec: the job is invalid; `errors` lists every fault.
+            IdempotencyMismatch: the key was already used with a different job.
+        """
+        body = _to_json(spec)
+        if dry_run:
+            answer = self._call("POST", "/jobs", params={"dry_run": "true"}, headers=_JSON, body=lambda: body)
+            return DryRun.model_validate_json(answer)
+        headers = {**_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        job = JobView.model_validate_json(self._call("POST", "/jobs", headers=headers, body=lambda: body))
+        return self.wait(job.id) if wait else job
+
+    def get(self, job_id: str) -> JobView:
+        """Return a job as it is now.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+        """
+        return JobView.model_validate_json(self._call("GET", job_path(job_id)))
+
+    def list(
+        self,
+        *,
+        state: str | Iterable[str] | None = None,
+        labels: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        pool: str | None = None,
+        name: str | None = None,
+    ) -> Iterator[JobSummary]:
+        """Yield the jobs that pass all filters, newest first. Pages are fetched as they are needed.
+
+        Args:
+            state: one state, or several of which a job has one.
+            labels: labels that a job has, all of them; as a mapping, or as pairs in which a key may be repeated.
+            pool: the pool of the jobs.
+            name: the name of the jobs.
+
+        Raises:
+            InvalidRequest: a filter is invalid.
+        """
+        pairs = labels.items() if isinstance(labels, Mapping) else labels or ()
+        states = [state] if isinstance(state, str) else list(state or [])
+        filters: dict[str, str | list[str] | None] = {
+            "state": states,
+            "label": [f"{key}={value}" for key, value in pairs],
+            "pool": pool,
+            "name": name,
+        }
+        return self._pages("/jobs", JobSummary, {key: value for key, value in filters.items() if value})
+
+    def cancel(self, job_id: str) -> JobView:
+        """Cancel a job. What it has saved can still be downloaded. Cancelling it again changes nothing.
+
+        Returns:
+            The job: `cancelled`, or still running until it has stopped.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            JobEnded: it has succeeded or failed.
+        """
+        return JobView.model_validate_json(self._call("POST", f"{job_path(job_id)}/cancel"))
+
+    def pause(self, job_id: str) -> JobView:
+        """Pause a job: it stops after the current batch and frees its devices. Pausing it again changes nothing.
+
+        Returns:
+            The job: `paused`, or still running until it has stopped.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            JobEnded: it has ended.
+        """
+        return JobView.model_validate_json(self._call("POST", f"{job_path(job_id)}/pause"))
+
+    def resume(self, job_id: str) -> JobView:
+        """Resume a paused job exactly where it stopped. Resuming it again changes nothing.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            JobEnded: it has ended.
+        """
+        return JobView.model_validate_json(self._call("POST", f"{job_path(job_id)}/resume"))
+
+    def extend(self, job_id: str, epochs: int) -> JobView:
+        """Train an ended job for more epochs, from where it stopped.
+
+        The same call again, before the job has ended again, changes nothing.
+
+        Args:
+            job_id: the job.
+            epochs: how many epochs to add.
+
+        Returns:
+            The job, queued again.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            JobNotEnded: it has not ended.
+            JobNotExtendable: more epochs would not help, or it left nothing to resume from.
+            InvalidRequest: `epochs` is not a whole number from 1.
+        """
+        body = json.dumps({"epochs": epochs}).encode()
+        answer = self._call("POST", f"{job_path(job_id)}/extend", headers=_JSON, body=lambda: body)
+        return JobView.model_validate_json(answer)
+
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job with its metrics, logs and files.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            JobNotEnded: it has not ended; cancel it first.
+        """
+        self._call("DELETE", job_path(job_id), repeatable=False)
+
+    def watch(self, job_id: str, *, timeout: float | None = None) -> Iterator[JobView]:
+        """Yield the job as it is now, then each time it has changed, the last time in its final state.
+
+        Args:
+            job_id: the job.
+            timeout: how many seconds to watch at most; without it, until the job has ended.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            WaitTimeout: the job has not ended after `timeout` seconds.
+            Unreachable: the service has not answered for five minutes.
+        """
+        return follow.watch(self._transport, job_path(job_id), timeout)
+
+    def wait(
+        self, job_id: str, *, timeout: float | None = None, on_update: Callable[[JobView], None] | None = None
+    ) -> JobView:
+        """Wait until a job has ended, however it ends.
+
+        Args:
+            job_id: the job.
+            timeout: how many seconds to wait at most; without it, until the job has ended.
+            on_update: called with the job as it is now, and each time it has changed.
+
+        Returns:
+            The job in its final state.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            WaitTimeout: the job has not ended after `timeout` seconds.
+            Unreachable: the service has not answered for five minutes.
+        """
+        for job in self.watch(job_id, timeout=timeout):
+            if on_update:
+                on_update(job)
+        return job
+
+
+def _to_json(spec: Spec) -> bytes:
+    if isinstance(spec, bytes):
+        return spec
+    if isinstance(spec, Mapping):
+        try:
+            return json.dumps(dict(spec), allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise MalformedJSON(f"The job cannot be written as JSON: {error}") from error
+    return Path(spec).read_bytes()

@@ -1,0 +1,106 @@
+"""What follows a failed attempt: another one after a pause, or the end of the job. Pure functions."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from fitqueue.reports import Position
+from fitqueue.states import Reason
+
+MAX_PAUSE_SECONDS: Final = 300.0
+OUTAGE_PAUSE_SECONDS: Final = 10.0
+MAX_ATTEMPTS_WITH_SAME_REASON: Final = 2
+"""Attempts in a row at one position that end with a reason of the job's own. The first may be the machine's doing."""
+MAX_STALLED_ATTEMPTS: Final = 3
+"""Attempts in a row at one position, whatever ended them."""
+
+_OUTAGES: Final = frozenset({Reason.STORAGE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL})
+"""Reasons of an attempt that time may mend: a full disk or a dead storage, data or weights that were not downloaded."""
+
+
+@dataclass(frozen=True)
+class AttemptFailure:
+    """A failed attempt that may not be the job's fault."""
+
+    why: str
+    """A sentence for people, without its full stop."""
+    reason: Reason | None = None
+    """What the job ends with if this happens again at the same position; None if it cannot be the job's fault."""
+    details: str = ""
+    """More lines for people."""
+
+    def message(self, consequence: str) -> str:
+        return "\n".join(filter(None, [f"{self.why}; {consequence}.", self.details]))
+
+
+@dataclass(frozen=True)
+class AttemptHistory:
+    """What is known of a job before this attempt failed."""
+
+    failed_attempts: int
+    max_attempts: int
+    stalled_attempts: int
+    """How many attempts in a row failed at `stalled_at`."""
+    stalled_at: Position | None
+    resumes_at: Position
+    """Where the next attempt would resume."""
+    is_cancelled: bool
+    """Whether a user has asked to cancel it."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The job is queued again, and may be claimed after `pause_seconds`."""
+
+    message: str
+    pause_seconds: float
+    stalled_attempts: int
+    stalled_at: Position
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The job ends."""
+
+    reason: Reason
+    message: str
+
+
+def retry_or_fail(failure: AttemptFailure, history: AttemptHistory) -> Retry | Fail:
+    """Decide what follows a failed attempt.
+
+    The job ends if the same failure of its own ended two attempts at one position, if this was the last of
+    `max_attempts`, or if three attempts in a row made no progress. A job that is to be cancelled always leaves its
+    worker as if it were requeued.
+    """
+    stalled = history.stalled_attempts + 1 if history.stalled_at == history.resumes_at else 1
+    fail = None if history.is_cancelled else _reason_to_fail(failure, history, stalled)
+    if fail is not None:
+        return fail
+    return Retry(
+        message=failure.message("the job is queued again"),
+        pause_seconds=pause_seconds(stalled, failure.reason),
+        stalled_attempts=stalled,
+        stalled_at=history.resumes_at,
+    )
+
+
+def _reason_to_fail(failure: AttemptFailure, history: AttemptHistory, stalled: int) -> Fail | None:
+    if failure.reason is not None and stalled >= MAX_ATTEMPTS_WITH_SAME_REASON:
+        message = failure.message(f"this was attempt {stalled} in a row that failed at the same position")
+        return Fail(failure.reason, message)
+    if history.failed_attempts + 1 >= history.max_attempts:
+        message = failure.message(f"this was the last of {history.max_attempts} attempts")
+        return Fail(failure.reason or Reason.WORKER_LOST, message)
+    if stalled >= MAX_STALLED_ATTEMPTS:
+        return Fail(Reason.NO_PROGRESS, failure.message(f"{stalled} attempts in a row failed at the same position"))
+    return None
+
+
+def pause_seconds(stalled_attempts: int, reason: Reason | None = None) -> float:
+    """Return how long a job pauses after its n-th failed attempt at one position: 0, 2, 4, 8 … seconds.
+
+    A job that kills workers must not do so often; one that makes progress between its failures need not wait. After an
+    outage the pause is longer, because a moment later the disk is still full or the network still down.
+    """
+    seconds = min(2.0 ** (stalled_attempts - 1), MAX_PAUSE_SECONDS) if stalled_attempts > 1 else 0.0
+    return max(seconds, OUTAGE_PAUSE_SECONDS) if reason in _OUTAGES else seconds

@@ -1,0 +1,70 @@
+"""The commands about results, data sets and workers, with a real service."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitqueue.client import Client
+
+
+def test_the_results_of_a_job(run: Any, job: dict[str, Any], service: Any, client: Client, tmp_path: Path) -> None:
+    submitted = client.submit(job)
+    worker = service.claim()
+    assert run("weights", submitted.id)[0] == 3
+    worker.log("Epoch 1\x1b[31m", "done")
+    worker.epoch(1, 0.5)
+    worker.epoch(2, float("nan"))
+    worker.checkpoint(["best", "last", "ep1.weights.h5"], 1, b"first", 1.0)
+    worker.checkpoint(["last"], 2, b"second")
+    worker.finish()
+
+    assert run("weights", submitted.id) == (0, f"{submitted.id}-best.weights.h5\n", "")
+    assert (tmp_path / f"{submitted.id}-best.weights.h5").read_bytes() == b"first"
+    assert run("weights", submitted.id, "--last", "-o", "w.h5") == (0, "w.h5\n", "")
+    assert (tmp_path / "w.h5").read_bytes() == b"second"
+    assert run("weights", submitted.id, "--checkpoint", "ep1.weights.h5")[1] == "ep1.weights.h5\n"
+    assert (tmp_path / "ep1.weights.h5").read_bytes() == b"first"
+
+    table = [line.split() for line in run("metrics", submitted.id)[1].splitlines()]
+    assert table[0][:3] == ["EPOCH", "loss", "val_loss"]
+    assert table[2][:3] == ["2", "nan", "nan"]
+    assert [row["epoch"] for row in json.loads(run("metrics", submitted.id, "--json")[1])] == [1, 2]
+    assert len(run("metrics", submitted.id, "--csv")[1].splitlines()) == 3
+
+    assert [line.split()[0] for line in run("checkpoints", submitted.id)[1].splitlines()] == [
+        "NAME",
+        *(checkpoint.name for checkpoint in client.checkpoints(submitted.id)),
+    ]
+    assert len(json.loads(run("checkpoints", submitted.id, "--json")[1])) == 3
+
+    assert run("logs", submitted.id)[1] == "Epoch 1\x1b[31m\ndone\n"
+    assert run("logs", submitted.id, "-n", "1")[1] == "done\n"
+    assert run("logs", submitted.id, "-f")[1] == "Epoch 1\x1b[31m\ndone\n"
+
+    assert "succeeded" in run("events", submitted.id, "-f")[1].splitlines()[-1]
+    lines = run("events", submitted.id, "--json")[1].splitlines()
+    assert [json.loads(line)["kind"] for line in lines[:2]] == ["submitted", "claimed"]
+
+
+def test_data_sets_are_added_listed_shown_and_removed(run: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "letters.npz", x=np.zeros((5, 2), "float32"))
+    code, out, err = run("dataset", "add", "letters.npz")
+    assert code == 0
+    assert '"dataset": "letters"' in err
+    assert run("dataset", "add", "letters.npz")[1] == out
+    assert "x 5×2 float32" in run("dataset", "show", "letters")[1]
+    assert json.loads(run("dataset", "show", "letters", "--json")[1])["id"] == out.strip()
+    assert any(line.startswith("letters") and "x 5×2" in line for line in run("dataset", "list")[1].splitlines())
+    assert "letters" in [row["name"] for row in json.loads(run("dataset", "list", "--json")[1])]
+    assert run("dataset", "remove", "letters")[0] == 0
+    assert run("dataset", "show", "letters")[0] == 3
+
+
+def test_workers_lists_what_they_are_training(run: Any, job: dict[str, Any], service: Any, client: Client) -> None:
+    submitted = client.submit(job)
+    service.claim()
+    [_, row] = run("workers")[1].splitlines()
+    assert row.split()[:5] == ["wk_1", "gpu-box", "alive", "default", "1/2"]
+    assert json.loads(run("workers", "--json")[1])[0]["jobs"] == [submitted.id]

@@ -1,0 +1,86 @@
+"""Stops the child of one attempt: on request, when it has run for too long, or when it hangs."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from signal import SIGKILL, SIGTERM
+from threading import Event
+
+from service.store.leases import StopRequests
+from workers.shared.protocol import Stop, StopCause
+from workers.supervisor.child import Child, ChildNotReading
+from workers.supervisor.context import Timeouts
+
+
+def requested_cause(requests: StopRequests) -> StopCause | None:
+    """Return why users want the job to stop; None if they do not."""
+    if requests.cancel:
+        return "cancel"
+    return "pause" if requests.pause else None
+
+
+class ChildStopper:
+    """Keeps the deadlines of one child, and remembers why it was stopped."""
+
+    def __init__(
+        self,
+        child: Child,
+        timeouts: Timeouts,
+        stopping: Event,
+        get_requests: Callable[[], StopRequests],
+        seconds_left: float,
+    ) -> None:
+        """Watch a child that was just started.
+
+        Args:
+            stopping: set when the worker shuts down.
+            get_requests: returns what users have asked of the job.
+            seconds_left: how long the job may still run.
+        """
+        self.cause: StopCause | None = None
+        """Why the child was asked to stop. The first cause counts, for the child too."""
+        self.was_active = False
+        self.was_killed_for_silence = False
+        self._child = child
+        self._timeouts = timeouts
+        self._stopping = stopping
+        self._get_requests = get_requests
+        self._active_at = time.monotonic()
+        self._run_until = self._active_at + seconds_left
+        self._asked_at = 0.0
+
+    def note_activity(self) -> None:
+        """Note that the child was active, or that nobody is reading what it sends."""
+        self.was_active = True
+        self._active_at = time.monotonic()
+
+    def enforce(self) -> None:
+        """Do what is due: ask the child to stop, press it, or kill it."""
+        now = time.monotonic()
+        if now - self._active_at >= (self._timeouts.silence if self.was_active else self._timeouts.first_message):
+            self.was_killed_for_silence = True
+            self._child.signal(SIGKILL)
+        if self.cause is None:
+            self._ask(self._due_cause(now))
+        if self.cause is not None:
+            self._press(now - self._asked_at)
+
+    def _due_cause(self, now: float) -> StopCause | None:
+        requested = requested_cause(self._get_requests())
+        if requested is not None:
+            return requested
+        if self._stopping.is_set():
+            return "shutdown"
+        return "max_runtime" if now >= self._run_until else None
+
+    def _ask(self, cause: StopCause | None) -> None:
+        if cause is not None:
+            self.cause, self._asked_at = cause, time.monotonic()
+            with suppress(ChildNotReading):  # SIGTERM and SIGKILL follow
+                self._child.send(Stop(cause=cause))
+
+    def _press(self, waited: float) -> None:
+        if waited >= self._timeouts.kill:
+            self._child.signal(SIGKILL)
+        elif waited >= self._timeouts.term:
+            self._child.signal(SIGTERM)

@@ -1,0 +1,50 @@
+"""What training a job needs of the worker that it runs on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from service.dataset_cache import DatasetCache
+from service.db import Database
+from service.storage import Storage
+from workers.supervisor.fork_server import ForkServer
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for a training process and its files, in seconds."""
+
+    first_message: float = 60.0
+    """A child sends its first message within milliseconds. One that does not was forked from a damaged fork server."""
+    term: float = 5.0
+    """From the message `stop` to SIGTERM."""
+    kill: float = 7.0
+    """From the message `stop` to SIGKILL. A GPU must be free ten seconds after a user asked for it, and a container
+    gets ten seconds when it is stopped."""
+    silence: float = 1800.0
+    """Between two messages or lines of a child."""
+    hang: float = 1800.0
+    """Between two turns of a supervisor's loop; after that its lease is not renewed any more."""
+    uploads: float = 40.0
+    """For the files that are not stored yet when the worker shuts down. Together with the end of the child, this is
+    less than the minute that our containers get."""
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """The parts of a worker that all its jobs share."""
+
+    database: Database
+    storage: Storage
+    datasets: DatasetCache
+    fork_server: ForkServer
+    work_dir: Path
+    unsaved_dir: Path
+    """The folder for files that could not be stored."""
+    lease_seconds: float
+    cpu_devices: int
+    threads: int
+    snapshot_seconds: float
+    stopping: Event
+    """Set when the worker shuts down."""
+    timeouts: Timeouts = Timeouts()

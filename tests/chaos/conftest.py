@@ -1,4 +1,4 @@
-"""Chaos is run by itself, by `make chaos`: it takes minutes and both hands."""
+"""Chaos tests run only when asked for, by `make chaos`: they take minutes and every processor."""
 
 import pytest
 
@@ -8,4 +8,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if "chaos" in item.keywords and item.get_closest_marker("chaos"):
-            item.add_marker(pytest.mark.skip(reason="`make chaos` runs it"))
+            item.add_marker(pytest.mark.skip(reason="run it with `make chaos`"))

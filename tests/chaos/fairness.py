@@ -1,8 +1,8 @@
-"""Whom the killer must spare.
+"""Which jobs the killer must spare.
 
-A job that loses two attempts in a row at the same place, by a death of its own process, has failed: that is what the
-service promises. A killer at random hits the same job twice within a second now and then, and such an end would be
-right. So who trains a job that has not come any further since its last loss is left alone.
+The service promises that a job fails if its training process dies twice in a row at the same position. A random killer
+hits the same job twice within a second now and then, and the job would rightly fail. So a job is left alone until it
+has progressed since its last failed attempt.
 """
 
 from datetime import timedelta
@@ -12,53 +12,47 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseUnavailable
+from fitqueue.reports import Position
 from fitqueue.states import FINAL_STATES, JobState
 from service import clock
 from service.db import Database
-from service.models import Job, Snapshot
+from service.models import Job
+from service.store import snapshots
+from workers.shared.paths import Attempt
 
-MOST_LOSSES: Final = 4
-"""Each loss doubles how long a job waits, and a run must come to its end."""
+MAX_FAILED_ATTEMPTS: Final = 4
+"""Each failed attempt without progress doubles the pause of the job, and a run must come to an end."""
 
 
-def may_lose(database: Database, worker_id: str) -> bool:
-    """Whether the jobs of this worker may lose their attempts now. False where nobody can tell."""
+def may_be_hit(database: Database, worker_id: str) -> bool:
+    """Tell whether the current attempts of this worker may fail; False if the database is down."""
     try:
         with database.read() as session:
-            held = session.scalars(select(Job).where(Job.worker_id == worker_id, Job.state == JobState.RUNNING)).all()
-            return not any(is_fragile(session, job) for job in held)
+            is_on_worker = (Job.worker_id == worker_id) & (Job.state == JobState.RUNNING)
+            jobs = session.scalars(select(Job).where(is_on_worker)).all()
+            return not any(_must_be_spared(session, job) for job in jobs)
     except DatabaseUnavailable:
         return False
 
 
-def all_may_lose(database: Database, seconds: float) -> bool:
-    """Whether each job may that trains, or may be taken within so many seconds."""
+def all_may_be_hit(database: Database, seconds: float) -> bool:
+    """Tell whether the attempts of all jobs that run, or may be claimed within these seconds, may fail.
+
+    Returns False if the database is down.
+    """
     try:
         with database.read() as session:
-            soon = clock.now(session) + timedelta(seconds=seconds)
-            due = or_(Job.not_before.is_(None), Job.not_before <= soon)
-            jobs = session.scalars(select(Job).where(Job.state.in_([JobState.RUNNING, JobState.QUEUED]), due)).all()
-            return not any(is_fragile(session, job) for job in jobs)
+            end = clock.now(session) + timedelta(seconds=seconds)
+            is_due = or_(Job.not_before.is_(None), Job.not_before <= end)
+            is_open = Job.state.in_([JobState.RUNNING, JobState.QUEUED])
+            jobs = session.scalars(select(Job).where(is_open, is_due)).all()
+            return not any(_must_be_spared(session, job) for job in jobs)
     except DatabaseUnavailable:
         return False
 
 
-def is_fragile(session: Session, job: Job) -> bool:
-    """Whether it has come no further since its last loss, or has lost often enough."""
-    if job.failed_attempts >= MOST_LOSSES:
-        return True
-    place = session.execute(
-        select(Snapshot.epoch, Snapshot.step)
-        .where(Snapshot.job_id == job.id)
-        .order_by(Snapshot.epoch.desc(), Snapshot.step.desc())
-        .limit(1)
-    ).one_or_none()
-    here = (place.epoch, place.step) if place is not None else (0, 0)
-    return job.stalled_attempts > 0 and (job.stalled_epoch, job.stalled_step) == here
-
-
-def ended(database: Database) -> int:
-    """How many jobs have ended; 0 where nobody can tell."""
+def count_ended(database: Database) -> int:
+    """Return how many jobs have ended; 0 if the database is down."""
     try:
         with database.read() as session:
             return session.scalar(select(func.count()).where(Job.state.in_(FINAL_STATES))) or 0
@@ -66,13 +60,24 @@ def ended(database: Database) -> int:
         return 0
 
 
-def job_of(database: Database, worker_id: str) -> tuple[str, int] | None:
-    """A job that this worker trains, and its attempt."""
+def running_attempt(database: Database, worker_id: str) -> Attempt | None:
+    """Return an attempt that this worker runs; None if it runs none, or if the database is down."""
     try:
         with database.read() as session:
-            found = session.execute(
+            row = session.execute(
                 select(Job.id, Job.attempt).where(Job.worker_id == worker_id, Job.state == JobState.RUNNING).limit(1)
             ).one_or_none()
-            return None if found is None else (found.id, found.attempt)
+            return None if row is None else Attempt(row.id, row.attempt)
     except DatabaseUnavailable:
         return None
+
+
+def _must_be_spared(session: Session, job: Job) -> bool:
+    """Tell whether the job has not progressed since its last failed attempt, or has failed often enough."""
+    if job.failed_attempts >= MAX_FAILED_ATTEMPTS:
+        return True
+    if job.stalled_attempts == 0 or job.stalled_epoch is None or job.stalled_step is None:
+        return False
+    newest = next(iter(snapshots.newest_first(session, job.id)), None)
+    resumes_at = newest.position if newest is not None else Position(0)
+    return Position(job.stalled_epoch, job.stalled_step) == resumes_at

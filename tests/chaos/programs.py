@@ -1,4 +1,4 @@
-"""A process of the cluster that can be killed, frozen and started again, each time with a log of its own."""
+"""Programs of the cluster. Each can be killed, frozen and started again, and each start has its own log."""
 
 import json
 import os
@@ -13,17 +13,22 @@ from typing import Final
 import psutil
 
 ROOT: Final = Path(__file__).parents[2]
-STOP_SECONDS: Final = 60.0
+STOP_TIMEOUT: Final = 60.0
 
 
 class Program:
-    """Leads a session of its own, by which whatever it leaves behind is found."""
+    """A program that runs in a session of its own. Whatever it leaves behind is found by that session."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], logs: Path) -> None:
+        """Prepare the program.
+
+        Args:
+            logs: the folder in which each start writes a log.
+        """
         self.name = name
         self.sessions: list[int] = []
-        """Of all its starts."""
-        self.frozen = False
+        """The session ids of all starts."""
+        self.is_frozen = False
         self._command = list(command)
         self._environment = dict(environment)
         self._logs = logs
@@ -31,7 +36,7 @@ class Program:
 
     @property
     def log(self) -> Path:
-        """Of the newest start."""
+        """The log of the latest start."""
         return self._logs / f"{self.name}.{len(self.sessions)}.log"
 
     @property
@@ -53,37 +58,38 @@ class Program:
         self.sessions.append(self._process.pid)
 
     def kill(self) -> None:
-        """This process alone, as the kernel does when memory is short."""
+        """Kill only this process, as the kernel does when the machine runs out of memory."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self.frozen = False
+        self.is_frozen = False
 
     def kill_all(self) -> None:
-        """It and all its descendants at once, as when a container is removed."""
+        """Kill the program and all its descendants at once, as when a container is removed."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self.frozen = False
+        self.is_frozen = False
 
     def freeze(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
-        self.frozen = True
+        self.is_frozen = True
 
     def thaw(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
-        self.frozen = False
+        self.is_frozen = False
 
-    def ask_to_stop(self) -> None:
+    def terminate(self) -> None:
+        """Ask the program to stop, even if it is frozen."""
         if self._process is not None:
             self.thaw()
             self._process.terminate()
 
-    def wait(self, seconds: float = STOP_SECONDS) -> int | None:
-        """Its exit code; None where it was killed because it had not ended in time."""
+    def wait(self, seconds: float = STOP_TIMEOUT) -> int | None:
+        """Return the exit code; None if the program did not exit in time and was killed."""
         if self._process is None:
             return None
         try:
@@ -93,23 +99,22 @@ class Program:
             return None
 
     def descendants(self) -> list[psutil.Process]:
-        found: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
-            found = psutil.Process(self.pid).children(recursive=True)
-        return found
+            return list(psutil.Process(self.pid).children(recursive=True))
+        return []
 
 
 class WorkerProgram(Program):
-    """`python -m workers`, with its nursery and the children that train."""
+    """A worker with its fork server and its training processes."""
 
     @property
     def id(self) -> str | None:
-        """As the database knows it; None until it is ready."""
+        """The worker's id in the database; None until the worker is ready."""
         for line in self.log.read_text(errors="replace").splitlines():
             with suppress(ValueError, KeyError, TypeError):
-                said = json.loads(line)
-                if said["message"] == "The worker is ready.":
-                    return str(said["worker"])
+                fields = json.loads(line)
+                if fields["message"] == "The worker is ready.":
+                    return str(fields["worker"])
         return None
 
     def fork_server(self) -> psutil.Process | None:
@@ -120,8 +125,7 @@ class WorkerProgram(Program):
                         return process
         return None
 
-    def children(self) -> list[psutil.Process]:
-        """The processes that train."""
+    def training_processes(self) -> list[psutil.Process]:
         fork_server = self.fork_server()
         if fork_server is None:
             return []
@@ -131,21 +135,22 @@ class WorkerProgram(Program):
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """A dead one that nobody has waited for is none."""
+    """Tell whether the process runs. A dead one that nobody has waited for does not."""
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 
-def of_session(sessions: Sequence[int]) -> list[psutil.Process]:
-    """All processes that descend from the leaders of these sessions, orphans too."""
-    found = []
+def processes_of_sessions(sessions: Sequence[int]) -> list[psutil.Process]:
+    """Return all processes in these sessions, including orphans."""
+    processes = []
     for process in psutil.process_iter():
         with suppress(OSError, psutil.Error):
             if os.getsid(process.pid) in sessions and is_alive(process):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
-def python_m(*arguments: str) -> list[str]:
+def python_module(*arguments: str) -> list[str]:
+    """Return the command `python -m …` with these arguments."""
     return [sys.executable, "-m", *arguments]

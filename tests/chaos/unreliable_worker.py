@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.unreliable_worker`: a worker whose database fails now and then."""
+"""A worker whose database calls sometimes fail: `python -m tests.chaos.unreliable_worker`."""
 
 if __name__ == "__main__":
     from tests.unreliable import make_unreliable

@@ -1,4 +1,4 @@
-"""The real stack, started by the same code as `make up`, and used through the client alone."""
+"""The real stack, started by the same code as `make up`, and used only through the client."""
 
 import json
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ def client(stack: Stack) -> fitqueue.Client:
 
 @pytest.fixture
 def digits_job() -> dict[str, Any]:
-    """The example that `make demo` trains."""
+    """Return the example that `make demo` trains."""
     return json.loads((EXAMPLES / "digits_cnn.json").read_text())
 
 
 @pytest.fixture
 def endless_job(digits_job: dict[str, Any]) -> dict[str, Any]:
-    """It trains until somebody stops it."""
+    """Return a job that trains until it is stopped."""
     return digits_job | {"fit": {"epochs": 100_000, "batch_size": 64}, "callbacks": []}

@@ -1,4 +1,4 @@
-"""The benchmarks measure what was trained, and nothing else."""
+"""Benchmarks measure jobs that succeeded, with all of their work, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,8 @@ from benchmarks import common, overhead, startup, throughput
 from fitqueue.states import EventKind, JobState
 
 
-def bad_job(*_: Any, **__: Any) -> dict[str, Any]:
-    """Its loss is NaN after a step or two."""
+def failing_job(*_: Any, **__: Any) -> dict[str, Any]:
+    """Return a job whose loss is NaN after a step or two."""
     job = common.cnn_job("digits", epochs=1, learning_rate=1e38)
     return job | {"callbacks": [{"class_name": "TerminateOnNaN", "config": {}}]}
 
@@ -23,36 +23,36 @@ def bad_job(*_: Any, **__: Any) -> dict[str, Any]:
     [
         startup.job_seconds,
         lambda client: throughput.seconds_of_jobs(client, 1),
-        lambda client: overhead.train(client, bad_job()),
+        lambda client: overhead.train(client, failing_job()),
     ],
     ids=["startup", "throughput", "overhead"],
 )
-def test_a_job_that_fails_is_no_figure(
+def test_a_job_that_fails_is_not_measured(
     client: fitqueue.Client, monkeypatch: pytest.MonkeyPatch, measure: Callable[[fitqueue.Client], object]
 ) -> None:
-    monkeypatch.setattr(startup, "cnn_job", bad_job)
-    monkeypatch.setattr(throughput, "cnn_job", bad_job)
+    monkeypatch.setattr(startup, "cnn_job", failing_job)
+    monkeypatch.setattr(throughput, "cnn_job", failing_job)
     with pytest.raises(SystemExit, match="failed, so there is nothing to measure"):
         measure(client)
 
 
-def test_a_job_counts_until_its_last_file_is_stored(client: fitqueue.Client) -> None:
+def test_a_job_is_measured_until_its_last_file_is_stored(client: fitqueue.Client) -> None:
     seconds, after_fit = overhead.train(client, common.cnn_job("digits", epochs=1))
     job = next(client.list(state=JobState.SUCCEEDED))
     assert job.finished_at is not None
-    [trained] = [event.at for event in client.events(job.id) if event.kind == EventKind.EPOCH_ENDED]
-    last_file = max(checkpoint.created_at for checkpoint in client.checkpoints(job.id))
-    assert trained < last_file <= job.finished_at
+    [epoch_ended_at] = [event.at for event in client.events(job.id) if event.kind == EventKind.EPOCH_ENDED]
+    last_stored_at = max(checkpoint.created_at for checkpoint in client.checkpoints(job.id))
+    assert epoch_ended_at < last_stored_at <= job.finished_at
     assert 0 < after_fit < seconds
-    assert (job.finished_at - trained).total_seconds() < seconds
+    assert (job.finished_at - epoch_ended_at).total_seconds() < seconds
 
 
-def test_a_file_that_is_asked_for_goes_before_mnist(tmp_path: Path) -> None:
+def test_the_file_of_an_option_is_used_instead_of_mnist(tmp_path: Path) -> None:
     with common.mnist_or_synthetic(tmp_path / "mine.npz") as data:
         assert data == tmp_path / "mine.npz"
 
 
-def test_without_mnist_there_is_data_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_mnist_there_is_synthetic_data_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "MNIST", tmp_path / "nowhere.npz")
     with common.mnist_or_synthetic(None) as data, np.load(data) as arrays:
         shapes = {name: arrays[name].shape for name in arrays}

@@ -1,4 +1,4 @@
-"""POST a Keras job, watch it train, fetch its best weights."""
+"""The main use: submit a Keras job, watch it train, and download its best weights."""
 
 import hashlib
 import os
@@ -29,21 +29,21 @@ def until_first_epoch(client: fitqueue.Client, job_id: str) -> None:
     for event in client.events(job_id, follow=True):
         if event.kind == EventKind.EPOCH_ENDED:
             return
-        assert not JobState(client.get(job_id).state).is_final, client.get(job_id).message
+        assert not client.get(job_id).state.is_final, client.get(job_id).message
 
 
 def test_the_best_weights_of_a_job_load_into_plain_keras(
     client: fitqueue.Client, digits_job: dict[str, Any], tmp_path: Path
 ) -> None:
-    seen: list[int] = []
+    epochs: list[int] = []
     submitted = client.submit(digits_job)
-    job = client.wait(submitted.id, on_update=lambda update: seen.append(update.progress.epoch))
+    job = client.wait(submitted.id, on_update=lambda update: epochs.append(update.progress.epoch))
 
     assert (job.state, job.reason) in {
         (JobState.SUCCEEDED, Reason.COMPLETED),
         (JobState.SUCCEEDED, Reason.EARLY_STOPPED),
     }, job.message
-    assert seen == sorted(seen)
+    assert epochs == sorted(epochs)
     rows = list(client.metrics(job.id))
     assert [row.epoch for row in rows] == list(range(1, len(rows) + 1))
     assert job.best is not None
@@ -61,41 +61,41 @@ def test_the_best_weights_of_a_job_load_into_plain_keras(
 
 
 def test_submit_and_wait_exits_with_0_when_the_job_succeeds(stack: Stack, tmp_path: Path) -> None:
-    done = cli(stack, "submit", str(EXAMPLES / "digits_cnn.json"), "--wait", "--set", "fit.epochs=1")
-    assert done.returncode == 0, done.stderr
-    assert "succeeded" in done.stdout
+    result = cli(stack, "submit", str(EXAMPLES / "digits_cnn.json"), "--wait", "--set", "fit.epochs=1")
+    assert result.returncode == 0, result.stderr
+    assert "succeeded" in result.stdout
 
 
-def test_watch_exits_with_1_when_the_job_fails_and_says_why(
+def test_watch_exits_with_1_when_the_job_fails_and_prints_why(
     stack: Stack, client: fitqueue.Client, endless_job: dict[str, Any]
 ) -> None:
     job = client.submit(endless_job | {"max_runtime_seconds": 1})
-    done = cli(stack, "watch", job.id)
-    assert done.returncode == 1, done.stderr
+    result = cli(stack, "watch", job.id)
+    assert result.returncode == 1, result.stderr
     failed = client.get(job.id)
     assert (failed.state, failed.reason) == (JobState.FAILED, Reason.MAX_RUNTIME)
     assert failed.message is not None
-    assert failed.message in done.stdout
+    assert failed.message in result.stdout
 
 
-def test_a_training_process_that_was_killed_goes_on_and_says_why(
+def test_a_job_whose_training_process_was_killed_resumes_and_its_events_say_why(
     stack: Stack, client: fitqueue.Client, endless_job: dict[str, Any]
 ) -> None:
     job = client.submit(endless_job)
     until_first_epoch(client, job.id)
-    _training_child(stack).kill()
-    told = {}
+    _training_process(stack).kill()
+    messages: dict[EventKind, str] = {}
     for event in client.events(job.id, follow=True):
-        told.setdefault(event.kind, event.message)
+        messages.setdefault(event.kind, event.message)
         if event.attempt == 2 and event.kind == EventKind.EPOCH_ENDED:
             break
-        assert not JobState(client.get(job.id).state).is_final, client.get(job.id).message
-    assert "was killed by SIGKILL: most likely the machine ran out of memory" in told[EventKind.REQUEUED]
+        assert not client.get(job.id).state.is_final, client.get(job.id).message
+    assert "was killed by SIGKILL: most likely the machine ran out of memory" in messages[EventKind.REQUEUED]
     client.cancel(job.id)
     client.wait(job.id)
 
 
-def test_watch_exits_with_2_when_the_job_is_cancelled_and_its_weights_stay(
+def test_watch_exits_with_2_when_the_job_is_cancelled_and_its_weights_can_be_downloaded(
     stack: Stack, client: fitqueue.Client, endless_job: dict[str, Any], tmp_path: Path
 ) -> None:
     job = client.submit(endless_job)
@@ -115,16 +115,16 @@ def test_without_a_token_only_healthz_answers(stack: Stack) -> None:
             assert answer.headers["content-type"] == "application/problem+json", path
 
 
-def test_a_job_with_many_faults_is_told_all_of_them_and_nothing_is_stored(
+def test_all_faults_of_a_job_are_reported_and_nothing_is_stored(
     client: fitqueue.Client, digits_job: dict[str, Any]
 ) -> None:
     before = [job.id for job in client.list()]
     digits_job["compile"]["optimizer"] = "adamm"
     digits_job["data"]["dataset"] = "no-such-set"
     digits_job["callbacks"][1]["config"]["filepath"] = "../{epoch}.weights.h5"
-    with pytest.raises(InvalidSpec) as refused:
+    with pytest.raises(InvalidSpec) as caught:
         client.submit(digits_job)
-    assert {fault.pointer for fault in refused.value.errors} >= {
+    assert {fault.pointer for fault in caught.value.errors} >= {
         "/compile/optimizer",
         "/data/dataset",
         "/callbacks/1/config/filepath",
@@ -132,11 +132,11 @@ def test_a_job_with_many_faults_is_told_all_of_them_and_nothing_is_stored(
     assert [job.id for job in client.list()] == before
 
 
-def _training_child(stack: Stack) -> psutil.Process:
-    """The process that trains: a grandchild of the worker, below the nursery."""
-    nursery_children = [
+def _training_process(stack: Stack) -> psutil.Process:
+    """Return the training process: the newest grandchild of the worker, a child of the fork server."""
+    grandchildren = [
         grandchild
         for child in psutil.Process(stack.processes["worker"].pid).children()
         for grandchild in child.children()
     ]
-    return max(nursery_children, key=lambda process: process.create_time())
+    return max(grandchildren, key=lambda process: process.create_time())

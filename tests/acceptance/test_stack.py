@@ -1,4 +1,4 @@
-"""`fitqueue up`: what it prints, what it leaves behind, and what survives its end."""
+"""`fitqueue up`: what it prints, what it restarts, and what it leaves behind."""
 
 import json
 import os
@@ -38,14 +38,15 @@ def fitqueue_up(folder: Path, *options: str, **settings: str) -> Iterator[subpro
         process.wait()
 
 
-def read_until(process: subprocess.Popen[str], wanted: str) -> str:
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Return the output up to and including the line with this text."""
     assert process.stdout is not None
-    read = ""
+    output = ""
     for line in process.stdout:
-        read += line
-        if wanted in line:
-            return read
-    raise AssertionError(f"ended without saying {wanted!r}:\n{read}")
+        output += line
+        if text in line:
+            return output
+    raise AssertionError(f"exited without printing {text!r}:\n{output}")
 
 
 def connect(folder: Path) -> fitqueue.Client:
@@ -53,24 +54,25 @@ def connect(folder: Path) -> fitqueue.Client:
     return fitqueue.Client(connection["url"], connection["token"])
 
 
-def program_below(process: subprocess.Popen[str], words: str) -> psutil.Process:
-    """The process that `fitqueue up` has started by these words."""
-    [found] = [child for child in psutil.Process(process.pid).children() if words in " ".join(child.cmdline())]
-    return found
+def program_of(process: subprocess.Popen[str], text: str) -> psutil.Process:
+    """Return the program that `fitqueue up` started with a command that contains this text."""
+    [program] = [child for child in psutil.Process(process.pid).children() if text in " ".join(child.cmdline())]
+    return program
 
 
-def queue_as_the_api_sees_it(folder: Path) -> str:
+def queue_status(folder: Path) -> str:
+    """Return what the API reports about the queue."""
     connection = json.loads((folder / "client.json").read_text())
     headers = {"Authorization": f"Bearer {connection['token']}"}
     return str(httpx.get(f"{connection['url']}/readyz", headers=headers).json()["parts"]["queue"])
 
 
-def test_ctrl_c_puts_running_jobs_back_and_the_next_start_trains_them(
+def test_ctrl_c_requeues_running_jobs_and_the_next_start_trains_them(
     tmp_path: Path, endless_job: dict[str, Any]
 ) -> None:
     folder = tmp_path / "var"
     with fitqueue_up(folder) as process:
-        printed = read_until(process, "Ctrl-C stops all of it")
+        printed = read_until(process, "Ctrl-C stops everything")
         connection = json.loads((folder / "client.json").read_text())
         assert stat.S_IMODE((folder / "client.json").stat().st_mode) == 0o600
         assert connection["url"] in printed
@@ -79,15 +81,15 @@ def test_ctrl_c_puts_running_jobs_back_and_the_next_start_trains_them(
         client = fitqueue.Client(connection["url"], connection["token"])
         job = client.submit(endless_job)
         next(event for event in client.events(job.id, follow=True) if event.kind == EventKind.EPOCH_ENDED)
-        below = psutil.Process(process.pid).children(recursive=True)
+        descendants = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert "Stopped" in read_until(process, "Stopped")
         assert process.wait(60) == 0
-        _, alive = psutil.wait_procs(below, timeout=10)
+        _, alive = psutil.wait_procs(descendants, timeout=10)
         assert not alive
 
     with Stack(folder, port=0) as stack:
-        assert stack.token == connection["token"], "an open shell must go on working"
+        assert stack.token == connection["token"], "open shells must go on working"
         client = fitqueue.Client(stack.url, stack.token)
         claims = (event for event in client.events(job.id, follow=True) if event.kind == EventKind.CLAIMED)
         assert [next(claims).attempt, next(claims).attempt] == [1, 2]
@@ -96,24 +98,25 @@ def test_ctrl_c_puts_running_jobs_back_and_the_next_start_trains_them(
         assert client.wait(job.id).state == JobState.CANCELLED
 
 
-def test_a_second_stack_in_the_same_folder_is_refused(stack: Stack) -> None:
-    with pytest.raises(StackFailed, match=r"runs in .* already"), Stack(stack.folder, port=0):
+def test_a_second_stack_in_the_same_folder_does_not_start(stack: Stack) -> None:
+    message = rf"FitQueue already runs in {re.escape(str(stack.folder))} \(process \d+\)\."
+    with pytest.raises(StackFailed, match=message), Stack(stack.folder, port=0):
         pass
 
 
-def test_redis_may_die_under_a_post(tmp_path: Path, digits_job: dict[str, Any]) -> None:
+def test_jobs_are_accepted_and_trained_while_redis_is_down(tmp_path: Path, digits_job: dict[str, Any]) -> None:
     folder = tmp_path / "var"
     with fitqueue_up(folder) as process:
-        read_until(process, "Ctrl-C stops all of it")
+        read_until(process, "Ctrl-C stops everything")
         client = connect(folder)
-        process.send_signal(signal.SIGSTOP)  # so that Redis is down for as long as this test likes
-        program_below(process, "redis-server").kill()
-        assert queue_as_the_api_sees_it(folder) != "ok"
+        process.send_signal(signal.SIGSTOP)  # so that Redis is not restarted yet
+        program_of(process, "redis-server").kill()
+        assert queue_status(folder) != "ok"
         first = client.submit(digits_job | {"fit": {"epochs": 1, "batch_size": 64}})
-        assert client.wait(first.id).state == JobState.SUCCEEDED, "workers ask the database"
+        assert client.wait(first.id).state == JobState.SUCCEEDED, "workers poll the database"
         process.send_signal(signal.SIGCONT)
-        read_until(process, "The redis process ended with exit code -9; it is started again.")
-        while queue_as_the_api_sees_it(folder) != "ok":
+        read_until(process, "The redis process exited with code -9 and was started again.")
+        while queue_status(folder) != "ok":
             assert process.poll() is None
         second = client.submit(digits_job | {"fit": {"epochs": 1, "batch_size": 64}})
         assert client.wait(second.id).state == JobState.SUCCEEDED
@@ -122,58 +125,56 @@ def test_redis_may_die_under_a_post(tmp_path: Path, digits_job: dict[str, Any]) 
         assert process.wait(60) == 0
 
 
-def test_a_worker_that_died_is_started_again(tmp_path: Path, endless_job: dict[str, Any]) -> None:
+def test_a_worker_that_died_is_restarted(tmp_path: Path, endless_job: dict[str, Any]) -> None:
     folder = tmp_path / "var"
     with fitqueue_up(folder, FITQUEUE_LEASE_SECONDS="5") as process:
-        read_until(process, "Ctrl-C stops all of it")
+        read_until(process, "Ctrl-C stops everything")
         client = connect(folder)
         job = client.submit(endless_job)
-        told = client.events(job.id, follow=True)
-        next(event for event in told if event.kind == EventKind.EPOCH_ENDED)
-        program_below(process, "-m workers").kill()
-        read_until(process, "The worker process ended with exit code -9; it is started again.")
-        assert next(event for event in told if event.kind == EventKind.CLAIMED).attempt == 2
+        events = client.events(job.id, follow=True)
+        next(event for event in events if event.kind == EventKind.EPOCH_ENDED)
+        program_of(process, "-m workers").kill()
+        read_until(process, "The worker process exited with code -9 and was started again.")
+        assert next(event for event in events if event.kind == EventKind.CLAIMED).attempt == 2
         process.send_signal(signal.SIGINT)
         read_until(process, "Stopped")
 
 
-def test_without_its_api_a_stack_ends(tmp_path: Path) -> None:
+def test_a_stack_exits_when_its_api_dies(tmp_path: Path) -> None:
     with fitqueue_up(tmp_path / "var") as process:
-        read_until(process, "Ctrl-C stops all of it")
-        program_below(process, "gunicorn").kill()
-        read_until(process, "The api process ended with exit code -9.")
+        read_until(process, "Ctrl-C stops everything")
+        program_of(process, "gunicorn").kill()
+        read_until(process, "The api process exited with code -9.")
         assert process.wait(60) == 3
 
 
 @pytest.mark.parametrize(
     ("program", "code"), [("raise SystemExit(7)", 7), ("", 0), ("import os; os.kill(os.getpid(), 9)", 137)]
 )
-def test_a_program_that_runs_beside_a_stack_gives_it_its_exit_code(
-    stack: Stack, tmp_path: Path, program: str, code: int
-) -> None:
+def test_a_stack_exits_with_the_exit_code_of_its_program(stack: Stack, tmp_path: Path, program: str, code: int) -> None:
     path = tmp_path / "program.py"
     path.write_text(program)
     assert commands._run(path, stack) == code
 
 
-def test_an_interrupted_program_is_no_success_and_is_not_left_behind(tmp_path: Path) -> None:
+def test_an_interrupted_program_is_a_failure_and_is_not_left_behind(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text("import signal; print('It runs.', flush=True); signal.pause()")
     with fitqueue_up(tmp_path / "var", "--run", str(program)) as process:
         read_until(process, "It runs.")
-        below = psutil.Process(process.pid).children(recursive=True)
+        descendants = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         read_until(process, "Stopped")
         assert process.wait(60) == 130
-        _, alive = psutil.wait_procs(below, timeout=10)
+        _, alive = psutil.wait_procs(descendants, timeout=10)
         assert not alive
 
 
-def test_nothing_outlives_a_stack_that_was_killed(tmp_path: Path) -> None:
+def test_nothing_survives_a_stack_that_was_killed(tmp_path: Path) -> None:
     with fitqueue_up(tmp_path / "with a space") as process:
-        read_until(process, "Ctrl-C stops all of it")
-        below = psutil.Process(process.pid).children(recursive=True)
+        read_until(process, "Ctrl-C stops everything")
+        descendants = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
-        _, alive = psutil.wait_procs(below, timeout=30)
+        _, alive = psutil.wait_procs(descendants, timeout=30)
     assert not alive

@@ -13,7 +13,8 @@ from benchmarks.common import cnn_job, console, report, running_stack
 from benchmarks.memory import api_process_megabytes
 
 
-def encoder_decoder() -> dict[str, Any]:
+def lstm_job() -> dict[str, Any]:
+    """Return a job with an encoder and a decoder of one LSTM each."""
     job = cnn_job("mnist", 1, side=28)
     job["data"]["prepare"]["x"] = [{"scale": 1 / 255}]
     job["model"]["config"]["layers"] = [
@@ -27,37 +28,39 @@ def encoder_decoder() -> dict[str, Any]:
     return job
 
 
-def resnet50() -> dict[str, Any]:
+def resnet50_job() -> dict[str, Any]:
     job = cnn_job("cifar10", 1, side=32)
     job["data"]["prepare"]["x"] = [{"scale": 1 / 255}]
     job["model"] = {"class_name": "ResNet50", "config": {"weights": None, "input_shape": [32, 32, 3], "classes": 10}}
     return job
 
 
-JOBS = {"MNIST CNN": lambda: cnn_job("mnist", 1, side=28), "LSTM": encoder_decoder, "ResNet50": resnet50}
+JOBS = {"MNIST CNN": lambda: cnn_job("mnist", 1, side=28), "LSTM": lstm_job, "ResNet50": resnet50_job}
 
 
-def checked_milliseconds(client: fitqueue.Client, job: dict[str, Any]) -> float:
+def measure_milliseconds(client: fitqueue.Client, job: dict[str, Any]) -> float:
     began = time.perf_counter()
     assert client.submit(job, dry_run=True).model is not None
     return 1000 * (time.perf_counter() - began)
 
 
-def checker_megabytes(pid: int) -> float:
-    found = psutil.Process(pid).children(recursive=True)
-    return sum(one.memory_full_info().pss for one in found if "workers.model_check.server" in one.cmdline()) / 1e6
+def checker_megabytes(api_pid: int) -> float:
+    """Return the PSS of the checker."""
+    descendants = psutil.Process(api_pid).children(recursive=True)
+    checkers = [process for process in descendants if "workers.model_check.server" in process.cmdline()]
+    return float(sum(checker.memory_full_info().pss for checker in checkers)) / 1e6
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=100, help="POSTs of each model")
     runs = parser.parse_args().runs
     rows, figures = [], {}
     with running_stack() as (stack, client):
-        for name, make in JOBS.items():
-            job = make()
-            checked_milliseconds(client, job)
-            times = [checked_milliseconds(client, job) for _ in track(range(runs), name, console=console)]
+        for name, make_job in JOBS.items():
+            job = make_job()
+            measure_milliseconds(client, job)  # the first one is slower
+            times = [measure_milliseconds(client, job) for _ in track(range(runs), name, console=console)]
             p99 = quantiles(times, n=100)[98]
             rows.append((name, f"median {median(times):.0f} ms, p99 {p99:.0f} ms"))
             figures[name] = {"median_ms": median(times), "p99_ms": p99}

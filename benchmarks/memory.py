@@ -13,8 +13,8 @@ def pss_megabytes(pid: int) -> float:
 
 def api_process_megabytes(pid: int) -> float:
     """Return the PSS of the largest child of gunicorn's arbiter: the one that answers. The checker is its child."""
-    workers = psutil.Process(pid).children()
-    return max(float(process.memory_full_info().pss) for process in workers) / 1e6
+    children = psutil.Process(pid).children()
+    return max(float(child.memory_full_info().pss) for child in children) / 1e6
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         api = api_process_megabytes(stack.processes["api"].pid)
     report(
         "memory",
-        [("worker with nursery, idle", f"{worker:.0f} MB PSS"), ("API process, idle", f"{api:.0f} MB PSS")],
+        [("worker with its fork server, idle", f"{worker:.0f} MB PSS"), ("API process, idle", f"{api:.0f} MB PSS")],
         {"worker_mb": worker, "api_mb": api},
     )
 

@@ -1,6 +1,7 @@
-"""ResNet50 at CIFAR's size as a plain Keras script: `python benchmarks/plain_resnet.py DATA.npz EPOCHS`.
+"""ResNet50 on images of CIFAR's size as a plain Keras script.
 
-Prints one JSON line: the seconds of each epoch.
+Usage: python benchmarks/plain_resnet.py DATA.npz EPOCHS
+Prints one JSON line: `epoch_seconds`, the seconds of each epoch.
 """
 
 import json
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 
 
-class Seconds(keras.callbacks.Callback):
+class EpochSeconds(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.seconds = []
@@ -32,9 +33,9 @@ def main(data: str, epochs: int) -> None:
         x, y = arrays["x_train"].astype("float32") / 255, arrays["y_train"]
     model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=10)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    seconds = Seconds()
-    model.fit(x, y, epochs=epochs, batch_size=128, callbacks=[seconds], verbose=2)
-    print(json.dumps({"epoch_seconds": seconds.seconds}))
+    epoch_seconds = EpochSeconds()
+    model.fit(x, y, epochs=epochs, batch_size=128, callbacks=[epoch_seconds], verbose=2)
+    print(json.dumps({"epoch_seconds": epoch_seconds.seconds}))
 
 
 if __name__ == "__main__":

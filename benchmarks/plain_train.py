@@ -30,8 +30,8 @@ def main(data: str, epochs: int, learning_rate: float, scale: float) -> None:
     with np.load(data) as arrays:
         x, y = arrays["x_train"], arrays["y_train"]
         x_val, y_val = arrays["x_test"], arrays["y_test"]
-    x, x_val = (part[..., None].astype("float32") * scale for part in (x, x_val))
-    y, y_val = (keras.utils.to_categorical(part, 10) for part in (y, y_val))
+    x, x_val = (images[..., None].astype("float32") * scale for images in (x, x_val))
+    y, y_val = (keras.utils.to_categorical(labels, 10) for labels in (y, y_val))
     model = keras.Sequential(
         [
             Input(x.shape[1:]),

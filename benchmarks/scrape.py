@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import insert
 
 from benchmarks.common import cnn_job, report
-from benchmarks.durability import postgres
+from benchmarks.postgres import running_postgres
 from fitqueue.spec import parse_job
 from fitqueue.states import EventKind, JobState, Reason
 from service.app import create_app
@@ -22,11 +22,11 @@ from service.settings import Settings
 from service.store import counters, jobs, tokens, workers
 from service.store.counters import Duration
 
-JOBS, EPOCHS_EACH, WAITING = 10_000, 10, 5_000
+JOBS, EPOCHS_EACH, QUEUED = 10_000, 10, 5_000
 SCRAPES = 30
 
 
-def fill(database: Database) -> str:
+def fill_database(database: Database) -> str:
     """Write the jobs, half of them queued and half ended, with events and epochs; return a token."""
     spec = parse_job(cnn_job("digits", epochs=EPOCHS_EACH), lambda _: None).spec
     with database.write() as session:
@@ -34,10 +34,15 @@ def fill(database: Database) -> str:
         columns = {column.name: getattr(first, column.name) for column in Job.__table__.columns}
         ended = {"state": JobState.SUCCEEDED, "reason": Reason.COMPLETED, "finished_at": first.created_at}
         ids = [f"{first.id}_{n:05d}" for n in range(JOBS)]
-        rows = [{**columns, "id": job_id, **(ended if n >= WAITING else {})} for n, job_id in enumerate(ids)]
+        rows = [{**columns, "id": job_id, **(ended if n >= QUEUED else {})} for n, job_id in enumerate(ids)]
         session.execute(insert(Job), [{**row, "pool": f"pool{n % 8}"} for n, row in enumerate(rows)])
-        at = {"attempt": 0, "at": first.created_at}
-        event = {**at, "kind": EventKind.SUBMITTED, "message": "The job was checked and stored.", "data": {}}
+        event = {
+            "attempt": 0,
+            "at": first.created_at,
+            "kind": EventKind.SUBMITTED,
+            "message": "The job was checked and stored.",
+            "data": {},
+        }
         session.execute(insert(Event), [{**event, "job_id": job_id} for _ in range(EPOCHS_EACH) for job_id in ids])
         epoch = {"learning_rate": 0.1, "seconds": 1.0, "steps": 9, "attempt": 1, "finished_at": first.created_at}
         numbers = range(1, EPOCHS_EACH + 1)
@@ -51,36 +56,39 @@ def fill(database: Database) -> str:
 
 
 @contextmanager
-def client(url: str, folder: str) -> Iterator[FlaskClient]:
+def filled_api(url: str, folder: str) -> Iterator[FlaskClient]:
+    """Yield a client of an API whose database has many jobs."""
     upgrade(url)
     database = Database(url)
-    token = fill(database)
+    token = fill_database(database)
     database.close()
     http = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", storage=Path(folder))).test_client()
     http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     yield http
 
 
-def milliseconds(url: str, folder: str) -> float:
-    taken = []
-    with client(url, folder) as http:
+def measure_milliseconds(url: str, folder: str) -> float:
+    """Return the median of the milliseconds of a scrape."""
+    milliseconds = []
+    with filled_api(url, folder) as http:
         for _ in range(SCRAPES):
             began = time.perf_counter()
             answer = http.get("/metrics")
-            taken.append(1000 * (time.perf_counter() - began))
+            milliseconds.append(1000 * (time.perf_counter() - began))
             assert answer.status_code == 200
             assert "fitqueue_queue_length" in answer.text
-    return median(taken)
+    return median(milliseconds)
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder, postgres() as url:
+    with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder, running_postgres() as url:
         figures = {
-            "sqlite": milliseconds(f"sqlite:///{folder}/fitqueue.db", folder),
-            "postgresql": milliseconds(url, folder),
+            "sqlite": measure_milliseconds(f"sqlite:///{folder}/fitqueue.db", folder),
+            "postgresql": measure_milliseconds(url, folder),
         }
-    what = f"a scrape, {JOBS:,} jobs, {WAITING:,} of them waiting, {JOBS * EPOCHS_EACH:,} epochs and events"
-    report("scrape", [(f"{what}, {name}", f"{ms:.0f} ms") for name, ms in figures.items()], {"milliseconds": figures})
+    title = f"a scrape of {JOBS:,} jobs, {QUEUED:,} of them queued, with {JOBS * EPOCHS_EACH:,} epochs and events"
+    rows = [(f"{title}, {name}", f"{milliseconds:.0f} ms") for name, milliseconds in figures.items()]
+    report("scrape", rows, {"milliseconds": figures})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,6 @@
 from workers.trainer import resuming, run
 
 
-def main(pipes):  # type: ignore[no-untyped-def] # called by its module's name
+def main(pipes):  # type: ignore[no-untyped-def] # called by the name of its module
     resuming.Snapshots._take = lambda self, position: None
     run.main(pipes)

@@ -21,8 +21,8 @@ def failing_job(*_: Any, **__: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "measure",
     [
-        startup.job_seconds,
-        lambda client: throughput.seconds_of_jobs(client, 1),
+        startup.seconds_to_first_step,
+        lambda client: throughput.measure_jobs(client, 1),
         lambda client: overhead.train(client, failing_job()),
     ],
     ids=["startup", "throughput", "overhead"],

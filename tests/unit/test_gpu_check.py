@@ -9,38 +9,38 @@ import numpy as np
 import pytest
 
 from benchmarks import gpu_check
-from benchmarks.gpu_check import Trained, not_the_same, too_different
+from benchmarks.gpu_check import Training, compare_devices, compare_runs
 from workers.supervisor.devices import NVML
 
 TOOL = Path(__file__).parents[2] / "tools" / "gpu-check"
 
 
-def _trained(loss: float | None = 1.0, accuracy: float = 0.5, weight: float = 0.25) -> Trained:
+def _training(loss: float | None = 1.0, accuracy: float = 0.5, weight: float = 0.25) -> Training:
     weights: dict[str, Any] = {"layers/dense/vars/0": np.full((2, 2), weight, "float32")}
-    return Trained([{"loss": loss, "val_accuracy": accuracy}], weights, [1.0])
+    return Training([{"loss": loss, "val_accuracy": accuracy}], weights, [1.0])
 
 
 def test_small_differences_are_within_the_tolerance() -> None:
-    assert too_different(_trained(), _trained(loss=1.04, accuracy=0.515)) == []
+    assert compare_devices(_training(), _training(loss=1.04, accuracy=0.515)) == []
 
 
 @pytest.mark.parametrize(
     ("changed", "metric"), [({"loss": 1.06}, "loss"), ({"accuracy": 0.53}, "val_accuracy"), ({"loss": None}, "loss")]
 )
 def test_large_differences_are_reported(changed: dict[str, Any], metric: str) -> None:
-    [difference] = too_different(_trained(), _trained(**changed))
+    [difference] = compare_devices(_training(), _training(**changed))
     assert difference.startswith(f"epoch 1: {metric} is ")
 
 
 def test_trainings_of_different_lengths_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        too_different(_trained(), Trained([], {}, []))
+        compare_devices(_training(), Training([], {}, []))
 
 
 def test_deterministic_trainings_must_be_equal_to_the_last_bit() -> None:
-    assert not_the_same(_trained(), _trained()) == []
-    assert len(not_the_same(_trained(), _trained(loss=1.0000001))) == 1
-    assert len(not_the_same(_trained(), _trained(weight=float(np.nextafter(np.float32(0.25), 1))))) == 1
+    assert compare_runs(_training(), _training()) == []
+    assert len(compare_runs(_training(), _training(loss=1.0000001))) == 1
+    assert len(compare_runs(_training(), _training(weight=float(np.nextafter(np.float32(0.25), 1))))) == 1
 
 
 def test_without_a_gpu_nothing_is_checked() -> None:

@@ -15,7 +15,6 @@ from tools.schemas import (
     MODE,
     NAME,
     NATURAL,
-    NOT_HERE,
     NOT_NEGATIVE,
     POSITIVE,
     RATE,
@@ -23,6 +22,7 @@ from tools.schemas import (
     SEED,
     SPAN,
     STRING,
+    UNSUPPORTED,
     Schema,
     any_of,
     array,
@@ -33,7 +33,7 @@ from tools.schemas import (
     number,
     one_of,
 )
-from tools.types_by_class import BY_CLASS, of_application
+from tools.types_by_class import BY_CLASS, application_type
 
 BY_NAME: dict[str, Schema] = {
     "name": NAME,
@@ -78,7 +78,7 @@ BY_NAME: dict[str, Schema] = {
     "min_delta": number(),
     "start_from_epoch": NATURAL,
     "num_classes": integer(2),
-    # Keras makes them while it builds the metric, so the check would pay for a billion of them.
+    # Keras creates the thresholds when it builds the metric, so a billion of them would stop the check of the model.
     "num_thresholds": integer(1, 100_000),
     "thresholds": FLOAT_OR_FLOATS,
     "class_id": nullable(NATURAL),
@@ -89,14 +89,14 @@ BY_NAME: dict[str, Schema] = {
     "threshold": nullable(number()),
     "axis": AXIS,
     "decay_steps": POSITIVE,
-    "lora_rank": NOT_HERE,
-    "lora_alpha": NOT_HERE,
-    "quantization_config": NOT_HERE,
-    "weights": NOT_HERE,
-    "input_axes": NOT_HERE,
-    "output_axes": NOT_HERE,
-    "gptq_unpacked_column_size": NOT_HERE,
-    "input_tensor": NOT_HERE,
+    "lora_rank": UNSUPPORTED,
+    "lora_alpha": UNSUPPORTED,
+    "quantization_config": UNSUPPORTED,
+    "weights": UNSUPPORTED,
+    "input_axes": UNSUPPORTED,
+    "output_axes": UNSUPPORTED,
+    "gptq_unpacked_column_size": UNSUPPORTED,
+    "input_tensor": UNSUPPORTED,
     "noise_shape": nullable(array(nullable(POSITIVE), 1, 16)),
     "height": POSITIVE,
     "width": POSITIVE,
@@ -128,27 +128,27 @@ BY_AXES: dict[str, Schema] = {
     "size": POSITIVE,
 }
 
-# What layers take beyond their signature, through the base class.
-_OF_EVERY_LAYER: dict[str, Schema] = {
+# Arguments that layers pass to their base class, so that they are not in the signature.
+_ALL_LAYERS: dict[str, Schema] = {
     "name": NAME | {"default": None, "description": "The layer's name; by default its class's, numbered."},
     "trainable": BOOL | {"default": True, "description": "Whether training changes the layer's weights."},
     "dtype": nullable(keras("dtype_policies"))
     | {"default": None, "description": "The type of the layer's weights and computations."},
 }
-_OF_MOST_LAYERS: dict[str, Schema] = _OF_EVERY_LAYER | {
+_MOST_LAYERS: dict[str, Schema] = _ALL_LAYERS | {
     "autocast": BOOL | {"default": True, "description": "Whether inputs are cast to the layer's own type."},
     "activity_regularizer": nullable(keras("regularizers"))
     | {"default": None, "description": "Regularizer function for the output."},
 }
-# Arguments of the base that these classes set themselves, or do not hand on.
-_NOT_TAKEN = {
+# Arguments of the base class that these classes set themselves, or do not pass on.
+_NOT_ACCEPTED = {
     "ActivityRegularization": ["activity_regularizer"],
     "IntegerLookup": ["activity_regularizer", "autocast"],
 }
-_OF_APPLICATIONS: dict[str, Schema] = {
+_ALL_APPLICATIONS: dict[str, Schema] = {
     "trainable": BOOL | {"default": True, "description": "Whether training changes the weights."},
 }
-_OURS: dict[str, dict[str, Schema]] = {
+_EXTRA_ARGUMENTS: dict[str, dict[str, Schema]] = {
     "ModelCheckpoint": {
         "period": POSITIVE | {"default": 1, "description": "Epochs between two checkpoints, as Keras had it in 2020."},
         "include_optimizer": BOOL
@@ -157,7 +157,7 @@ _OURS: dict[str, dict[str, Schema]] = {
     "LayerNormalization": {
         "rms_scaling": one_of(False) | {"default": False, "description": "Keras writes it; RMS scaling is gone."}
     },
-    # Arguments of a base that these hand on, and that Keras writes into their config.
+    # Arguments that these pass to a base class, and that Keras writes into their config.
     **{
         name: {"data_format": BY_NAME["data_format"] | {"default": None, "description": "The order of the axes."}}
         for name in ("AutoContrast", "RandomBrightness", "RandomContrast", "Solarization")
@@ -170,7 +170,7 @@ _OURS: dict[str, dict[str, Schema]] = {
         for name in ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
     },
     "AdditiveAttention": {"seed": SEED | {"default": None, "description": "For its dropout."}},
-    "ReversibleEmbedding": {"quantization_config": NOT_HERE | {"default": None}},
+    "ReversibleEmbedding": {"quantization_config": UNSUPPORTED | {"default": None}},
     "IntegerLookup": {
         "vocabulary_size": nullable(NATURAL) | {"default": None, "description": "Keras writes it; it has no effect."}
     },
@@ -181,15 +181,15 @@ _OURS: dict[str, dict[str, Schema]] = {
 }
 
 
-def our_arguments(kind: str, name: str, *, takes_more: bool) -> dict[str, Schema]:
+def extra_arguments(kind: str, name: str, *, takes_more: bool) -> dict[str, Schema]:
     """Return the arguments of a class that are not in its signature.
 
     Args:
         takes_more: the class passes other arguments to its base class.
     """
-    common = {"layers": _OF_MOST_LAYERS, "applications": _OF_APPLICATIONS}.get(kind, {})
-    common = {argument: schema for argument, schema in common.items() if argument not in _NOT_TAKEN.get(name, ())}
-    return _OURS.get(name, {}) | (common if takes_more or kind == "applications" else {})
+    common = {"layers": _MOST_LAYERS, "applications": _ALL_APPLICATIONS}.get(kind, {})
+    common = {argument: schema for argument, schema in common.items() if argument not in _NOT_ACCEPTED.get(name, ())}
+    return _EXTRA_ARGUMENTS.get(name, {}) | (common if takes_more or kind == "applications" else {})
 
 
 def type_of(kind: str, cls: str, name: str, default: Any) -> Schema:
@@ -200,17 +200,17 @@ def type_of(kind: str, cls: str, name: str, default: Any) -> Schema:
     """
     if (cls, name) in BY_CLASS:
         return BY_CLASS[cls, name]
-    if kind == "applications" and (found := of_application(name)):
-        return found
+    if kind == "applications" and (schema := application_type(name)):
+        return schema
     if kind in {"losses", "metrics"} and name == "dtype":
         return nullable(one_of(*(ARRAY_DTYPES if "IoU" in cls else FLOATS)))
-    for suffix, of_kind in (("_initializer", "initializers"), ("_regularizer", "regularizers")):
+    for suffix, argument_kind in (("_initializer", "initializers"), ("_regularizer", "regularizers")):
         if name.endswith(suffix):
-            return nullable(keras(of_kind))
+            return nullable(keras(argument_kind))
     if name.endswith("_constraint"):
         return nullable(keras("constraints"))
     if kind == "layers" and name in BY_AXES:
-        axes = next((count for ending, count in AXES.items() if ending in cls), 1)
+        axes = next((count for part_of_name, count in AXES.items() if part_of_name in cls), 1)
         schema = each_axis(BY_AXES[name], axes)
         return nullable(schema) if default is None else schema
     if name in BY_NAME:
@@ -224,4 +224,4 @@ def _type_of_default(cls: str, name: str, default: Any) -> Schema:
     if isinstance(default, int | float):
         return number()
     reason = "has no default" if default is inspect.Parameter.empty else f"has the default {default!r}"
-    raise LookupError(f"no rule tells the type of {cls}.{name}, which {reason}")
+    raise LookupError(f"no rule covers the type of {cls}.{name}, which {reason}")

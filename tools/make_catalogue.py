@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from tools.argument_types import our_arguments, type_of
+from tools.argument_types import extra_arguments, type_of
 from tools.layer_counts import LAYERS
 from tools.left_out import LEFT_OUT
 from tools.schemas import ARRAY_DTYPES, DTYPES
@@ -37,14 +37,14 @@ MODULES: dict[str, Any] = {
     "constraints": keras.constraints,
     "callbacks": keras.callbacks,
 }
-# Kinds of which Keras takes a string in place of an object, and the strings.
+# The kinds for which Keras accepts a string in place of an object, with these strings.
 IDENTIFIERS: dict[str, dict[str, Any]] = {
     kind: getattr(keras.src, kind).ALL_OBJECTS_DICT
     for kind in ("optimizers", "losses", "metrics", "initializers", "regularizers", "constraints")
 }
 NO_ACTIVATIONS = {"get", "serialize", "deserialize"}
 
-# What `compile` understands by name alone, because the model's output decides what it means.
+# Names that only `compile` understands, because their meaning depends on the output of the model.
 CONVENIENCES = {"losses": ["crossentropy", "ce"], "metrics": ["accuracy", "acc"]}
 
 
@@ -73,10 +73,10 @@ def exported(kind: str) -> dict[str, Any]:
     """Return what Keras exports of a kind and is not left out, each once, by the name that `to_json` writes."""
     left_out = LEFT_OUT[kind]
     public = vars(MODULES[kind])
-    found = {own_name(name, value, public): value for name, value in public.items() if is_of(kind, name, value)}
-    if unknown := left_out.keys() - found.keys():
-        raise LookupError(f"left out of the {kind}, and no longer exported by Keras: {sorted(unknown)}")
-    return {name: found[name] for name in sorted(found) if name not in left_out}
+    objects = {own_name(name, value, public): value for name, value in public.items() if is_of(kind, name, value)}
+    if unknown := left_out.keys() - objects.keys():
+        raise LookupError(f"Keras no longer exports these {kind}, which are left out: {sorted(unknown)}")
+    return {name: objects[name] for name in sorted(objects) if name not in left_out}
 
 
 def own_name(name: str, value: Any, public: Mapping[str, Any]) -> str:
@@ -104,13 +104,13 @@ def names(kind: str) -> dict[str, dict[str, Any]]:
 
 def aliases(kind: str) -> dict[str, dict[str, Any]]:
     """Return other public names of the same classes, such as MaxPool2D."""
-    known = exported(kind)
-    found = {
+    classes = exported(kind)
+    other_names = {
         alias: {"class": value.__name__}
         for alias, value in vars(MODULES[kind]).items()
-        if is_of(kind, alias, value) and alias not in known and value.__name__ in known
+        if is_of(kind, alias, value) and alias not in classes and value.__name__ in classes
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(other_names.items()))
 
 
 def class_aliases(kind: str) -> dict[str, str]:
@@ -120,15 +120,18 @@ def class_aliases(kind: str) -> dict[str, str]:
     """
     if kind not in IDENTIFIERS:
         return {}
-    known, bare = exported(kind), names(kind)
-    found = {alias: entry["class"] for alias, entry in aliases(kind).items()}
-    found |= {name: value.__name__ for name, value in IDENTIFIERS[kind].items() if inspect.isclass(value)}
+    known, bare_names = exported(kind), names(kind)
+    class_by_alias = {alias: entry["class"] for alias, entry in aliases(kind).items()}
+    class_by_alias |= {name: value.__name__ for name, value in IDENTIFIERS[kind].items() if inspect.isclass(value)}
     return {
-        alias: name for alias, name in sorted(found.items()) if name in known and alias not in bare and alias != name
+        alias: name
+        for alias, name in sorted(class_by_alias.items())
+        if name in known and alias not in bare_names and alias != name
     }
 
 
 def identifiers(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the strings that Keras accepts in place of an object; those of metrics with their direction."""
     known = exported(kind)
     by_name: dict[str, dict[str, Any]] = {}
     for identifier, value in sorted(IDENTIFIERS[kind].items()):
@@ -137,8 +140,8 @@ def identifiers(kind: str) -> dict[str, dict[str, Any]]:
         elif value.__name__ in known and is_understood(kind, identifier):
             by_name[identifier] = {"class": value.__name__}
     if kind == "metrics":
-        for identifier, found in by_name.items():
-            found["direction"] = direction(IDENTIFIERS[kind][identifier])
+        for identifier, attributes in by_name.items():
+            attributes["direction"] = direction(IDENTIFIERS[kind][identifier])
     for name in CONVENIENCES.get(kind, []):
         by_name[name] = {"direction": "up"} if kind == "metrics" else {}
     return by_name
@@ -167,28 +170,28 @@ def entry(kind: str, name: str, value: Any) -> dict[str, Any]:
         if parameter.name not in {"self", "args"} and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
     takes_more = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
-    for ours, schema in our_arguments(kind, name, takes_more=takes_more).items():
-        properties.setdefault(ours, schema)
-    found: dict[str, Any] = {
+    for extra, type_ in extra_arguments(kind, name, takes_more=takes_more).items():
+        properties.setdefault(extra, type_)
+    schema: dict[str, Any] = {
         "description": first_sentence(inspect.getdoc(value) or ""),
         "properties": properties,
         "required": [p.name for p in parameters if p.name in properties and p.default is inspect.Parameter.empty],
     }
     if kind == "layers":
-        found["call"] = [
-            p.name
-            for p in inspect.signature(value.call).parameters.values()
-            if p.name != "self" and p.kind is not inspect.Parameter.VAR_KEYWORD
+        schema["call"] = [
+            parameter.name
+            for parameter in inspect.signature(value.call).parameters.values()
+            if parameter.name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
     if kind == "metrics":
-        found["direction"] = direction(value)
+        schema["direction"] = direction(value)
     if kind == "applications":
-        found["layers"] = LAYERS[name]
-    return found
+        schema["layers"] = LAYERS[name]
+    return schema
 
 
-def argument(kind: str, of: str, parameter: inspect.Parameter, meanings: dict[str, str]) -> dict[str, Any]:
-    schema = dict(type_of(kind, of, parameter.name, parameter.default))
+def argument(kind: str, class_name: str, parameter: inspect.Parameter, meanings: dict[str, str]) -> dict[str, Any]:
+    schema = dict(type_of(kind, class_name, parameter.name, parameter.default))
     if parameter.default is not inspect.Parameter.empty:
         schema["default"] = parameter.default
     if parameter.name in meanings:
@@ -200,7 +203,7 @@ def direction(metric: Any) -> str | None:
     """Return which direction Keras considers better if the mode of a callback is `auto`; None if it does not know."""
     if not inspect.isclass(metric):
         return None
-    needs = {
+    required = {
         "IoU": {"num_classes": 2, "target_class_ids": [0]},
         "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]},
         "MeanIoU": {"num_classes": 2},
@@ -210,7 +213,7 @@ def direction(metric: Any) -> str | None:
         "SensitivityAtSpecificity": {"specificity": 0.5},
         "SpecificityAtSensitivity": {"sensitivity": 0.5},
     }
-    return getattr(metric(**needs.get(metric.__name__, {})), "_direction", None)
+    return getattr(metric(**required.get(metric.__name__, {})), "_direction", None)
 
 
 def argument_meanings(docstring: str) -> dict[str, str]:
@@ -218,8 +221,8 @@ def argument_meanings(docstring: str) -> dict[str, str]:
     section = re.search(r"^Arg(?:ument)?s:\n(.*?)(?=^\S|\Z)", docstring, re.MULTILINE | re.DOTALL)
     if section is None:
         return {}
-    found = re.findall(r"^ {2,4}(\w+): *(.*?)(?=^ {2,4}\S|\Z)", section.group(1), re.MULTILINE | re.DOTALL)
-    return {name: first_sentence(text) for name, text in found}
+    matches = re.findall(r"^ {2,4}(\w+): *(.*?)(?=^ {2,4}\S|\Z)", section.group(1), re.MULTILINE | re.DOTALL)
+    return {name: first_sentence(text) for name, text in matches}
 
 
 def first_sentence(text: str) -> str:
@@ -233,7 +236,7 @@ def as_text(value: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    raise TypeError(f"a default that is not JSON: {value!r}")
+    raise TypeError(f"this default cannot be written as JSON: {value!r}")
 
 
 def main(write: Callable[[str], Any] = CATALOGUE.write_text) -> None:

@@ -17,9 +17,9 @@ def main() -> None:
     shown = bytearray()
 
     def read(descriptor: int) -> bytes:
-        piece = os.read(descriptor, 4096)
-        shown.extend(piece)
-        return piece
+        chunk = os.read(descriptor, 4096)
+        shown.extend(chunk)
+        return chunk
 
     os.environ.update(COLUMNS=str(WIDTH), TERM="xterm-256color")
     pty.spawn(["make", "--no-print-directory", "demo"], read)
@@ -27,7 +27,7 @@ def main() -> None:
     console.print(Text("$ make demo", style="bold"))
     for line in without_the_bar(shown.decode()):
         console.print(Text.from_ansi(line), soft_wrap=True)
-    # Rich names a font on a server elsewhere; a picture in a README fetches nothing.
+    # Rich refers to a font on another server; a picture in a README should not fetch anything.
     PICTURE.write_text(re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="FitQueue"), flags=re.DOTALL))
 
 
@@ -35,9 +35,9 @@ def without_the_bar(shown: str) -> list[str]:
     """Return the lines that stay on the terminal: the bar was redrawn on a line of its own, and erased at the end."""
     lines = []
     for line in shown.replace("\r\n", "\n").split("\n"):
-        kept = line.rpartition("\x1b[2K")[2].rpartition("\r")[2]
-        if not kept.startswith(("\x1b[?25", "\x1b[1A")) or kept.strip("\x1b[?25lh"):
-            lines.append(kept.replace("\x1b[?25l", "").replace("\x1b[?25h", ""))
+        visible = line.rpartition("\x1b[2K")[2].rpartition("\r")[2]
+        if not visible.startswith(("\x1b[?25", "\x1b[1A")) or visible.strip("\x1b[?25lh"):
+            lines.append(visible.replace("\x1b[?25l", "").replace("\x1b[?25h", ""))
     return lines
 
 

@@ -15,8 +15,8 @@ DTYPES = [*FLOATS, "mixed_float16", "mixed_bfloat16"]
 ARRAY_DTYPES = [*FLOATS, "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
 
 
-def integer(low: int = -MAX_INTEGER, high: int = MAX_INTEGER) -> Schema:
-    return {"type": "integer", "minimum": low, "maximum": high}
+def integer(minimum: int = -MAX_INTEGER, maximum: int = MAX_INTEGER) -> Schema:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum}
 
 
 def number(**bounds: float) -> Schema:
@@ -35,8 +35,8 @@ def nullable(schema: Schema) -> Schema:
     return any_of(*schema.get("anyOf", [schema]), NULL)
 
 
-def array(items: Schema, least: int = 0, most: int = 64) -> Schema:
-    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
+def array(items: Schema, min_items: int = 0, max_items: int = 64) -> Schema:
+    return {"type": "array", "items": items, "minItems": min_items, "maxItems": max_items}
 
 
 def keras(kind: str) -> Schema:
@@ -61,7 +61,7 @@ NULL: Schema = {"type": "null"}
 BOOL: Schema = {"type": "boolean"}
 STRING: Schema = {"type": "string", "maxLength": 128}
 NAME: Schema = nullable({"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"})
-NOT_HERE: Schema = NULL | {"description": "Keras has it, this service does not: null only."}
+UNSUPPORTED: Schema = NULL | {"description": "Keras has it, this service does not: null only."}
 POSITIVE = integer(1)
 NATURAL = integer(0)
 SEED = nullable(integer(0))

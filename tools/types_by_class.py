@@ -7,12 +7,12 @@ from tools.schemas import (
     BOOL,
     FRACTION,
     NATURAL,
-    NOT_HERE,
     NOT_NEGATIVE,
     POSITIVE,
     RATE,
     SHAPE,
     SPAN,
+    UNSUPPORTED,
     Schema,
     any_of,
     array,
@@ -36,7 +36,7 @@ FILE_NAME = pattern(
     "[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "a name without folders, of letters, digits, dots, dashes and underscores"
 )
 
-# Layers that prepare images, sound and categories, attention, and cells: their own arguments.
+# The own arguments of layers that prepare images, sound and categories, of attention, and of recurrent cells.
 _LAYERS: dict[tuple[str, str], Schema] = {
     ("MultiHeadAttention", "output_shape"): nullable(any_of(POSITIVE, array(POSITIVE, 1, 16))),
     ("MultiHeadAttention", "attention_axes"): nullable(any_of(AXIS, array(AXIS, 1, 16))),
@@ -67,7 +67,7 @@ _LAYERS: dict[tuple[str, str], Schema] = {
     ("Hashing", "salt"): nullable(any_of(NATURAL, array(NATURAL, 2, 2))),
     ("Hashing", "output_mode"): one_of("int", "one_hot", "multi_hot", "count"),
     ("HashedCrossing", "output_mode"): one_of("int", "one_hot"),
-    # Keras takes the path of a file for it, too; a job can only list it.
+    # Keras also accepts the path of a file; a job can only list the values.
     ("IntegerLookup", "vocabulary"): nullable(array(integer(), 1, 100_000)),
     ("IntegerLookup", "vocabulary_dtype"): one_of("int64", "int32"),
     ("IntegerLookup", "idf_weights"): nullable(array(number(), 1, 100_000)),
@@ -127,7 +127,7 @@ _LAYERS: dict[tuple[str, str], Schema] = {
 _APPLICATIONS: dict[str, Schema] = {
     "include_top": BOOL,
     "include_preprocessing": BOOL,
-    # Keras takes the path of a file for it, too.
+    # Keras also accepts the path of a file.
     "weights": nullable(one_of("imagenet")),
     "input_shape": nullable(array(nullable(POSITIVE), 3, 3)),
     "pooling": nullable(one_of("avg", "max")),
@@ -141,7 +141,7 @@ _APPLICATIONS: dict[str, Schema] = {
 }
 
 
-def of_application(name: str) -> Schema | None:
+def application_type(name: str) -> Schema | None:
     """Return the type of an argument that all architectures have; None if it is not one of those."""
     return _APPLICATIONS.get(name)
 
@@ -155,7 +155,7 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("InputLayer", "sparse"): nullable(BOOL),
     ("InputLayer", "ragged"): nullable(one_of(False)),
     ("InputLayer", "optional"): one_of(False),
-    ("InputLayer", "input_tensor"): NOT_HERE,
+    ("InputLayer", "input_tensor"): UNSUPPORTED,
     ("Reshape", "target_shape"): array(any_of(POSITIVE, one_of(-1)), 0, 16),
     ("Permute", "dims"): array(POSITIVE, 1, 16),
     ("RepeatVector", "n"): POSITIVE,
@@ -192,7 +192,7 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("GroupNormalization", "groups"): any_of(POSITIVE, one_of(-1)),
     ("BatchNormalization", "momentum"): number(),
     ("BatchNormalization", "renorm"): one_of(False),
-    ("BatchNormalization", "renorm_clipping"): NOT_HERE,
+    ("BatchNormalization", "renorm_clipping"): UNSUPPORTED,
     ("Rescaling", "scale"): any_of(number(), array(number(), 1, 4096)),
     ("Rescaling", "offset"): any_of(number(), array(number(), 1, 4096)),
     ("Ftrl", "learning_rate_power"): number(maximum=0),
@@ -248,14 +248,14 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("TensorBoard", "update_freq"): any_of(POSITIVE, one_of("epoch", "batch")),
     ("TensorBoard", "profile_batch"): any_of(NATURAL, array(NATURAL, 2, 2)),
     ("TensorBoard", "embeddings_freq"): NATURAL,
-    ("TensorBoard", "embeddings_metadata"): NOT_HERE,
+    ("TensorBoard", "embeddings_metadata"): UNSUPPORTED,
     ("BackupAndRestore", "backup_dir"): {"type": "string", "maxLength": 1024},
     ("BackupAndRestore", "save_freq"): any_of(POSITIVE, one_of("epoch")),
     ("STFT", "side"): nullable(one_of("real", "imag")),
     ("LossScaleOptimizer", "inner_optimizer"): keras("optimizers"),
     ("LossScaleOptimizer", "initial_scale"): ABOVE_ZERO,
     ("LossScaleOptimizer", "dynamic_growth_steps"): POSITIVE,
-    # Keras reads them as regular expressions; plain words are what it is for, and cannot run forever.
+    # Keras reads them as regular expressions, which could run forever. Plain words are enough.
     ("Muon", "exclude_layers"): nullable(array(pattern("[A-Za-z0-9_/]{1,64}", WORD), 0, 1000)),
     ("Muon", "ns_steps"): integer(1, 100),
     ("ScheduleFreeAdamW", "warmup_steps"): NATURAL,

@@ -19,7 +19,7 @@ BUILT_FROM: Final = (
     *("requirements", "fitqueue", "service", "workers", "migrations"),
 )
 IMAGE: Final = "fitqueue-test"
-"""Begins the names of the images: those of a deployment that somebody uses on this host stay as they are."""
+"""The names of the images begin with this, so that those of other deployments on this host are not replaced."""
 API_IMAGE: Final = f"{IMAGE}-api"
 WORKER_IMAGE: Final = f"{IMAGE}-worker:cpu"
 OURS: Final = ("COMPOSE_", "FITQUEUE_", "POSTGRES_PASSWORD", "REDIS_PASSWORD")

@@ -23,7 +23,7 @@ def main() -> None:
         api = api_process_megabytes(stack.processes["api"].pid)
     report(
         "memory",
-        [("worker with nursery, idle", f"{worker:.0f} MB PSS"), ("API process, idle", f"{api:.0f} MB PSS")],
+        [("worker with fork server, idle", f"{worker:.0f} MB PSS"), ("API process, idle", f"{api:.0f} MB PSS")],
         {"worker_mb": worker, "api_mb": api},
     )
 

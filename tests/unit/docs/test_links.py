@@ -33,6 +33,13 @@ def test_links_lead_to_existing_headings(page: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_of_the_repository_exist(page: Path) -> None:
+    names = "benchmarks|docs|examples|fitqueue|migrations|requirements|service|tests|tools|workers"
+    paths = re.findall(rf"`((?:{names})/[\w./-]+)`", page.read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_the_glossary_is_in_alphabetical_order() -> None:
     words = re.findall(r"^## (.+)$", text_of("glossary.md"), re.MULTILINE)
     assert words == sorted(words, key=str.lower)

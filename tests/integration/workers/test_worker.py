@@ -222,7 +222,7 @@ def test_a_paused_job_makes_room_and_ends_like_an_undisturbed_one(
         idle = len(worker.descendants())
         undisturbed, disturbed = submit(**job), submit(**job)
         until(lambda: look_at(database, undisturbed).state is JobState.SUCCEEDED)
-        until(lambda: look_at(database, disturbed).epoch >= 2)
+        until(lambda: look_at(database, disturbed).epoch >= 3)
         with database.write() as session:
             actions.pause(session, disturbed)
         until(lambda: look_at(database, disturbed).state is not JobState.RUNNING, STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""The script on the README's first screen, run as it stands there."""
+"""The script on the first screen of the README, run exactly as it is there."""
 
 import os
 import re
@@ -19,10 +19,10 @@ def test_the_script_of_the_readme_trains_and_loads_the_best_weights(
     [script] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     before = {job.id for job in client.list()}
     environment = {**os.environ, "FITQUEUE_URL": stack.url, "FITQUEUE_TOKEN": stack.token}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     [job] = [job for job in client.list() if job.id not in before]
     assert job.state is JobState.SUCCEEDED
     assert (tmp_path / "best.weights.h5").is_file()

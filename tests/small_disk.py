@@ -1,4 +1,4 @@
-"""A small disk that can be filled to the last byte and freed again."""
+"""A small disk that can be filled to the last byte and emptied again."""
 
 import errno
 import os
@@ -12,15 +12,20 @@ _CHUNK: Final = 64 * 1024
 
 
 class SmallDisk:
-    """In memory; made by root alone. Where it cannot be, `can_be_filled` is false and the folder is a plain one."""
+    """A disk in memory, which only root can mount.
+
+    If it cannot be mounted, `can_be_filled` is False and `folder` is an ordinary folder.
+    """
 
     def __init__(self, folder: Path) -> None:
+        """Create the folder and mount the disk there."""
         folder.mkdir()
         self.folder = folder
         self.can_be_filled = self._mount()
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
+        """Write until no byte is free."""
         with self._ballast.open("ab", buffering=0) as file:
             for size in (_CHUNK, 4096, 1):
                 with suppress(_DiskFull):
@@ -28,10 +33,11 @@ class SmallDisk:
                         _write(file.fileno(), bytes(size))
 
     def free(self) -> None:
+        """Delete what `fill` wrote."""
         self._ballast.unlink(missing_ok=True)
 
     def left(self) -> list[Path]:
-        """What lies there that no worker of this moment put there, when none runs."""
+        """Return the files and folders on the disk, except for what `fill` wrote."""
         return [path for path in self.folder.iterdir() if path != self._ballast]
 
     def close(self) -> None:
@@ -51,6 +57,11 @@ class _DiskFull(Exception):
 
 
 def _write(file: int, data: bytes) -> None:
+    """Write the data.
+
+    Raises:
+        _DiskFull: not all of it fits.
+    """
     try:
         if os.write(file, data) < len(data):
             raise _DiskFull

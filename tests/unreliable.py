@@ -1,4 +1,4 @@
-"""A database of which some calls fail: half of them before anything was done, half when it was done."""
+"""A database whose calls fail at random: half of the failures before the call did anything, half after it was done."""
 
 import random
 from collections.abc import Callable
@@ -14,24 +14,29 @@ COMPLAINT: Final = "a fault that the test has made"
 
 @dataclass
 class Faults:
-    """Calls fail where and while `armed` tells. `count` of them have failed."""
+    """Injects faults into calls of the database."""
 
     chance: random.Random
     share: float = SHARE
+    """The share of calls that fail."""
     armed: Callable[[], bool] = lambda: True
+    """Tells whether the current call may fail."""
     count: int = 0
+    """How many calls have failed."""
 
     def failing(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def act(dialect: Any, *arguments: Any, **more: Any) -> Any:
-            fate = self.chance.random() if self.armed() else 0.5
-            if fate < self.share / 2:
+        """Return the method of a dialect with faults injected."""
+
+        def call(dialect: Any, *arguments: Any, **options: Any) -> Any:
+            draw = self.chance.random() if self.armed() else 0.5
+            if draw < self.share / 2:
                 self._fail(dialect)
-            answer = original(dialect, *arguments, **more)
-            if fate > 1 - self.share / 2:
+            answer = original(dialect, *arguments, **options)
+            if draw > 1 - self.share / 2:
                 self._fail(dialect)
             return answer
 
-        return act
+        return call
 
     def _fail(self, dialect: Any) -> None:
         self.count += 1
@@ -39,7 +44,7 @@ class Faults:
 
 
 def make_unreliable(seed: int | None = None) -> Faults:
-    """One call in a hundred fails from now on, in this process."""
+    """Let one in a hundred statements and commits of this process fail from now on."""
     faults = Faults(random.Random(seed))
     for dialect in (PGDialect_psycopg, SQLiteDialect_pysqlite):
         for name in ("do_execute", "do_commit"):

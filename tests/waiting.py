@@ -1,4 +1,4 @@
-"""Waiting for what must come, with a bound."""
+"""Waiting for a condition, with a time limit."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,24 @@ from typing import Any
 
 
 class NotInTime(AssertionError):
-    """What had to come did not."""
+    """A condition did not become true in time."""
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str, pause: float = 0.05) -> Any:
-    """Looks again and again until something is true; what it was then."""
+    """Wait until the condition is true, and return its value.
+
+    Args:
+        condition: called again and again.
+        seconds: the time limit.
+        what: the condition in words, for the error message.
+        pause: seconds between two calls.
+
+    Raises:
+        NotInTime: it did not become true within `seconds`.
+    """
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         if time.monotonic() >= deadline:
             raise NotInTime(f"{what}: not within {seconds:g} s")
         Event().wait(pause)
-    return found
+    return value

@@ -158,7 +158,7 @@ def fork_server() -> Iterator[ForkServer]:
     variables = dict(os.environ)
     os.environ.update(environment.for_children(variables))
     fork_server = ForkServer()
-    fork_server.open()
+    fork_server.start()
     os.environ.clear()
     os.environ.update(variables)
     yield fork_server

@@ -1,5 +1,7 @@
 """Pausing and resuming jobs."""
 
+from dataclasses import replace
+
 import pytest
 
 from fitqueue.states import EventKind, JobState, Reason
@@ -10,6 +12,7 @@ from service.store.retry_policy import MAX_PAUSE_SECONDS
 from tests.integration.fixture_types import AdvanceClock, Claim, Perform, Submit, TryClaim
 from tests.integration.store.leaving import WAYS_TO_LEAVE
 from tests.integration.store.operations import (
+    KILLED,
     event_data,
     event_kinds,
     fail_attempt,
@@ -108,3 +111,14 @@ def test_pausing_and_resuming_a_queued_job_ends_the_pause_after_its_failure(
     perform("pause", job_id)
     perform("resume", job_id)
     assert claim().lease.attempt == 3
+
+
+def test_resuming_a_job_that_was_paused_when_its_attempt_failed_ends_the_pause_after_the_failure(
+    database: Database, submit: Submit, claim: Claim, perform: Perform
+) -> None:
+    job_id = submit()
+    lease = claim().lease
+    perform("pause", job_id)
+    fail_attempt(database, lease, replace(KILLED, reason=Reason.STORAGE_FAILED))
+    assert perform("resume", job_id).not_before is None
+    assert claim().lease.attempt == 2

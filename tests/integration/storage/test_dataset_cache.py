@@ -109,7 +109,8 @@ def test_a_data_set_that_another_process_deletes_before_it_is_linked_is_fetched_
     storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, dataset = DatasetCache(storage, tmp_path / "cache", 100), store_dataset(b"first")
-    real, deleted = Path.hardlink_to, []
+    real = Path.hardlink_to
+    deleted: list[Path] = []
 
     def hardlink_to(target: Path, source: Path) -> None:
         if not deleted:

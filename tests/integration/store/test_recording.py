@@ -17,7 +17,7 @@ from service.store import actions, checkpoints, job_details, jobs, leases, logs,
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim, Submit
 from tests.integration.store.operations import events_of, get_job, record_epoch, requeue
-from tests.reports import checkpoint_written, epoch_ended
+from tests.reports import checkpoint_written, epoch_ended, printed
 
 KEY = "checkpoints/a/1"
 
@@ -72,9 +72,9 @@ def test_epochs_are_read_back_as_they_were_logged(database: Database, submit: Su
 
 def test_recording_an_epoch_again_replaces_it(database: Database, submit: Submit, claim: Claim) -> None:
     lease = _submit_and_claim(submit, claim)
-    for logged in ({"loss": 1.0, "old": 1.0}, {"loss": 2.0}):
-        epoch = _epoch(1, logged)
-        _record(database, lease, lambda session, job, epoch=epoch: recording.record_epoch(session, job, epoch))
+    first, second = _epoch(1, {"loss": 1.0, "old": 1.0}), _epoch(1, {"loss": 2.0})
+    _record(database, lease, lambda session, job: recording.record_epoch(session, job, first))
+    _record(database, lease, lambda session, job: recording.record_epoch(session, job, second))
     with database.read() as session:
         [row] = metrics.list_after(session, lease.job_id, 0, 10)
     assert row.metrics == {"loss": 2.0}
@@ -243,10 +243,10 @@ def test_only_the_last_lines_of_a_log_are_kept(
 ) -> None:
     monkeypatch.setattr(recording, "MAX_LINES", 3)
     lease = _submit_and_claim(submit, claim)
-    printed_at = datetime(2026, 1, 2, tzinfo=UTC)
     for texts in ("ab", "cd", "e"):
-        lines = [PrintedLine(printed_at, "stdout", text) for text in texts]
-        _record(database, lease, lambda session, job, lines=lines: recording.record_lines(session, job, lines))
+        with database.write() as session:
+            job = leases.held_job(session, lease)
+            recording.record_lines(session, job, [printed(text) for text in texts])
     with database.read() as session:
         assert [line.text for line in logs.list_after(session, lease.job_id, 0, 9)] == ["c", "d", "e"]
 

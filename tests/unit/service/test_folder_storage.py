@@ -57,7 +57,8 @@ def test_a_failed_put_keeps_the_source(storage: FolderStorage, tmp_path: Path, m
 def test_put_creates_its_folder_again_if_it_was_just_swept(
     storage: FolderStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, swept = Path.replace, []
+    real = Path.replace
+    swept: list[Path] = []
 
     def replace(self: Path, target: Path) -> Path:
         if not swept:

@@ -64,7 +64,7 @@ def test_an_activation_that_means_something_else_today_is_named() -> None:
     ("name", "pointer", "says"),
     [
         ("lambda_", "/model/config/layers/2/class_name", "Python code"),
-        ("operation", "/model/config/layers/2/class_name", "operation on tensors"),
+        ("operation", "/model/config/layers/2/class_name", "Operations on tensors are not supported"),
     ],
 )
 def test_what_cannot_be_data_says_so(name: str, pointer: str, says: str) -> None:

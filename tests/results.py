@@ -1,4 +1,4 @@
-"""What a job leaves in the database, but for its times: equal for two jobs that were trained alike."""
+"""What a job leaves in the database, except for its times. Two jobs that were trained alike leave the same."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from service.models import Checkpoint, Epoch, EpochMetric, Job
 
 
 def result(database: Database, job_id: str) -> dict[str, Any]:
-    """Epochs with their metrics to the last bit, checkpoints with their sha256, how it ended and what was best."""
+    """Return the job's epochs, its metrics to the last bit, its checkpoints with their sha256, and how it ended."""
     with database.read() as session:
         epochs = session.execute(
             select(Epoch.epoch, Epoch.learning_rate, Epoch.steps).where(Epoch.job_id == job_id).order_by(Epoch.epoch)

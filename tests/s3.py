@@ -1,4 +1,4 @@
-"""A real server of S3's protocol, which can be stopped and started again with all that was stored."""
+"""A real S3 server, which can be stopped and started again with everything that it stored."""
 
 import urllib.request
 import uuid
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class S3Server:
+    """An S3 server on a port of its own. `start` and `stop` may be called again."""
+
     def __init__(self) -> None:
         self.port = free_port(0)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -31,13 +33,14 @@ class S3Server:
             self._server = None
 
     def new_bucket(self) -> Bucket:
+        """Create an empty bucket, and return its address with a prefix."""
         name = f"fitqueue-{uuid.uuid4().hex[:12]}"
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/{name}", method="PUT")).close()
         return Bucket(name, "some/where")
 
     @property
     def variables(self) -> dict[str, str]:
-        """What an operator sets to reach it."""
+        """The environment variables that an operator sets to reach the server."""
         return {
             "AWS_ACCESS_KEY_ID": "fitqueue-id",
             "AWS_SECRET_ACCESS_KEY": "fitqueue-secret",

@@ -151,8 +151,8 @@ def pause_queued(session: Session, job_id: str, by: Requester, now: datetime) ->
 
 
 def unpause(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
-    """Queue a paused job again (paused → queued)."""
-    job = _move(session, (Job.id == job_id, Job.state == JobState.PAUSED), state=JobState.QUEUED)
+    """Queue a paused job again (paused → queued). It may be claimed at once, even after a failed attempt."""
+    job = _move(session, (Job.id == job_id, Job.state == JobState.PAUSED), state=JobState.QUEUED, not_before=None)
     if job is not None:
         events.append(session, job, EventKind.UNPAUSED, now, "The job was resumed and is queued.", by)
     return job

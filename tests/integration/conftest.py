@@ -1,12 +1,13 @@
-"""Jobs for tests of the store and of the API."""
+"""Jobs for tests of the store and of the API, the database's clock, and what is logged."""
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.spec import JobSpec, parse_job
@@ -14,6 +15,7 @@ from service import clock
 from service.db import Database
 from service.logs import JSONFormatter
 from service.store import jobs
+from tests.integration.fixture_types import AdvanceClock, MakeSpec, Submit
 
 _SPEC: dict[str, Any] = {
     "model": {
@@ -34,13 +36,13 @@ _SPEC: dict[str, Any] = {
 
 @pytest.fixture
 def raw_spec() -> dict[str, Any]:
-    """A whole, small job as a user writes it."""
+    """A small, complete job as a user writes it."""
     return copy.deepcopy(_SPEC)
 
 
 @pytest.fixture
-def make_spec() -> Callable[..., JobSpec]:
-    """A checked job; the keyword arguments replace its top-level fields."""
+def make_spec() -> MakeSpec:
+    """A function that returns a valid job. Its keyword arguments replace top-level fields."""
 
     def make(**fields: Any) -> JobSpec:
         return parse_job(
@@ -52,8 +54,8 @@ def make_spec() -> Callable[..., JobSpec]:
 
 
 @pytest.fixture
-def submit(database: Database, make_spec: Callable[..., JobSpec]) -> Callable[..., str]:
-    """Stores a job; its id."""
+def submit(database: Database, make_spec: MakeSpec) -> Submit:
+    """A function that stores a job and returns its id. Its keyword arguments replace top-level fields of the job."""
 
     def submit(**fields: Any) -> str:
         with database.write() as session:
@@ -63,31 +65,31 @@ def submit(database: Database, make_spec: Callable[..., JobSpec]) -> Callable[..
 
 
 @pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the database's clock on by some seconds."""
+def advance_clock(monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
+    """A function that advances the database's clock by some seconds."""
     real, shift = clock.now, [0.0]
 
-    def now(session: object) -> datetime:
-        return real(session) + timedelta(seconds=shift[0])  # type: ignore[arg-type]
+    def now(session: Session) -> datetime:
+        return real(session) + timedelta(seconds=shift[0])
 
     monkeypatch.setattr(clock, "now", now)
 
-    def move(seconds: float) -> None:
+    def advance(seconds: float) -> None:
         shift[0] += seconds
 
-    return move
+    return advance
 
 
 @pytest.fixture
 def log_lines() -> Iterator[list[str]]:
-    """What the service and the workers log meanwhile in this process, as it stands in their logs."""
+    """The lines that the service and the workers log in this process during the test, as they stand in their logs."""
     lines: list[str] = []
 
-    class Collect(logging.Handler):
+    class CollectLines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(JSONFormatter().format(record))
 
-    handler = Collect()
+    handler = CollectLines()
     loggers = [logging.getLogger(name) for name in ("service", "workers")]
     for logger in loggers:
         logger.addHandler(handler)

@@ -4,80 +4,74 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from fitqueue import cli
 from fitqueue.client import Client
+from fitqueue.reports import Position
 from fitqueue.states import Phase, Reason
 from service.app import create_app
 from service.db import Database
 from service.migrate import upgrade
+from service.models import Job
 from service.settings import Settings
 from service.storage import FolderStorage, checkpoint_key
 from service.store import leases, recording, snapshots, tokens, workers
 from service.store.leases import Lease
-from service.store.snapshots import SnapshotRecord
+from tests.reports import checkpoint_written, epoch_ended, printed, snapshot_written
 
 
 @dataclass
 class SimulatedWorker:
-    """Does to one job what a worker does, step by step."""
+    """A worker that holds a job, and writes what a test tells it to."""
 
     database: Database
-    store: FolderStorage
+    storage: FolderStorage
     lease: Lease
 
     def phase(self, phase: Phase) -> None:
-        with self.database.write() as session:
-            recording.record_phase(session, self.lease, phase)
+        with self._held_job() as (session, job):
+            recording.record_phase(session, job, phase)
 
     def progress(self, epoch: int, step: int, steps: int = 10) -> None:
-        with self.database.write() as session:
-            recording.record_progress(session, self.lease, epoch, step, steps)
+        """Record that this many steps of an epoch, counted from 1, were trained."""
+        with self._held_job() as (_, job):
+            recording.record_progress(job, Position(epoch - 1, step), steps)
 
     def epoch(self, epoch: int, loss: float, rate: float = 0.001, next_rate: float = 0.001) -> None:
+        """Record an epoch whose validation loss is twice its loss."""
         logs = {"loss": loss, "val_loss": loss * 2}
-        record = recording.EpochRecord(
-            epoch=epoch, logs=logs, learning_rate=rate, next_learning_rate=next_rate, seconds=1.5, steps=10
-        )
-        with self.database.write() as session:
-            recording.record_epoch(session, self.lease, record)
+        ended = epoch_ended(epoch, logs, learning_rate=rate, next_learning_rate=next_rate, seconds=1.5, steps=10)
+        with self._held_job() as (session, job):
+            recording.record_epoch(session, job, ended)
 
     def checkpoint(self, names: list[str], epoch: int, content: bytes, value: float = math.nan) -> None:
-        key = checkpoint_key(self.lease, "weights.h5")
-        source = self.store.temporary_folder() / "made"
+        """Store and record a checkpoint with `val_loss` as its monitor."""
+        key = checkpoint_key(self.lease.job_id, self.lease.attempt, "weights.h5")
+        source = self.storage.temporary_folder() / "written"
         source.write_bytes(content)
-        self.store.put(key, source)
-        record = recording.CheckpointRecord(
-            names=names,
-            storage_key=key,
-            format="weights.h5",
-            epoch=epoch,
-            batch=None,
-            logs={"val_loss": value},
-            monitor="val_loss",
-            value=value,
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-        )
-        with self.database.write() as session:
-            recording.record_checkpoint(session, self.lease, record)
+        self.storage.put(key, source)
+        sha256 = hashlib.sha256(content).hexdigest()
+        written = checkpoint_written(names, epoch, value=value, size=len(content), sha256=sha256)
+        written = written.model_copy(update={"logs": {"val_loss": value}, "monitor": "val_loss"})
+        with self._held_job() as (session, job):
+            recording.record_checkpoint(session, job, written, key)
 
     def snapshot(self, epoch: int) -> None:
-        record = SnapshotRecord(f"snapshots/{self.lease.job_id}/{self.lease.attempt}-{epoch}", epoch, 0, 10, "0" * 64)
-        with self.database.write() as session:
-            snapshots.record(session, self.lease, record)
+        key = f"snapshots/{self.lease.job_id}/{self.lease.attempt}-{epoch}"
+        with self._held_job() as (session, job):
+            snapshots.record(session, job, snapshot_written(epoch), key)
 
     def log(self, *texts: str) -> None:
-        lines = [recording.LineRecord(at=datetime.now(UTC), stream="stdout", text=text) for text in texts]
-        with self.database.write() as session:
-            recording.record_log_lines(session, self.lease, lines)
+        with self._held_job() as (session, job):
+            recording.record_lines(session, job, [printed(text) for text in texts])
 
     def finish(self, reason: Reason = Reason.COMPLETED, message: str = "All epochs were trained.") -> None:
         with self.database.write() as session:
@@ -85,7 +79,13 @@ class SimulatedWorker:
 
     def requeue(self) -> None:
         with self.database.write() as session:
-            assert leases.requeue(session, self.lease, "the worker was shut down")
+            assert leases.requeue(session, self.lease, "The worker was shut down.")
+
+    @contextmanager
+    def _held_job(self) -> Iterator[tuple[Session, Job]]:
+        """Open a transaction with the job's row locked."""
+        with self.database.write() as session:
+            yield session, leases.held_job(session, self.lease)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Served:
     url: str
     token: str
     database: Database
-    store: FolderStorage
+    storage: FolderStorage
 
     def claim(self) -> SimulatedWorker:
         """Claim the next job, as a worker would."""
@@ -103,15 +103,16 @@ class Served:
             workers.register(session, "wk_1", host="gpu-box", pools=["default"], slots=2, devices=["CPU"], gpus=[])
             claimed = leases.claim(session, "wk_1", ["default"], [], 30.0)
         assert claimed is not None
-        return SimulatedWorker(self.database, self.store, claimed.lease)
+        return SimulatedWorker(self.database, self.storage, claimed.lease)
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Served]:
+    """A running service with an empty database."""
     settings = Settings(
         database_url=f"sqlite:///{tmp_path}/fitqueue.db",
         redis_url="redis://127.0.0.1:9/0",
-        store=tmp_path / "store",
+        storage=tmp_path / "storage",
     )
     upgrade(settings.database_url)
     database = Database(settings.database_url)
@@ -120,7 +121,7 @@ def service(tmp_path: Path) -> Iterator[Served]:
     server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, FolderStorage(settings.store))
+    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, FolderStorage(tmp_path / "storage"))
     server.shutdown()
     thread.join()
     database.close()
@@ -128,12 +129,14 @@ def service(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def client(service: Served) -> Iterator[Client]:
+    """A client of the service."""
     with Client(service.url, service.token) as opened:
         yield opened
 
 
 @pytest.fixture
 def job() -> dict[str, Any]:
+    """A job as a user writes it."""
     return {
         "name": "digits",
         "model": {
@@ -159,7 +162,7 @@ def job() -> dict[str, Any]:
 def run(
     service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Runs one command line in an empty folder and returns its exit code, stdout and stderr."""
+    """A function that runs a command line in an empty folder, and returns its exit code, stdout and stderr."""
     monkeypatch.setenv("FITQUEUE_URL", service.url)
     monkeypatch.setenv("FITQUEUE_TOKEN", service.token)
     monkeypatch.chdir(tmp_path)

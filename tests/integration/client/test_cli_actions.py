@@ -41,7 +41,7 @@ def test_pause_and_resume(run: Any, job: dict[str, Any], service: Any, client: C
     for command in ("pause", "resume"):
         code, out, err = run(command, running)
         assert (code, out) == (3, "")
-        assert err.startswith(f"Error: The job {running} has succeeded already")
+        assert err == f"Error: The job {running} has already succeeded (completed).\n"
         assert run(command, "job_none")[0] == run(command)[0] == 3
 
 

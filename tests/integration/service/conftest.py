@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,16 +10,22 @@ from service.app import create_app
 from service.db import Database
 from service.settings import Settings
 from service.store import leases, tokens
-from service.store.leases import ClaimedJob
+from service.store.leases import ClaimedJob, Lease
+from tests.integration.fixture_types import Claim, Submit
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    # Nothing listens on port 1: Redis is down in these tests, and nobody minds.
+def storage_folder(tmp_path: Path) -> Path:
+    return tmp_path / "storage"
+
+
+@pytest.fixture
+def settings(database_url: str, storage_folder: Path) -> Settings:
+    # Nothing listens on port 1: these tests run without Redis, which must not matter.
     return Settings(
         database_url=database_url,
         redis_url="redis://127.0.0.1:1/0",
-        store=tmp_path / "store",
+        storage=storage_folder,
         max_body_bytes=100_000,
         max_dataset_bytes=1_000_000,
     )
@@ -34,8 +40,8 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 @pytest.fixture
 def services(app: Flask) -> Services:
-    found: Services = app.extensions[EXTENSION]
-    return found
+    services: Services = app.extensions[EXTENSION]
+    return services
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def token(database: Database) -> str:
 
 @pytest.fixture
 def http(app: Flask, token: str) -> FlaskClient:
-    """Speaks with a valid token."""
+    """A client that sends a valid token."""
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     return client
@@ -54,16 +60,31 @@ def http(app: Flask, token: str) -> FlaskClient:
 
 @pytest.fixture
 def stranger(app: Flask) -> FlaskClient:
-    """Speaks without one."""
+    """A client that sends no token."""
     return app.test_client()
 
 
 @pytest.fixture
-def take(database: Database) -> Callable[[], ClaimedJob]:
-    def take() -> ClaimedJob:
+def claim(database: Database) -> Claim:
+    """A function that claims the next job, of which there must be one."""
+
+    def claim() -> ClaimedJob:
         with database.write() as session:
             claimed = leases.claim(session, "w1", ["default"], [], 30)
         assert claimed is not None
         return claimed
 
-    return take
+    return claim
+
+
+@pytest.fixture
+def lease(submit: Submit, claim: Claim) -> Lease:
+    """The lease of a running job with many epochs."""
+    submit(fit={"epochs": 1000})
+    return claim().lease
+
+
+@pytest.fixture
+def url(lease: Lease) -> str:
+    """The address of the running job."""
+    return f"/api/v1/jobs/{lease.job_id}"

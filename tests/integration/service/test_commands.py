@@ -1,4 +1,4 @@
-"""`fitqueue token` and `fitqueue migrate`: which database they mean, and what they say where there is none."""
+"""`fitqueue token` and `fitqueue migrate`: which database they use, and what they say if there is none."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +12,14 @@ from service.db import Database
 from service.migrate import upgrade
 from service.store import tokens
 
-Fitqueue = Callable[..., tuple[int, str, str]]
-HERE = "sqlite:///var/fitqueue.db"
+RunCommand = Callable[..., tuple[int, str, str]]
+LOCAL_URL = "sqlite:///var/fitqueue.db"
+"""The database that `fitqueue up` creates in the current folder."""
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, in which commands run."""
+    """The empty folder in which the commands run."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -27,21 +28,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def fitqueue(project: Path, capsys: pytest.CaptureFixture[str]) -> Fitqueue:
-    """The exit code, and what was said on stdout and stderr."""
+def fitqueue(project: Path, capsys: pytest.CaptureFixture[str]) -> RunCommand:
+    """A function that runs a command line, and returns its exit code, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(arguments)
-        said = capsys.readouterr()
-        return code, said.out.strip(), said.err.strip()
+        output = capsys.readouterr()
+        return code, output.out.strip(), output.err.strip()
 
     return run
 
 
 @pytest.fixture
-def database_here(project: Path) -> Iterator[Database]:
-    """As `fitqueue up` makes it in the project's folder."""
-    upgrade(HERE)
+def local_database(project: Path) -> Iterator[Database]:
+    """The database that `fitqueue up` creates in the project."""
+    upgrade(LOCAL_URL)
     database = Database(f"sqlite:///{project}/var/fitqueue.db")
     yield database
     database.close()
@@ -52,8 +53,8 @@ def _is_valid(database: Database, token: str) -> bool:
         return tokens.verify(session, token) is not None
 
 
-def test_tokens_of_the_database_that_the_environment_names(
-    fitqueue: Fitqueue, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+def test_the_environment_names_the_database_of_the_tokens(
+    fitqueue: RunCommand, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FITQUEUE_DATABASE_URL", database_url)
     code, token, _ = fitqueue("token", "create", "me")
@@ -65,33 +66,33 @@ def test_tokens_of_the_database_that_the_environment_names(
     assert fitqueue("token", "revoke", "tok_none")[0] == REFUSED
 
 
-def test_tokens_of_the_nearest_database(
-    fitqueue: Fitqueue, project: Path, database_here: Database, monkeypatch: pytest.MonkeyPatch
+def test_without_a_name_the_nearest_database_above_is_used(
+    fitqueue: RunCommand, project: Path, local_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    below = project / "examples" / "deep"
-    below.mkdir(parents=True)
-    for folder in (project, below):
+    subfolder = project / "examples" / "deep"
+    subfolder.mkdir(parents=True)
+    for folder in (project, subfolder):
         monkeypatch.chdir(folder)
         code, token, _ = fitqueue("token", "create", "me")
-        assert (code, _is_valid(database_here, token)) == (0, True)
-    assert list(below.iterdir()) == []
+        assert (code, _is_valid(local_database, token)) == (0, True)
+    assert list(subfolder.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", [None, HERE, "sqlite:///elsewhere.db"])
+@pytest.mark.parametrize("url", [None, LOCAL_URL, "sqlite:///elsewhere.db"])
 @pytest.mark.parametrize("arguments", [["create", "me"], ["list"], ["revoke", "tok_1"]])
-def test_tokens_make_no_database(
-    fitqueue: Fitqueue, project: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, arguments: list[str]
+def test_the_commands_for_tokens_never_create_a_database(
+    fitqueue: RunCommand, project: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, arguments: list[str]
 ) -> None:
     if url is not None:
         monkeypatch.setenv("FITQUEUE_DATABASE_URL", url)
-    code, out, said = fitqueue("token", *arguments)
+    code, out, err = fitqueue("token", *arguments)
     assert (code, out) == (NO_SERVICE, "")
-    assert "FITQUEUE_DATABASE_URL" in said
+    assert "FITQUEUE_DATABASE_URL" in err
     assert list(project.iterdir()) == []
 
 
-def test_migrate_makes_the_database_that_the_environment_names(
-    fitqueue: Fitqueue, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+def test_migrate_creates_the_database_that_the_environment_names(
+    fitqueue: RunCommand, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FITQUEUE_DATABASE_URL", empty_database_url)
     assert fitqueue("token", "list")[0] == NO_SERVICE
@@ -101,37 +102,37 @@ def test_migrate_makes_the_database_that_the_environment_names(
 
 @pytest.mark.parametrize("command", [["migrate"], ["token", "list"]])
 @pytest.mark.parametrize(
-    ("url", "code", "words"),
+    ("url", "code", "message"),
     [
         ("postgresql://me:geheim@127.0.0.1:1/db", NO_SERVICE, "Connection refused"),
         ("sqlite:///no-database", NO_SERVICE, "file is not a database"),
-        ("geheim", REFUSED, "FITQUEUE_DATABASE_URL: This is no address of a database; expected `sqlite:///path`"),
+        ("geheim", REFUSED, "FITQUEUE_DATABASE_URL: This is not the address of a database; expected `sqlite:///path`"),
         ("", REFUSED, "FITQUEUE_DATABASE_URL"),
         ("postgresql://me:geheim@host:port/db", REFUSED, "FITQUEUE_DATABASE_URL"),
-        ("mysql://me:geheim@host/db", REFUSED, "'mysql' is no database that the service can use"),
+        ("mysql://me:geheim@host/db", REFUSED, "'mysql' is not a database that the service can use"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_told_in_a_line(
-    fitqueue: Fitqueue,
+def test_a_database_that_cannot_be_used_is_reported_in_one_line_without_its_password(
+    fitqueue: RunCommand,
     project: Path,
     monkeypatch: pytest.MonkeyPatch,
     command: list[str],
     url: str,
     code: int,
-    words: str,
+    message: str,
 ) -> None:
     (project / "no-database").write_text("This is a text, and longer than the header of a database would be." * 9)
     monkeypatch.setenv("FITQUEUE_DATABASE_URL", url)
-    found, out, said = fitqueue(*command)
-    assert (found, out) == (code, "")
-    assert said.startswith("Error: ")
-    assert words in said
-    assert "\n" not in said
-    assert "geheim" not in said
+    exit_code, out, err = fitqueue(*command)
+    assert (exit_code, out) == (code, "")
+    assert err.startswith("Error: ")
+    assert message in err
+    assert "\n" not in err
+    assert "geheim" not in err
 
 
-def test_tables_of_another_version_are_told(fitqueue: Fitqueue, project: Path, database_here: Database) -> None:
-    with database_here.write() as session:
+def test_tables_of_another_version_are_reported(fitqueue: RunCommand, project: Path, local_database: Database) -> None:
+    with local_database.write() as session:
         session.execute(text("DROP TABLE tokens"))
-    code, _, said = fitqueue("token", "list")
-    assert (code, "run `fitqueue migrate`" in said) == (NO_SERVICE, True)
+    code, _, err = fitqueue("token", "list")
+    assert (code, "run `fitqueue migrate`" in err) == (NO_SERVICE, True)

@@ -1,6 +1,8 @@
+"""Upload, list and delete data sets over HTTP."""
+
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,98 +13,98 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseUnavailable
+from fitqueue.states import Reason
 from fitqueue.views import DatasetView, JobView, Page, Problem
 from service.api.context import Services
 from service.db import Database
-from service.store.leases import ClaimedJob
+from service.store import leases
+from tests.integration.fixture_types import Claim
+from tests.integration.service.npz import npz
 
 URL = "/api/v1/datasets"
 
 
-def _npz(seed: int = 0, **arrays: Any) -> bytes:
-    file = io.BytesIO()
+def _random_npz(seed: int = 0) -> bytes:
     rng = np.random.default_rng(seed)
-    named = arrays or {"x": rng.random((20, 8, 8)).astype("float32"), "y": rng.integers(0, 10, 20)}
-    np.savez(file, **named)
-    return file.getvalue()
+    return npz(x=rng.random((20, 8, 8)).astype("float32"), y=rng.integers(0, 10, 20))
 
 
-def _files(services: Services) -> list[Path]:
-    return [path for path in Path(services.settings.store).rglob("*") if path.is_file()]
+def _stored_files(storage_folder: Path) -> list[Path]:
+    return [path for path in storage_folder.rglob("*") if path.is_file()]
 
 
-def test_an_upload_is_stored_and_described(http: FlaskClient, services: Services) -> None:
-    body = _npz()
+def test_an_upload_is_stored_and_described(http: FlaskClient, storage_folder: Path) -> None:
+    body = _random_npz()
     response = http.post(f"{URL}?name=mine", data=body, content_type="application/octet-stream")
     assert response.status_code == 201, response.text
     dataset = DatasetView.model_validate_json(response.data)
     assert response.headers["Location"] == f"{URL}/{dataset.id}"
     assert (dataset.name, dataset.builtin, dataset.size) == ("mine", False, len(body))
     assert dataset.sha256 == hashlib.sha256(body).hexdigest()
-    assert [(a.name, a.shape, a.dtype) for a in dataset.arrays] == [
+    assert [(array.name, array.shape, array.dtype) for array in dataset.arrays] == [
         ("x", [20, 8, 8], "float32"),
         ("y", [20], "int64"),
     ]
-    [stored] = _files(services)
+    [stored] = _stored_files(storage_folder)
     assert stored.read_bytes() == body
     for reference in ("mine", dataset.id):
         assert DatasetView.model_validate_json(http.get(f"{URL}/{reference}").data) == dataset
 
 
-def test_the_same_content_twice_is_one_data_set(http: FlaskClient, services: Services) -> None:
-    body = _npz()
+def test_the_same_content_is_stored_once(http: FlaskClient, storage_folder: Path) -> None:
+    body = _random_npz()
     first = http.post(f"{URL}?name=mine", data=body)
     second = http.post(f"{URL}?name=again", data=body)
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json == second.json
-    other = http.post(f"{URL}?name=mine", data=_npz(seed=1))
+    other = http.post(f"{URL}?name=mine", data=_random_npz(seed=1))
     assert (other.status_code, Problem.model_validate_json(other.data).code) == (409, "name_taken")
-    assert len(_files(services)) == 1, "what was refused leaves no file"
+    assert len(_stored_files(storage_folder)) == 1, "a refused upload leaves no file"
 
 
-def test_without_a_name_the_id_is_the_name(http: FlaskClient) -> None:
-    dataset = DatasetView.model_validate_json(http.post(URL, data=_npz()).data)
+def test_the_default_name_is_the_id(http: FlaskClient) -> None:
+    dataset = DatasetView.model_validate_json(http.post(URL, data=_random_npz()).data)
     assert dataset.name == dataset.id
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "ds_mine", "x" * 129, "a b"])
-def test_names_are_bounded(http: FlaskClient, services: Services, name: str) -> None:
-    response = http.post(URL, query_string={"name": name}, data=_npz())
+def test_an_invalid_name_is_422(http: FlaskClient, storage_folder: Path, name: str) -> None:
+    response = http.post(URL, query_string={"name": name}, data=_random_npz())
     assert (response.status_code, Problem.model_validate_json(response.data).code) == (422, "invalid_request")
-    assert _files(services) == []
+    assert _stored_files(storage_folder) == []
 
 
-def test_a_built_in_name_is_taken(http: FlaskClient, services: Services) -> None:
-    response = http.post(f"{URL}?name=mnist", data=_npz())
+def test_the_name_of_a_built_in_data_set_is_409(http: FlaskClient, storage_folder: Path) -> None:
+    response = http.post(f"{URL}?name=mnist", data=_random_npz())
     assert (response.status_code, Problem.model_validate_json(response.data).code) == (409, "name_taken")
-    assert _files(services) == []
+    assert _stored_files(storage_folder) == []
 
 
-def test_what_is_no_npz_is_refused(http: FlaskClient, services: Services) -> None:
-    for body in (b"", b"not a zip", _npz(bad=np.array([{}], dtype=object))):
+def test_a_body_that_is_not_an_npz_is_refused(http: FlaskClient, storage_folder: Path) -> None:
+    for body in (b"", b"not a zip", npz(bad=np.array([{}], dtype=object))):
         response = http.post(URL, data=body)
         assert (response.status_code, Problem.model_validate_json(response.data).code) == (422, "invalid_dataset")
-    form = http.post(URL, data={"file": (io.BytesIO(_npz()), "x.npz")}, content_type="multipart/form-data")
+    form = http.post(URL, data={"file": (io.BytesIO(_random_npz()), "x.npz")}, content_type="multipart/form-data")
     assert (form.status_code, Problem.model_validate_json(form.data).code) == (415, "unsupported_media_type")
-    assert _files(services) == []
+    assert _stored_files(storage_folder) == []
 
 
-def test_too_large_is_413(http: FlaskClient, services: Services) -> None:
+def test_a_body_that_is_too_large_is_413(http: FlaskClient, storage_folder: Path) -> None:
     for body in (b"x" * 1_000_001, io.BytesIO(b"x" * 1_000_001)):
         response = http.post(URL, data=body)
         assert (response.status_code, Problem.model_validate_json(response.data).code) == (413, "body_too_large")
-    assert _files(services) == []
+    assert _stored_files(storage_folder) == []
 
 
-def test_more_than_an_ordinary_body_may_come(http: FlaskClient, services: Services) -> None:
-    body = _npz(x=np.zeros(100_000, "uint8"))
+def test_a_data_set_may_be_larger_than_other_bodies(http: FlaskClient, services: Services) -> None:
+    body = npz(x=np.zeros(100_000, "uint8"))
     assert len(body) > services.settings.max_body_bytes
     assert http.post(URL, data=body).status_code == 201
 
 
-def test_the_built_in_ones_come_first(http: FlaskClient) -> None:
+def test_built_in_data_sets_are_listed_first(http: FlaskClient) -> None:
     for n in range(3):
-        http.post(f"{URL}?name=set{n}", data=_npz(seed=n))
+        http.post(f"{URL}?name=set{n}", data=_random_npz(seed=n))
     page = Page[DatasetView].model_validate_json(http.get(f"{URL}?limit=2").data)
     uploaded = [dataset.name for dataset in page.data if not dataset.builtin]
     assert {"digits", "mnist"} <= {dataset.name for dataset in page.data if dataset.builtin}
@@ -113,46 +115,46 @@ def test_the_built_in_ones_come_first(http: FlaskClient) -> None:
     assert digits.source is not None
 
 
-def test_a_job_uses_an_upload_by_name_and_keeps_it(
-    http: FlaskClient, services: Services, raw_spec: dict[str, Any], take: Callable[[], ClaimedJob]
+def test_a_job_uses_an_uploaded_data_set_and_keeps_it_until_it_ends(
+    http: FlaskClient, services: Services, storage_folder: Path, raw_spec: dict[str, Any], claim: Claim
 ) -> None:
-    http.post(f"{URL}?name=mine", data=_npz())
+    http.post(f"{URL}?name=mine", data=_random_npz())
     raw_spec["data"] = {"dataset": "mine", "x": "x", "y": "y"}
     response = http.post("/api/v1/jobs", json=raw_spec)
     assert response.status_code == 201, response.text
     job = JobView.model_validate_json(response.data)
     refused = http.delete(f"{URL}/mine")
     assert (refused.status_code, Problem.model_validate_json(refused.data).code) == (409, "dataset_in_use")
-    claimed = take()
+    claimed = claim()
     assert claimed.dataset_key is not None
-    assert services.store.local_path(claimed.dataset_key).exists()
+    path = services.storage.local_path(claimed.dataset_key)
+    assert path is not None
+    assert path.exists()
     with services.database.write() as session:
-        from fitqueue.states import Reason
-        from service.store import leases
-
-        leases.finish(session, claimed.lease, Reason.COMPLETED, "done")
+        leases.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
     assert http.delete(f"{URL}/mine").status_code == 204
-    assert _files(services) == []
+    assert _stored_files(storage_folder) == []
     assert http.get(f"/api/v1/jobs/{job.id}").status_code == 200
     builtin = http.delete(f"{URL}/digits")
     assert (builtin.status_code, Problem.model_validate_json(builtin.data).code) == (409, "conflict")
 
 
-def test_a_commit_whose_answer_was_lost_keeps_its_file(
-    http: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
+def test_the_file_is_kept_if_the_answer_to_the_commit_was_lost(
+    http: FlaskClient, storage_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = Database.write
 
     @contextmanager
-    def losing_the_answer(database: Database) -> Iterator[Session]:
+    def write_and_lose_the_answer(database: Database) -> Iterator[Session]:
         with write(database) as session:
             yield session
         raise DatabaseUnavailable
 
-    content = _npz()
+    content = _random_npz()
     with monkeypatch.context() as outage:
-        outage.setattr(Database, "write", losing_the_answer)
+        outage.setattr(Database, "write", write_and_lose_the_answer)
         assert http.post(URL, data=content).status_code == 503
     again = http.post(URL, data=content)
     assert again.status_code == 200
-    assert [file.stem for file in _files(services)] == [DatasetView.model_validate_json(again.data).id]
+    stored_ids = [file.stem for file in _stored_files(storage_folder)]
+    assert stored_ids == [DatasetView.model_validate_json(again.data).id]

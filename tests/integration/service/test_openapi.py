@@ -1,4 +1,4 @@
-"""The description of the API is right, and the API is as it is described."""
+"""The description of the API is correct, and the API behaves as it is described."""
 
 import json
 from pathlib import Path
@@ -18,38 +18,37 @@ from service.settings import Settings
 from service.store import tokens
 
 
-def _described(http: FlaskClient) -> dict[str, Any]:
-    found: dict[str, Any] = http.get("/api/v1/openapi.json").json or {}
-    return found
+def _description(http: FlaskClient) -> dict[str, Any]:
+    description: dict[str, Any] = http.get("/api/v1/openapi.json").json or {}
+    return description
 
 
 def test_every_route_is_described(app: Flask, http: FlaskClient) -> None:
-    described = {(method.upper(), path) for path, item in _described(http)["paths"].items() for method in item}
-    routed = {
+    described = {(method.upper(), path) for path, item in _description(http)["paths"].items() for method in item}
+    routes = {
         (method, rule.rule.replace("<", "{").replace(">", "}"))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    for_people = {("GET", path) for path in ("/", "/docs", "/docs/scalar.js", "/api/v1/openapi.json")}
-    assert described == routed - for_people
+    pages_for_people = {("GET", path) for path in ("/", "/docs", "/docs/scalar.js", "/api/v1/openapi.json")}
+    assert described == routes - pages_for_people
 
 
-def test_every_operation_says_what_it_does_and_how_it_fails(http: FlaskClient) -> None:
-    description = _described(http)
-    for path, item in description["paths"].items():
+def test_every_operation_has_a_summary_and_its_errors(http: FlaskClient) -> None:
+    for path, item in _description(http)["paths"].items():
         for method, operation in item.items():
-            where = f"{method} {path}"
-            assert operation["summary"], where
-            assert "500" in operation["responses"], where
+            name = f"{method} {path}"
+            assert operation["summary"], name
+            assert "500" in operation["responses"], name
             for status, response in operation["responses"].items():
                 if int(status) >= 400 and (status, path) != ("503", "/readyz"):
-                    assert list(response["content"]) == ["application/problem+json"], f"{where} {status}"
+                    assert list(response["content"]) == ["application/problem+json"], f"{name} {status}"
 
 
-def test_every_reference_leads_somewhere(http: FlaskClient) -> None:
-    description = _described(http)
+def test_every_reference_can_be_resolved(http: FlaskClient) -> None:
+    description = _description(http)
     text = json.dumps(description)
-    names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    names = {reference.split('"')[0] for reference in text.split("#/components/schemas/")[1:]}
     assert names <= set(description["components"]["schemas"])
     assert description["openapi"].startswith("3.1")
     assert description["security"] == [{"token": []}]
@@ -57,27 +56,30 @@ def test_every_reference_leads_somewhere(http: FlaskClient) -> None:
 
 
 @pytest.fixture
-def described_app(tmp_path: Path) -> tuple[Flask, str]:
+def app_and_token(tmp_path: Path) -> tuple[Flask, str]:
+    """An application with an empty database, and a token for it."""
     url = f"sqlite:///{tmp_path / 'fitqueue.db'}"
     upgrade(url)
     database = Database(url)
     with database.write() as session:
         token = tokens.create(session, name="tests")
     database.close()
-    app = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", store=tmp_path / "store"))
+    app = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", storage=tmp_path / "storage"))
     return app, token
 
 
-def test_whatever_comes_is_answered_as_described(described_app: tuple[Flask, str]) -> None:
-    app, token = described_app
+def test_generated_requests_are_answered_as_described(app_and_token: tuple[Flask, str]) -> None:
+    app, token = app_and_token
     headers = {"Authorization": f"Bearer {token}"}
     api = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app, headers=headers)
-    tried = [_try(result.ok(), headers) for result in api.get_all_operations()]
-    assert len(tried) > 15
+    tested = [_test_operation(result.ok(), headers) for result in api.get_all_operations()]
+    assert len(tested) > 15
 
 
-def _try(operation: Any, headers: dict[str, str]) -> str:
-    # Not by schemathesis's own decorator: it depends on the insides of one version of pytest.
+def _test_operation(operation: Any, headers: dict[str, str]) -> str:
+    """Send generated requests to an operation, and return its name."""
+
+    # Not by schemathesis's own decorator, which depends on the internals of one version of pytest.
     @given(case=operation.as_strategy())
     @settings(
         max_examples=10,
@@ -88,9 +90,9 @@ def _try(operation: Any, headers: dict[str, str]) -> str:
         suppress_health_check=list(HealthCheck),
     )
     def run(case: Any) -> None:
-        for name in ("wait", "follow"):  # these stay open, and have tests of their own
+        for name in ("wait", "follow"):  # these keep the connection open, and have tests of their own
             case.query.pop(name, None)
-        # No schema can tell what a job or a data set is: there, 422 is an answer to what the schema lets through.
+        # No schema can describe a valid job or data set, so 422 may answer a body that its schema accepts.
         excluded = [positive_data_acceptance] if case.operation.body else []
         case.call_and_validate(headers=headers, excluded_checks=excluded)
 

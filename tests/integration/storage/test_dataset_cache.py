@@ -1,9 +1,11 @@
+"""The local copies of data sets that are stored in a bucket."""
+
 import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
@@ -12,117 +14,132 @@ from service.storage import FolderStorage
 from service.storage.bucket import BucketStorage
 from tests.s3 import S3Server
 
-Open = Callable[..., BucketStorage]
-Written = Callable[[bytes], Path]
-Stored = Callable[[bytes], SimpleNamespace]
+
+class StoredDataset(NamedTuple):
+    key: str
+    sha256: str
+
+
+OpenBucket = Callable[..., BucketStorage]
+WriteFile = Callable[[bytes], Path]
+StoreDataset = Callable[[bytes], StoredDataset]
 
 
 @pytest.fixture
-def bucket_store(open_bucket: Open) -> BucketStorage:
+def storage(open_bucket: OpenBucket) -> BucketStorage:
     return open_bucket()
 
 
 @pytest.fixture
-def stored(bucket_store: BucketStorage, written: Written) -> Stored:
-    def stored(content: bytes) -> SimpleNamespace:
+def store_dataset(storage: BucketStorage, write_file: WriteFile) -> StoreDataset:
+    """A function that stores a data set with this content in the bucket."""
+
+    def store_dataset(content: bytes) -> StoredDataset:
         sha256 = hashlib.sha256(content).hexdigest()
         key = f"datasets/ds_{sha256[:8]}.npz"
-        bucket_store.put(key, written(content))
-        return SimpleNamespace(key=key, sha256=sha256)
+        storage.put(key, write_file(content))
+        return StoredDataset(key, sha256)
 
-    return stored
+    return store_dataset
 
 
-def _age(path: Path, seconds: float) -> None:
+def _make_older(path: Path, seconds: float) -> None:
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - seconds))
 
 
-def test_a_data_set_is_fetched_once(bucket_store: BucketStorage, stored: Stored, s3: S3Server, tmp_path: Path) -> None:
-    cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
-    path = cache.path(first.key, first.sha256)
+def test_a_data_set_is_fetched_once(
+    storage: BucketStorage, store_dataset: StoreDataset, s3: S3Server, tmp_path: Path
+) -> None:
+    cache, dataset = DatasetCache(storage, tmp_path / "cache", 100), store_dataset(b"first")
+    path = cache.path(dataset.key, dataset.sha256)
     assert path.read_bytes() == b"first"
     s3.stop()
-    assert cache.path(first.key, first.sha256) == path
+    assert cache.path(dataset.key, dataset.sha256) == path
 
 
-def test_several_that_want_it_at_once_fetch_it_once(
-    bucket_store: BucketStorage, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_concurrent_requests_for_a_data_set_fetch_it_once(
+    storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
+    cache, dataset = DatasetCache(storage, tmp_path / "cache", 100), store_dataset(b"first")
     opened: list[str] = []
     real = BucketStorage.open
 
-    def counting(store: BucketStorage, key: str) -> Iterator[bytes]:
+    def count_open(storage: BucketStorage, key: str) -> Iterator[bytes]:
         opened.append(key)
-        return real(store, key)
+        return real(storage, key)
 
-    monkeypatch.setattr(BucketStorage, "open", counting)
-    threads = [threading.Thread(target=cache.path, args=(first.key, first.sha256)) for _ in range(4)]
+    monkeypatch.setattr(BucketStorage, "open", count_open)
+    threads = [threading.Thread(target=cache.path, args=dataset) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert opened == [first.key]
+    assert opened == [dataset.key]
 
 
-def test_the_one_that_nobody_used_for_longest_goes_first(
-    bucket_store: BucketStorage, stored: Stored, tmp_path: Path
+def test_the_least_recently_used_data_set_is_deleted_first(
+    storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path
 ) -> None:
-    cache = DatasetCache(bucket_store, tmp_path / "cache", 10)
-    used, unused, new = stored(b"used"), stored(b"unused"), stored(b"new")
-    for each, age in ((used, 60), (unused, 30)):
-        _age(cache.path(each.key, each.sha256), age)
+    cache = DatasetCache(storage, tmp_path / "cache", 10)
+    used, unused, new = store_dataset(b"used"), store_dataset(b"unused"), store_dataset(b"new")
+    for dataset, age in ((used, 60), (unused, 30)):
+        _make_older(cache.path(dataset.key, dataset.sha256), age)
     cache.path(used.key, used.sha256)
     cache.path(new.key, new.sha256)
     assert {path.read_bytes() for path in (tmp_path / "cache").iterdir()} == {b"used", b"new"}
 
 
-def test_one_fits_however_large(bucket_store: BucketStorage, stored: Stored, tmp_path: Path) -> None:
-    cache, first = DatasetCache(bucket_store, tmp_path / "cache", 0), stored(b"first")
-    assert cache.path(first.key, first.sha256).read_bytes() == b"first"
+def test_one_data_set_always_fits(storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path) -> None:
+    cache, dataset = DatasetCache(storage, tmp_path / "cache", 0), store_dataset(b"first")
+    assert cache.path(dataset.key, dataset.sha256).read_bytes() == b"first"
 
 
-def test_the_one_that_is_trained_on_stays_when_others_come(
-    bucket_store: BucketStorage, stored: Stored, tmp_path: Path
+def test_a_linked_data_set_outlives_its_copy_in_the_cache(
+    storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path
 ) -> None:
-    cache, first, second = DatasetCache(bucket_store, tmp_path / "cache", 0), stored(b"first"), stored(b"second")
-    linked = cache.link(first.key, first.sha256, tmp_path / "mine", lambda: None)
+    cache = DatasetCache(storage, tmp_path / "cache", 0)
+    first, second = store_dataset(b"first"), store_dataset(b"second")
+    link = cache.link(first.key, first.sha256, tmp_path / "mine", lambda: None)
     cache.path(second.key, second.sha256)
-    assert linked.read_bytes() == b"first"
+    assert link.read_bytes() == b"first"
     assert [path.read_bytes() for path in (tmp_path / "cache").iterdir()] == [b"second"]
 
 
-def test_another_process_may_let_go_of_it_at_any_moment(
-    bucket_store: BucketStorage, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_data_set_that_another_process_deletes_before_it_is_linked_is_fetched_again(
+    storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
-    real, gone = Path.hardlink_to, []
+    cache, dataset = DatasetCache(storage, tmp_path / "cache", 100), store_dataset(b"first")
+    real = Path.hardlink_to
+    deleted: list[Path] = []
 
     def hardlink_to(target: Path, source: Path) -> None:
-        if not gone:
+        if not deleted:
             source.unlink()
-            gone.append(source)
+            deleted.append(source)
         real(target, source)
 
     monkeypatch.setattr(Path, "hardlink_to", hardlink_to)
-    assert cache.link(first.key, first.sha256, tmp_path / "mine", lambda: None).read_bytes() == b"first"
-    assert gone
+    assert cache.link(dataset.key, dataset.sha256, tmp_path / "mine", lambda: None).read_bytes() == b"first"
+    assert deleted
 
 
-def test_what_arrives_otherwise_than_it_was_stored_is_not_used(
-    bucket_store: BucketStorage, stored: Stored, tmp_path: Path
+def test_a_data_set_that_arrives_damaged_is_not_used(
+    storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path
 ) -> None:
-    cache, first = DatasetCache(bucket_store, tmp_path / "cache", 100), stored(b"first")
-    with pytest.raises(OSError, match="arrived with sha256"):
-        cache.path(first.key, "0" * 64)
+    cache, dataset = DatasetCache(storage, tmp_path / "cache", 100), store_dataset(b"first")
+    with pytest.raises(OSError, match="arrived with sha256") as error:
+        cache.path(dataset.key, "0" * 64)
+    assert str(error.value) == (
+        f"the data set {dataset.key} arrived with sha256 {dataset.sha256}, and was stored with {'0' * 64}"
+    )
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_folder_needs_no_cache(tmp_path: Path, written: Written) -> None:
-    store = FolderStorage(tmp_path / "store")
-    store.put("datasets/ds_1.npz", written(b"x"))
-    cache = DatasetCache(store, tmp_path / "cache", 100)
+def test_a_storage_in_a_folder_is_not_cached(tmp_path: Path, write_file: WriteFile) -> None:
+    storage = FolderStorage(tmp_path / "storage")
+    storage.put("datasets/ds_1.npz", write_file(b"x"))
+    cache = DatasetCache(storage, tmp_path / "cache", 100)
     path = cache.link("datasets/ds_1.npz", "0" * 64, tmp_path / "mine", lambda: None)
-    assert path == store.local_path("datasets/ds_1.npz")
+    assert path == storage.local_path("datasets/ds_1.npz")
     assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "mine").exists()

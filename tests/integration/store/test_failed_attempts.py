@@ -1,292 +1,307 @@
-"""Attempts that are lost: once is forgiven, twice at the same place is the job's doing, the third time ends it."""
+"""How a failed attempt changes its job. tests/unit/service/test_retry_policy.py tests the decision itself."""
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
 
+from fitqueue.reports import Position
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
-from service.models import Event, Job
-from service.store import actions, jobs, leases, snapshots
-from service.store.leases import ClaimedJob, Lease
-from service.store.snapshots import SnapshotRecord
+from service.store import actions, jobs, leases
+from service.store.leases import ClaimedJob
+from service.store.retry_policy import MAX_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS, pause_seconds
+from tests.integration.fixture_types import AdvanceClock, Claim, Submit, TryClaim
+from tests.integration.store.operations import (
+    KILLED,
+    event_kinds,
+    events_of,
+    expire_leases,
+    fail_attempt,
+    get_job,
+    record_snapshot,
+    requeue,
+)
 
-Submit = Callable[..., str]
-Claim = Callable[..., ClaimedJob | None]
-Take = Callable[..., ClaimedJob]
-Later = Callable[[float], None]
-Again = Callable[[], ClaimedJob]
+ClaimAgain = Callable[[], ClaimedJob]
 
-WHY = "The training process was killed (SIGKILL)"
 DETAILS = "last line but one\nlast line"
+OWN_REASONS = [Reason.OUT_OF_MEMORY, Reason.INTERNAL_ERROR, Reason.STORAGE_FAILED]
 
 
 @pytest.fixture
-def again(take: Take, later: Later) -> Again:
-    """A claim when whatever backing off is over."""
+def claim_again(claim: Claim, advance_clock: AdvanceClock) -> ClaimAgain:
+    """A function that waits until every pause is over, and claims the job."""
 
-    def again() -> ClaimedJob:
-        later(leases.LONGEST_BACKOFF_SECONDS)
-        return take()
+    def claim_again() -> ClaimedJob:
+        advance_clock(MAX_PAUSE_SECONDS)
+        return claim()
 
-    return again
-
-
-def fail_attempt(database: Database, lease: Lease, verdict: Reason | None = None, details: str = "") -> Job:
-    """The job afterwards."""
-    with database.write() as session:
-        assert leases.fail_attempt(session, lease, WHY, verdict, details)
-    with database.read() as session:
-        return jobs.get(session, lease.job_id)
-
-
-def requeue(database: Database, lease: Lease) -> Job:
-    with database.write() as session:
-        assert leases.requeue(session, lease, "The worker was shut down.")
-    with database.read() as session:
-        return jobs.get(session, lease.job_id)
-
-
-def take_snapshot(database: Database, lease: Lease, epoch: int, step: int = 0) -> None:
-    record = SnapshotRecord(f"snapshots/{lease.job_id}/{lease.attempt}-{epoch}-{step}", epoch, step, 10, "0" * 64)
-    with database.write() as session:
-        snapshots.record(session, lease, record)
+    return claim_again
 
 
 def last_event(database: Database, job_id: str) -> tuple[EventKind, str]:
-    with database.read() as session:
-        row = session.execute(
-            select(Event.kind, Event.message).where(Event.job_id == job_id).order_by(Event.id.desc()).limit(1)
-        ).one()
-    return row.kind, row.message
+    event = events_of(database, job_id)[-1]
+    return event.kind, event.message
 
 
-VERDICTS = [Reason.OUT_OF_MEMORY, Reason.INTERNAL_ERROR, Reason.STORAGE_FAILED]
+# --- Retries ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verdict", [None, *VERDICTS])
-def test_the_first_loss_is_forgiven(verdict: Reason | None, database: Database, submit: Submit, again: Again) -> None:
+@pytest.mark.parametrize("reason", [None, *OWN_REASONS])
+def test_the_first_failure_is_retried(
+    reason: Reason | None, database: Database, submit: Submit, claim_again: ClaimAgain
+) -> None:
     job_id = submit()
-    claimed = again()
+    claimed = claim_again()
     assert claimed.stalled_attempts == 0
-    job = fail_attempt(database, claimed.lease, verdict, DETAILS)
+    job = fail_attempt(database, claimed.lease, replace(KILLED, reason=reason, details=DETAILS))
     assert (job.state, job.reason, job.failed_attempts, job.stalled_attempts) == (JobState.QUEUED, None, 1, 1)
     assert (job.worker_id, job.lease_expires_at, job.phase) == (None, None, None)
-    assert last_event(database, job_id) == (EventKind.REQUEUED, f"{WHY}; the job waits again.\n{DETAILS}")
-    assert again().stalled_attempts == 1
+    assert last_event(database, job_id) == (
+        EventKind.REQUEUED,
+        f"The training process was killed (SIGKILL); the job is queued again.\n{DETAILS}",
+    )
+    assert claim_again().stalled_attempts == 1
 
 
-@pytest.mark.parametrize("verdict", [Reason.STORAGE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL])
-def test_a_full_disk_and_a_network_have_time_to_be_mended(
-    verdict: Reason, database: Database, submit: Submit, claim: Claim, later: Later
+@pytest.mark.parametrize("reason", [Reason.STORAGE_FAILED, Reason.INVALID_DATA, Reason.INVALID_MODEL])
+def test_a_job_pauses_after_an_outage(
+    reason: Reason, database: Database, submit: Submit, claim: Claim, try_claim: TryClaim, advance_clock: AdvanceClock
 ) -> None:
     submit()
-    first = claim()
-    assert first is not None
-    fail_attempt(database, first.lease, verdict)
-    later(leases.STORE_BACKOFF_SECONDS - 1)
-    assert claim() is None
-    later(1)
-    assert claim() is not None
+    fail_attempt(database, claim().lease, replace(KILLED, reason=reason))
+    advance_clock(OUTAGE_PAUSE_SECONDS - 1)
+    assert try_claim() is None
+    advance_clock(1)
+    assert try_claim() is not None
 
 
-def test_a_job_that_is_lost_again_at_the_same_place_is_backing_off(
-    database: Database, submit: Submit, claim: Claim, again: Again, later: Later
+def test_a_job_pauses_after_its_second_failure_at_one_position(
+    database: Database, submit: Submit, try_claim: TryClaim, claim_again: ClaimAgain, advance_clock: AdvanceClock
 ) -> None:
     submit(max_attempts=20)
-    fail_attempt(database, again().lease)
-    fail_attempt(database, again().lease)
-    assert claim() is None
-    later(leases.backoff_seconds(2))
-    claimed = claim()
+    fail_attempt(database, claim_again().lease)
+    fail_attempt(database, claim_again().lease)
+    assert try_claim() is None
+    advance_clock(pause_seconds(2))
+    claimed = try_claim()
     assert claimed is not None
     assert claimed.lease.attempt == 3
 
 
-@pytest.mark.parametrize("verdict", VERDICTS)
-@pytest.mark.parametrize("place", [None, (0, 7), (3, 0), (3, 7)], ids=str)
-def test_the_second_loss_at_the_same_place_ends_the_job_as_its_own_doing(
-    place: tuple[int, int] | None, verdict: Reason, database: Database, submit: Submit, again: Again
+def test_two_failures_at_one_position_are_retried_if_the_second_is_not_the_jobs_own(
+    database: Database, submit: Submit, claim_again: ClaimAgain
 ) -> None:
     submit()
-    claimed = again()
-    if place is not None:
-        take_snapshot(database, claimed.lease, *place)
-    assert fail_attempt(database, claimed.lease, verdict).state is JobState.QUEUED
-    job = fail_attempt(database, again().lease, verdict, DETAILS)
-    assert (job.state, job.reason) == (JobState.FAILED, verdict)
-    assert job.message == f"{WHY}; this was attempt 2 in a row that ended at the same place.\n{DETAILS}"
+    fail_attempt(database, claim_again().lease, replace(KILLED, reason=Reason.INTERNAL_ERROR))
+    job = fail_attempt(database, claim_again().lease)
+    assert (job.state, job.failed_attempts, job.stalled_attempts) == (JobState.QUEUED, 2, 2)
+    assert claim_again().stalled_attempts == 2, "by this number, the worker decides to skip the newest snapshot"
+
+
+# --- Progress ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", [None, *OWN_REASONS])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(Position(0, 3), Position(0, 4)), (Position(1, 0), Position(1, 1)), (Position(1, 9), Position(2, 0))],
+    ids=str,
+)
+def test_a_new_snapshot_is_progress(
+    first: Position, second: Position, reason: Reason | None, database: Database, submit: Submit,
+    claim_again: ClaimAgain,
+) -> None:  # fmt: skip
+    submit(max_attempts=20)
+    claimed = claim_again()
+    record_snapshot(database, claimed.lease, first.epoch, first.step)
+    fail_attempt(database, claimed.lease, replace(KILLED, reason=reason))
+    for step in range(5):
+        claimed = claim_again()
+        record_snapshot(database, claimed.lease, second.epoch, second.step + step)
+        job = fail_attempt(database, claimed.lease, replace(KILLED, reason=reason))
+        assert (job.state, job.stalled_attempts) == (JobState.QUEUED, 1)
+
+
+def test_a_snapshot_at_an_older_position_is_not_progress(
+    database: Database, submit: Submit, claim_again: ClaimAgain
+) -> None:
+    """An attempt resumes from an older snapshot, and trains again what was trained before."""
+    submit()
+    claimed = claim_again()
+    record_snapshot(database, claimed.lease, 2)
+    fail_attempt(database, claimed.lease)
+    claimed = claim_again()
+    record_snapshot(database, claimed.lease, 1)
+    assert fail_attempt(database, claimed.lease).stalled_attempts == 2
+
+
+# --- The end of the job -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", OWN_REASONS)
+@pytest.mark.parametrize("position", [None, Position(0, 7), Position(3, 0), Position(3, 7)], ids=str)
+def test_the_second_failure_of_the_jobs_own_at_one_position_ends_the_job(
+    position: Position | None, reason: Reason, database: Database, submit: Submit, claim_again: ClaimAgain
+) -> None:
+    submit()
+    claimed = claim_again()
+    if position is not None:
+        record_snapshot(database, claimed.lease, position.epoch, position.step)
+    failure = replace(KILLED, reason=reason)
+    assert fail_attempt(database, claimed.lease, failure).state is JobState.QUEUED
+    job = fail_attempt(database, claim_again().lease, replace(failure, details=DETAILS))
+    assert (job.state, job.reason) == (JobState.FAILED, reason)
+    assert job.message == (
+        "The training process was killed (SIGKILL); this was attempt 2 in a row that failed at the same position.\n"
+        f"{DETAILS}"
+    )
     assert last_event(database, job.id) == (EventKind.FAILED, job.message)
 
 
 @pytest.mark.parametrize("first", [None, Reason.OUT_OF_MEMORY])
-def test_what_the_second_died_of_counts(first: Reason | None, database: Database, submit: Submit, again: Again) -> None:
+def test_the_job_ends_with_the_reason_of_the_second_failure(
+    first: Reason | None, database: Database, submit: Submit, claim_again: ClaimAgain
+) -> None:
     submit()
-    fail_attempt(database, again().lease, first)
-    job = fail_attempt(database, again().lease, Reason.INTERNAL_ERROR)
+    fail_attempt(database, claim_again().lease, replace(KILLED, reason=first))
+    job = fail_attempt(database, claim_again().lease, replace(KILLED, reason=Reason.INTERNAL_ERROR))
     assert (job.state, job.reason) == (JobState.FAILED, Reason.INTERNAL_ERROR)
 
 
-def test_two_losses_without_a_verdict_are_nobodys_doing(database: Database, submit: Submit, again: Again) -> None:
-    submit()
-    fail_attempt(database, again().lease, Reason.INTERNAL_ERROR)
-    job = fail_attempt(database, again().lease)
-    assert (job.state, job.failed_attempts, job.stalled_attempts) == (JobState.QUEUED, 2, 2)
-    assert again().stalled_attempts == 2, "the worker passes over the newest snapshot by this"
-
-
-@pytest.mark.parametrize("verdict", [None, *VERDICTS])
-@pytest.mark.parametrize(("first", "then"), [((0, 3), (0, 4)), ((1, 0), (1, 1)), ((1, 9), (2, 0))], ids=str)
-def test_a_snapshot_in_between_is_progress(
-    first: tuple[int, int],
-    then: tuple[int, int],
-    verdict: Reason | None,
-    database: Database,
-    submit: Submit,
-    again: Again,
+def test_the_third_failure_at_one_position_ends_the_job(
+    database: Database, submit: Submit, claim_again: ClaimAgain
 ) -> None:
-    submit(max_attempts=20)
-    claimed = again()
-    take_snapshot(database, claimed.lease, *first)
-    fail_attempt(database, claimed.lease, verdict)
-    for step in range(5):
-        claimed = again()
-        take_snapshot(database, claimed.lease, then[0], then[1] + step)
-        job = fail_attempt(database, claimed.lease, verdict)
-        assert (job.state, job.stalled_attempts) == (JobState.QUEUED, 1)
-
-
-def test_an_older_place_is_no_progress(database: Database, submit: Submit, again: Again) -> None:
-    """An attempt that began from an older snapshot, and trained what was trained before."""
-    submit()
-    claimed = again()
-    take_snapshot(database, claimed.lease, 2)
-    fail_attempt(database, claimed.lease)
-    claimed = again()
-    take_snapshot(database, claimed.lease, 1)
-    assert fail_attempt(database, claimed.lease).stalled_attempts == 2
-
-
-def test_the_third_loss_at_the_same_place_is_no_progress(database: Database, submit: Submit, again: Again) -> None:
     job_id = submit(max_attempts=20)
-    claimed = again()
-    take_snapshot(database, claimed.lease, 1, 5)
+    claimed = claim_again()
+    record_snapshot(database, claimed.lease, 1, 5)
     assert fail_attempt(database, claimed.lease).stalled_attempts == 1
-    assert fail_attempt(database, again().lease).stalled_attempts == 2
-    job = fail_attempt(database, again().lease, details=DETAILS)
+    assert fail_attempt(database, claim_again().lease).stalled_attempts == 2
+    job = fail_attempt(database, claim_again().lease, replace(KILLED, details=DETAILS))
     assert (job.state, job.reason) == (JobState.FAILED, Reason.NO_PROGRESS)
-    assert job.message == f"{WHY}; 3 attempts in a row ended at the same place.\n{DETAILS}"
+    assert job.message == (
+        f"The training process was killed (SIGKILL); 3 attempts in a row failed at the same position.\n{DETAILS}"
+    )
     assert last_event(database, job_id)[0] is EventKind.FAILED
 
 
-def test_silent_workers_count_as_losses_at_a_place(
-    database: Database, submit: Submit, take: Take, later: Later
+@pytest.mark.parametrize("reason", [None, *OWN_REASONS])
+def test_the_last_attempt_ends_the_job_with_the_reason_of_its_failure(
+    reason: Reason | None, database: Database, submit: Submit, claim_again: ClaimAgain
+) -> None:
+    submit(max_attempts=2)
+    fail_attempt(database, claim_again().lease, replace(KILLED, reason=reason))
+    claimed = claim_again()
+    record_snapshot(database, claimed.lease, 1)
+    job = fail_attempt(database, claimed.lease, replace(KILLED, reason=reason))
+    assert (job.state, job.reason) == (JobState.FAILED, reason or Reason.WORKER_LOST)
+    assert job.message == "The training process was killed (SIGKILL); this was the last of 2 attempts."
+
+
+def test_a_job_with_one_attempt_is_never_retried(database: Database, submit: Submit, claim_again: ClaimAgain) -> None:
+    submit(max_attempts=1)
+    job = fail_attempt(database, claim_again().lease, replace(KILLED, reason=Reason.OUT_OF_MEMORY))
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY)
+
+
+# --- Silent workers ---------------------------------------------------------------------------------------------------
+
+
+def test_silent_workers_count_as_failures_at_one_position(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
 ) -> None:
     job_id = submit(max_attempts=20)
     for _ in range(3):
-        later(leases.LONGEST_BACKOFF_SECONDS)
-        take(seconds=30)
-        later(31)
-        with database.write() as session:
-            pools = leases.expire_leases(session)
-    with database.read() as session:
-        job = jobs.get(session, job_id)
+        advance_clock(MAX_PAUSE_SECONDS)
+        claim(seconds=30)
+        advance_clock(31)
+        pools = expire_leases(database)
+    job = get_job(database, job_id)
     assert pools == []
     assert (job.state, job.reason) == (JobState.FAILED, Reason.NO_PROGRESS)
 
 
-@pytest.mark.parametrize("verdict", [None, *VERDICTS])
-def test_the_last_attempt_ends_as_it_died(
-    verdict: Reason | None, database: Database, submit: Submit, again: Again
+def test_a_job_fails_when_its_last_worker_is_silent(
+    database: Database, submit: Submit, try_claim: TryClaim, claim: Claim, advance_clock: AdvanceClock
 ) -> None:
-    submit(max_attempts=2)
-    fail_attempt(database, again().lease, verdict)
-    claimed = again()
-    take_snapshot(database, claimed.lease, 1)
-    job = fail_attempt(database, claimed.lease, verdict)
-    assert (job.state, job.reason) == (JobState.FAILED, verdict or Reason.WORKER_LOST)
-    assert job.message == f"{WHY}; this was the last of 2 attempts."
-
-
-def test_a_job_with_one_attempt_is_forgiven_nothing(database: Database, submit: Submit, again: Again) -> None:
-    submit(max_attempts=1)
-    job = fail_attempt(database, again().lease, Reason.OUT_OF_MEMORY)
-    assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY)
-
-
-def test_a_shutdown_counts_neither_for_nor_against(database: Database, submit: Submit, again: Again) -> None:
-    submit(max_attempts=3)
-    fail_attempt(database, again().lease)
-    for _ in range(4):
-        job = requeue(database, again().lease)
-        assert (job.state, job.failed_attempts, job.stalled_attempts, job.not_before) == (JobState.QUEUED, 1, 1, None)
-    assert fail_attempt(database, again().lease).stalled_attempts == 2
-    assert requeue(database, again().lease).stalled_attempts == 2
-    assert fail_attempt(database, again().lease).reason is Reason.WORKER_LOST
-
-
-def test_a_pause_counts_neither_for_nor_against(database: Database, submit: Submit, again: Again) -> None:
     job_id = submit(max_attempts=3)
-    fail_attempt(database, again().lease)
-    claimed = again()
+    for failures in itertools.count(1):
+        claimed = claim(seconds=30)
+        assert claimed.seconds_used == pytest.approx(31 * (failures - 1), abs=5)
+        advance_clock(31)
+        pools = expire_leases(database)
+        job = get_job(database, job_id)
+        if job.state.is_final:
+            break
+        assert pools == ["default"]
+        assert job.not_before is not None
+        assert failures == 1 or try_claim() is None, "the job pauses"
+        advance_clock(pause_seconds(failures))
+    assert pools == []
+    assert (failures, job.reason, job.state) == (3, Reason.WORKER_LOST, JobState.FAILED)
+    assert job.message == "The worker w1 was silent for too long; this was the last of 3 attempts."
+
+
+# --- What does not count as a failure ---------------------------------------------------------------------------------
+
+
+def test_an_orderly_shutdown_does_not_use_up_an_attempt(database: Database, submit: Submit, claim: Claim) -> None:
+    job_id = submit(max_attempts=1)
+    for _ in range(3):
+        requeue(database, claim().lease)
+    job = get_job(database, job_id)
+    assert (job.state, job.attempt, job.failed_attempts, job.worker_id) == (JobState.QUEUED, 3, 0, None)
+    assert event_kinds(database, job_id).count(EventKind.REQUEUED) == 3
+
+
+def test_an_orderly_shutdown_is_neither_a_failure_nor_progress(
+    database: Database, submit: Submit, claim_again: ClaimAgain
+) -> None:
+    submit(max_attempts=3)
+    fail_attempt(database, claim_again().lease)
+    for _ in range(4):
+        job = requeue(database, claim_again().lease)
+        assert (job.state, job.failed_attempts, job.stalled_attempts, job.not_before) == (JobState.QUEUED, 1, 1, None)
+    assert fail_attempt(database, claim_again().lease).stalled_attempts == 2
+    assert requeue(database, claim_again().lease).stalled_attempts == 2
+    assert fail_attempt(database, claim_again().lease).reason is Reason.WORKER_LOST
+
+
+def test_a_pause_is_neither_a_failure_nor_progress(database: Database, submit: Submit, claim_again: ClaimAgain) -> None:
+    job_id = submit(max_attempts=3)
+    fail_attempt(database, claim_again().lease)
+    claimed = claim_again()
     with database.write() as session:
         actions.pause(session, job_id)
     job = requeue(database, claimed.lease)
     assert (job.state, job.failed_attempts, job.stalled_attempts) == (JobState.PAUSED, 1, 1)
     with database.write() as session:
         actions.resume(session, job_id)
-    assert again().stalled_attempts == 1
+    assert claim_again().stalled_attempts == 1
 
 
-def test_a_lost_job_that_was_cancelled_is_cancelled_whatever_it_died_of(
-    database: Database, submit: Submit, again: Again
+def test_a_cancelled_job_is_cancelled_whatever_ends_its_attempt(
+    database: Database, submit: Submit, claim_again: ClaimAgain
 ) -> None:
     job_id = submit(max_attempts=1)
-    claimed = again()
+    claimed = claim_again()
     with database.write() as session:
         actions.cancel(session, job_id)
-    job = fail_attempt(database, claimed.lease, Reason.OUT_OF_MEMORY)
+    job = fail_attempt(database, claimed.lease, replace(KILLED, reason=Reason.OUT_OF_MEMORY))
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
 
-def test_who_has_lost_the_lease_can_lose_nothing(database: Database, submit: Submit, again: Again) -> None:
+def test_an_attempt_without_the_lease_cannot_fail(database: Database, submit: Submit, claim_again: ClaimAgain) -> None:
     job_id = submit()
-    old = again().lease
+    old = claim_again().lease
     fail_attempt(database, old)
-    again()
+    claim_again()
     with database.read() as session:
         before = jobs.version(session, job_id)
-    for verdict in (None, Reason.INTERNAL_ERROR):
+    for reason in (None, Reason.INTERNAL_ERROR):
         with database.write() as session:
-            assert not leases.fail_attempt(session, old, WHY, verdict)
+            assert not leases.fail_attempt(session, old, replace(KILLED, reason=reason))
     with database.read() as session:
         assert jobs.version(session, job_id) == before
-
-
-def test_pools_with_work_are_those_where_a_job_could_be_taken_now(
-    database: Database, submit: Submit, take: Take, later: Later
-) -> None:
-    def found() -> list[str]:
-        with database.read() as session:
-            return leases.pools_with_work(session)
-
-    assert found() == []
-    ids = {pool: submit(resources={"pool": pool}) for pool in ("z", "a", "paused", "cancelled", "backing-off")}
-    submit(resources={"pool": "a"})
-    submit(resources={"pool": "hungry", "gpus": 64})
-    with database.write() as session:
-        actions.pause(session, ids["paused"])
-        actions.cancel(session, ids["cancelled"])
-    for _ in range(2):
-        later(leases.LONGEST_BACKOFF_SECONDS)
-        fail_attempt(database, take(pools=("backing-off",)).lease)
-    assert found() == ["a", "hungry", "z"]
-    taken = [take(pools=("a",)), take(pools=("a",)), take(pools=("z",))]
-    assert found() == ["hungry"]
-    later(leases.backoff_seconds(2))
-    assert found() == ["backing-off", "hungry"]
-    requeue(database, taken[0].lease)
-    with database.write() as session:
-        actions.resume(session, ids["paused"])
-    assert found() == ["a", "backing-off", "hungry", "paused"]

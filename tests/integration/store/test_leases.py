@@ -1,71 +1,57 @@
-import itertools
+"""Claims, leases and the fence: who may train a job, until when, and what an attempt without the lease cannot do."""
+
 import threading
-from collections.abc import Callable
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, event, func, select
 
-from fitqueue.states import EventKind, JobState, Reason
+from fitqueue.states import EventKind, JobState, Phase, Reason
 from service.db import Database
-from service.models import Epoch, Event, Job
-from service.store import actions, jobs, leases, recording
-from service.store.leases import ClaimedJob, Lease, LeaseLost
-from service.store.recording import EpochRecord
+from service.models import Event
+from service.store import actions, leases, recording
+from service.store.leases import Lease, LeaseLost, StopRequests
+from service.store.retry_policy import AttemptFailure
+from tests.integration.fixture_types import AdvanceClock, Claim, Submit, TryClaim
+from tests.integration.store.operations import event_kinds, expire_leases, finish, get_job, record_epoch, requeue
 
-Submit = Callable[..., str]
-Claim = Callable[..., ClaimedJob | None]
-Take = Callable[..., ClaimedJob]
-Later = Callable[[float], None]
-
-
-def _job(database: Database, job_id: str) -> Job:
-    with database.read() as session:
-        return jobs.get(session, job_id)
+# --- Claims -----------------------------------------------------------------------------------------------------------
 
 
-def _kinds(database: Database, job_id: str) -> list[EventKind]:
-    with database.read() as session:
-        return list(session.scalars(select(Event.kind).where(Event.job_id == job_id).order_by(Event.id)))
-
-
-def _finish(database: Database, lease: Lease, reason: Reason = Reason.COMPLETED) -> bool:
-    with database.write() as session:
-        return leases.finish(session, lease, reason, "as told")
-
-
-def test_a_claim_takes_the_highest_priority_then_the_oldest(submit: Submit, claim: Claim) -> None:
+def test_a_claim_takes_the_job_of_the_highest_priority_and_then_the_oldest(submit: Submit, try_claim: TryClaim) -> None:
     first, urgent, second = submit(), submit(priority=5), submit()
-    claimed = [claim(f"w{n}") for n in range(4)]
-    assert [one and one.lease.job_id for one in claimed] == [urgent, first, second, None]
+    claims = [try_claim(f"w{n}") for n in range(4)]
+    assert [claimed and claimed.lease.job_id for claimed in claims] == [urgent, first, second, None]
 
 
-def test_a_claim_tells_all_that_a_worker_needs(database: Database, submit: Submit, take: Take) -> None:
+def test_a_claim_returns_everything_that_a_worker_needs(database: Database, submit: Submit, claim: Claim) -> None:
     job_id = submit(seed=7)
-    claimed = take("w1")
+    claimed = claim("w1")
     assert claimed.lease == Lease(job_id, 1, "w1")
     assert claimed.spec["seed"] == 7
-    assert (claimed.dataset_key, claimed.seconds_used, claimed.pool, claimed.gpus) == (None, 0.0, "default", ())
-    job = _job(database, job_id)
-    assert (job.state, job.worker_id, job.attempt) == (JobState.RUNNING, "w1", 1)
+    assert (claimed.dataset_key, claimed.seconds_used, claimed.gpus) == (None, 0.0, ())
+    job = get_job(database, job_id)
+    assert (job.state, job.worker_id, job.attempt, job.pool) == (JobState.RUNNING, "w1", 1, "default")
     assert job.started_at is not None
     assert job.lease_expires_at is not None
 
 
-def test_a_claim_keeps_to_its_pools_and_gpus(submit: Submit, claim: Claim, take: Take) -> None:
-    large = submit(resources={"pool": "large"})
-    hungry = submit(resources={"gpus": 2})
-    assert claim(pools=("default",), gpus=["GPU-a"]) is None
-    claimed = take(pools=("default", "large"), gpus=["GPU-a"])
-    assert claimed.lease.job_id == large
-    claimed = take(gpus=["GPU-a", "GPU-b"])
-    assert claimed.lease.job_id == hungry
+def test_a_claim_takes_only_jobs_of_its_pools_that_fit_its_gpus(
+    submit: Submit, try_claim: TryClaim, claim: Claim
+) -> None:
+    other_pool = submit(resources={"pool": "large"})
+    two_gpus = submit(resources={"gpus": 2})
+    assert try_claim(pools=("default",), gpus=["GPU-a"]) is None
+    claimed = claim(pools=("default", "large"), gpus=["GPU-a"])
+    assert claimed.lease.job_id == other_pool
+    claimed = claim(gpus=["GPU-a", "GPU-b"])
+    assert claimed.lease.job_id == two_gpus
     assert claimed.gpus == ("GPU-a", "GPU-b")
 
 
-def test_claims_at_the_same_moment_take_different_jobs(database: Database, submit: Submit) -> None:
+def test_concurrent_claims_take_different_jobs(database: Database, submit: Submit) -> None:
     submitted = {submit() for _ in range(30)}
-    taken: list[str] = []
-    failures: list[BaseException] = []
+    claimed_ids: list[str] = []
+    errors: list[BaseException] = []
     start = threading.Barrier(6)
 
     def work(worker: str) -> None:
@@ -76,181 +62,167 @@ def test_claims_at_the_same_moment_take_different_jobs(database: Database, submi
                     claimed = leases.claim(session, worker, ["default"], [], 30)
                 if claimed is None:
                     return
-                taken.append(claimed.lease.job_id)
+                claimed_ids.append(claimed.lease.job_id)
         except BaseException as error:
-            failures.append(error)
+            errors.append(error)
 
     threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert failures == []
-    assert len(taken) == 30
-    assert set(taken) == submitted
+    assert errors == []
+    assert len(claimed_ids) == 30
+    assert set(claimed_ids) == submitted
 
 
-def test_finish_ends_the_job_and_says_so_again(database: Database, submit: Submit, take: Take) -> None:
+# --- The end of a job -------------------------------------------------------------------------------------------------
+
+
+def test_finish_ends_the_job_and_may_be_called_again(database: Database, submit: Submit, claim: Claim) -> None:
     job_id = submit()
-    claimed = take()
-    assert _finish(database, claimed.lease)
-    assert _finish(database, claimed.lease), "the answer to the first commit may have been lost"
-    job = _job(database, job_id)
-    assert (job.state, job.reason, job.message) == (JobState.SUCCEEDED, Reason.COMPLETED, "as told")
+    claimed = claim()
+    assert finish(database, claimed.lease)
+    assert finish(database, claimed.lease), "the answer to the first commit may have been lost"
+    job = get_job(database, job_id)
+    assert (job.state, job.reason, job.message) == (JobState.SUCCEEDED, Reason.COMPLETED, "The training ended.")
     assert job.finished_at is not None
     assert (job.lease_expires_at, job.worker_id) == (None, "w1")
-    assert _kinds(database, job_id) == [EventKind.SUBMITTED, EventKind.CLAIMED, EventKind.SUCCEEDED]
+    assert event_kinds(database, job_id) == [EventKind.SUBMITTED, EventKind.CLAIMED, EventKind.SUCCEEDED]
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_every_reason_ends_a_job_in_its_state(database: Database, submit: Submit, take: Take, reason: Reason) -> None:
+def test_every_reason_ends_a_job_in_a_final_state(
+    database: Database, submit: Submit, claim: Claim, reason: Reason
+) -> None:
     job_id = submit()
-    claimed = take()
-    assert _finish(database, claimed.lease, reason)
-    job = _job(database, job_id)
+    claimed = claim()
+    assert finish(database, claimed.lease, reason)
+    job = get_job(database, job_id)
     assert job.reason is reason
     assert job.state.is_final
 
 
-def test_a_renewal_keeps_the_lease_and_tells_the_wish(
-    database: Database, submit: Submit, take: Take, later: Later
+# --- Renewals and the fence -------------------------------------------------------------------------------------------
+
+
+def test_a_renewal_extends_the_lease_and_returns_what_users_have_asked(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
 ) -> None:
     job_id = submit()
-    claimed = take(seconds=30)
+    claimed = claim(seconds=30)
     for _ in range(3):
-        later(25)
+        advance_clock(25)
         with database.write() as session:
-            assert leases.renew(session, claimed.lease, 30) == leases.Renewal(
-                cancel_requested=False, pause_requested=False
-            )
+            assert leases.renew(session, claimed.lease, 30) == StopRequests(cancel=False, pause=False)
             assert leases.expire_leases(session) == []
     with database.write() as session:
         actions.cancel(session, job_id)
     with database.write() as session:
-        assert leases.renew(session, claimed.lease, 30) == leases.Renewal(cancel_requested=True, pause_requested=False)
+        assert leases.renew(session, claimed.lease, 30) == StopRequests(cancel=True, pause=False)
 
 
-def test_a_lost_lease_can_write_nothing(database: Database, submit: Submit, take: Take, later: Later) -> None:
+def test_an_attempt_that_lost_its_lease_cannot_write_anything(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
+) -> None:
     job_id = submit()
-    old = take("w1", seconds=30)
-    later(31)
-    with database.write() as session:
-        assert leases.expire_leases(session) == ["default"]
-    later(60)
-    new = take("w2")
+    old = claim("w1", seconds=30)
+    advance_clock(31)
+    with database.read() as session:
+        assert leases.any_expired(session)
+    assert expire_leases(database) == ["default"]
+    with database.read() as session:
+        assert not leases.any_expired(session)
+    advance_clock(60)
+    new = claim("w2")
     assert new.lease == Lease(job_id, 2, "w2")
-    before = _job(database, job_id)
+    before = get_job(database, job_id)
 
     with database.write() as session:
         assert leases.renew(session, old.lease, 30) is None
         assert not leases.finish(session, old.lease, Reason.COMPLETED, "late")
         assert not leases.requeue(session, old.lease, "late")
-    record = EpochRecord(epoch=1, logs={"loss": 1.0}, learning_rate=0.1, next_learning_rate=0.1, seconds=1.0, steps=3)
-    with pytest.raises(LeaseLost), database.write() as session:
-        recording.record_epoch(session, old.lease, record)
-    with pytest.raises(LeaseLost), database.write() as session:
-        recording.record_log_lines(session, old.lease, [])
+        assert not leases.fail_attempt(session, old.lease, AttemptFailure("late"))
+    with pytest.raises(LeaseLost):
+        record_epoch(database, old.lease)
+    for number in (1, 99):
+        with pytest.raises(LeaseLost), database.write() as session:
+            leases.begin_write(session, old.lease, number)
 
-    after = _job(database, job_id)
+    after = get_job(database, job_id)
     assert (after.state, after.attempt, after.version) == (JobState.RUNNING, 2, before.version)
-    assert _finish(database, new.lease)
+    assert finish(database, new.lease)
 
 
-def test_the_same_worker_with_an_older_attempt_is_refused_too(
-    database: Database, submit: Submit, take: Take, later: Later
+def test_an_older_attempt_of_the_same_worker_is_refused(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
 ) -> None:
     submit()
-    old = take("w1", seconds=1)
-    later(2)
-    with database.write() as session:
-        leases.expire_leases(session)
-    later(60)
-    take("w1")
-    assert not _finish(database, old.lease)
+    old = claim("w1", seconds=1)
+    advance_clock(2)
+    expire_leases(database)
+    advance_clock(60)
+    claim("w1")
+    assert not finish(database, old.lease)
 
 
-def test_put_back_in_order_costs_no_attempt(database: Database, submit: Submit, take: Take) -> None:
-    job_id = submit(max_attempts=1)
-    for _ in range(3):
-        claimed = take()
-        with database.write() as session:
-            assert leases.requeue(session, claimed.lease, "The worker shuts down.")
-    job = _job(database, job_id)
-    assert (job.state, job.attempt, job.failed_attempts, job.worker_id) == (JobState.QUEUED, 3, 0, None)
-    assert _kinds(database, job_id).count(EventKind.REQUEUED) == 3
+# --- Writes that must not be done twice -------------------------------------------------------------------------------
 
 
-def test_a_job_whose_workers_are_lost_fails_after_its_attempts(
-    database: Database, submit: Submit, claim: Claim, take: Take, later: Later
-) -> None:
-    job_id = submit(max_attempts=3)
-    for lost in itertools.count(1):
-        claimed = take(seconds=30)
-        assert claimed.seconds_used == pytest.approx(31 * (lost - 1), abs=5)
-        later(31)
-        with database.write() as session:
-            pools = leases.expire_leases(session)
-        job = _job(database, job_id)
-        if job.state.is_final:
-            break
-        assert pools == ["default"]
-        assert job.not_before is not None
-        assert lost == 1 or claim() is None, "it is backing off"
-        later(leases.backoff_seconds(lost))
-    assert pools == []
-    assert (lost, job.reason, job.state) == (3, Reason.WORKER_LOST, JobState.FAILED)
-    assert job.message == "The worker w1 was silent for too long; this was the last of 3 attempts."
-
-
-def test_backoff_grows_to_a_bound() -> None:
-    waits = [leases.backoff_seconds(n) for n in range(1, 40)]
-    assert waits[:4] == [0, 2, 4, 8]
-    assert waits == sorted(waits)
-    assert waits[-1] == leases.LONGEST_BACKOFF_SECONDS
-
-
-def test_a_wish_to_cancel_outlives_the_worker(database: Database, submit: Submit, take: Take, later: Later) -> None:
-    lost, shut_down = submit(), submit()
-    take("w1", seconds=30)
-    claimed = take("w2", seconds=90)
-    with database.write() as session:
-        actions.cancel(session, lost)
-        actions.cancel(session, shut_down)
-    with database.write() as session:
-        assert leases.requeue(session, claimed.lease, "The worker shuts down.")
-    later(31)
-    with database.write() as session:
-        assert leases.expire_leases(session) == []
-    for job_id in (lost, shut_down):
-        job = _job(database, job_id)
-        assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
-
-
-def record_of(epoch: int) -> EpochRecord:
-    return EpochRecord(epoch=epoch, logs={"loss": 1.0}, learning_rate=0.1, next_learning_rate=0.1, seconds=1.0, steps=3)
-
-
-@pytest.mark.parametrize(
-    ("place", "left", "shown"), [((0, 0), [], (0, 0)), ((1, 0), [1], (1, 0)), ((1, 2), [1], (2, 2))]
-)
-def test_what_was_recorded_beyond_its_place_goes_when_training_begins(
-    place: tuple[int, int],
-    left: list[int],
-    shown: tuple[int, int],
-    database: Database,
-    submit: Submit,
-    take: Take,
+def test_a_write_that_must_be_done_once_locks_and_reads_the_row_in_one_statement(
+    database: Database, submit: Submit, claim: Claim
 ) -> None:
     job_id = submit()
-    claimed = take()
+    lease = claim().lease
+    statements: list[str] = []
+
+    def note(
+        _connection: Connection, _cursor: object, statement: str, _parameters: object, _context: object, _many: bool
+    ) -> None:
+        if "jobs" in statement:
+            statements.append(statement)
+
+    event.listen(database._engine, "before_cursor_execute", note)
     with database.write() as session:
-        for epoch in (1, 2):
-            recording.record_epoch(session, claimed.lease, record_of(epoch))
-        leases.requeue(session, claimed.lease, "The worker shuts down.")
-    again = take()
-    with database.write() as session:
-        recording.begin(session, again.lease, *place)
+        job = leases.begin_write(session, lease, 1)
+        assert job is not None
+        assert (job.id, job.state, job.epochs, job.last_write) == (job_id, JobState.RUNNING, 5, 1)
+        assert len(statements) == 1
+        assert statements[0].startswith("UPDATE jobs SET last_write=")
+        recording.record_phase(session, job, Phase.BUILDING)
+    event.remove(database._engine, "before_cursor_execute", note)
+
+
+def test_a_write_that_must_be_done_once_does_nothing_the_second_time(
+    database: Database, submit: Submit, claim: Claim
+) -> None:
+    job_id = submit()
+    lease = claim().lease
+
+    def write(number: int) -> bool:
+        with database.write() as session:
+            job = leases.begin_write(session, lease, number)
+            if job is not None:
+                recording.record_phase(session, job, Phase.BUILDING)
+            return job is not None
+
+    assert write(1)
+    before = get_job(database, job_id)
+    assert not write(1)
+    assert get_job(database, job_id).version == before.version
     with database.read() as session:
-        assert session.scalars(select(Epoch.epoch).where(Epoch.job_id == job_id)).all() == left
-    job = _job(database, job_id)
-    assert (job.epoch, job.step) == shown
+        query = select(func.count()).where(Event.job_id == job_id, Event.kind == EventKind.PHASE_CHANGED)
+        assert session.scalar(query) == 1
+    assert write(2)
+    assert not write(1)
+
+
+def test_each_attempt_counts_its_writes_from_one(database: Database, submit: Submit, claim: Claim) -> None:
+    submit()
+    first = claim().lease
+    with database.write() as session:
+        assert leases.begin_write(session, first, 7)
+    requeue(database, first)
+    second = claim().lease
+    with database.write() as session:
+        assert leases.begin_write(session, second, 1)

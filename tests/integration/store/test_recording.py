@@ -1,72 +1,61 @@
+"""What a worker records of a training: its progress, epochs, events, checkpoints and log lines."""
+
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from fitqueue.reports import CheckpointWritten, EpochEnded, Position, PrintedLine
 from fitqueue.states import EventKind, Phase
-from fitqueue.views import EventView
+from service.api.views import epoch_view, progress
 from service.db import Database
-from service.store import actions, checkpoints, events, job_details, jobs, logs, metrics, recording
-from service.store.leases import ClaimedJob, Lease
-from service.store.recording import CheckpointRecord, EpochRecord, LineRecord
+from service.models import Epoch, Job
+from service.store import actions, checkpoints, job_details, jobs, leases, logs, metrics, recording
+from service.store.leases import Lease
+from tests.integration.fixture_types import Claim, Submit
+from tests.integration.store.operations import events_of, get_job, record_epoch, requeue
+from tests.reports import checkpoint_written, epoch_ended, printed
 
-Submit = Callable[..., str]
-Claim = Callable[..., ClaimedJob | None]
+KEY = "checkpoints/a/1"
 
 
-def _running(submit: Submit, claim: Claim, **fields: object) -> Lease:
+def _submit_and_claim(submit: Submit, claim: Claim, **fields: object) -> Lease:
     submit(**fields)
-    claimed = claim()
-    assert claimed is not None
-    return claimed.lease
+    return claim().lease
 
 
-def _epoch(epoch: int, logs: dict[str, float], rate: float = 0.1, next_rate: float = 0.1) -> EpochRecord:
-    return EpochRecord(epoch, logs, learning_rate=rate, next_learning_rate=next_rate, seconds=2.0, steps=10)
+def _epoch(epoch: int, logs: dict[str, float], rate: float = 0.1, next_rate: float = 0.1) -> EpochEnded:
+    return epoch_ended(epoch, logs, learning_rate=rate, next_learning_rate=next_rate, seconds=2.0, steps=10)
 
 
-def _checkpoint(names: Sequence[str], key: str, epoch: int = 1, value: float = 0.5) -> CheckpointRecord:
-    return CheckpointRecord(
-        names=names,
-        storage_key=key,
-        format="weights.h5",
-        epoch=epoch,
-        batch=None,
-        logs={"loss": value, "bad": math.nan},
-        monitor="loss",
-        value=value,
-        size=10,
-        sha256="0" * 64,
-    )
+def _checkpoint(names: Sequence[str], epoch: int = 1) -> CheckpointWritten:
+    written = checkpoint_written(names, epoch)
+    return written.model_copy(update={"logs": {**written.logs, "bad": math.nan}})
 
 
-def _events(database: Database, lease: Lease) -> list[EventView]:
-    with database.read() as session:
-        return events.list_after(session, lease.job_id, 0, 1000)
-
-
-def test_the_longest_name_of_a_metric_fits_wherever_it_is_stored(
-    database: Database, submit: Submit, claim: Claim
-) -> None:
-    lease = _running(submit, claim)
-    monitor = "val_" + 252 * "m"
+def _record(database: Database, lease: Lease, *writes: Callable[[Session, Job], object]) -> None:
+    """Do the writes in one transaction of the attempt."""
     with database.write() as session:
-        recording.record_epoch(session, lease, _epoch(1, {monitor: 0.5}))
-        recording.record_checkpoint(session, lease, replace(_checkpoint(["best"], "checkpoints/a/1"), monitor=monitor))
-    with database.read() as session:
-        view = job_details.view(session, jobs.get(session, lease.job_id), 30)
-    assert view.best is not None
-    assert view.best.monitor == monitor
+        job = leases.held_job(session, lease)
+        for write in writes:
+            write(session, job)
 
 
-def test_epochs_come_back_as_they_were_logged(database: Database, submit: Submit, claim: Claim) -> None:
-    lease = _running(submit, claim)
+# --- Epochs -----------------------------------------------------------------------------------------------------------
+
+
+def test_epochs_are_read_back_as_they_were_logged(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim)
     logged = {"loss": 1 / 3, "accuracy": math.nan, "up": math.inf, "down": -math.inf}
-    with database.write() as session:
-        recording.record_epoch(session, lease, _epoch(1, logged))
-        recording.record_epoch(session, lease, _epoch(2, {"loss": 0.25}))
+    _record(
+        database,
+        lease,
+        lambda session, job: recording.record_epoch(session, job, _epoch(1, logged)),
+        lambda session, job: recording.record_epoch(session, job, _epoch(2, {"loss": 0.25})),
+    )
     with database.read() as session:
         first, second = metrics.list_after(session, lease.job_id, 0, 10)
         assert [row.epoch for row in metrics.list_after(session, lease.job_id, 1, 10)] == [2]
@@ -76,32 +65,91 @@ def test_epochs_come_back_as_they_were_logged(database: Database, submit: Submit
     assert math.isnan(first.metrics["accuracy"])
     assert (first.metrics["up"], first.metrics["down"]) == (math.inf, -math.inf)
     assert (first.steps_per_second, second.metrics) == (5.0, {"loss": 0.25})
-    shown = metrics.view(first)
-    assert shown.metrics == {"loss": 1 / 3, "accuracy": None, "up": None, "down": None}
-    assert shown.non_finite == ["accuracy", "up", "down"]
+    view = epoch_view(first)
+    assert view.metrics == {"loss": 1 / 3, "accuracy": None, "up": None, "down": None}
+    assert view.non_finite == ["accuracy", "up", "down"]
 
 
-def test_the_same_epoch_again_replaces_the_first(database: Database, submit: Submit, claim: Claim) -> None:
-    lease = _running(submit, claim)
-    with database.write() as session:
-        recording.record_epoch(session, lease, _epoch(1, {"loss": 1.0, "old": 1.0}))
-    with database.write() as session:
-        recording.record_epoch(session, lease, _epoch(1, {"loss": 2.0}))
+def test_recording_an_epoch_again_replaces_it(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim)
+    first, second = _epoch(1, {"loss": 1.0, "old": 1.0}), _epoch(1, {"loss": 2.0})
+    _record(database, lease, lambda session, job: recording.record_epoch(session, job, first))
+    _record(database, lease, lambda session, job: recording.record_epoch(session, job, second))
     with database.read() as session:
         [row] = metrics.list_after(session, lease.job_id, 0, 10)
     assert row.metrics == {"loss": 2.0}
 
 
-def test_events_tell_the_story(database: Database, submit: Submit, claim: Claim) -> None:
-    lease = _running(submit, claim)
-    with database.write() as session:
-        recording.record_phase(session, lease, Phase.TRAINING)
-    with database.write() as session:
-        recording.record_epoch(session, lease, _epoch(1, {"loss": math.nan}, rate=0.1, next_rate=0.01))
-    with database.write() as session:
-        recording.record_checkpoint(session, lease, _checkpoint(["best", "last", "ep001"], "checkpoints/a/1"))
-    told = _events(database, lease)
-    assert [event.kind for event in told] == [
+def test_the_longest_metric_name_can_be_stored_everywhere(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim)
+    monitor = "val_" + 252 * "m"
+    best = _checkpoint(["best"]).model_copy(update={"monitor": monitor})
+    _record(
+        database,
+        lease,
+        lambda session, job: recording.record_epoch(session, job, _epoch(1, {monitor: 0.5})),
+        lambda session, job: recording.record_checkpoint(session, job, best, KEY),
+    )
+    assert get_job(database, lease.job_id).best_monitor == monitor
+
+
+@pytest.mark.parametrize(
+    ("position", "remaining_epochs", "epoch_and_step"),
+    [(Position(0), [], (0, 0)), (Position(1), [1], (1, 0)), (Position(1, 2), [1], (2, 2))],
+    ids=str,
+)
+def test_beginning_a_training_deletes_the_epochs_beyond_its_position(
+    position: Position,
+    remaining_epochs: list[int],
+    epoch_and_step: tuple[int, int],
+    database: Database,
+    submit: Submit,
+    claim: Claim,
+) -> None:
+    job_id = submit()
+    first = claim().lease
+    for epoch in (1, 2):
+        record_epoch(database, first, epoch)
+    requeue(database, first)
+    second = claim().lease
+    _record(database, second, lambda session, job: recording.begin_training(session, job, position))
+    with database.read() as session:
+        assert session.scalars(select(Epoch.epoch).where(Epoch.job_id == job_id)).all() == remaining_epochs
+    job = get_job(database, job_id)
+    assert (job.epoch, job.step) == epoch_and_step
+
+
+# --- Progress and events ----------------------------------------------------------------------------------------------
+
+
+def test_progress_includes_the_estimated_time_left(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim, fit={"epochs": 5})
+    _record(database, lease, lambda _session, job: recording.record_progress(job, Position(0, 5), 10))
+    with database.read() as session:
+        details = job_details.read(session, jobs.get(session, lease.job_id), 30)
+    first = progress(details.job, details.seconds_per_epoch)
+    assert (first.epoch, first.step, first.steps, first.percent, first.eta_seconds) == (1, 5, 10, 10.0, None)
+    _record(
+        database,
+        lease,
+        lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})),
+        lambda _session, job: recording.record_progress(job, Position(1, 5), 10),
+    )
+    with database.read() as session:
+        details = job_details.read(session, jobs.get(session, lease.job_id), 30)
+    second = progress(details.job, details.seconds_per_epoch)
+    assert (second.percent, second.eta_seconds) == (30.0, 7.0)
+
+
+def test_events_tell_what_happened(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim)
+    epoch = _epoch(1, {"loss": math.nan}, rate=0.1, next_rate=0.01)
+    checkpoint = _checkpoint(["best", "last", "ep001"])
+    _record(database, lease, lambda session, job: recording.record_phase(session, job, Phase.TRAINING))
+    _record(database, lease, lambda session, job: recording.record_epoch(session, job, epoch))
+    _record(database, lease, lambda session, job: recording.record_checkpoint(session, job, checkpoint, KEY))
+    events = events_of(database, lease.job_id)
+    assert [event.kind for event in events] == [
         EventKind.SUBMITTED,
         EventKind.CLAIMED,
         EventKind.PHASE_CHANGED,
@@ -110,57 +158,75 @@ def test_events_tell_the_story(database: Database, submit: Submit, claim: Claim)
         EventKind.BEST_IMPROVED,
         EventKind.CHECKPOINT_SAVED,
     ]
-    assert told[3].data == {"epoch": 1, "loss": None}
-    assert told[4].data == {"epoch": 1, "from": 0.1, "to": 0.01}
-    assert [event.id for event in told] == sorted(event.id for event in told)
-    assert all(event.at.tzinfo is not None for event in told)
-
-
-def test_every_record_raises_the_version(database: Database, submit: Submit, claim: Claim) -> None:
-    lease = _running(submit, claim)
-    steps: list[Callable[..., object]] = [
-        lambda session: recording.record_phase(session, lease, Phase.BUILDING),
-        lambda session: recording.record_progress(session, lease, 1, 3, 10),
-        lambda session: recording.record_epoch(session, lease, _epoch(1, {"loss": 1.0})),
-        lambda session: recording.record_checkpoint(session, lease, _checkpoint(["last"], "checkpoints/a/1")),
-        lambda session: actions.cancel(session, lease.job_id),
+    assert events[3].data == {"epoch": 1, "loss": None}
+    assert events[4].data == {"epoch": 1, "from": 0.1, "to": 0.01}
+    assert [event.id for event in events] == sorted(event.id for event in events)
+    assert all(event.at.tzinfo is not None for event in events)
+    assert [event.message for event in events[2:]] == [
+        "Keras trains the model.",
+        "Epoch 1 of 5 was trained in 2 s.",
+        "The learning rate went from 0.1 to 0.01.",
+        "Epoch 1 is the best so far (loss 0.5).",
+        "'ep001' was saved (loss 0.5).",
     ]
-    seen = []
-    for step in steps:
-        with database.write() as session:
-            step(session)
+
+
+@pytest.mark.parametrize(
+    ("position", "differences", "message", "exact"),
+    [
+        (Position(2), [], "Training resumes after epoch 2.", True),
+        (Position(2, 7), [], "Training resumes after 7 steps of epoch 3.", True),
+        (Position(2), ["another GPU", "another TensorFlow"],
+         "Training resumes after epoch 2. It may differ in the last bits: another GPU; another TensorFlow.", False),
+    ],
+    ids=["epoch", "step", "differences"],
+)  # fmt: skip
+def test_the_event_of_a_resumed_training_names_its_position(
+    position: Position, differences: list[str], message: str, exact: bool, database: Database, submit: Submit,
+    claim: Claim,
+) -> None:  # fmt: skip
+    lease = _submit_and_claim(submit, claim)
+    _record(database, lease, lambda session, job: recording.record_resumed(session, job, position, differences))
+    event = events_of(database, lease.job_id)[-1]
+    assert (event.kind, event.message) == (EventKind.RESUMED, message)
+    assert event.data == {"epoch": position.epoch, "step": position.step, "exact": exact}
+
+
+def test_every_write_raises_the_version(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim)
+    writes: list[Callable[[Session, Job], object]] = [
+        lambda session, job: recording.record_phase(session, job, Phase.BUILDING),
+        lambda _session, job: recording.record_progress(job, Position(0, 3), 10),
+        lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})),
+        lambda session, job: recording.record_checkpoint(session, job, _checkpoint(["last"]), KEY),
+        lambda session, job: actions.cancel(session, job.id),
+    ]
+    versions = []
+    for write in writes:
+        _record(database, lease, write)
         with database.read() as session:
-            seen.append(jobs.version(session, lease.job_id))
-    assert seen == list(range(seen[0], seen[0] + len(steps)))
+            versions.append(jobs.version(session, lease.job_id))
+    assert versions == list(range(versions[0], versions[0] + len(writes)))
 
 
-def test_progress_and_the_time_that_is_left(database: Database, submit: Submit, claim: Claim) -> None:
-    lease = _running(submit, claim, fit={"epochs": 5})
-    with database.write() as session:
-        recording.record_progress(session, lease, 1, 5, 10)
-    with database.read() as session:
-        first = job_details.view(session, jobs.get(session, lease.job_id), 30).progress
-    assert (first.epoch, first.step, first.steps, first.percent, first.eta_seconds) == (1, 5, 10, 10.0, None)
-    with database.write() as session:
-        recording.record_epoch(session, lease, _epoch(1, {"loss": 1.0}))
-        recording.record_progress(session, lease, 2, 5, 10)
-    with database.read() as session:
-        second = job_details.view(session, jobs.get(session, lease.job_id), 30).progress
-    assert (second.percent, second.eta_seconds) == (30.0, 7.0)
+# --- Checkpoints ------------------------------------------------------------------------------------------------------
 
 
-def test_a_replaced_file_is_given_back_once_no_name_needs_it(database: Database, submit: Submit, claim: Claim) -> None:
-    lease = _running(submit, claim)
+def test_a_replaced_checkpoint_is_returned_once_no_name_points_at_its_file(
+    database: Database, submit: Submit, claim: Claim
+) -> None:
+    lease = _submit_and_claim(submit, claim)
 
     def record(names: list[str], key: str, epoch: int) -> list[str]:
         with database.write() as session:
-            return recording.record_checkpoint(session, lease, _checkpoint(names, key, epoch))
+            job = leases.held_job(session, lease)
+            return recording.record_checkpoint(session, job, _checkpoint(names, epoch), key)
 
     assert record(["best", "last", "ep1"], "checkpoints/a/1", 1) == []
     assert record(["last"], "checkpoints/a/2", 2) == []
     assert record(["last", "best"], "checkpoints/a/3", 3) == ["checkpoints/a/2"]
     assert record(["ep1"], "checkpoints/a/4", 4) == ["checkpoints/a/1"]
-    assert record(["ep1"], "checkpoints/a/4", 4) == [], "the same file again is not to be deleted"
+    assert record(["ep1"], "checkpoints/a/4", 4) == [], "the same file must not be deleted"
     with database.read() as session:
         rows = checkpoints.list_all(session, lease.job_id)
         job = jobs.get(session, lease.job_id)
@@ -169,30 +235,37 @@ def test_a_replaced_file_is_given_back_once_no_name_needs_it(database: Database,
     assert (job.best_epoch, job.best_monitor, job.best_value) == (3, "loss", 0.5)
 
 
-def test_the_last_lines_are_kept(
+# --- Log lines --------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_last_lines_of_a_log_are_kept(
     database: Database, submit: Submit, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording, "MAX_LINES", 3)
-    lease = _running(submit, claim)
-    at = datetime(2026, 1, 2, tzinfo=UTC)
-    for batch in ("ab", "cd", "e"):
+    lease = _submit_and_claim(submit, claim)
+    for texts in ("ab", "cd", "e"):
         with database.write() as session:
-            recording.record_log_lines(session, lease, [LineRecord(at, "stdout", text) for text in batch])
+            job = leases.held_job(session, lease)
+            recording.record_lines(session, job, [printed(text) for text in texts])
     with database.read() as session:
         assert [line.text for line in logs.list_after(session, lease.job_id, 0, 9)] == ["c", "d", "e"]
 
 
-def test_log_lines_in_order_and_bounded(database: Database, submit: Submit, claim: Claim) -> None:
-    lease = _running(submit, claim)
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    lines = ["first", "with \x00 NUL", "half \ud800 pair", "x" * 10_000, "汉字 «»"]
-    with database.write() as session:
-        recording.record_log_lines(session, lease, [LineRecord(at, "stdout", line) for line in lines])
-        recording.record_log_lines(session, lease, [LineRecord(at, "stderr", "last")])
+def test_log_lines_are_stored_in_order_and_cut_to_a_length(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim)
+    printed_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    texts = ["first", "with \x00 NUL", "half \ud800 pair", "x" * 10_000, "汉字 «»"]
+    lines = [PrintedLine(printed_at, "stdout", text) for text in texts]
+    _record(
+        database,
+        lease,
+        lambda session, job: recording.record_lines(session, job, lines),
+        lambda session, job: recording.record_lines(session, job, [PrintedLine(printed_at, "stderr", "last")]),
+    )
     with database.read() as session:
-        all_lines = logs.list_after(session, lease.job_id, 0, 100)
+        rows = logs.list_after(session, lease.job_id, 0, 100)
         assert [line.text for line in logs.tail(session, lease.job_id, 2)] == ["汉字 «»", "last"]
-        assert logs.list_after(session, lease.job_id, all_lines[3].id, 1) == [all_lines[4]]
-    assert [line.text[:12] for line in all_lines] == ["first", "with  NUL", "half ? pair", "x" * 12, "汉字 «»", "last"]
-    assert len(all_lines[3].text) == recording.MAX_LINE_CHARACTERS
-    assert (all_lines[0].at, all_lines[-1].stream, all_lines[0].attempt) == (at, "stderr", 1)
+        assert logs.list_after(session, lease.job_id, rows[3].id, 1) == [rows[4]]
+    assert [row.text[:12] for row in rows] == ["first", "with  NUL", "half ? pair", "x" * 12, "汉字 «»", "last"]
+    assert len(rows[3].text) == recording.MAX_LINE_LENGTH
+    assert (rows[0].at, rows[-1].stream, rows[0].attempt) == (printed_at, "stderr", 1)

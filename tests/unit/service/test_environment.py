@@ -15,19 +15,19 @@ SECRETS = {
 }
 
 
-def test_no_secret_reaches_a_child() -> None:
+def test_children_get_no_secrets() -> None:
     assert "secret" not in str(for_children(SECRETS | {"PATH": "/bin"}))
 
 
-def test_what_training_needs_reaches_it() -> None:
-    kept = {"PATH": "/bin", "HOME": "/home/x", "https_proxy": "http://proxy", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    assert kept.items() <= for_children(kept).items()
+def test_children_get_what_training_needs() -> None:
+    allowed = {"PATH": "/bin", "HOME": "/home/x", "https_proxy": "http://proxy", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert allowed.items() <= for_children(allowed).items()
 
 
-def test_what_the_operator_says_about_tensorflows_log_counts() -> None:
+def test_an_operator_may_change_the_log_level_of_tensorflow() -> None:
     assert for_children({})["TF_CPP_MIN_LOG_LEVEL"] == "2"
     assert for_children({"TF_CPP_MIN_LOG_LEVEL": "0"})["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
-def test_the_backend_is_not_for_the_environment_to_choose() -> None:
+def test_nobody_can_change_the_backend_of_keras() -> None:
     assert for_children({"KERAS_BACKEND": "torch"})["KERAS_BACKEND"] == "tensorflow"

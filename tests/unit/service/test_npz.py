@@ -1,4 +1,4 @@
-"""What is taken as a data set, and every way in which a file may lie about itself. NumPy is the oracle."""
+"""Which files are accepted as data sets, compared with NumPy, and every way in which a file can misreport itself."""
 
 import contextlib
 import io
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitqueue.datasets import ArrayInfo
 from fitqueue.errors import InvalidDataset
 from service import npz
 
@@ -20,7 +21,7 @@ DTYPES = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64"
 
 
 def _npy(array: Any, **changes: Any) -> bytes:
-    """An .npy file whose header may say something else than the array is."""
+    """Return an .npy file. With `changes` its header does not match the array."""
     file = io.BytesIO()
     np.lib.format.write_array(file, np.asarray(array))
     if not changes:
@@ -31,16 +32,18 @@ def _npy(array: Any, **changes: Any) -> bytes:
 
 
 def _write(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    """Write a zip file of these members, and return its path."""
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return path
 
 
-def _refused(path: Path, limit: int = LIMIT) -> str:
-    with pytest.raises(InvalidDataset) as caught:
+def _refusal_message(path: Path, limit: int = LIMIT) -> str:
+    """Inspect a file that must be refused, and return the message."""
+    with pytest.raises(InvalidDataset) as error:
         npz.inspect(path, limit)
-    return str(caught.value)
+    return str(error.value)
 
 
 @given(
@@ -48,20 +51,20 @@ def _refused(path: Path, limit: int = LIMIT) -> str:
     shape=st.lists(st.integers(0, 5), max_size=5),
     compressed=st.booleans(),
 )
-def test_headers_are_read_as_numpy_reads_them(
+def test_names_shapes_and_dtypes_are_those_that_numpy_reads(
     tmp_path_factory: pytest.TempPathFactory, dtype: str, shape: list[int], compressed: bool
 ) -> None:
     path = tmp_path_factory.mktemp("npz") / "a.npz"
     save = np.savez_compressed if compressed else np.savez
     save(path, first=np.zeros(shape, dtype), second=np.arange(3))
-    found = npz.inspect(path, LIMIT)
+    arrays = npz.inspect(path, LIMIT)
     with np.load(path, allow_pickle=False) as loaded:
-        expected = [(name, list(loaded[name].shape), loaded[name].dtype.name) for name in loaded.files]
-    assert [(array.name, array.shape, array.dtype) for array in found] == expected
+        expected = {name: ArrayInfo(loaded[name].shape, loaded[name].dtype.name) for name in loaded.files}
+    assert list(arrays.items()) == list(expected.items())
 
 
 @pytest.mark.parametrize(
-    ("array", "words"),
+    ("array", "message"),
     [
         (np.array([{}], dtype=object), "its type is '|O'"),
         (np.array(["a"]), "its type is '<U1'"),
@@ -73,35 +76,37 @@ def test_headers_are_read_as_numpy_reads_them(
     ],
     ids=str,
 )
-def test_arrays_that_are_not_plain_numbers(tmp_path: Path, array: Any, words: str) -> None:
+def test_arrays_that_are_not_plain_numbers_are_refused(tmp_path: Path, array: Any, message: str) -> None:
     np.savez(tmp_path / "a.npz", good=np.ones(2), bad=array)
-    with pytest.raises(InvalidDataset) as caught:
+    with pytest.raises(InvalidDataset) as error:
         npz.inspect(tmp_path / "a.npz", LIMIT)
-    [fault] = caught.value.errors
+    [fault] = error.value.errors
     assert fault.pointer == "bad.npy"
-    assert words in fault.message
+    assert message in fault.message
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"shape": (10**9,)}, "declares 4000000075 bytes, and the file holds 87"),
+        ({"shape": (10**9,)}, "its header declares 4000000075 bytes, but the file holds 87"),
         ({"shape": (2**62, 4)}, "its shape is"),
         ({"shape": (-1,)}, "its shape is"),
         ({"shape": (True,)}, "its shape is"),
         ({"shape": [3]}, "its shape is"),
         ({"shape": (1,) * 17}, "its shape is"),
-        ({"shape": (2,)}, "bytes, and the file holds"),
+        ({"shape": (2,)}, "bytes, but the file holds"),
         ({"descr": "<f4", "extra": 1}, "expected a header with"),
         ({"descr": ["<f4"]}, "its type is"),
         ({"fortran_order": 0}, "Fortran order"),
     ],
     ids=str,
 )
-def test_headers_that_lie(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_headers_that_do_not_match_their_array_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     array = np.zeros(3, "float32")
     path = _write(tmp_path / "a.npz", {"x.npy": _npy(array, **changes)})
-    assert words in _refused(path)
+    assert message in _refusal_message(path)
 
 
 @pytest.mark.parametrize(
@@ -119,74 +124,74 @@ def test_headers_that_lie(tmp_path: Path, changes: dict[str, Any], words: str) -
     ],
     ids=lambda content: repr(content[:12]),
 )
-def test_members_that_are_no_arrays(tmp_path: Path, content: bytes) -> None:
-    assert "1 of 1 arrays cannot be taken" in _refused(_write(tmp_path / "a.npz", {"x.npy": content}))
+def test_members_that_are_not_arrays_are_refused(tmp_path: Path, content: bytes) -> None:
+    assert "1 of 1 arrays are not accepted." in _refusal_message(_write(tmp_path / "a.npz", {"x.npy": content}))
 
 
 @pytest.mark.parametrize("name", ["../x.npy", "/etc/x.npy", "x.txt", "a/b.npy", ".npy", "1.npy", "x" * 200 + ".npy"])
-def test_names_of_arrays(tmp_path: Path, name: str) -> None:
-    assert "expected a name" in _refused(_write(tmp_path / "a.npz", {name: _npy([1])}))
+def test_invalid_names_of_arrays_are_refused(tmp_path: Path, name: str) -> None:
+    assert "expected a name" in _refusal_message(_write(tmp_path / "a.npz", {name: _npy([1])}))
 
 
-def test_a_name_twice(tmp_path: Path) -> None:
+def test_two_arrays_with_the_same_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", _npy([1]))
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("x.npy", _npy([2]))
-    assert "two of this name" in _refused(path)
+    assert "two arrays have this name" in _refusal_message(path)
 
 
-def test_all_faults_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.npz", {"x.npy": b"", "y.npy": _npy([1]), "z.txt": b""})
-    with pytest.raises(InvalidDataset) as caught:
+    with pytest.raises(InvalidDataset) as error:
         npz.inspect(path, LIMIT)
-    assert [fault.pointer for fault in caught.value.errors] == ["x.npy", "z.txt"]
+    assert [fault.pointer for fault in error.value.errors] == ["x.npy", "z.txt"]
 
 
-def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_refused_for_its_declared_size(tmp_path: Path) -> None:
     zeros = _npy(np.zeros(10_000_000, "uint8"))
     path = _write(tmp_path / "a.npz", {"x.npy": zeros}, zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 20_000
-    assert "at most 1000000 are taken" in _refused(path, limit=1_000_000)
+    assert "at most 1000000 are accepted" in _refusal_message(path, limit=1_000_000)
 
 
-def test_a_member_longer_than_the_archive_says(tmp_path: Path) -> None:
+def test_a_member_longer_than_the_archive_declares_is_refused(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.npz", {"x.npy": _npy(np.zeros(1000, "uint8"))})
     content = bytearray(path.read_bytes())
-    at = content.rindex(b"PK\x01\x02") + 24
-    content[at : at + 4] = struct.pack("<I", 200)
+    size_offset = content.rindex(b"PK\x01\x02") + 24
+    content[size_offset : size_offset + 4] = struct.pack("<I", 200)
     path.write_bytes(content)
-    assert "it cannot be read: Bad CRC-32" in _refused(path)
+    assert "it cannot be read: Bad CRC-32" in _refusal_message(path)
 
 
-def test_methods_that_can_swell_without_bound(tmp_path: Path) -> None:
+def test_other_compression_methods_are_refused(tmp_path: Path) -> None:
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         path = _write(tmp_path / "a.npz", {"x.npy": _npy([1])}, method)
-        assert "stored or deflated" in _refused(path)
+        assert "stored or deflated" in _refusal_message(path)
 
 
-def test_too_many_members(tmp_path: Path) -> None:
+def test_too_many_members_are_refused(tmp_path: Path) -> None:
     members = {f"x{n}.npy": _npy([1]) for n in range(npz.MAX_ARRAYS + 1)}
-    assert "at most 64" in _refused(_write(tmp_path / "a.npz", members))
+    assert "at most 64" in _refusal_message(_write(tmp_path / "a.npz", members))
     _write(tmp_path / "b.npz", {f"x{n}.npy" + "y" * 5_000: b"" for n in range(1_000)})
-    assert "list of members is too long" in _refused(tmp_path / "b.npz")
+    assert "list of members is too long" in _refusal_message(tmp_path / "b.npz")
 
 
 @given(content=st.binary(max_size=300))
-def test_no_file_breaks_it(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_arbitrary_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("npz") / "a.npz"
     path.write_bytes(content)
-    _refused(path)
+    _refusal_message(path)
 
 
-@given(position=st.integers(0, 600), byte=st.integers(0, 255))
-def test_no_damage_breaks_it(tmp_path_factory: pytest.TempPathFactory, position: int, byte: int) -> None:
+@given(offset=st.integers(0, 600), byte=st.integers(0, 255))
+def test_a_damaged_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, offset: int, byte: int) -> None:
     path = tmp_path_factory.mktemp("npz") / "a.npz"
     np.savez_compressed(path, x=np.arange(50), y=np.ones((3, 3), "float32"))
     content = bytearray(path.read_bytes())
-    content[position % len(content)] = byte
+    content[offset % len(content)] = byte
     path.write_bytes(content)
-    # Damage in the numbers is not looked for; all other damage is told in one way, and nothing else is raised.
+    # Damage in the numbers is not detected. All other damage raises InvalidDataset and nothing else.
     with contextlib.suppress(InvalidDataset):
-        assert {array.name for array in npz.inspect(path, LIMIT)} <= {"x", "y"}
+        assert npz.inspect(path, LIMIT).keys() <= {"x", "y"}

@@ -8,18 +8,20 @@ from service.storage_address import Bucket
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("var/storage", Path("var/storage")),
-        ("/srv/store", Path("/srv/store")),
+        ("/srv/storage", Path("/srv/storage")),
         ("s3://weights", Bucket("weights", "")),
         ("s3://weights/", Bucket("weights", "")),
         ("s3://my.weights-2/a/b/", Bucket("my.weights-2", "a/b")),
     ],
 )
-def test_where_files_are_stored(text: str, meant: Path | Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_storage_is_a_folder_or_a_bucket(
+    text: str, expected: Path | Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FITQUEUE_STORAGE", text)
-    assert Settings().store == meant
+    assert Settings().storage == expected
 
 
 @pytest.mark.parametrize(
@@ -27,15 +29,15 @@ def test_where_files_are_stored(text: str, meant: Path | Bucket, monkeypatch: py
     ["s3://", "s3:///a", "s3://id:secret@weights/a", "s3://Weights", "s3://weights/../a", "s3://weights/a//b",
      "s3://weights/a?b", "gs://weights", "https://id:secret@minio/weights"],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_and_not_repeated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_storage_address_is_refused_and_not_repeated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITQUEUE_STORAGE", text)
-    with pytest.raises(ValidationError, match="store") as told:
+    with pytest.raises(ValidationError, match="storage") as error:
         Settings()
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["auto", "stream", "https://files.example.org", "http://127.0.0.1:9000/"])
-def test_how_files_reach_clients(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_settings_for_downloads(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITQUEUE_DOWNLOADS", value)
     assert Settings().downloads == value.rstrip("/")
 
@@ -43,12 +45,12 @@ def test_how_files_reach_clients(value: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "value", ["", "redirect", "files.example.org", "ftp://x", "https://id:secret@x", "https://x/y"]
 )
-def test_how_they_do_not(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_for_downloads_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITQUEUE_DOWNLOADS", value)
     with pytest.raises(ValidationError, match="downloads"):
         Settings()
 
 
-def test_an_address_in_words() -> None:
+def test_a_bucket_is_printed_as_its_address() -> None:
     assert str(Bucket("weights", "a/b")) == "s3://weights/a/b"
     assert str(Bucket("weights", "")) == "s3://weights"

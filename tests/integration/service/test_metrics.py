@@ -1,0 +1,53 @@
+"""The metrics of a job, as JSON and as CSV."""
+
+import csv
+import io
+import math
+
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from fitqueue.views import EpochView, Page
+from service.db import Database
+from service.models import Job
+from service.store import leases, recording
+from service.store.leases import Lease
+from tests.reports import epoch_ended
+
+
+def _record_epoch(session: Session, job: Job, epoch: int, **logs: float) -> None:
+    recording.record_epoch(session, job, epoch_ended(epoch, logs, seconds=0.5, steps=10))
+
+
+def test_metrics_as_json_come_in_pages(http: FlaskClient, database: Database, lease: Lease, url: str) -> None:
+    with database.write() as session:
+        job = leases.held_job(session, lease)
+        for epoch in range(1, 6):
+            _record_epoch(session, job, epoch, loss=1 / epoch, bad=math.nan)
+    page = Page[EpochView].model_validate_json(http.get(f"{url}/metrics?limit=2").data)
+    assert [row.epoch for row in page.data] == [1, 2]
+    assert page.data[0].metrics == {"loss": 1.0, "bad": None}
+    assert (page.data[0].non_finite, page.data[0].steps_per_second) == (["bad"], 20.0)
+    page = Page[EpochView].model_validate_json(http.get(f"{url}/metrics?limit=3&cursor={page.next_cursor}").data)
+    assert ([row.epoch for row in page.data], page.next_cursor) == ([3, 4, 5], None)
+
+
+def test_metrics_as_csv_are_complete(http: FlaskClient, database: Database, lease: Lease, url: str) -> None:
+    with database.write() as session:
+        job = leases.held_job(session, lease)
+        for epoch in range(1, 702):
+            _record_epoch(session, job, epoch, loss=1 / 3, learning_rate=0.1)
+        _record_epoch(session, job, 702, loss=math.nan, val_loss=-math.inf)
+    for response in (
+        http.get(f"{url}/metrics?format=csv"),
+        http.get(f"{url}/metrics", headers={"Accept": "text/csv"}),
+    ):
+        assert response.mimetype == "text/csv"
+        rows = list(csv.DictReader(io.StringIO(response.text)))
+        assert [int(row["epoch"]) for row in rows] == list(range(1, 703))
+        assert list(rows[0])[:4] == ["epoch", "loss", "val_loss", "learning_rate"]
+        assert float(rows[0]["loss"]) == 1 / 3
+        assert rows[0]["val_loss"] == ""
+        assert math.isnan(float(rows[-1]["loss"]))
+        assert float(rows[-1]["val_loss"]) == -math.inf
+    assert http.get(f"{url}/metrics", headers={"Accept": "*/*"}).mimetype == "application/json"

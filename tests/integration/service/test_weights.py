@@ -1,0 +1,144 @@
+"""Downloading weights: whole, in ranges, while they are replaced, and when their file is missing."""
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from fitqueue.states import Reason
+from fitqueue.views import CheckpointView, Page, Problem
+from service.api.context import Services
+from service.db import Database
+from service.store import leases
+from service.store.leases import Lease
+from tests.integration.service.saving import save_checkpoint
+
+
+def test_weights_can_be_fetched_from_the_first_epoch_on(
+    http: FlaskClient, services: Services, lease: Lease, url: str
+) -> None:
+    early = http.get(f"{url}/weights/best")
+    assert (early.status_code, Problem.model_validate_json(early.data).code) == (404, "no_checkpoint_yet")
+    content = bytes(range(256)) * 4000
+    save_checkpoint(services, lease, content, ("best", "last", "ep001-loss1.000.weights.h5"))
+    sha256 = hashlib.sha256(content).hexdigest()
+    page = Page[CheckpointView].model_validate_json(http.get(f"{url}/checkpoints").data)
+    assert [row.name for row in page.data] == ["best", "last", "ep001-loss1.000.weights.h5"]
+    for row in page.data:
+        response = http.get(row.href)
+        assert (response.status_code, response.data) == (200, content)
+        assert response.headers["ETag"] == f'"{sha256}"' == f'"{row.sha256}"'
+        assert int(response.headers["Content-Length"]) == len(content) == row.size
+        head = http.head(row.href)
+        assert (head.status_code, head.data, head.headers["Content-Length"]) == (200, b"", str(len(content)))
+        for tag in (f'"{sha256}"', f'W/"{sha256}"', "*"):
+            assert http.get(row.href, headers={"If-None-Match": tag}).status_code == 304
+    dispositions = [http.head(row.href).headers["Content-Disposition"] for row in page.data]
+    assert f"{lease.job_id}-best.weights.h5" in dispositions[0]
+    assert "ep001-loss1.000.weights.h5" in dispositions[2]
+    missing = http.get(f"{url}/checkpoints/none")
+    assert (missing.status_code, Problem.model_validate_json(missing.data).code) == (404, "checkpoint_not_found")
+
+
+# --- Ranges -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requested", "status", "first", "stop"),
+    [
+        ("bytes=0-9", 206, 0, 10),
+        ("bytes=90-", 206, 90, 100),
+        ("bytes=-5", 206, 95, 100),
+        ("bytes=50-1000", 206, 50, 100),
+        ("bytes=0-0", 206, 0, 1),
+        ("bytes=0-1,5-6", 200, 0, 100),
+        ("lines=0-9", 200, 0, 100),
+        ("bytes=9-1", 200, 0, 100),
+        ("nonsense", 200, 0, 100),
+        ("bytes=100-", 416, 0, 0),
+    ],
+)
+def test_a_range_is_answered_as_rfc_9110_says(
+    http: FlaskClient, services: Services, lease: Lease, url: str, requested: str, status: int, first: int, stop: int
+) -> None:
+    content = bytes(range(100))
+    save_checkpoint(services, lease, content)
+    response = http.get(f"{url}/weights/best", headers={"Range": requested})
+    assert response.status_code == status
+    if status == 416:
+        assert response.headers["Content-Range"] == "bytes */100"
+        return
+    assert response.data == content[first:stop]
+    assert response.headers.get("Content-Range") == (f"bytes {first}-{stop - 1}/100" if status == 206 else None)
+
+
+@pytest.mark.parametrize("requested", ["bytes=0-9", "bytes=100-"])
+def test_a_range_is_ignored_by_head(
+    http: FlaskClient, services: Services, lease: Lease, url: str, requested: str
+) -> None:
+    save_checkpoint(services, lease, bytes(100))
+    response = http.head(f"{url}/weights/best", headers={"Range": requested})
+    assert (response.status_code, response.headers["Content-Length"]) == (200, "100")
+    assert "Content-Range" not in response.headers
+
+
+def test_an_interrupted_download_is_resumed_only_with_the_same_file(
+    http: FlaskClient, services: Services, lease: Lease, url: str
+) -> None:
+    save_checkpoint(services, lease, b"a" * 100)
+    tag = http.head(f"{url}/weights/best").headers["ETag"]
+    headers = {"Range": "bytes=50-", "If-Range": tag}
+    assert http.get(f"{url}/weights/best", headers=headers).status_code == 206
+    assert http.get(f"{url}/weights/best", headers={**headers, "If-Range": f"W/{tag}"}).status_code == 200
+    save_checkpoint(services, lease, b"b" * 100, epoch=2)
+    response = http.get(f"{url}/weights/best", headers=headers)
+    assert (response.status_code, response.data) == (200, b"b" * 100)
+
+
+# --- Files that go ----------------------------------------------------------------------------------------------------
+
+
+def test_a_download_is_intact_while_better_weights_replace_it(
+    http: FlaskClient, services: Services, lease: Lease, url: str
+) -> None:
+    save_checkpoint(services, lease, b"0" * 300_000)
+    is_done = threading.Event()
+
+    def replace_often() -> None:
+        for n in range(1, 40):
+            save_checkpoint(services, lease, str(n % 10).encode() * 300_000, epoch=n)
+        is_done.set()
+
+    writer = threading.Thread(target=replace_often)
+    writer.start()
+    downloads = 0
+    while not is_done.is_set():
+        response = http.get(f"{url}/weights/best")
+        assert response.status_code == 200
+        assert f'"{hashlib.sha256(response.data).hexdigest()}"' == response.headers["ETag"]
+        downloads += 1
+    writer.join()
+    assert downloads > 0
+
+
+def test_a_missing_file_is_an_internal_error(
+    http: FlaskClient, services: Services, storage_folder: Path, lease: Lease, url: str
+) -> None:
+    save_checkpoint(services, lease, b"a")
+    for path in storage_folder.rglob("*.h5"):
+        path.unlink()
+    response = http.get(f"{url}/weights/best")
+    assert (response.status_code, Problem.model_validate_json(response.data).code) == (500, "internal_server_error")
+
+
+def test_deleting_a_job_deletes_its_files(
+    http: FlaskClient, services: Services, storage_folder: Path, database: Database, lease: Lease, url: str
+) -> None:
+    save_checkpoint(services, lease, b"a", ("best",))
+    save_checkpoint(services, lease, b"b", ("last",), epoch=2)
+    with database.write() as session:
+        assert leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+    assert http.delete(url).status_code == 204
+    assert list(storage_folder.rglob("*.h5")) == []

@@ -1,0 +1,31 @@
+"""The connection to the database: transactions and outages."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from fitqueue.errors import DatabaseUnavailable
+from service.db import Database
+from service.store import tokens
+
+
+def test_a_block_that_fails_is_rolled_back(database: Database) -> None:
+    def write_and_fail() -> None:
+        with database.write() as session:
+            tokens.create(session, name="x")
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        write_and_fail()
+    with database.read() as session:
+        assert tokens.list_all(session) == []
+
+
+def test_a_database_that_cannot_be_reached_raises_database_unavailable(tmp_path: Path) -> None:
+    message = r"^The database cannot be used right now \(OperationalError\); try again in a moment\.$"
+    for url in ("postgresql://nobody@127.0.0.1:1/none", f"sqlite:///{tmp_path}"):
+        database = Database(url)
+        with pytest.raises(DatabaseUnavailable, match=message), database.read() as session:
+            session.execute(text("SELECT 1"))
+        database.close()

@@ -6,8 +6,10 @@ from typing import Final
 from fitqueue.reports import Position
 from fitqueue.states import Reason
 
-MAX_PAUSE_SECONDS: Final = 300.0
+STALL_PAUSE_SECONDS: Final = 2.0
+"""How long a job pauses that has failed at the same position before: a job that kills workers must not do so often."""
 OUTAGE_PAUSE_SECONDS: Final = 10.0
+"""How long a job pauses after an outage: a moment later the disk is still full, or the network still down."""
 MAX_ATTEMPTS_WITH_SAME_REASON: Final = 2
 """Attempts in a row at one position that end with a reason of the job's own. The first may be the machine's doing."""
 MAX_STALLED_ATTEMPTS: Final = 3
@@ -78,7 +80,7 @@ def retry_or_fail(failure: AttemptFailure, history: AttemptHistory) -> Retry | F
         return fail
     return Retry(
         message=failure.message("the job is queued again"),
-        pause_seconds=pause_seconds(stalled, failure.reason),
+        pause_seconds=_pause_seconds(stalled, failure.reason),
         stalled_attempts=stalled,
         stalled_at=history.resumes_at,
     )
@@ -89,18 +91,15 @@ def _reason_to_fail(failure: AttemptFailure, history: AttemptHistory, stalled: i
         message = failure.message(f"this was attempt {stalled} in a row that failed at the same position")
         return Fail(failure.reason, message)
     if history.failed_attempts + 1 >= history.max_attempts:
-        message = failure.message(f"this was the last of {history.max_attempts} attempts")
+        attempts = f"the last of {history.max_attempts} attempts" if history.max_attempts > 1 else "the only attempt"
+        message = failure.message(f"this was {attempts}")
         return Fail(failure.reason or Reason.WORKER_LOST, message)
     if stalled >= MAX_STALLED_ATTEMPTS:
         return Fail(Reason.NO_PROGRESS, failure.message(f"{stalled} attempts in a row failed at the same position"))
     return None
 
 
-def pause_seconds(stalled_attempts: int, reason: Reason | None = None) -> float:
-    """Return how long a job pauses after its n-th failed attempt at one position: 0, 2, 4, 8 … seconds.
-
-    A job that kills workers must not do so often; one that makes progress between its failures need not wait. After an
-    outage the pause is longer, because a moment later the disk is still full or the network still down.
-    """
-    seconds = min(2.0 ** (stalled_attempts - 1), MAX_PAUSE_SECONDS) if stalled_attempts > 1 else 0.0
-    return max(seconds, OUTAGE_PAUSE_SECONDS) if reason in _OUTAGES else seconds
+def _pause_seconds(stalled_attempts: int, reason: Reason | None) -> float:
+    if reason in _OUTAGES:
+        return OUTAGE_PAUSE_SECONDS
+    return STALL_PAUSE_SECONDS if stalled_attempts > 1 else 0.0

@@ -21,7 +21,7 @@ from service.store import snapshots
 from workers.shared.paths import Attempt
 
 MAX_FAILED_ATTEMPTS: Final = 4
-"""Each failed attempt without progress doubles the pause of the job, and a run must come to an end."""
+"""Each failed attempt costs a pause and a start, and a run must come to an end."""
 
 
 def may_be_hit(database: Database, worker_id: str) -> bool:

@@ -9,7 +9,7 @@ from fitqueue.datasets import BUILTIN
 from fitqueue.model_check import ModelCheckRequest
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.data import ArrayRef, DataSpec, Validation, array_refs
-from workers.trainer import data
+from workers.keras_tools.npz import Array, DataError, read_npz
 
 _READABLE_BYTES: Final = 64 * 1024**2
 
@@ -47,8 +47,8 @@ class Known:
         if path is None or array is None or array.dtype == "str" or array.estimated_bytes > _READABLE_BYTES:
             return None
         try:
-            values = data.read_npz(path, {name})[name]
-        except data.DataError:
+            values = read_npz(path, {name})[name]
+        except DataError:
             return None
         return _range_of(values)
 
@@ -65,7 +65,7 @@ def _counterparts(validation: Validation | None, axis: str, ref: ArrayRef) -> li
     return [other.array for other in wanted if other.key == ref.key]
 
 
-def _range_of(values: data.Array) -> Range | None:
+def _range_of(values: Array) -> Range | None:
     if values.size == 0 or not np.isfinite(low := values.min()) or not np.isfinite(high := values.max()):
         return None
     if values.dtype.kind == "f":

@@ -28,12 +28,12 @@ from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, Report, TooMany
 from fitqueue.views import ModelSummary
 from workers.keras_tools.build import build_callback, build_loss, build_metrics, build_model, build_optimizer
 from workers.keras_tools.objects import ModelBuildError
+from workers.keras_tools.outputs import model_outputs
 from workers.model_check.array_values import Known
 from workers.model_check.compare import Batch, Compiled, Metric, TargetComparer
 from workers.model_check.layer_pointers import layer_pointer, width_pointer
 from workers.model_check.summary import summarize
 from workers.model_check.weight_shapes import stored_shapes
-from workers.trainer.feeding import model_outputs
 
 Made = TypeVar("Made")
 

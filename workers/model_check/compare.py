@@ -16,7 +16,7 @@ from fitqueue.spec.checks.targets import advice
 from fitqueue.spec.report import FaultCode, Pointer
 from fitqueue.spec.training import KerasObject, LossWeights
 from workers.keras_tools.objects import keras_words
-from workers.trainer.feeding import as_given, model_outputs
+from workers.keras_tools.outputs import arrange_for_outputs, model_outputs
 
 Key = str | None
 """The name of an output; None: the only one, or all of them."""
@@ -108,7 +108,9 @@ class TargetComparer:
 
     def _compare_all(self, batch: Batch) -> None:
         symbols = {name: self._symbols(name, batch) for name in self._outputs}
-        whole = [as_given(self._model, {str(name): each[i] for name, each in symbols.items()}) for i in range(3)]
+        whole = [
+            arrange_for_outputs(self._model, {str(name): each[i] for name, each in symbols.items()}) for i in range(3)
+        ]
         if all(each[2] is None for each in symbols.values()):
             whole[2] = None
         losses = self._compiled.losses

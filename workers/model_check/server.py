@@ -65,7 +65,7 @@ def _prepare() -> str | None:
         import workers.model_check.check  # noqa: F401 -- for the children
 
         import_module("scipy.signal")  # Keras does it at the first STFTSpectrogram, and takes seconds
-        from workers.trainer.fork_probe import fork_hazards
+        from workers.keras_tools.fork_safety import fork_hazards
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     # A child's collector would go through a million objects of TensorFlow's modules, and copy the memory that they

@@ -14,18 +14,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import keras
-import numpy as np
 
 from fitqueue.reports import CheckpointWritten, Message, Position, SnapshotWritten
+from workers.keras_tools.npz import Array
 from workers.shared.paths import WRITING_PREFIX
 from workers.trainer.snapshot import Snapshot
 from workers.trainer.snapshot import write as write_snapshot
 
 Format = Literal["weights.h5", "keras"]
-Array = np.ndarray[Any, np.dtype[Any]]
 
 BEST: Final = "best"
 LAST: Final = "last"

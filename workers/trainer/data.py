@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -22,16 +21,12 @@ from fitqueue.spec.data import (
     single_or_by_name,
 )
 from workers.keras_tools.downloads import folder_of_datasets, one_at_a_time
+from workers.keras_tools.npz import Array, DataError, read_npz
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = Array | dict[str, Array] | list[Array]
 """An array, or one for each input (output) of a model: under its name, or in the model's order."""
 
 _CHUNK_VALUES: Final = 4_000_000
-
-
-class DataError(Exception):
-    """The data cannot be loaded or prepared; the message is for the job's owner."""
 
 
 @dataclass(frozen=True)
@@ -142,18 +137,6 @@ def _read(spec: DataSpec, dataset_path: Path | None) -> dict[str, Array]:
     if builtin.path is not None:
         return read_npz(builtin.path, names)
     return _download(builtin)
-
-
-def read_npz(path: Path, names: set[str]) -> dict[str, Array]:
-    """These arrays of a user's file. Raises DataError."""
-    try:
-        # Without pickles: the file is a user's, and unpickling runs what it says.
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in sorted(names)}
-    except KeyError as error:
-        raise DataError(f"The data set has no such array: {error.args[0]}") from error
-    except (OSError, ValueError, BadZipFile, EOFError) as error:
-        raise DataError(f"The data set cannot be read: {error}") from error
 
 
 def _download(builtin: BuiltinDataset) -> dict[str, Array]:

@@ -8,8 +8,10 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 
 from fitqueue.spec import FitSpec
+from workers.keras_tools.npz import Array, DataError
+from workers.keras_tools.outputs import arrange_for_outputs, model_outputs
 from workers.trainer import replicas
-from workers.trainer.data import Array, Data, DataError, Samples
+from workers.trainer.data import Data, Samples
 
 
 def arranged(model: keras.Model, data: Data) -> Data:
@@ -24,35 +26,17 @@ def arranged(model: keras.Model, data: Data) -> Data:
     if set(names) != set(data.train.y):
         raise DataError(f"The model has the outputs {names}, and `data.y` has targets for {sorted(data.train.y)}.")
     validation = data.validation
-    return Data(_as_given(model, data.train), _as_given(model, validation) if validation is not None else None)
+    return Data(_arranged(model, data.train), _arranged(model, validation) if validation is not None else None)
 
 
-def model_outputs(model: keras.Model) -> dict[str | None, keras.KerasTensor]:
-    """What the model puts out, under the names that Keras has for it. The output of a Sequential has none."""
-    if isinstance(model, keras.Sequential):
-        return {None: model.outputs[0]} if model._functional is not None else {}
-    if isinstance(model.output, dict):
-        return dict(model.output)
-    return dict(zip(model.output_names, model.outputs, strict=True))
-
-
-def as_given(model: keras.Model, values: dict[str, Any]) -> Any:
-    """One value for each output, in the form in which the model puts them out: one, a list, or an object."""
-    if isinstance(model.output, dict):
-        return {name: values[name] for name in model.output}
-    if isinstance(model.output, list | tuple):
-        return [values[name] for name in model.output_names]
-    return values[model.output_names[0]]
-
-
-def _as_given(model: keras.Model, samples: Samples) -> Samples:
+def _arranged(model: keras.Model, samples: Samples) -> Samples:
     weights = samples.weights
     if isinstance(weights, dict):
         # What no weights are given for counts as it is.
         each = {str(name): weights.get(str(name), _ones(samples)) for name in model_outputs(model)}
-        weights = as_given(model, each)
+        weights = arrange_for_outputs(model, each)
     assert isinstance(samples.y, dict)
-    return Samples(samples.x, as_given(model, samples.y), weights)
+    return Samples(samples.x, arrange_for_outputs(model, samples.y), weights)
 
 
 def _ones(samples: Samples) -> Array:

@@ -12,10 +12,10 @@ import tensorflow as tf
 from fitqueue.states import Reason
 from workers.keras_tools.build import ModelBuildError
 from workers.keras_tools.downloads import is_of_network
+from workers.keras_tools.npz import DataError
 from workers.shared.protocol import Ended, Stop, Stopped
 from workers.trainer.checkpoints import CheckpointFailed
 from workers.trainer.control import StopRequested
-from workers.trainer.data import DataError
 
 MESSAGE_CHARACTERS: Final = 2_000
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")

@@ -20,8 +20,7 @@ import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 
 from fitqueue.reports import Position
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from workers.keras_tools.npz import Array
 
 # What a callback of each class counts, by the names of its attributes. All else it has from its arguments.
 _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {

@@ -152,7 +152,7 @@ def fork_server() -> Iterator[ForkServer]:
     kept = dict(os.environ)
     os.environ.update(environment.for_children(kept))
     fork_server = ForkServer()
-    fork_server.open()
+    fork_server.start()
     os.environ.clear()
     os.environ.update(kept)
     yield fork_server

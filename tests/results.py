@@ -17,7 +17,7 @@ def result(database: Database, job_id: str) -> dict[str, Any]:
         metrics = session.execute(
             select(EpochMetric.epoch, EpochMetric.name, EpochMetric.value)
             .where(EpochMetric.job_id == job_id)
-            .order_by(EpochMetric.epoch, EpochMetric.position)
+            .order_by(EpochMetric.epoch, EpochMetric.ordinal)
         ).all()
         checkpoints = session.execute(
             select(Checkpoint.name, Checkpoint.epoch, Checkpoint.value, Checkpoint.sha256)

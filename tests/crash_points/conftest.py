@@ -1,6 +1,6 @@
-"""Workers that are real but for their start: processes forked from the test, which share its nursery.
+"""Workers that are real except for their start: processes forked from the test, which share its fork server.
 
-To start a worker anew after each crash would take ten seconds of importing TensorFlow, a hundred times over.
+Starting a new worker after each crash would take ten seconds to import TensorFlow, a hundred times.
 """
 
 import os
@@ -22,14 +22,15 @@ from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
 from service.storage import FolderStorage
-from service.store import events, jobs, leases
+from service.store import events, jobs, leases, retry_policy
 from tests.crash_points.plan import NO_CRASH, Plan
 from tests.results import result
+from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import ForkServer
-from workers.supervisor.supervisor import Supervisor, WorkerContext
+from workers.supervisor.supervisor import Supervisor
 
 LEASE_SECONDS = 30.0
-MOST_ATTEMPTS = 6
+MAX_ATTEMPTS = 6
 
 JOB: dict[str, Any] = {
     "model": {
@@ -52,8 +53,8 @@ JOB: dict[str, Any] = {
     "fit": {"epochs": 12, "batch_size": 512, "shuffle": True, "verbose": 0},
     "callbacks": [
         {"class_name": "EarlyStopping", "config": {
-            "monitor": "loss", "timeouts": 2, "min_delta": 0.35, "restore_best_weights": True}},
-        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "timeouts": 1, "min_delta": 0.4}},
+            "monitor": "loss", "patience": 2, "min_delta": 0.35, "restore_best_weights": True}},
+        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "patience": 1, "min_delta": 0.4}},
         {"class_name": "ModelCheckpoint", "config": {
             "filepath": "e{epoch:02d}-{loss:.4f}.weights.h5", "monitor": "loss", "save_best_only": True,
             "save_weights_only": True}},
@@ -61,16 +62,16 @@ JOB: dict[str, Any] = {
     "seed": 11,
     "max_attempts": 20,
 }  # fmt: skip
-"""A few batches an epoch, stopped early by a callback: every kind of state that a snapshot holds is at work in it."""
+"""A few batches per epoch, stopped early by a callback: it uses every kind of state that a snapshot holds."""
 
-Before = Callable[[int, Database], None]
-"""What is done in a worker's process before it claims: its attempt, and the database that it will use."""
-Pointer = Callable[[Database], WorkerContext]
+BeforeClaim = Callable[[int, Database], None]
+"""Called in a worker's process before it claims, with the number of the attempt and the database that it will use."""
+MakeContext = Callable[[Database], WorkerContext]
 
 
 @pytest.fixture
 def submit(database: Database) -> Callable[..., str]:
-    """Stores the job, which tells its training process of the plan; its id."""
+    """Store the job, whose name is the plan for its training process; return its id."""
 
     def submit(plan: Plan = NO_CRASH) -> str:
         spec = parse_job({**JOB, "name": plan.name}, lambda _: None).spec
@@ -81,19 +82,19 @@ def submit(database: Database) -> Callable[..., str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Pointer:
-    """A worker's place, whose children crash where their jobs say."""
+def make_context(tmp_path: Path, fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> MakeContext:
+    """Make the context of a worker whose children crash where their jobs say."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
     def make(database: Database) -> WorkerContext:
-        store = FolderStorage(tmp_path / "store")
+        storage = FolderStorage(tmp_path / "storage")
         return WorkerContext(
             database=database,
-            store=store,
-            datasets=DatasetCache(store, tmp_path / "datasets", 0),
+            storage=storage,
+            datasets=DatasetCache(storage, tmp_path / "datasets", 0),
             fork_server=ForkServer("crashing_child"),
             work_dir=tmp_path / f"work-{os.getpid()}",
-            kept=tmp_path / "kept",
+            unsaved_dir=tmp_path / "unsaved",
             lease_seconds=LEASE_SECONDS,
             cpu_devices=1,
             threads=1,
@@ -106,26 +107,26 @@ def place(tmp_path: Path, fork_server: ForkServer, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def work(
-    database_url: str, place: Pointer, monkeypatch: pytest.MonkeyPatch
+    database_url: str, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Database], None]], int]:
-    """Claims one job and trains it, in a process of its own; how that ended, as os.waitpid tells."""
+    """Claim a job and train it in a process of its own; return the exit code of that, as os.waitpid reports it."""
 
     def work(before: Callable[[Database], None]) -> int:
         pid = os.fork()
         if pid == 0:
-            with _leaving():
-                # It may not wait for a process that is not its child, as multiprocessing would.
-                for where in (forkserver, forkserver._forkserver):
-                    monkeypatch.setattr(where, "ensure_running", lambda: None)
-                _claim_and_train(place(Database(database_url)), before)
+            with _exiting():
+                # multiprocessing would wait for the fork server, which is not a child of this process.
+                for owner in (forkserver, forkserver._forkserver):
+                    monkeypatch.setattr(owner, "ensure_running", lambda: None)
+                _claim_and_train(make_context(Database(database_url)), before)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     return work
 
 
 @contextmanager
-def _leaving() -> Iterator[None]:
-    """Nothing of pytest's happens in the forked process."""
+def _exiting() -> Iterator[None]:
+    """Exit after the block, so that nothing of pytest runs in the forked process."""
     code = 1
     try:
         yield
@@ -136,61 +137,61 @@ def _leaving() -> Iterator[None]:
         os._exit(code)
 
 
-def _claim_and_train(place: WorkerContext, before: Callable[[Database], None]) -> None:
-    database = place.database
+def _claim_and_train(context: WorkerContext, before: Callable[[Database], None]) -> None:
+    database = context.database
     before(database)
     with database.write() as session:
         claimed = leases.claim(session, f"wk_{os.getpid()}", ["default"], [], LEASE_SECONDS)
     assert claimed is not None
-    Supervisor(place, claimed).run()
+    Supervisor(context, claimed).run()
 
 
 @pytest.fixture
 def train(
     work: Callable[..., int], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Job, list[int]]]:
-    """Has workers work on a job until it ends, each with the job's next attempt; the job, and how each worker ended.
+    """Let workers train a job until it ends, one attempt each; return the job, and the exit code of each worker.
 
-    After a crash the lease runs out, and the time to wait.
+    After a crash, the clock is moved past the lease and past the pause.
     """
     shift, real = [timedelta()], clock.now
     monkeypatch.setattr(clock, "now", lambda session: real(session) + shift[0])
 
-    def train(job_id: str, before: Before = lambda attempt, database: None) -> tuple[Job, list[int]]:
-        ends: list[int] = []
+    def train(job_id: str, before: BeforeClaim = lambda attempt, database: None) -> tuple[Job, list[int]]:
+        exit_codes: list[int] = []
         while not (job := _job(database, job_id)).state.is_final:
-            assert len(ends) < MOST_ATTEMPTS, (ends, job.message)
-            ends.append(work(partial(before, len(ends) + 1)))
+            assert len(exit_codes) < MAX_ATTEMPTS, (exit_codes, job.message)
+            exit_codes.append(work(partial(before, len(exit_codes) + 1)))
             shift[0] += timedelta(seconds=2 * LEASE_SECONDS)
             with database.write() as session:
                 leases.expire_leases(session)
-            shift[0] += timedelta(seconds=leases.LONGEST_BACKOFF_SECONDS)
-        return job, ends
+            shift[0] += timedelta(seconds=retry_policy.MAX_PAUSE_SECONDS)
+        return job, exit_codes
 
     return train
 
 
 @pytest.fixture(scope="session")
-def known() -> dict[str, Any]:
-    """What a job that nothing happens to leaves, once it is known: it is the same each time."""
+def cached_result() -> dict[str, Any]:
+    """The result of an undisturbed job, once one has run: it is the same each time."""
     return {}
 
 
 @pytest.fixture
-def peaceful(
-    known: dict[str, Any], submit: Callable[..., str], train: Callable[..., Any], database: Database
+def expected(
+    cached_result: dict[str, Any], submit: Callable[..., str], train: Callable[..., Any], database: Database
 ) -> dict[str, Any]:
-    """What the job leaves where nothing crashes."""
-    if not known:
+    """The result of the job if nothing crashes."""
+    if not cached_result:
         job_id = submit()
-        _, ends = train(job_id)
-        assert ends == [0], told(database, job_id)
-        known |= result(database, job_id)
-    return known
+        _, exit_codes = train(job_id)
+        assert exit_codes == [0], history(database, job_id)
+        cached_result |= result(database, job_id)
+    return cached_result
 
 
-def told(database: Database, job_id: str) -> list[str]:
-    """What happened to the job, for people who look at a failure."""
+def history(database: Database, job_id: str) -> list[str]:
+    """Return the events of the job, for people who look at a failed test."""
     with database.read() as session:
         return [f"{event.kind}: {event.message}" for event in events.list_after(session, job_id, 0, 1_000)]
 

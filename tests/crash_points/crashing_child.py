@@ -1,4 +1,4 @@
-"""The real training process, which crashes where its job's name tells, in the attempts that it tells."""
+"""The real training process, except that it crashes where its job's name says, in the attempts that it says."""
 
 from dataclasses import replace
 from threading import Semaphore
@@ -12,51 +12,53 @@ from workers.trainer.control import Control
 STEPS = {
     "save": (checkpoints, "write_snapshot", 2),
     "flush": (checkpoints, "flushed", 2),
-    "rename": (checkpoints, "_sync", 2),  # before it: renamed, and the directory not yet on the disk
+    "rename": (checkpoints, "_sync", 2),  # before: the file is renamed, but its directory is not yet on the disk
     "snapshot": (resuming.Snapshots, "_take", 2),
-    "announce": (reporting.Reporter, "say", 8),
+    "report": (reporting.Reporter, "emit", 8),
     "batch": (reporting.Reporting, "on_train_batch_begin", 2),
 }
-"""A step, what does it, and how often it may before a crash. Never at the place of the attempt before: a job that dies
-twice at one place is to blame for it, and ends."""
+"""For each step: what does it, and after how many times it crashes. Each attempt crashes at a later position than the
+one before, because a job that dies twice at one position ends."""
 
 
-def crash_when_stored():
-    """Snapshots are taken before another thread writes them: with a slow disk two attempts would crash at one place.
+def crash_when_written():
+    """Return a function that crashes when two snapshots are written.
 
-    The first that an attempt writes may be of the place where it began, the second is of a later one.
+    A snapshot is taken before another thread writes it, so with a slow disk two attempts could crash at one position.
+    The first snapshot of an attempt may be from the position where it started, but the second one is from a later
+    position.
     """
-    stored, say = Semaphore(0), reporting.Reporter.say
+    written, emit = Semaphore(0), reporting.Reporter.emit
 
-    def saying(reporter, message):
-        say(reporter, message)
+    def emit_and_count(reporter, message):
+        emit(reporter, message)
         if isinstance(message, SnapshotWritten):
-            stored.release()
+            written.release()
 
-    reporting.Reporter.say = saying
+    reporting.Reporter.emit = emit_and_count
 
-    def do():
-        stored.acquire()
-        stored.acquire()
+    def crash_then():
+        written.acquire()
+        written.acquire()
         crash()
 
-    return do
+    return crash_then
 
 
 def main(pipes):
     read_start = Control.read_start
 
-    def reading(control):
+    def read_start_and_plan(control):
         start = read_start(control)
-        plan = Plan.of(start.spec["name"])
+        plan = Plan.parse(start.spec["name"])
         if plan.step in STEPS and start.attempt <= plan.attempts:
-            owner, attribute, enough = STEPS[plan.step]
-            do = crash_when_stored() if plan.step == "snapshot" else crash
-            make_crash(owner, attribute, plan.moment, plan.occurrence or enough + start.attempt, do)
+            owner, attribute, count = STEPS[plan.step]
+            act = crash_when_written() if plan.step == "snapshot" else crash
+            make_crash(owner, attribute, plan.moment, plan.occurrence or count + start.attempt, act)
         if plan.without == "stop_flag":
             read = training.read_snapshot
             training.read_snapshot = lambda path: replace(read(path), stop_training=False)
         return start
 
-    Control.read_start = reading
+    Control.read_start = read_start_and_plan
     run.main(pipes)

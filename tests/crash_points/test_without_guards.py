@@ -1,4 +1,4 @@
-"""The twins of tests: with a guard taken away something must go wrong, or the test would prove nothing."""
+"""Counterparts of other tests: without a guard something must go wrong, or those tests would prove nothing."""
 
 import os
 import shutil
@@ -16,10 +16,11 @@ from service.models import Job
 from service.queue import Notifier
 from service.storage import FolderStorage
 from service.store import jobs, leases
-from tests.crash_points.conftest import Pointer, told
+from tests.crash_points.conftest import MakeContext, history
 from tests.crash_points.plan import Plan
-from tests.crash_points.test_crash_points import check_files, crashing, lose_the_answer_to_finish
+from tests.crash_points.test_crash_points import check_files, crash_in_worker, lose_answer_to_finish
 from tests.results import result
+from tests.waiting import until
 from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper
 from workers.supervisor.slots import SlotPool
@@ -34,31 +35,31 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.mark.parametrize("without", ["nothing", "stop_flag"])
-def test_the_saved_stop_flag(
-    without: str, submit: Submit, train: Train, peaceful: dict[str, Any], database: Database
+def test_without_the_saved_stop_flag(
+    without: str, submit: Submit, train: Train, expected: dict[str, Any], database: Database
 ) -> None:
-    """A callback has ended the training, and the worker dies before it can say so."""
+    """A callback has ended the training, and the worker dies before it can record that."""
     plan = Plan("finish", "before", without=without)
     job_id = submit(plan)
-    train(job_id, crashing(plan))
-    trained = len(result(database, job_id)["epochs"]) - len(peaceful["epochs"])
-    assert (trained > 0) == (without == "stop_flag"), told(database, job_id)
+    train(job_id, crash_in_worker(plan))
+    extra_epochs = len(result(database, job_id)["epochs"]) - len(expected["epochs"])
+    assert (extra_epochs > 0) == (without == "stop_flag"), history(database, job_id)
 
 
 @pytest.mark.parametrize("is_idempotent", [True, False])
-def test_the_idempotent_finish(
+def test_without_the_idempotent_finish(
     is_idempotent: bool, submit: Submit, train: Train, database: Database, tmp_path: Path,
 ) -> None:  # fmt: skip
-    """A worker that takes its own end for somebody else's leaves behind what it should have cleaned up."""
+    """A worker that thinks that another one ended its job leaves files behind that it should have deleted."""
 
     def before(attempt: int, database: Database) -> None:
         if not is_idempotent:
-            leases._ended_by = lambda session, lease: False
-        lose_the_answer_to_finish(database)
+            leases._was_finished_by = lambda session, lease: False
+        lose_answer_to_finish(database)
 
     job_id = submit()
-    job, ends = train(job_id, before)
-    assert (job.state, ends) == (JobState.SUCCEEDED, [0])
+    job, exit_codes = train(job_id, before)
+    assert (job.state, exit_codes) == (JobState.SUCCEEDED, [0])
     if is_idempotent:
         check_files(database, job_id, tmp_path)
     else:
@@ -66,26 +67,26 @@ def test_the_idempotent_finish(
             check_files(database, job_id, tmp_path)
 
 
-def put_in_place(store: FolderStorage, key: str, source: Path) -> None:
-    """As one would write it first."""
-    target = store.local_path(key)
+def put_in_place(storage: FolderStorage, key: str, source: Path) -> None:
+    """The naive way to store a file."""
+    target = storage.local_path(key)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 
 @pytest.mark.parametrize("put", [FolderStorage.put, put_in_place])
-def test_written_beside_and_renamed(put: Callable[[FolderStorage, str, Path], None], tmp_path: Path) -> None:
+def test_without_writing_aside_and_renaming(put: Callable[[FolderStorage, str, Path], None], tmp_path: Path) -> None:
     """The process dies in the middle of a file that it copies from another disk."""
-    store, source = FolderStorage(tmp_path / "store"), tmp_path / "source"
+    storage, source = FolderStorage(tmp_path / "storage"), tmp_path / "source"
     source.write_bytes(b"x" * 1000)
     pid = os.fork()
     if pid == 0:
         shutil.copyfile = half_copy_then_die
         Path.replace = not_on_this_disk(Path.replace)  # type: ignore[method-assign]
-        put(store, "checkpoints/job_1/1-a.keras", source)
+        put(storage, "checkpoints/job_1/1-a.keras", source)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    is_there = store.local_path("checkpoints/job_1/1-a.keras").exists()
+    is_there = storage.local_path("checkpoints/job_1/1-a.keras").exists()
     assert is_there == (put is put_in_place)
     assert source.stat().st_size == 1000
 
@@ -105,32 +106,31 @@ def not_on_this_disk(replace: Callable[[Path, Path], Path]) -> Callable[[Path, P
 
 
 @pytest.mark.parametrize("polls", [True, False])
-def test_asking_the_database_whatever_redis_says(
-    polls: bool, submit: Submit, place: Pointer, database: Database, tmp_path: Path
+def test_without_polling_the_database(
+    polls: bool, submit: Submit, make_context: MakeContext, database: Database, tmp_path: Path
 ) -> None:
-    """Nobody answers at the address of Redis, so no bell is ever heard."""
+    """Nothing answers at the address of Redis, so no notification ever arrives."""
     job_id = submit()
-    here = place(database)
+    context = make_context(database)
     notifier = Notifier("redis://127.0.0.1:1/0")
-    slot_pool = SlotPool(here, "wk_test", ["default"], 1, list, notifier)
+    slot_pool = SlotPool(context, "wk_test", ["default"], 1, list, notifier)
     reaper = Reaper(database, notifier, tmp_path / "work")
-    swept = threading.Event()
+    reaped = threading.Event()
 
-    def sweep() -> None:
+    def reap() -> None:
         reaper.run_once()
-        swept.set()
+        reaped.set()
 
-    periodic_tasks = [PeriodicTask("reaper", sweep, 0.1, here.stopping)]
-    periodic_tasks += [PeriodicTask("poller", slot_pool.look, 0.1, here.stopping)] if polls else []
+    periodic_tasks = [PeriodicTask("reaper", reap, 0.1, context.stopping)]
+    periodic_tasks += [PeriodicTask("poller", slot_pool.start_work, 0.1, context.stopping)] if polls else []
     for periodic_task in periodic_tasks:
         periodic_task.start()
-    deadline = threading.Event()
-    while polls and not _job(database, job_id).state.is_final:
-        deadline.wait(0.05)
-    assert swept.wait(10)
-    here.stopping.set()
+    if polls:
+        until(lambda: _job(database, job_id).state.is_final, 300.0, "the end of the job")
+    assert reaped.wait(10)
+    context.stopping.set()
     slot_pool.close()
-    assert all(periodic_task.ended(10) for periodic_task in periodic_tasks)
+    assert all(periodic_task.join(10) for periodic_task in periodic_tasks)
     assert _job(database, job_id).attempt == (1 if polls else 0)
 
 

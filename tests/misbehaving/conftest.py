@@ -1,4 +1,4 @@
-"""A supervisor with a real database, a real store and real children that misbehave; no worker around it."""
+"""A supervisor with a real database, a real storage and real children that misbehave; no worker around it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +14,11 @@ from service.models import Job
 from service.storage import FolderStorage
 from service.store import jobs, leases
 from service.store.leases import ClaimedJob
+from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.fork_server import ForkServer
-from workers.supervisor.supervisor import Supervisor, Timeouts, WorkerContext
+from workers.supervisor.supervisor import Supervisor
 
-HURRIED = Timeouts(first_word=5.0, stop=(0.2, 0.4), silence=5.0)
+SHORT_TIMEOUTS = Timeouts(first_message=5.0, term=0.2, kill=0.4, silence=5.0)
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def submit(database: Database) -> Callable[..., str]:
-    """Stores a small job; its id."""
+    """Store a small job; return its id."""
 
     def submit(**fields: Any) -> str:
         raw = {
@@ -56,27 +57,27 @@ def stopping() -> Event:
 
 
 @pytest.fixture
-def place(
+def make_context(
     database: Database, tmp_path: Path, stopping: Event, fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., WorkerContext]:
-    """A worker's place whose children run the module of this folder that is named."""
+    """Make the context of a worker whose children run the named module of this folder."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
     def make(trainer: str, lease_seconds: float = 30.0) -> WorkerContext:
-        store = FolderStorage(tmp_path / "store")
+        storage = FolderStorage(tmp_path / "storage")
         return WorkerContext(
             database=database,
-            store=store,
-            datasets=DatasetCache(store, tmp_path / "datasets", 0),
+            storage=storage,
+            datasets=DatasetCache(storage, tmp_path / "datasets", 0),
             fork_server=ForkServer(trainer),
             work_dir=tmp_path / "work",
-            kept=tmp_path / "kept",
+            unsaved_dir=tmp_path / "unsaved",
             lease_seconds=lease_seconds,
             cpu_devices=1,
             threads=0,
             snapshot_seconds=300.0,
             stopping=stopping,
-            timeouts=HURRIED,
+            timeouts=SHORT_TIMEOUTS,
         )
 
     return make
@@ -95,23 +96,23 @@ def claim(database: Database) -> Callable[..., ClaimedJob]:
 
 @pytest.fixture
 def supervise(
-    place: Callable[[str], WorkerContext],
+    make_context: Callable[[str], WorkerContext],
     submit: Callable[..., str],
     claim: Callable[[], ClaimedJob],
     view: Callable[[str], Job],
     database: Database,
 ) -> Callable[..., Job]:
-    """Has a job trained by the misbehaving child of this name, so often if it must be; the job afterwards."""
+    """Have a job trained by the misbehaving child of this name, in so many attempts; return the job afterwards."""
 
     def supervise(trainer: str, times: int = 1, **fields: Any) -> Job:
         job_id = submit(**fields)
         for attempt in range(times):
             if attempt > 0:
-                end_backoff(job_id)
-            Supervisor(place(trainer), claim()).run()
+                end_pause(job_id)
+            Supervisor(make_context(trainer), claim()).run()
         return view(job_id)
 
-    def end_backoff(job_id: str) -> None:
+    def end_pause(job_id: str) -> None:
         with database.write() as session:
             jobs.get(session, job_id).not_before = None
 

@@ -1,4 +1,4 @@
-"""Cannot even be imported, as where a library is missing on one machine."""
+"""Cannot be imported, as if a library were missing on one machine."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""Says a word, and then nothing more, as a training that waits for a lock that nobody gives back."""
+"""Sends one message and then nothing more, like a training that waits for a lock for ever."""
 
 import threading
 
-from says import begin
+from child_kit import begin
 
 
 def main(pipes):

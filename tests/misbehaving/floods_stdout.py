@@ -1,9 +1,9 @@
-"""Prints far more than is kept."""
+"""Prints far more lines than are kept."""
 
 import os
 import sys
 
-from says import begin
+from child_kit import begin
 
 from workers.shared.protocol import Ended
 from workers.trainer import stdio
@@ -14,5 +14,5 @@ def main(pipes):
     for number in range(30_000):
         sys.stdout.write(f"line {number}\n")
     stdio.flush()
-    reporter.say(Ended(reason="nan_loss", message="The loss of epoch 3 was nan."))
+    reporter.emit(Ended(reason="nan_loss", message="The loss of epoch 3 was nan."))
     os._exit(0)

@@ -2,11 +2,11 @@
 
 import os
 
-from says import begin
+from child_kit import begin
 
 from workers.shared.protocol import Ended
 
 
 def main(pipes):
-    begin(pipes, Ended(reason="invalid_data", message="Keras could not load its data set 'mnist'.", may_pass=True))
+    begin(pipes, Ended(reason="invalid_data", message="Keras could not load its data set 'mnist'.", may_recover=True))
     os._exit(0)

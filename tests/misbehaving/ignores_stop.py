@@ -1,8 +1,8 @@
-"""Trains on whatever it is told, and dies by TERM."""
+"""Ignores the message `stop`, and dies by SIGTERM."""
 
 import threading
 
-from says import begin
+from child_kit import begin
 
 
 def main(pipes):

@@ -1,9 +1,9 @@
-"""Only KILL ends it."""
+"""Dies only by SIGKILL."""
 
 import signal
 import threading
 
-from says import begin
+from child_kit import begin
 
 
 def main(pipes):

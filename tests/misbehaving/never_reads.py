@@ -1,4 +1,4 @@
-"""Says a word, and never reads what it is told."""
+"""Sends a message, and never reads its control pipe."""
 
 import threading
 
@@ -9,5 +9,5 @@ from workers.trainer.reporting import Reporter
 
 def main(pipes):
     stdio.capture(pipes.stdout, pipes.stderr)
-    Reporter(pipes.events).say(PhaseChanged(phase="loading_data"))
+    Reporter(pipes.events).emit(PhaseChanged(phase="loading_data"))
     threading.Event().wait()

@@ -1,10 +1,10 @@
-"""Saves a checkpoint, and prints much more than its pipe holds; then it leaves a mark that it came so far."""
+"""Saves a checkpoint, and prints much more than its pipe holds; then it creates a file to show that it got there."""
 
 import os
 import sys
 from pathlib import Path
 
-from says import begin_with_start, save
+from child_kit import begin_with_start, save
 
 from workers.shared.protocol import Ended
 from workers.trainer import stdio
@@ -12,10 +12,10 @@ from workers.trainer import stdio
 
 def main(pipes):
     _, reporter, start = begin_with_start(pipes)
-    reporter.say(save(start, 1, "last"))
+    reporter.emit(save(start, 1, "last"))
     for number in range(30_000):
         sys.stdout.write(f"line {number}\n")
     stdio.flush()
-    (Path(start.work_dir) / "mark").touch()
-    reporter.say(Ended(reason="completed", message="All was printed."))
+    (Path(start.work_dir) / "all_printed").touch()
+    reporter.emit(Ended(reason="completed", message="All was printed."))
     os._exit(0)

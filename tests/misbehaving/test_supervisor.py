@@ -1,4 +1,4 @@
-"""Whatever a child does, the job ends in a state that is right, or waits again."""
+"""Whatever a child does, the job ends in the right state, or is queued again."""
 
 import dataclasses
 import signal
@@ -17,57 +17,57 @@ from service.storage import FolderStorage
 from service.store import actions, events, jobs, leases, logs, recording
 from service.store.leases import ClaimedJob
 from workers.shared.exit_codes import LEASE_NOT_RENEWED
-from workers.shared.protocol import Renewed
-from workers.shared.protocol import Start as Started
+from workers.shared.protocol import Renewed, Start
 from workers.supervisor.celery_app import make_app
+from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import TRAINER, ForkServer, ForkServerBroken
 from workers.supervisor.lease_renewer import LeaseRenewer
 from workers.supervisor.listener import add_tasks
 from workers.supervisor.slots import SlotPool
-from workers.supervisor.supervisor import Supervisor, WorkerContext
+from workers.supervisor.supervisor import Supervisor
 
 Supervise = Callable[..., Job]
-Pointer = Callable[[str], WorkerContext]
+MakeContext = Callable[..., WorkerContext]
 Train = Callable[[], tuple[Job, list[list[str]]]]
-Requeues = Callable[[str], list[str]]
+RequeueMessages = Callable[[str], list[str]]
 
 
 @pytest.fixture
-def requeues(database: Database) -> Requeues:
-    """What the events tell of each time that the job was put back."""
+def requeue_messages(database: Database) -> RequeueMessages:
+    """Return the message of each event that requeued the job."""
 
-    def requeues(job_id: str) -> list[str]:
+    def requeue_messages(job_id: str) -> list[str]:
         with database.read() as session:
-            found = events.list_after(session, job_id, 0, 1_000)
-        return [event.message for event in found if event.kind is EventKind.REQUEUED]
+            rows = events.list_after(session, job_id, 0, 1_000)
+        return [event.message for event in rows if event.kind is EventKind.REQUEUED]
 
-    return requeues
+    return requeue_messages
 
 
 @pytest.mark.parametrize(
-    ("name", "reason", "words"),
+    ("name", "reason", "explanation"),
     [
         ("SIGKILL", Reason.OUT_OF_MEMORY, "was killed by SIGKILL: most likely the machine ran out of memory"),
         ("SIGSEGV", Reason.INTERNAL_ERROR, "was killed by SIGSEGV"),
         ("SIGABRT", Reason.INTERNAL_ERROR, "was killed by SIGABRT"),
     ],
 )
-def test_a_child_that_dies_twice_at_a_place_fails_the_job_in_words(
-    name: str, reason: Reason, words: str, supervise: Supervise, database: Database
+def test_a_child_that_dies_twice_at_one_position_fails_the_job(
+    name: str, reason: Reason, explanation: str, supervise: Supervise, database: Database
 ) -> None:
     job = supervise("dies_by_signal", times=2, name=name)
     assert (job.state, job.reason) == (JobState.FAILED, reason)
     assert job.message is not None
     first, heading, *lines = job.message.splitlines()
-    assert words in first
-    assert first.endswith("; this was attempt 2 in a row that ended at the same place.")
+    assert explanation in first
+    assert first.endswith("; this was attempt 2 in a row that failed at the same position.")
     assert [heading, *lines] == ["Its last 50 lines:", *(f"line {number}" for number in range(10, 60))]
     with database.read() as session:
         assert [line.text for line in logs.tail(session, job.id, 2)] == ["line 58", "line 59"]
 
 
-def test_a_child_that_dies_once_costs_the_job_an_attempt(supervise: Supervise, requeues: Requeues) -> None:
-    """It may have been the machine's doing: another job that took all its memory, an operator's mistake."""
+def test_a_child_that_dies_once_is_a_failed_attempt(supervise: Supervise, requeue_messages: RequeueMessages) -> None:
+    """The cause may be the machine: another job that took all its memory, or a mistake of an operator."""
     job = supervise("dies_by_signal", name="SIGKILL")
     assert (job.state, job.failed_attempts, job.stalled_attempts, job.not_before is not None) == (
         JobState.QUEUED,
@@ -75,33 +75,37 @@ def test_a_child_that_dies_once_costs_the_job_an_attempt(supervise: Supervise, r
         1,
         True,
     )
-    [told] = requeues(job.id)
-    assert "was killed by SIGKILL" in told
-    assert told.splitlines()[-1] == "line 59"
+    [message] = requeue_messages(job.id)
+    assert "was killed by SIGKILL" in message
+    assert message.splitlines()[-1] == "line 59"
 
 
-def test_an_exit_code_is_told(supervise: Supervise) -> None:
-    job = supervise("leaves_without_a_word", times=2)
+def test_the_message_names_the_exit_code(supervise: Supervise) -> None:
+    job = supervise("exits_without_a_message", times=2)
     assert job.reason is Reason.INTERNAL_ERROR
     assert job.message == (
-        "The training process left with exit code 3 and without a last word; "
-        "this was attempt 2 in a row that ended at the same place."
+        "The training process exited with code 3 and without a last message; "
+        "this was attempt 2 in a row that failed at the same position."
     )
 
 
-def test_an_import_that_fails_ends_the_job(supervise: Supervise, requeues: Requeues) -> None:
+def test_a_failing_import_ends_the_job(supervise: Supervise, requeue_messages: RequeueMessages) -> None:
     job = supervise("exits_on_import", times=3)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.NO_PROGRESS)
-    assert all("exit code 1" in told for told in requeues(job.id))
+    assert all("exited with code 1" in message for message in requeue_messages(job.id))
 
 
-def test_a_child_that_falls_silent_is_killed_and_the_job_waits_again(supervise: Supervise, requeues: Requeues) -> None:
+def test_a_silent_child_is_killed_and_the_job_is_queued_again(
+    supervise: Supervise, requeue_messages: RequeueMessages
+) -> None:
     job = supervise("falls_silent")
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
-    assert requeues(job.id) == ["The training process said nothing for 5 s and was ended; the job waits again."]
+    assert requeue_messages(job.id) == [
+        "The training process sent nothing for 5 s and was killed; the job is queued again."
+    ]
 
 
-def test_three_that_fall_silent_at_the_same_place_are_enough(supervise: Supervise) -> None:
+def test_three_silent_children_at_one_position_end_the_job(supervise: Supervise) -> None:
     job = supervise("falls_silent", times=3)
     assert (job.state, job.reason, job.failed_attempts) == (JobState.FAILED, Reason.NO_PROGRESS, 2)
 
@@ -117,50 +121,50 @@ def test_a_flood_of_lines_neither_hides_the_end_nor_fills_the_database(
     assert kept[-1].text == "line 29999"
 
 
-def test_a_child_that_eats_all_its_memory_is_told_from_others(supervise: Supervise) -> None:
-    job = supervise("eats_memory")
+def test_a_child_without_memory_ends_its_job(supervise: Supervise) -> None:
+    job = supervise("exhausts_memory")
     assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY)
 
 
-def test_a_child_whose_worker_is_frozen_leaves_when_the_lease_ends(fork_server: ForkServer, place: Pointer) -> None:
-    """Its worker cannot stop it any more, and another may have the job by now."""
-    with place("trains_for_ever").fork_server.spawn() as child:
-        child.send(started(lease_seconds=0.5))
+def test_a_child_of_a_frozen_worker_exits_when_its_lease_ends(
+    fork_server: ForkServer, make_context: MakeContext
+) -> None:
+    """Its worker cannot stop it any more, and another one may have the job by now."""
+    with make_context("trains_for_ever").fork_server.spawn() as child:
+        child.send(start_message(lease_seconds=0.5))
         for _ in child.events(poll=30.0):
             pass
     assert child.exit_code == LEASE_NOT_RENEWED
 
 
-def test_a_child_whose_lease_is_renewed_stays(fork_server: ForkServer, place: Pointer) -> None:
+def test_a_child_whose_lease_is_renewed_keeps_running(fork_server: ForkServer, make_context: MakeContext) -> None:
     began = time.monotonic()
-    with place("trains_for_ever").fork_server.spawn() as child:
-        child.send(started(lease_seconds=1.0))
+    with make_context("trains_for_ever").fork_server.spawn() as child:
+        child.send(start_message(lease_seconds=1.0))
         for _ in child.events(poll=30.0):
             child.send(Renewed())
             if time.monotonic() - began > 3.0:
                 break
-    assert child.exit_code == -signal.SIGKILL, "the end of the block ended it"
+    assert child.exit_code == -signal.SIGKILL, "the end of the block killed it"
 
 
-def started(**changes: object) -> Started:
-    start = Started(
-        job_id="job_1", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0
-    )
+def start_message(**changes: object) -> Start:
+    start = Start(job_id="job_1", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0)
     return start.model_copy(update=changes)
 
 
-def test_a_child_that_somebody_else_ends_does_not_fail_the_job(supervise: Supervise) -> None:
-    """It is the machine's doing: the loss is counted, and the job waits a little."""
+def test_a_child_that_was_asked_to_end_by_somebody_else_does_not_fail_its_job(supervise: Supervise) -> None:
+    """The cause is the machine: the attempt counts as failed, and the job pauses a little."""
     job = supervise("dies_by_signal", name="SIGTERM")
     assert (job.state, job.failed_attempts, job.not_before is not None) == (JobState.QUEUED, 1, True)
 
 
-def test_the_last_word_is_believed_before_the_exit_code(supervise: Supervise) -> None:
-    job = supervise("crashes_after_its_last_word")
+def test_the_last_message_counts_more_than_the_exit_code(supervise: Supervise) -> None:
+    job = supervise("crashes_after_last_message")
     assert (job.reason, job.message) == (Reason.NAN_LOSS, "The loss of epoch 3 was nan.")
 
 
-def test_a_download_that_failed_is_tried_once_more(supervise: Supervise) -> None:
+def test_a_failed_download_is_tried_once_more(supervise: Supervise) -> None:
     job = supervise("has_no_network")
     assert (job.state, job.failed_attempts, job.not_before is not None) == (JobState.QUEUED, 1, True)
 
@@ -172,43 +176,43 @@ def test_a_download_that_failed_twice_ends_the_job(supervise: Supervise) -> None
     assert job.message.startswith("Keras could not load its data set")
 
 
-def test_success_without_a_checkpoint_is_none(supervise: Supervise) -> None:
-    job = supervise("claims_success", times=2)
+def test_success_without_a_checkpoint_is_a_failure(supervise: Supervise) -> None:
+    job = supervise("reports_success_without_checkpoint", times=2)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.STORAGE_FAILED)
 
 
-def test_a_checkpoint_is_looked_for_in_the_work_directory_alone(supervise: Supervise) -> None:
-    job = supervise("announces_no_file", times=2)
+def test_a_checkpoint_is_only_read_from_the_work_directory(supervise: Supervise) -> None:
+    job = supervise("reports_missing_file", times=2)
     assert job.reason is Reason.STORAGE_FAILED
     assert job.message is not None
     assert "No such file" in job.message
 
 
-def test_what_is_no_event_is_passed_over(supervise: Supervise) -> None:
-    assert supervise("babbles").reason is Reason.NAN_LOSS
+def test_lines_that_are_not_messages_are_skipped(supervise: Supervise) -> None:
+    assert supervise("sends_garbage").reason is Reason.NAN_LOSS
 
 
-def test_a_child_that_never_speaks_is_killed_and_the_job_is_not_to_blame(supervise: Supervise) -> None:
-    job = supervise("never_speaks")
+def test_a_child_that_never_sends_a_message_is_killed_and_its_job_is_queued_again(supervise: Supervise) -> None:
+    job = supervise("never_sends")
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
 
 
 @pytest.mark.parametrize("trainer", ["ignores_stop", "ignores_term", "never_reads"])
 def test_stopping_is_certain(
     trainer: str, supervise: Supervise, submit: Callable[..., str], database: Database, claim: Callable[[], ClaimedJob],
-    place: Callable[[str], WorkerContext], view: Callable[[str], Job],
+    make_context: MakeContext, view: Callable[[str], Job],
 ) -> None:  # fmt: skip
     job_id = submit()
     claimed = claim()
     with database.write() as session:
         actions.cancel(session, job_id)
-    Supervisor(place(trainer), claimed).run()
+    Supervisor(make_context(trainer), claimed).run()
     job = view(job_id)
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
 
 @pytest.mark.parametrize("trainer", ["ignores_stop", "ignores_term"])
-def test_a_shutdown_puts_the_job_back_whatever_the_child_does(
+def test_a_shutdown_requeues_the_job_whatever_the_child_does(
     trainer: str, supervise: Supervise, stopping: threading.Event
 ) -> None:
     stopping.set()
@@ -218,84 +222,84 @@ def test_a_shutdown_puts_the_job_back_whatever_the_child_does(
 
 def test_max_runtime_counts_earlier_attempts(
     submit: Callable[..., str], claim: Callable[[], ClaimedJob], database: Database,
-    place: Callable[[str], WorkerContext], view: Callable[[str], Job],
+    make_context: MakeContext, view: Callable[[str], Job],
 ) -> None:  # fmt: skip
     job_id = submit(max_runtime_seconds=3600)
     with database.write() as session:
         jobs.get(session, job_id).seconds_used = 3600.0
-    Supervisor(place("ignores_stop"), claim()).run()
+    Supervisor(make_context("ignores_stop"), claim()).run()
     assert view(job_id).reason is Reason.MAX_RUNTIME
 
 
-def test_nothing_is_written_when_the_lease_is_lost(
+def test_nothing_is_recorded_when_the_lease_is_lost(
     submit: Callable[..., str], claim: Callable[[], ClaimedJob], database: Database,
-    place: Callable[[str], WorkerContext], view: Callable[[str], Job],
+    make_context: MakeContext, view: Callable[[str], Job],
 ) -> None:  # fmt: skip
     job_id = submit()
     lost = claim()
     with database.write() as session:
         leases.requeue(session, lost.lease, "test")
     held = claim()
-    Supervisor(place("crashes_after_its_last_word"), lost).run()
+    Supervisor(make_context("crashes_after_last_message"), lost).run()
     job = view(job_id)
     assert (job.state, job.attempt, job.phase) == (JobState.RUNNING, held.lease.attempt, None)
 
 
 def test_no_child_and_no_file_outlives_its_job(
-    supervise: Supervise, place: Callable[[str], WorkerContext], monkeypatch: pytest.MonkeyPatch
+    supervise: Supervise, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     children = []
     spawn = ForkServer.spawn
 
-    def remembering(fork_server: ForkServer) -> object:
+    def spawn_and_remember(fork_server: ForkServer) -> object:
         children.append(spawn(fork_server))
         return children[-1]
 
-    monkeypatch.setattr(ForkServer, "spawn", remembering)
+    monkeypatch.setattr(ForkServer, "spawn", spawn_and_remember)
     supervise("dies_by_signal", name="SIGSEGV")
-    supervise("never_speaks")
+    supervise("never_sends")
     assert [child.exit_code for child in children] == [-signal.SIGSEGV, -signal.SIGKILL]
-    assert list(place("any").work_dir.iterdir()) == []
+    assert list(make_context("any").work_dir.iterdir()) == []
 
 
-def test_a_broken_nursery_costs_the_job_nothing(
+def test_a_broken_fork_server_is_not_a_failed_attempt(
     supervise: Supervise, view: Callable[[str], Job], submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
-    claim: Callable[[], ClaimedJob], place: Callable[[str], WorkerContext],
+    claim: Callable[[], ClaimedJob], make_context: MakeContext,
 ) -> None:  # fmt: skip
-    def broken(fork_server: ForkServer) -> None:
+    def spawn(fork_server: ForkServer) -> None:
         raise ForkServerBroken("test")
 
-    monkeypatch.setattr(ForkServer, "spawn", broken)
+    monkeypatch.setattr(ForkServer, "spawn", spawn)
     job_id = submit()
     with pytest.raises(ForkServerBroken):
-        Supervisor(place("any"), claim()).run()
+        Supervisor(make_context("any"), claim()).run()
     job = view(job_id)
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 0)
 
 
-def test_a_fault_of_the_worker_counts_and_the_job_waits(
-    submit: Callable[..., str], claim: Callable[[], ClaimedJob], place: Callable[[str], WorkerContext],
+def test_an_error_of_the_worker_is_a_failed_attempt(
+    submit: Callable[..., str], claim: Callable[[], ClaimedJob], make_context: MakeContext,
     view: Callable[[str], Job],
 ) -> None:  # fmt: skip
-    """Else a worker whose disk is full would take every job, again and again."""
+    """Otherwise a worker with a full disk would claim every job, again and again."""
     job_id = submit()
-    here = place("any")
-    here.work_dir.write_text("no folder can be made in a file")
+    context = make_context("any")
+    context.work_dir.write_text("a file, so no folder can be created in it")
     with pytest.raises(NotADirectoryError) as raised:
-        Supervisor(here, claim()).run()
-    assert raised.value.__notes__ == [f"job {job_id}, attempt 1"], "the log of the slot tells of which job"
+        Supervisor(context, claim()).run()
+    assert raised.value.__notes__ == [f"job {job_id}, attempt 1"], "the slot's log must name the job"
     job = view(job_id)
     assert (job.state, job.failed_attempts, job.not_before is not None) == (JobState.QUEUED, 1, True)
 
 
 def test_a_slot_that_failed_pauses(
-    submit: Callable[..., str], place: Callable[[str], WorkerContext], view: Callable[[str], Job],
+    submit: Callable[..., str], make_context: MakeContext, view: Callable[[str], Job],
     stopping: threading.Event,
 ) -> None:  # fmt: skip
     first, second = submit(), submit()
-    here = place("any")
-    here.work_dir.write_text("no folder can be made in a file")
-    slot_pool = SlotPool(here, "wk_test", ["default"], 1, list, Notifier("redis://127.0.0.1:1/0"))
+    context = make_context("any")
+    context.work_dir.write_text("a file, so no folder can be created in it")
+    slot_pool = SlotPool(context, "wk_test", ["default"], 1, list, Notifier("redis://127.0.0.1:1/0"))
     working = threading.Thread(target=slot_pool.work)
     working.start()
     working.join(timeout=1.0)
@@ -306,25 +310,29 @@ def test_a_slot_that_failed_pauses(
     slot_pool.close()
 
 
-class NotingBell(Notifier):
+class RecordingNotifier(Notifier):
+    """Remembers the pools that it was to notify."""
+
     def __init__(self) -> None:
         super().__init__("redis://127.0.0.1:1/0")
-        self.rung: list[str] = []
+        self.pools: list[str] = []
 
     def notify_unless_waiting(self, pool: str) -> bool:
-        self.rung.append(pool)
+        self.pools.append(pool)
         return True
 
 
-def test_a_bell_in_one_pool_begins_what_is_first_in_all_of_them(
+def test_a_notification_in_one_pool_starts_the_first_job_of_all_pools(
     submit: Callable[..., str],
-    place: Callable[[str], WorkerContext],
+    make_context: MakeContext,
     view: Callable[[str], Job],
     stopping: threading.Event,
 ) -> None:
     later = submit()
     first = submit(resources={"pool": "large"}, priority=100)
-    slot_pool = SlotPool(place("crashes_after_its_last_word"), "wk_test", ["default", "large"], 1, list, NotingBell())
+    slot_pool = SlotPool(
+        make_context("crashes_after_last_message"), "wk_test", ["default", "large"], 1, list, RecordingNotifier()
+    )
     app = make_app("redis://127.0.0.1:1/0", ["default", "large"], slots=1)
     add_tasks(app, slot_pool)
     app.tasks[TASK_NAME]("default")
@@ -335,72 +343,72 @@ def test_a_bell_in_one_pool_begins_what_is_first_in_all_of_them(
     assert ended[0] < ended[1]
 
 
-def test_when_a_job_ends_every_pool_hears_of_it_in_which_one_waits(
-    submit: Callable[..., str], place: Callable[[str], WorkerContext], view: Callable[[str], Job]
+def test_the_end_of_a_job_notifies_every_pool_with_a_queued_job(
+    submit: Callable[..., str], make_context: MakeContext, view: Callable[[str], Job]
 ) -> None:
-    """It may be the GPUs of the one that ended that the other waits for."""
-    ended, notifier = submit(), NotingBell()
+    """The other job may have waited for the GPUs of the one that ended."""
+    ended, notifier = submit(), RecordingNotifier()
     submit(resources={"pool": "large"})
-    slot_pool = SlotPool(place("crashes_after_its_last_word"), "wk_test", ["default"], 1, list, notifier)
+    slot_pool = SlotPool(make_context("crashes_after_last_message"), "wk_test", ["default"], 1, list, notifier)
     slot_pool.work()
     slot_pool.close()
     assert view(ended).state.is_final
-    assert set(notifier.rung) == {"large"}
+    assert set(notifier.pools) == {"large"}
 
 
-class SlowStore(FolderStorage):
-    """Takes longer than a lease to store a file, and to read one back. Meanwhile the sweeper comes round."""
+class SlowStorage(FolderStorage):
+    """Takes longer than a lease to store a file, and to read one back. Meanwhile expired leases are taken back."""
 
-    def __init__(self, root: Path, lease_seconds: float, sweep: Callable[[], list[str]]) -> None:
+    def __init__(self, root: Path, lease_seconds: float, expire_leases: Callable[[], list[str]]) -> None:
         super().__init__(root)
         self._lease_seconds = lease_seconds
-        self._sweep = sweep
-        self.swept: list[list[str]] = []
+        self._expire_leases = expire_leases
+        self.expired: list[list[str]] = []
 
     def put(self, key: str, source: Path) -> None:
-        self._linger()
+        self._wait()
         super().put(key, source)
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        self._linger()
+        self._wait()
         return super().open(key, start, length)
 
-    def _linger(self) -> None:
+    def _wait(self) -> None:
         threading.Event().wait(1.3 * self._lease_seconds)
-        self.swept.append(self._sweep())
+        self.expired.append(self._expire_leases())
 
 
 @pytest.fixture
-def train_with_a_slow_store(
-    submit: Callable[..., str], claim: Callable[..., ClaimedJob], place: Callable[..., WorkerContext],
+def train_with_slow_storage(
+    submit: Callable[..., str], claim: Callable[..., ClaimedJob], make_context: MakeContext,
     view: Callable[[str], Job], database: Database, tmp_path: Path,
 ) -> Callable[[], tuple[Job, list[list[str]]]]:  # fmt: skip
-    """The job afterwards, and what each sweep has taken back."""
+    """Return the job afterwards, and the pools of the leases that expired during each wait."""
 
-    def sweep() -> list[str]:
+    def expire_leases() -> list[str]:
         with database.write() as session:
             return leases.expire_leases(session)
 
     def train() -> tuple[Job, list[list[str]]]:
         lease_seconds = 3.0
         job_id = submit(fit={"epochs": 1, "batch_size": 256})
-        store = SlowStore(tmp_path / "store", lease_seconds, sweep)
-        here = dataclasses.replace(place(TRAINER, lease_seconds=lease_seconds), store=store)
-        Supervisor(here, claim(lease_seconds)).run()
-        return view(job_id), store.swept
+        storage = SlowStorage(tmp_path / "storage", lease_seconds, expire_leases)
+        context = dataclasses.replace(make_context(TRAINER, lease_seconds=lease_seconds), storage=storage)
+        Supervisor(context, claim(lease_seconds)).run()
+        return view(job_id), storage.expired
 
     return train
 
 
-def test_a_lease_is_kept_while_files_are_stored_and_read_back(train_with_a_slow_store: Train) -> None:
-    job, swept = train_with_a_slow_store()
+def test_the_lease_is_renewed_while_files_are_stored_and_read_back(train_with_slow_storage: Train) -> None:
+    job, expired = train_with_slow_storage()
     assert (job.state, job.failed_attempts, job.attempt) == (JobState.SUCCEEDED, 0, 1)
-    assert len(swept) >= 3
-    assert not any(swept)
+    assert len(expired) >= 3
+    assert not any(expired)
 
 
-def test_without_its_keeper_the_lease_is_lost(train_with_a_slow_store: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The twin that shows that the test can fail."""
-    monkeypatch.setattr(LeaseRenewer, "_keep", lambda keeper: None)
-    job, _ = train_with_a_slow_store()
+def test_the_lease_is_lost_without_its_renewer(train_with_slow_storage: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counterpart that shows that the test above can fail."""
+    monkeypatch.setattr(LeaseRenewer, "_renew_repeatedly", lambda renewer: None)
+    job, _ = train_with_slow_storage()
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)

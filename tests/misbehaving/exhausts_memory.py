@@ -1,10 +1,10 @@
-"""Takes memory until it gets no more."""
+"""Allocates memory until it gets no more."""
 
 import os
 import resource
 from pathlib import Path
 
-from says import begin
+from child_kit import begin
 
 from workers.trainer import outcome, stdio
 
@@ -13,13 +13,13 @@ def main(pipes):
     _, reporter = begin(pipes)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 64 * 2**20,) * 2)
-    taken = []
+    allocated = []
     try:
         while True:
-            taken.append(bytearray(2**20))
+            allocated.append(bytearray(2**20))
     except MemoryError as error:
-        taken.clear()
-        ending = outcome.of_error(error, training=True, nan_watched=False)
-    reporter.say(ending)
+        allocated.clear()
+        ended = outcome.of_error(error, training=True, nan_watched=False)
+    reporter.emit(ended)
     stdio.flush()
     os._exit(0)

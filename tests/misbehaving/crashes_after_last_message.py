@@ -1,8 +1,8 @@
-"""Says that the job was cancelled, then crashes on its way out."""
+"""Reports how the training ended, then crashes."""
 
 import os
 
-from says import begin
+from child_kit import begin
 
 from workers.shared.protocol import Ended
 

@@ -1,8 +1,8 @@
-"""Says that all is well without ever having written a checkpoint."""
+"""Reports success without ever having written a checkpoint."""
 
 import os
 
-from says import begin
+from child_kit import begin
 
 from workers.shared.protocol import Ended
 

@@ -49,6 +49,6 @@ def run_it(self):
 
 
 def main(pipes):
-    strategy._gpus, strategy.set_up_devices = logical_cpus, set_up
+    strategy._set_up_gpus, strategy.set_up_devices = logical_cpus, set_up
     training.Training.run = run_it
     run.main(pipes)

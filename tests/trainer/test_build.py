@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as kl
+from workers.keras_tools.build import ModelBuildError, build_model
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
@@ -18,7 +19,6 @@ from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.model import MAX_LAYERS
 from fitqueue.spec.keras_objects.objects import check_object
 from fitqueue.spec.report import Pointer, Report
-from workers.keras_tools.build import ModelBuildError, build_model
 
 Layer = dict[str, Any]
 

@@ -5,10 +5,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-
-from fitqueue.datasets import ArrayInfo, DatasetInfo
-from fitqueue.spec import JobSpec, KerasObject, direction, parse_job
-from fitqueue.spec.keras_objects import catalogue
 from workers.keras_tools.build import (
     ModelBuildError,
     build_callback,
@@ -19,6 +15,10 @@ from workers.keras_tools.build import (
     callback_arguments,
     compile_model,
 )
+
+from fitqueue.datasets import ArrayInfo, DatasetInfo
+from fitqueue.spec import JobSpec, KerasObject, direction, parse_job
+from fitqueue.spec.keras_objects import catalogue
 from workers.keras_tools.objects import make_object
 
 # What Keras asks for and gives no default.

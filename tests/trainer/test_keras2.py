@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from workers.keras_tools.build import build_model
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import ParsedJob, parse_job
 from fitqueue.spec.keras_objects.objects import check_object
 from fitqueue.spec.report import Pointer, Report
-from workers.keras_tools.build import build_model
 from workers.keras_tools.objects import make_object
 
 RECORDED = Path(__file__).with_name("keras2")

@@ -10,12 +10,12 @@ import keras
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from workers.keras_tools.build import ModelBuildError, build_model
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import JobSpec, parse_job
 from fitqueue.spec.keras_objects import catalogue
-from workers.keras_tools.build import ModelBuildError, build_model
 
 Json = dict[str, Any]
 

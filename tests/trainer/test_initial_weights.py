@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import pytest
-
 from workers.model_check.weight_shapes import stored_shapes
 
 layers = keras.layers

@@ -33,9 +33,9 @@ def database_of_api(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def api(checker: Checker, database_of_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    store: Path = tmp_path_factory.mktemp("store")
+    storage: Path = tmp_path_factory.mktemp("storage")
     # Nothing listens on port 1: these tests run without Redis.
-    settings = Settings(database_url=database_of_api, redis_url="redis://127.0.0.1:1/0", store=store)
+    settings = Settings(database_url=database_of_api, redis_url="redis://127.0.0.1:1/0", storage=storage)
     app = create_app(settings, checker)
     database: Database = app.extensions[EXTENSION].database
     with database.write() as session:

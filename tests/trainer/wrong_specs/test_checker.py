@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fitqueue.model_check import ModelCheckRequest
-from service.checker import READY_SECONDS, Checker, _Gone, _read
+from service.checker import READY_TIMEOUT, Checker, _ask, _CheckerGone
 
 CHECK_REQUEST = ModelCheckRequest.model_validate(
     {
@@ -60,9 +60,9 @@ def test_a_killed_checker_misses_one_request_and_restarts(own_checker: Checker) 
     assert not [name for name in first.environ() if name.startswith("FITQUEUE")]
     os.kill(first.pid, signal.SIGKILL)
     first.wait(10)
-    assert own_checker.ask(CHECK_REQUEST) is None
+    assert own_checker.check(CHECK_REQUEST) is None
     assert own_checker.wait(120), own_checker.status()
-    result = own_checker.ask(CHECK_REQUEST)
+    result = own_checker.check(CHECK_REQUEST)
     assert result is not None
     assert result.summary is not None
     assert result.summary.parameters == 5
@@ -70,7 +70,7 @@ def test_a_killed_checker_misses_one_request_and_restarts(own_checker: Checker) 
 
 def test_many_requests_at_once(checker: Checker) -> None:
     with ThreadPoolExecutor(8) as threads:
-        results = list(threads.map(lambda _: checker.ask(CHECK_REQUEST), range(24)))
+        results = list(threads.map(lambda _: checker.check(CHECK_REQUEST), range(24)))
     assert {result.summary.parameters for result in results if result and result.summary} == {5}
     assert len([result for result in results if result]) == 24
 
@@ -83,7 +83,7 @@ def test_a_checker_without_tensorflow_has_no_result(monkeypatch: pytest.MonkeyPa
     checker.start()
     assert not checker.wait(60)
     assert "not in this image" in checker.status()
-    assert checker.ask(CHECK_REQUEST) is None
+    assert checker.check(CHECK_REQUEST) is None
     checker.close()
 
 
@@ -91,7 +91,7 @@ def test_a_program_that_does_not_exist() -> None:
     checker = Checker("workers.no_such_module")
     checker.start()
     assert not checker.wait(60)
-    assert checker.status() == "it ended before it was ready"
+    assert checker.status() == "it exited before it was ready"
 
 
 def test_the_checker_ends_with_the_api() -> None:
@@ -110,8 +110,8 @@ def test_a_checker_that_cannot_be_started_does_not_delay_requests(monkeypatch: p
     assert not checker.wait(60)
     assert "cannot be started" in checker.status()
     started_at = time.monotonic()
-    assert checker.ask(CHECK_REQUEST) is None
-    assert time.monotonic() - started_at < READY_SECONDS
+    assert checker.check(CHECK_REQUEST) is None
+    assert time.monotonic() - started_at < READY_TIMEOUT
     checker.close()
 
 
@@ -126,7 +126,7 @@ def test_a_program_that_is_not_a_checker(monkeypatch: pytest.MonkeyPatch, tmp_pa
     checker = Checker("not_a_checker")
     checker.start()
     assert not checker.wait(60)
-    assert f"it said what is no word of a checker's: b'{greeting}" in checker.status()
+    assert f"it sent a message that the API does not understand: b'{greeting}" in checker.status()
     checker.close()
 
 
@@ -135,5 +135,5 @@ def test_a_connection_lost_before_the_greeting_gives_no_result() -> None:
     with ours:
         ours.sendall(b"never read")
         theirs.close()
-        with pytest.raises(_Gone):
-            _read(ours, CHECK_REQUEST)
+        with pytest.raises(_CheckerGone):
+            _ask(ours, CHECK_REQUEST)

@@ -1,4 +1,4 @@
-"""Prints what a child is made of, as one line of JSON."""
+"""Prints a description of its process as one line of JSON, and exits with 7."""
 
 import json
 import os
@@ -7,19 +7,17 @@ import sys
 
 from workers.trainer import stdio
 
-ASKED = ("celery", "kombu", "redis", "sqlalchemy", "flask", "service", "pytest", "tensorflow", "keras")
+MODULES = ("celery", "kombu", "redis", "sqlalchemy", "flask", "service", "pytest", "tensorflow", "keras")
 
 
 def main(pipes):
     stdio.capture(pipes.stdout, pipes.stderr)
-    os.write(2, b"native words\n")
-    tells = {
-        "modules": [name for name in ASKED if name in sys.modules],
+    os.write(2, b"native output\n")
+    description = {
+        "modules": [name for name in MODULES if name in sys.modules],
         "environment": dict(os.environ),
-        "sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
-        "parent": os.getppid(),
-        "main": getattr(sys.modules["__main__"], "__file__", None),
+        "ignores_sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
     }
-    sys.stdout.write(json.dumps(tells) + "\n")
+    sys.stdout.write(json.dumps(description) + "\n")
     stdio.flush()
     os._exit(7)

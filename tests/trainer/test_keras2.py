@@ -64,7 +64,7 @@ def test_an_activation_with_another_meaning_today_gets_a_notice() -> None:
     ("name", "pointer", "text"),
     [
         ("lambda_", "/model/config/layers/2/class_name", "Python code"),
-        ("operation", "/model/config/layers/2/class_name", "operation on tensors"),
+        ("operation", "/model/config/layers/2/class_name", "Operations on tensors are not supported"),
     ],
 )
 def test_code_and_operations_are_refused(name: str, pointer: str, text: str) -> None:

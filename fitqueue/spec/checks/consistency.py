@@ -61,7 +61,7 @@ def _warn_about_steps(fit: FitSpec, samples: int, pointer: Pointer) -> None:
     if fit.steps_per_epoch is not None and fit.steps_per_epoch > batches > 0:
         pointer.add_notice(
             NoticeCode.SUSPICIOUS,
-            f"The {samples} samples make {batches} batches of {fit.batch_size}, so an epoch ends after those.",
+            f"The {samples} samples make {batches} batches of {fit.batch_size}, so an epoch has only {batches} steps.",
         )
 
 
@@ -82,13 +82,13 @@ def check_devices(spec: PartialJob, pointer: Pointer) -> None:
     if spec.resources is None or (spec.resources.gpus < 2 and spec.resources.strategy != "mirrored"):
         return
     gpus = spec.resources.gpus
-    found = list(obstacles(spec.model, spec.compile.optimizer))
-    for obstacle in found:
+    all_obstacles = list(obstacles(spec.model, spec.compile.optimizer))
+    for obstacle in all_obstacles:
         devices = f"only one of the {gpus} devices reserved for it" if gpus > 1 else "one device"
         Pointer(pointer.report, obstacle.pointer).add_notice(
             NoticeCode.SUSPICIOUS, f"{obstacle.reason}: the job trains on {devices}, without MirroredStrategy."
         )
-    for option in spec.compile.single_device_options if gpus > 1 and not found else ():
+    for option in spec.compile.single_device_options if gpus > 1 and not all_obstacles else ():
         (pointer / "compile" / option).add_notice(
             NoticeCode.IGNORED, "Keras does not support this on several devices: it is left out."
         )

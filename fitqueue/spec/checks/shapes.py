@@ -92,16 +92,16 @@ def check_data(data: DataSpec, info: DatasetInfo, pointer: Pointer) -> Shape | N
 
 
 def _find_arrays(names: DataSpec | Validation, info: DatasetInfo, pointer: Pointer) -> dict[str, ArraysByKey]:
-    found: dict[str, ArraysByKey] = {}
+    by_axis: dict[str, ArraysByKey] = {}
     for axis in ("x", "y", "sample_weight"):
         refs = array_refs(getattr(names, axis))
-        found[axis] = {ref.key: _find_array(ref.array, info, _inside(pointer / axis, ref.key)) for ref in refs}
-    first = next((array for array in found["x"].values() if array is not None), None)
-    for axis, arrays in found.items():
+        by_axis[axis] = {ref.key: _find_array(ref.array, info, _inside(pointer / axis, ref.key)) for ref in refs}
+    first = next((array for array in by_axis["x"].values() if array is not None), None)
+    for axis, arrays in by_axis.items():
         for key, array in arrays.items():
             _check_sample_count(first, array, _inside(pointer / axis, key))
-    _check_sample_weights(names, found["sample_weight"], pointer / "sample_weight")
-    return found
+    _check_sample_weights(names, by_axis["sample_weight"], pointer / "sample_weight")
+    return by_axis
 
 
 def _find_array(name: str, info: DatasetInfo, pointer: Pointer) -> ArrayInfo | None:
@@ -245,12 +245,12 @@ def _check_same_shape(
 def match_input_shape(model: KerasObject, sample: Shape, pointer: Pointer) -> KerasObject:
     """Return the model with an InputLayer of the data's shape if it had none; report a different shape of its own."""
     raw = model.model_dump()
-    found = input_layer(raw)
-    if found is None:
+    own_input = input_layer(raw)
+    if own_input is None:
         if model.class_name == "Sequential":
             return KerasObject.model_validate(with_input(raw, list(sample), pointer))
         return model
-    index, shape = found
+    index, shape = own_input
     if shape is not None and not accepts_shape(shape, sample):
         (pointer / "config" / "layers" / index).add_fault(
             FaultCode.BAD_SHAPE,

@@ -4,11 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import psutil
@@ -18,27 +16,24 @@ from service.db import Database
 from service.models import Job
 from service.processes import free_port, redis_server
 from service.store import jobs, workers
+from tests import waiting
 
 ROOT = Path(__file__).parents[3]
-SECONDS = 60.0
+SECONDS = 300.0
 
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
-    """Looks again and again until something is true; what it was then."""
+    """Return `tests.waiting.until` with a bound that holds on a slow machine."""
 
     def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < deadline, f"not within {seconds} s"
-            Event().wait(0.02)
-        return found
+        return waiting.until(condition, seconds, "what the test waits for", pause=0.02)
 
     return until
 
 
 class Redis:
-    """A server on a port of its own, which can be stopped, started again and frozen."""
+    """A Redis server on its own port, which can be stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port(0)
@@ -60,13 +55,15 @@ class Redis:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    """Not started yet."""
+    """A Redis that is not started yet."""
     redis = Redis(tmp_path)
     yield redis
     redis.stop()
 
 
 class Worker:
+    """A worker process and its log."""
+
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process = process
         self.log = log
@@ -81,13 +78,13 @@ class Worker:
 
 @pytest.fixture(scope="session")
 def run_worker(until: Callable[..., Any]) -> Callable[..., Any]:
-    """Starts `python -m workers`, or another module; a context manager, entered when the worker is registered."""
+    """Return a context manager that runs `python -m workers`, or another module, once the worker is registered."""
 
     @contextmanager
     def run(database: Database, folder: Path, module: str = "workers", **settings: Any) -> Iterator[Worker]:
         before = _alive(database)
         folder.mkdir(exist_ok=True)
-        settings = {"store": folder / "store", "work_dir": folder / "work", **settings}
+        settings = {"storage": folder / "storage", "work_dir": folder / "work", **settings}
         variables = {f"FITQUEUE_{name.upper()}": str(value) for name, value in settings.items()}
         with (folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """A worker on a machine that seems to have four GPUs: `python -m tests.integration.workers.four_gpus`.
 
-What the worker needs is imported inside the guard, as in `workers.__main__`.
+The imports are inside the guard, as in `workers.__main__`.
 """
 
 from datetime import timedelta
@@ -15,4 +15,4 @@ if __name__ == "__main__":
     from workers.supervisor.worker import main
 
     gpu_reservation.RESERVATION_DELAY = RESERVATION_DELAY
-    main(lambda: [GPU(uuid, "Pretended", used_bytes=0) for uuid in UUIDS], "tests.integration.workers.trains_on_gpus")
+    main(lambda: [GPU(uuid, "Simulated", used_bytes=0) for uuid in UUIDS], "tests.integration.workers.trains_on_gpus")

@@ -1,4 +1,4 @@
-"""The way of a job whose files lie in a bucket: a client, an API, a worker and a server of S3's protocol."""
+"""A job whose files are in a bucket: a client, an API, a worker and a server that speaks S3's protocol."""
 
 import hashlib
 import threading
@@ -18,8 +18,8 @@ from fitqueue.states import EventKind, JobState
 from fitqueue.views import CheckpointView
 from service.app import create_app
 from service.db import Database
-from service.settings import Settings
 from service.processes import free_port
+from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket
 from service.store import tokens
@@ -58,7 +58,7 @@ def settings(database: Database, bucket: Bucket, downloads: str) -> dict[str, An
     return {
         "database_url": str(database._engine.url),
         "redis_url": f"redis://:secret@127.0.0.1:{free_port(0)}/0",
-        "store": bucket,
+        "storage": bucket,
         "downloads": downloads,
     }
 
@@ -71,15 +71,15 @@ def client(settings: dict[str, Any], database: Database, tmp_path: Path) -> Iter
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    with Client(f"http://127.0.0.1:{server.server_port}", token) as made:
-        yield made
+    with Client(f"http://127.0.0.1:{server.server_port}", token) as client:
+        yield client
     server.shutdown()
     thread.join()
 
 
 @pytest.fixture
 def numbers(client: Client, tmp_path: Path) -> Path:
-    """Uploaded under this name."""
+    """The file of the uploaded data set `numbers`."""
     path = tmp_path / "numbers.npz"
     x = np.arange(256, dtype="float32").reshape(64, 4) / 256
     np.savez(path, x=x, y=x.sum(axis=1))
@@ -116,7 +116,7 @@ def test_a_job_from_the_upload_of_its_data_to_its_best_weights(
     cached = list((tmp_path / "worker" / "work" / "datasets").iterdir())
     assert [path.read_bytes() for path in cached] == [numbers.read_bytes()]
 
-    best = next(each for each in client.checkpoints(job.id) if each.name == "best")
+    best = next(checkpoint for checkpoint in client.checkpoints(job.id) if checkpoint.name == "best")
     path = client.download(job.id, "best", tmp_path / "best.weights.h5")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == best.sha256
     check_answers(client, f"/api/v1/jobs/{job.id}/weights/best", best, downloads)

@@ -1,4 +1,4 @@
-"""Four workers, as containers are, on a machine that seems to have four GPUs: real claims, real processes."""
+"""Four workers on a machine that seems to have four GPUs: real claims, real processes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -28,6 +28,8 @@ Until = Callable[..., Any]
 
 @dataclass
 class Host:
+    """The machine's database and notifier, with what the tests do with them."""
+
     database: Database
     notifier: Notifier
     make_spec: Callable[..., Any]
@@ -51,12 +53,12 @@ class Host:
 
     def waiting_for(self, job_id: str) -> str:
         with self.database.read() as session:
-            queue = job_details.view(session, jobs.get(session, job_id), 30.0).queue
+            queue = job_details.read(session, jobs.get(session, job_id), 30.0).queue
         assert queue is not None
         return queue.waiting_for
 
     def gpus(self, job_id: str) -> list[str]:
-        """Those of its newest attempt, by its history."""
+        """Return the GPUs of its newest attempt, as its events say."""
         with self.database.read() as session:
             query = select(Event.data).where(Event.job_id == job_id, Event.kind == EventKind.CLAIMED)
             data = session.scalars(query.order_by(Event.id)).all()
@@ -78,11 +80,11 @@ def machine(
     url = new_postgres_database(postgres_template)
     database = Database(url)
     settings = {"database_url": url, "redis_url": redis.url, "module": "tests.integration.workers.four_gpus"}
-    with ExitStack() as at_the_end:
-        at_the_end.callback(database.close)
-        at_the_end.callback(redis.stop)
-        for _ in range(WORKERS):  # one by one: at once, four imports of TensorFlow take longer than one is waited for
-            at_the_end.enter_context(run_worker(database, folder, **settings))
+    with ExitStack() as on_exit:
+        on_exit.callback(database.close)
+        on_exit.callback(redis.stop)
+        for _ in range(WORKERS):  # one by one: four imports of TensorFlow at once would take too long
+            on_exit.enter_context(run_worker(database, folder, **settings))
         yield database, Notifier(redis.url)
 
 
@@ -91,28 +93,28 @@ def host(machine: tuple[Database, Notifier], make_spec: Callable[..., Any]) -> H
     return Host(*machine, make_spec)
 
 
-def test_jobs_train_at_once_on_gpus_of_their_own(host: Host, until: Until) -> None:
+def test_jobs_train_at_the_same_time_on_different_gpus(host: Host, until: Until) -> None:
     three = [host.submit(fit=ENDLESS, resources={"gpus": count}) for count in (1, 1, 2)]
     until(lambda: all(host.trains(job_id) for job_id in three))
-    given = [host.gpus(job_id) for job_id in three]
-    assert sorted(chain.from_iterable(given)) == UUIDS
-    assert [host.lines(job_id)[0] for job_id in three] == [f"sees {','.join(uuids)}" for uuids in given]
+    held = [host.gpus(job_id) for job_id in three]
+    assert sorted(chain.from_iterable(held)) == UUIDS
+    assert [host.lines(job_id)[0] for job_id in three] == [f"sees {','.join(uuids)}" for uuids in held]
     with host.database.read() as session:
-        views = workers.list_all(session, 30.0)
+        details = workers.list_all(session, 30.0)
         assert len(session.scalars(select(GPUClaim)).all()) == 4
-    assert sorted(chain.from_iterable(view.gpus_held for view in views)) == UUIDS
-    trained = {view.id: view.jobs for view in views if view.jobs}
-    assert trained == {host.job(job_id).worker_id: [job_id] for job_id in three}
+    assert sorted(chain.from_iterable(worker.gpus_held for worker in details)) == UUIDS
+    jobs_by_worker = {worker.worker.id: worker.jobs for worker in details if worker.jobs}
+    assert jobs_by_worker == {host.job(job_id).worker_id: [job_id] for job_id in three}
 
     fourth, too_large = host.submit(resources={"gpus": 1}), host.submit(resources={"gpus": 5})
     without = host.submit(fit={"epochs": 1})
     until(lambda: host.job(without).state is JobState.SUCCEEDED)
     assert host.lines(without)[0] == "sees -1"
     assert host.waiting_for(fourth) == "a worker with 1 GPU free"
-    assert host.waiting_for(too_large) == "needs 5 GPUs; the largest live worker has 4"
+    assert host.waiting_for(too_large) == "5 GPUs on one machine; the largest live worker has 4"
     host.cancel(three[1])
     until(lambda: host.job(fourth).state is JobState.SUCCEEDED)
-    assert host.gpus(fourth) == given[1]
+    assert host.gpus(fourth) == held[1]
 
     four = host.submit(resources={"gpus": 4}, fit={"epochs": 1})
     for job_id in (three[0], three[2], too_large):
@@ -123,7 +125,7 @@ def test_jobs_train_at_once_on_gpus_of_their_own(host: Host, until: Until) -> No
 
 
 def test_two_hundred_jobs_of_one_to_four_gpus(host: Host, until: Until) -> None:
-    """Each process locks what it is given, and fails where another one has it."""
+    """Each process locks its GPUs, and fails if another process has one of them."""
     sizes = dict(zip([host.submit(name="holds", resources={"gpus": size}) for size in SIZES], SIZES, strict=True))
     until(lambda: all_ended(host, list(sizes)), RUN_SECONDS)
     with host.database.read() as session:
@@ -131,16 +133,18 @@ def test_two_hundred_jobs_of_one_to_four_gpus(host: Host, until: Until) -> None:
     claims = history(host, list(sizes))
     assert sum(len(claim.gpus) for claim in claims) == sum(SIZES)
     for uuid in UUIDS:
-        held = [claim for claim in claims if uuid in claim.gpus]
-        assert all(earlier.until <= later.since for earlier, later in pairwise(held)), f"{uuid} was held twice"
+        of_gpu = [claim for claim in claims if uuid in claim.gpus]
+        assert all(earlier.until <= later.since for earlier, later in pairwise(of_gpu)), f"{uuid} was held twice"
     for large in (claim for claim in claims if len(claim.gpus) == 4):
-        # What was being claimed when its patience ended is no matter.
+        # Claims that were in progress when its reservation began do not matter.
         overtaken_by = [claim for claim in claims if large.was_passed_over_for(claim)]
         assert len(overtaken_by) <= WORKERS, f"{large} was passed over for {overtaken_by}"
 
 
 @dataclass(frozen=True)
 class Held:
+    """What one attempt held, and when."""
+
     job_id: str
     created_at: datetime
     gpus: list[str]
@@ -148,7 +152,7 @@ class Held:
     until: datetime
 
     def was_passed_over_for(self, other: "Held") -> bool:
-        """Although it had waited long enough."""
+        """Tell whether `other`, a younger job, was claimed first although this one had waited long enough."""
         return self.job_id < other.job_id and self.created_at + RESERVATION_DELAY < other.since < self.since
 
 
@@ -159,11 +163,11 @@ def all_ended(host: Host, job_ids: list[str]) -> bool:
 
 
 def history(host: Host, job_ids: list[str]) -> list[Held]:
-    """What each attempt held, and from when to when, in order: by the events alone."""
+    """Return what each attempt held and when, in order, from the events alone."""
     with host.database.read() as session:
         created = {job.id: job.created_at for job in session.scalars(select(Job).where(Job.id.in_(job_ids)))}
         events = session.scalars(select(Event).where(Event.job_id.in_(job_ids)).order_by(Event.id)).all()
-    ends = {(event.job_id, event.attempt): event.at for event in events}  # the last of an attempt stays
+    ends = {(event.job_id, event.attempt): event.at for event in events}  # the last one of an attempt counts
     claims = [
         Held(event.job_id, created[event.job_id], event.data["gpus"], event.at, ends[event.job_id, event.attempt])
         for event in events

@@ -1,4 +1,4 @@
-"""The bell from one end to the other: a real sender, a real Redis, a real receiver."""
+"""Notifications from end to end: a real sender, a real Redis, a real receiver."""
 
 import base64
 import json
@@ -16,16 +16,16 @@ from redis.exceptions import ConnectionError
 from service.queue import TASK_NAME, Notifier, queue_name
 from workers.supervisor import listener
 from workers.supervisor.celery_app import make_app
+from workers.supervisor.context import Timeouts
 from workers.supervisor.listener import Listener, add_tasks
-from workers.supervisor.supervisor import Timeouts
 from workers.supervisor.worker import LISTENER_STOP_SECONDS
 
 SECONDS = 30.0
 POOLS = ("default", "big")
 
 
-class Listening:
-    """A station that does nothing but note that it was called."""
+class RecordingSlotPool:
+    """A slot pool that only records its calls."""
 
     def __init__(self) -> None:
         self.calls: queue.Queue[None] = queue.Queue()
@@ -35,17 +35,17 @@ class Listening:
 
 
 @pytest.fixture
-def slot_pool(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
-    """Listens on two pools. Redis need not run yet."""
+def slot_pool(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingSlotPool]:
+    """A slot pool whose listener serves two pools. Redis need not run yet."""
     monkeypatch.setattr(listener, "RESTART_SECONDS", 0.1)
-    slot_pool, stopping = Listening(), Event()
+    slot_pool, stopping = RecordingSlotPool(), Event()
     app = make_app(redis.url, POOLS, slots=1)
     add_tasks(app, slot_pool)  # type: ignore[arg-type]
-    listening = Listener(app, POOLS, stopping)
-    listening.start()
+    pool_listener = Listener(app, POOLS, stopping)
+    pool_listener.start()
     yield slot_pool
     stopping.set()
-    assert listening.stop(SECONDS)
+    assert pool_listener.stop(SECONDS)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def notify(redis: Any, until: Callable[..., Any]) -> Callable[[str], None]:
     return notify
 
 
-def rung_and_heard(redis: Any, slot_pool: Listening, pool: str = "default") -> Callable[[], bool]:
-    """Whether a bell is heard; each asking rings it again, for one that comes while Celery fails is lost."""
+def notified(redis: Any, slot_pool: RecordingSlotPool, pool: str = "default") -> Callable[[], bool]:
+    """Return a function that notifies and tells whether a notification arrived: one may be lost while Celery fails."""
     while not slot_pool.calls.empty():
         slot_pool.calls.get()
 
@@ -69,33 +69,33 @@ def rung_and_heard(redis: Any, slot_pool: Listening, pool: str = "default") -> C
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_bell_is_heard_in_each_pool(
-    pool: str, redis: Any, slot_pool: Listening, notify: Callable[[str], None]
+def test_a_notification_arrives_in_each_pool(
+    pool: str, redis: Any, slot_pool: RecordingSlotPool, notify: Callable[[str], None]
 ) -> None:
     redis.start()
     notify(pool)
     slot_pool.calls.get(timeout=SECONDS)
 
 
-def test_what_the_ear_trains_has_the_time_that_a_supervision_may_take() -> None:
-    assert Timeouts().stop[1] + Timeouts().storing < LISTENER_STOP_SECONDS < 60
+def test_a_job_in_the_listener_s_thread_has_the_time_that_a_supervisor_may_take() -> None:
+    assert Timeouts().kill + Timeouts().uploads < LISTENER_STOP_SECONDS < 60
 
 
-def test_a_bell_is_heard_again_when_redis_comes_back(
-    redis: Any, slot_pool: Listening, notify: Callable[[str], None], until: Callable[..., Any]
+def test_notifications_arrive_again_when_redis_is_back(
+    redis: Any, slot_pool: RecordingSlotPool, notify: Callable[[str], None], until: Callable[..., Any]
 ) -> None:
     redis.start()
     notify("default")
     slot_pool.calls.get(timeout=SECONDS)
     redis.stop()
     redis.start()
-    until(rung_and_heard(redis, slot_pool))
+    until(notified(redis, slot_pool))
 
 
 def message(body: object = ([], {"pool": "default"}, {}), **changes: Any) -> bytes:
-    """A bell as Celery puts it into the queue, with these of its parts replaced; None: without."""
+    """Return a notification as Celery queues it, with some members replaced or, if they are None, removed."""
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    whole = {
+    members = {
         "body": base64.b64encode(text).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
@@ -108,12 +108,12 @@ def message(body: object = ([], {"pool": "default"}, {}), **changes: Any) -> byt
     for name, value in changes.items():
         name = name.replace("_", "-")
         if value is None:
-            del whole[name]
+            del members[name]
         elif isinstance(value, dict):
-            whole[name] = {key: each for key, each in (whole[name] | value).items() if each is not ...}
+            members[name] = {key: member for key, member in (members[name] | value).items() if member is not ...}
         else:
-            whole[name] = value
-    return json.dumps(whole).encode()
+            members[name] = value
+    return json.dumps(members).encode()
 
 
 MESSAGES: dict[str, bytes] = {
@@ -125,8 +125,8 @@ MESSAGES: dict[str, bytes] = {
     "null": b"null",
     "nested deeply": b"[" * 100_000,
     "bad base64": message().replace(b'"body": "', b'"body": "%%%'),
-    "base64 of no UTF-8": message(b"\xff\xfe"),
-    "base64 of no JSON": message(b"{nothing"),
+    "base64 that is not UTF-8": message(b"\xff\xfe"),
+    "base64 that is not JSON": message(b"{nothing"),
     "no body": message(body=[], properties={"body_encoding": ...}).replace(b'"body"', b'"nobody"'),
     "body null": message(None),
     "body too short": message([]),
@@ -135,14 +135,14 @@ MESSAGES: dict[str, bytes] = {
     "headers null": message().replace(b'"headers": {', b'"headers": null, "old": {'),
     "no task": message(headers={"task": ...}),
     "an unknown task": message(headers={"task": "os.system"}),
-    "a task that is no word": message(headers={"task": 5}),
+    "a task that is not a string": message(headers={"task": 5}),
     "no id": message(headers={"id": ...}),
     "no content type": message(content_type=None),
     "another content type": message(content_type="text/html"),
     "YAML": message(b"!!python/object/apply:os.abort []", content_type="application/x-yaml"),
     "a pickle": message(pickle.dumps(([], {"pool": "default"}, {})), content_type="application/x-python-serialize"),
     "another encoding": message(content_encoding="utf-64"),
-    "compressed by nothing": message(headers={"compression": "application/x-gzip"}),
+    "not compressed as declared": message(headers={"compression": "application/x-gzip"}),
     "no properties": message(properties=None),
     "no delivery info": message(properties={"delivery_info": ...}),
     "no delivery tag": message(properties={"delivery_tag": ...}),
@@ -150,22 +150,24 @@ MESSAGES: dict[str, bytes] = {
     "no arguments": message(([], {}, {})),
     "other arguments": message(([], {"colour": "red"}, {})),
     "too many arguments": message(([1, 2, 3], {"pool": "default"}, {})),
-    "a pool that is no word": message(([], {"pool": {"a": [1]}}, {})),
+    "a pool that is not a string": message(([], {"pool": {"a": [1]}}, {})),
     "an unknown pool": message(([], {"pool": "nowhere"}, {})),
-    "embedded with nonsense": message(([], {"pool": "default"}, {"callbacks": 5, "chord": "x", "errbacks": [7]})),
+    "nonsense in the embedded options": message(
+        ([], {"pool": "default"}, {"callbacks": 5, "chord": "x", "errbacks": [7]})
+    ),
     "in a hundred years": message(headers={"eta": "2126-01-01T00:00:00+00:00"}),
-    "at no time": message(headers={"eta": "soon"}),
-    "it has expired": message(headers={"expires": "2001-01-01T00:00:00+00:00"}),
+    "at an invalid time": message(headers={"eta": "soon"}),
+    "expired": message(headers={"expires": "2001-01-01T00:00:00+00:00"}),
     "with a time limit": message(headers={"timelimit": [0.001, 0.001]}),
     "many retries": message(headers={"retries": 10**6}),
     "huge": message(([], {"pool": "x" * 20_000_000}, {})),
 }
 
 
-def test_a_message_that_cannot_be_read_does_not_make_deaf(
-    redis: Any, slot_pool: Listening, notify: Callable[[str], None], until: Callable[..., Any]
+def test_notifications_arrive_after_messages_that_cannot_be_read(
+    redis: Any, slot_pool: RecordingSlotPool, notify: Callable[[str], None], until: Callable[..., Any]
 ) -> None:
-    """All in a row: whatever came before, and in whatever state it left Celery."""
+    """They come one after the other, so each meets Celery in the state that the last one left."""
     redis.start()
     notify("big")
     slot_pool.calls.get(timeout=SECONDS)
@@ -174,20 +176,20 @@ def test_a_message_that_cannot_be_read_does_not_make_deaf(
             client.lpush(queue_name("default"), content)
             try:
                 until(lambda: client.llen(queue_name("default")) == 0, SECONDS)
-                until(rung_and_heard(redis, slot_pool, "big"), SECONDS)
+                until(notified(redis, slot_pool, "big"), SECONDS)
             except AssertionError as error:
-                raise AssertionError(f"deaf after {name}") from error
+                raise AssertionError(f"no notification arrives after {name}") from error
 
 
-def test_a_bell_is_heard_after_one_that_could_not_be_acknowledged(
-    redis: Any, slot_pool: Listening, notify: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+def test_notifications_arrive_after_one_that_could_not_be_acknowledged(
+    redis: Any, slot_pool: RecordingSlotPool, notify: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where Redis is lost at that moment. To Celery the first bell would be worked at for ever."""
+    """Redis may die at that moment. Celery would then count the first task as running for ever."""
 
-    def lost(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise ConnectionError("Redis is gone")
 
-    monkeypatch.setattr(QoS, "ack", lost)
+    monkeypatch.setattr(QoS, "ack", fail)
     redis.start()
     for _ in range(3):
         notify("default")

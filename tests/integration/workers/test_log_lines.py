@@ -1,4 +1,4 @@
-"""What a worker logs of a job says of which job, and of which attempt."""
+"""Lines of a worker's log that are about a job name the job and the attempt."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from service.processes import free_port
 from service.store.leases import Lease
 from workers.supervisor.lease_renewer import LeaseRenewer
 
-# What TensorFlow's libraries write when they are imported, whatever TF_CPP_MIN_LOG_LEVEL says.
-OF_TENSORFLOW = re.compile(r"WARNING: All log messages before absl|I0000 .*oneDNN")
+# TensorFlow's libraries print these lines when they are imported, whatever TF_CPP_MIN_LOG_LEVEL says.
+TENSORFLOW_LINE = re.compile(r"WARNING: All log messages before absl|I0000 .*oneDNN")
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def database_url(sqlite_url: str) -> str:
 @pytest.fixture
 def broken_database(tmp_path: Path) -> Iterator[Database]:
     path = tmp_path / "broken.db"
-    path.write_text("This is no database, and longer than the header of one would be. " * 9)
+    path.write_text("This is not a database, and it is longer than the header of one. " * 9)
     database = Database(f"sqlite:///{path}")
     yield database
     database.close()
 
 
-def test_every_line_of_a_worker_is_json_and_its_job_s_lines_name_job_and_attempt(
+def test_each_line_is_json_and_lines_about_a_job_name_job_and_attempt(
     database: Database, database_url: str, tmp_path: Path, run_worker: Any, submit: Callable[..., str],
     until: Callable[..., Any], look_at: Callable[[Database, str], Job],
 ) -> None:  # fmt: skip
@@ -42,18 +42,18 @@ def test_every_line_of_a_worker_is_json_and_its_job_s_lines_name_job_and_attempt
         job_id = submit()
         until(lambda: look_at(database, job_id).state is JobState.SUCCEEDED)
         assert worker.stop() == 0
-        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if not OF_TENSORFLOW.match(line)]
+        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if not TENSORFLOW_LINE.match(line)]
     by_message = {line["message"]: line for line in lines}
-    for message in ("A job was taken.", "The job ended."):
+    for message in ("A job was claimed.", "The job ended."):
         assert (by_message[message]["job"], by_message[message]["attempt"]) == (job_id, 1)
-    assert "job" not in by_message["The worker stops; its jobs go back."]
+    assert "job" not in by_message["The worker stops and requeues its jobs."]
 
 
-def test_the_thread_that_keeps_the_lease_names_the_job(
+def test_the_thread_of_the_lease_renewer_names_the_job(
     broken_database: Database, log_lines: list[str], until: Callable[..., Any]
 ) -> None:
     lease = Lease("job_1", attempt=3, worker_id="wk_1")
-    with LeaseRenewer(broken_database, lease, lease_seconds=0.3, timeouts=60.0):
+    with LeaseRenewer(broken_database, lease, lease_seconds=0.3, hang_timeout=60.0):
         until(lambda: log_lines)
     line = json.loads(log_lines[0])
     assert line["message"].startswith("The lease cannot be renewed")

@@ -1,4 +1,4 @@
-"""The bell while Redis is not well: it costs a second at most, then nothing for a while, and nobody fails by it."""
+"""Notifications while Redis is broken: they take a second at most, then nothing for a while, and never raise."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import redis as redis_py
 from service import queue
 from service.queue import MUTE_SECONDS, Notifier, queue_name
 
-MOST_SECONDS = 2.0  # one, and what a busy machine takes
+MAX_SECONDS = 2.0  # one second, and what a busy machine adds
 POOL = "default"
 
 Until = Callable[..., Any]
@@ -20,7 +20,7 @@ Until = Callable[..., Any]
 
 @pytest.fixture
 def server(redis: Any, until: Until) -> Any:
-    """A Redis that answers, to which the test can speak as `server.client`."""
+    """A running Redis with a client, `server.client`."""
     redis.client = redis_py.Redis(port=redis.port, socket_timeout=30)
     start(redis, until)
     yield redis
@@ -39,118 +39,118 @@ def answers(client: redis_py.Redis) -> bool:
         return False
 
 
-def waiting(redis: Any) -> int:
+def count_waiting(redis: Any) -> int:
     return int(redis.client.llen(queue_name(POOL)))
 
 
-@pytest.mark.parametrize("bell_before", [False, True], ids=["first", "one waits"])
-def test_it_is_rung_again_only_where_no_bell_waits(bell_before: bool, server: Any) -> None:
+@pytest.mark.parametrize("is_waiting", [False, True], ids=["first", "one is waiting"])
+def test_a_pool_is_notified_only_if_no_notification_is_waiting(is_waiting: bool, server: Any) -> None:
     notifier = Notifier(server.url)
-    if bell_before:
+    if is_waiting:
         assert notifier.notify(POOL)
     for _ in range(3):
         assert notifier.notify_unless_waiting(POOL)
-        assert waiting(server) == 1
+        assert count_waiting(server) == 1
     assert notifier.notify_unless_waiting("other")
     assert server.client.llen(queue_name("other")) == 1
     server.client.delete(queue_name(POOL))
     assert notifier.notify_unless_waiting(POOL)
-    assert waiting(server) == 1
+    assert count_waiting(server) == 1
     assert notifier.notify(POOL)
-    assert waiting(server) == 2
+    assert count_waiting(server) == 2
 
 
-def flushed(server: Any, until: Until) -> None:
+def flush(server: Any, until: Until) -> None:
     server.client.flushall()
 
 
-def restarted(server: Any, until: Until) -> None:
+def restart(server: Any, until: Until) -> None:
     server.stop()
     start(server, until)
 
 
-@pytest.mark.parametrize("how", [flushed, restarted])
+@pytest.mark.parametrize("lose", [flush, restart])
 @pytest.mark.parametrize("method", ["notify", "notify_unless_waiting"])
-def test_a_bell_that_was_lost_can_be_rung_again(
-    how: Callable[..., None], method: str, server: Any, until: Until
+def test_a_pool_can_be_notified_again_after_a_lost_notification(
+    lose: Callable[..., None], method: str, server: Any, until: Until
 ) -> None:
     notifier = Notifier(server.url)
     assert notifier.notify(POOL)
-    how(server, until)
-    assert waiting(server) == 0
+    lose(server, until)
+    assert count_waiting(server) == 0
 
-    def is_rung() -> bool:
-        notifier._muted_until = 0.0  # a connection that was lost may have made it silent
+    def is_notified() -> bool:
+        notifier._muted_until = 0.0  # the lost connection may have muted it
         return bool(getattr(notifier, method)(POOL))
 
-    until(is_rung)
-    assert waiting(server) == 1
+    until(is_notified)
+    assert count_waiting(server) == 1
 
 
-def frozen(server: Any) -> None:
+def freeze(server: Any) -> None:
     os.kill(server._process.pid, signal.SIGSTOP)
 
 
-def gone(server: Any) -> None:
+def stop(server: Any) -> None:
     server.stop()
 
 
-def full(server: Any) -> None:
+def fill(server: Any) -> None:
     server.client.config_set("maxmemory-policy", "noeviction")
     server.client.config_set("maxmemory", 1)
 
 
-def read_only(server: Any) -> None:
-    """A replica, as after a failover; and one that has lost its master."""
+def make_read_only(server: Any) -> None:
+    """Make it a replica, as after a failover, and one that has lost its master."""
     server.client.execute_command("REPLICAOF", "127.0.0.1", "1")
 
 
-def of_another_kind(server: Any) -> None:
-    server.client.set(queue_name(POOL), "no list")
+def replace_queue(server: Any) -> None:
+    server.client.set(queue_name(POOL), "not a list")
 
 
-def locked(server: Any) -> None:
-    server.client.config_set("requirepass", "a secret that the bell does not know")
-    server.client.client_kill_filter(_type="normal", skipme=True)  # who was connected is let in for ever
+def require_password(server: Any) -> None:
+    server.client.config_set("requirepass", "a secret that the notifier does not know")
+    server.client.client_kill_filter(_type="normal", skipme=True)  # an open connection would stay authenticated
 
 
-@pytest.mark.parametrize("has_rung", [False, True], ids=["never connected", "connected"])
+@pytest.mark.parametrize("is_connected", [False, True], ids=["never connected", "connected"])
 @pytest.mark.parametrize("method", ["notify", "notify_unless_waiting"])
-@pytest.mark.parametrize("ill", [frozen, gone, full, read_only, of_another_kind, locked])
-def test_a_redis_that_is_not_well_costs_a_second_and_then_nothing(
-    ill: Callable[[Any], None], method: str, has_rung: bool, server: Any
+@pytest.mark.parametrize("break_redis", [freeze, stop, fill, make_read_only, replace_queue, require_password])
+def test_a_broken_redis_costs_a_second_and_then_nothing(
+    break_redis: Callable[[Any], None], method: str, is_connected: bool, server: Any
 ) -> None:
     notifier = Notifier(server.url)
-    if has_rung:
+    if is_connected:
         assert notifier.notify(POOL)
         server.client.delete(queue_name(POOL))
-    ill(server)
+    break_redis(server)
 
     began = time.monotonic()
     assert getattr(notifier, method)(POOL) is False
     took = time.monotonic() - began
-    assert took < MOST_SECONDS
+    assert took < MAX_SECONDS
 
-    silent = notifier._muted_until
-    assert silent == pytest.approx(began + took + MUTE_SECONDS, abs=0.5)
+    muted_until = notifier._muted_until
+    assert muted_until == pytest.approx(began + took + MUTE_SECONDS, abs=0.5)
     began = time.monotonic()
     for _ in range(100):
         assert notifier.notify(POOL) is False
         assert notifier.notify_unless_waiting(POOL) is False
     assert time.monotonic() - began < 0.1
-    assert notifier._muted_until == silent, "silence is not prolonged by asking"
+    assert notifier._muted_until == muted_until, "asking must not prolong the pause"
 
 
-@pytest.mark.parametrize("ill", [frozen, gone, full])
-def test_it_rings_when_redis_is_well_again_and_the_silence_over(
-    ill: Callable[[Any], None], server: Any, until: Until, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("break_redis", [freeze, stop, fill])
+def test_pools_are_notified_again_when_redis_works_and_the_pause_is_over(
+    break_redis: Callable[[Any], None], server: Any, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notifier = Notifier(server.url)
-    ill(server)
+    break_redis(server)
     assert not notifier.notify(POOL)
-    if ill is gone:
+    if break_redis is stop:
         start(server, until)
-    elif ill is frozen:
+    elif break_redis is freeze:
         os.kill(server._process.pid, signal.SIGCONT)
         until(lambda: answers(server.client))
     else:
@@ -160,4 +160,4 @@ def test_it_rings_when_redis_is_well_again_and_the_silence_over(
     later = time.monotonic() + MUTE_SECONDS
     monkeypatch.setattr(queue.time, "monotonic", lambda: later)
     assert notifier.notify_unless_waiting(POOL)
-    assert waiting(server) == 1
+    assert count_waiting(server) == 1

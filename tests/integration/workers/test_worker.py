@@ -14,14 +14,14 @@ from sqlalchemy import select
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.models import Event, Job
-from service.queue import queue_name
 from service.processes import free_port
+from service.queue import queue_name
 from service.store import actions, jobs, workers
 from tests.results import result
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
 LEASE_SECONDS = 3.0
-GONE_SECONDS = 10.0
+STOP_SECONDS = 10.0
 
 LookAt = Callable[[Database, str], Job]
 Until = Callable[..., Any]
@@ -46,8 +46,8 @@ JOB: dict[str, Any] = {
     "fit": {"epochs": 40, "batch_size": 128, "shuffle": True, "verbose": 0},
     "callbacks": [
         {"class_name": "EarlyStopping", "config": {
-            "monitor": "loss", "timeouts": 3, "min_delta": 0.02, "restore_best_weights": True}},
-        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "timeouts": 1, "min_delta": 0.05}},
+            "monitor": "loss", "patience": 3, "min_delta": 0.02, "restore_best_weights": True}},
+        {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "patience": 1, "min_delta": 0.05}},
         {"class_name": "ModelCheckpoint", "config": {
             "filepath": "e{epoch:02d}-{loss:.4f}.weights.h5", "monitor": "loss", "save_best_only": True,
             "save_weights_only": True}},
@@ -63,7 +63,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def settings(database: Database) -> dict[str, Any]:
-    """No Redis answers there: these workers live by asking the database."""
+    """No Redis answers at this address: these workers find jobs by polling the database."""
     return {
         "database_url": str(database._engine.url),
         "redis_url": f"redis://:secret@127.0.0.1:{free_port(0)}/0",
@@ -88,20 +88,20 @@ def is_training(database: Database, look_at: LookAt, job_id: str) -> Callable[[]
     return look
 
 
-def test_a_worker_lives_without_redis_and_goes_without_a_trace(
+def test_a_worker_runs_without_redis_and_leaves_nothing_behind(
     database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
     until: Until, look_at: LookAt,
 ) -> None:  # fmt: skip
     with run_worker(database, tmp_path, **settings, slots=2) as worker:
-        whole = submit(fit={"epochs": 2, "batch_size": 64})
-        until(lambda: look_at(database, whole).state is JobState.SUCCEEDED)
-        assert look_at(database, whole).reason is Reason.COMPLETED
-        [pulse] = (tmp_path / "work").glob(f"*/alive.{socket.gethostname()}")
-        began = pulse.stat().st_mtime_ns
-        until(lambda: pulse.stat().st_mtime_ns > began)
+        short = submit(fit={"epochs": 2, "batch_size": 64})
+        until(lambda: look_at(database, short).state is JobState.SUCCEEDED)
+        assert look_at(database, short).reason is Reason.COMPLETED
+        [liveness_file] = (tmp_path / "work").glob(f"*/alive.{socket.gethostname()}")
+        touched = liveness_file.stat().st_mtime_ns
+        until(lambda: liveness_file.stat().st_mtime_ns > touched)
 
         two = [submit(fit=ENDLESS) for _ in range(2)]
-        for job_id in two:  # both at the same time: neither would ever end
+        for job_id in two:  # at the same time, because neither of them would ever end
             until(is_training(database, look_at, job_id))
         for process in worker.descendants():
             environment = "".join(f"{name}={value}\n" for name, value in process.environ().items())
@@ -114,8 +114,8 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
 
         processes = worker.descendants()
         assert worker.stop() == 0
-        given_back = look_at(database, two[1])
-        assert (given_back.state, given_back.failed_attempts) == (JobState.QUEUED, 0)
+        requeued = look_at(database, two[1])
+        assert (requeued.state, requeued.failed_attempts) == (JobState.QUEUED, 0)
         with database.read() as session:
             assert workers.list_alive(session, 3600.0) == []
         assert psutil.wait_procs(processes, 10)[1] == []
@@ -124,11 +124,11 @@ def test_a_worker_lives_without_redis_and_goes_without_a_trace(
             actions.cancel(session, two[1])
 
 
-def test_a_worker_that_stops_rings_for_what_it_puts_back(
+def test_a_stopping_worker_notifies_others_of_the_jobs_that_it_requeues(
     database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
     until: Until, look_at: LookAt, redis: Any,
 ) -> None:  # fmt: skip
-    """Last of all, when it can hear its own bell no more."""
+    """It does so last of all, when it no longer receives notifications itself."""
     redis.start()
     with run_worker(database, tmp_path, **settings | {"redis_url": redis.url}, slots=2) as worker:
         job_id = submit(fit=ENDLESS)
@@ -139,7 +139,7 @@ def test_a_worker_that_stops_rings_for_what_it_puts_back(
         assert client.llen(queue_name("default")) == 1
 
 
-def test_another_worker_takes_the_job_of_one_that_was_killed(
+def test_another_worker_claims_the_job_of_a_killed_worker(
     database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
     until: Until, look_at: LookAt,
 ) -> None:  # fmt: skip
@@ -153,7 +153,7 @@ def test_another_worker_takes_the_job_of_one_that_was_killed(
         with run_worker(database, tmp_path, **settings) as second:
             until(lambda: look_at(database, job_id).attempt == 2)
             until(is_training(database, look_at, job_id))
-            until(lambda: len(list((tmp_path / "work").iterdir())) == 1)  # what the first one left is gone
+            until(lambda: len(list((tmp_path / "work").iterdir())) == 1)  # the directory of the first one is removed
             assert look_at(database, job_id).failed_attempts == 1
             second.stop(signal.SIGINT)
             assert look_at(database, job_id).state is JobState.QUEUED
@@ -170,78 +170,78 @@ def events(database: Database, job_id: str, kind: EventKind) -> list[dict[str, A
         )
 
 
-def test_killed_then_stopped_it_ends_as_one_that_was_left_in_peace(
+def test_a_job_that_was_killed_and_stopped_ends_like_an_undisturbed_one(
     database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
     until: Until, look_at: LookAt,
 ) -> None:  # fmt: skip
     settings = {**settings, "snapshot_seconds": 0}
-    peaceful, troubled = submit(**JOB), submit(**JOB)
+    undisturbed, disturbed = submit(**JOB), submit(**JOB)
     with run_worker(database, tmp_path, **settings) as worker:
-        until(lambda: look_at(database, peaceful).state is JobState.SUCCEEDED)
-        until(has_trained(database, look_at, troubled, 2))
+        until(lambda: look_at(database, undisturbed).state is JobState.SUCCEEDED)
+        until(has_trained(database, look_at, disturbed, 2))
         worker.stop(signal.SIGKILL)
     with run_worker(database, tmp_path, **settings) as worker:
-        until(lambda: look_at(database, troubled).attempt == 2)
-        until(has_trained(database, look_at, troubled, 6))
+        until(lambda: look_at(database, disturbed).attempt == 2)
+        until(has_trained(database, look_at, disturbed, 6))
         assert worker.stop() == 0
-    requeue = look_at(database, troubled)
-    assert (requeue.state, requeue.failed_attempts) == (JobState.QUEUED, 1)
+    requeued = look_at(database, disturbed)
+    assert (requeued.state, requeued.failed_attempts) == (JobState.QUEUED, 1)
     with run_worker(database, tmp_path, **settings):
-        until(lambda: look_at(database, troubled).state is JobState.SUCCEEDED)
-        # What the first worker had stored when it was killed, and nobody knows of, is for the sweeper.
-        until(lambda: len([path for path in snapshot_files(tmp_path, troubled) if path.name[0] != "1"]) == 1)
+        until(lambda: look_at(database, disturbed).state is JobState.SUCCEEDED)
+        # A file that the first worker had stored when it was killed, and has no row, is left for the sweeper.
+        until(lambda: len([path for path in snapshot_files(tmp_path, disturbed) if path.name[0] != "1"]) == 1)
 
-    assert result(database, troubled) == result(database, peaceful)
-    ended, wanted = look_at(database, troubled), look_at(database, peaceful)
-    assert (ended.reason, ended.message, ended.best_epoch) == (wanted.reason, wanted.message, wanted.best_epoch)
-    assert (ended.attempt, ended.failed_attempts) == (3, 1)
-    resumed = events(database, troubled, EventKind.RESUMED)
+    assert result(database, disturbed) == result(database, undisturbed)
+    job, expected = look_at(database, disturbed), look_at(database, undisturbed)
+    assert (job.reason, job.message, job.best_epoch) == (expected.reason, expected.message, expected.best_epoch)
+    assert (job.attempt, job.failed_attempts) == (3, 1)
+    resumed = events(database, disturbed, EventKind.RESUMED)
     assert [event["exact"] for event in resumed] == [True, True]
     assert [event["epoch"] > 0 for event in resumed] == [True, True]
 
 
 def snapshot_files(folder: Path, job_id: str) -> list[Path]:
-    return list((folder / "store" / "snapshots" / job_id).iterdir())
+    return list((folder / "storage" / "snapshots" / job_id).iterdir())
 
 
-def test_paused_it_makes_room_and_ends_as_one_that_was_left_in_peace(
+def test_a_paused_job_makes_room_and_ends_like_an_undisturbed_one(
     database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
     until: Until, look_at: LookAt,
 ) -> None:  # fmt: skip
-    # Long enough for a word that is read once a second, and it must not stop early.
-    stopping, *others = JOB["callbacks"]
-    patient = {**stopping, "config": {**stopping["config"], "timeouts": 40}}
+    # Long enough for a request that is read once a second, and it must not stop early.
+    early_stopping, *others = JOB["callbacks"]
+    patient = {**early_stopping, "config": {**early_stopping["config"], "patience": 40}}
     job = {**JOB, "fit": {**JOB["fit"], "epochs": 24, "batch_size": 16}, "callbacks": [patient, *others]}
     with run_worker(database, tmp_path, **settings, slots=1) as worker:
         idle = len(worker.descendants())
-        peaceful, troubled = submit(**job), submit(**job)
-        until(lambda: look_at(database, peaceful).state is JobState.SUCCEEDED)
-        until(has_trained(database, look_at, troubled, 2))
+        undisturbed, disturbed = submit(**job), submit(**job)
+        until(lambda: look_at(database, undisturbed).state is JobState.SUCCEEDED)
+        until(has_trained(database, look_at, disturbed, 2))
         with database.write() as session:
-            actions.pause(session, troubled)
-        until(lambda: look_at(database, troubled).state is not JobState.RUNNING, GONE_SECONDS)
-        paused = look_at(database, troubled)
+            actions.pause(session, disturbed)
+        until(lambda: look_at(database, disturbed).state is not JobState.RUNNING, STOP_SECONDS)
+        paused = look_at(database, disturbed)
         assert (paused.state, paused.worker_id, paused.lease_expires_at) == (JobState.PAUSED, None, None)
         assert (paused.failed_attempts, paused.attempt) == (0, 1)
         assert paused.epoch < paused.epochs
 
         meanwhile = submit(fit={"epochs": 1, "batch_size": 64})
         until(lambda: look_at(database, meanwhile).state is JobState.SUCCEEDED)
-        assert look_at(database, troubled).version == paused.version
+        assert look_at(database, disturbed).version == paused.version
 
         with database.write() as session:
-            actions.resume(session, troubled)
-        until(lambda: look_at(database, troubled).state is JobState.SUCCEEDED)
-        assert result(database, troubled) == result(database, peaceful)
-        [resumed] = events(database, troubled, EventKind.RESUMED)
+            actions.resume(session, disturbed)
+        until(lambda: look_at(database, disturbed).state is JobState.SUCCEEDED)
+        assert result(database, disturbed) == result(database, undisturbed)
+        [resumed] = events(database, disturbed, EventKind.RESUMED)
         assert resumed["exact"] is True
         assert resumed["epoch"] >= 2
-        assert look_at(database, troubled).attempt == 2
-        until(lambda: len(snapshot_files(tmp_path, troubled)) == 1)
+        assert look_at(database, disturbed).attempt == 2
+        until(lambda: len(snapshot_files(tmp_path, disturbed)) == 1)
 
         endless = submit(fit=ENDLESS)
         until(is_training(database, look_at, endless))
         with database.write() as session:
             actions.cancel(session, endless)
-        until(lambda: look_at(database, endless).state is JobState.CANCELLED, GONE_SECONDS)
-        until(lambda: len(worker.descendants()) <= idle, GONE_SECONDS)
+        until(lambda: look_at(database, endless).state is JobState.CANCELLED, STOP_SECONDS)
+        until(lambda: len(worker.descendants()) <= idle, STOP_SECONDS)

@@ -1,7 +1,7 @@
-"""The real training process, but each GPU that it is given is a logical CPU. It prints what CUDA would show it.
+"""The real training process, except that its GPUs are logical CPUs. It prints which GPUs CUDA would show it.
 
-It locks a file for each, so that two that have the same one cannot both train. A job with the name `holds` trains
-nothing: it has its GPUs for a moment, and ends.
+It locks a file for each GPU, so two processes cannot train on the same one. A job that is named `holds` does not train:
+it holds its GPUs for a moment, and ends.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ locks = []
 
 
 def logical_cpus(count):
-    assert not context.context()._initialized, "CUDA would have read before what it may show"
+    assert not context.context()._initialized, "CUDA would have read its environment before it was set"
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     return [f"CPU:{index}" for index in range(count)]
@@ -30,7 +30,7 @@ def logical_cpus(count):
 
 def set_up(start):
     devices = set_up_devices(start)
-    print(f"sees {os.environ['CUDA_VISIBLE_DEVICES']}", flush=True)  # noqa: T201 -- it is a line of the job's log
+    print(f"sees {os.environ['CUDA_VISIBLE_DEVICES']}", flush=True)  # noqa: T201 -- a line of the job's log
     return devices
 
 
@@ -40,15 +40,15 @@ def lock(start):
         fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def run_it(self):
+def lock_and_run(self):
     lock(self._start)
     if self._start.spec.get("name") != "holds":
         return train(self)
     Event().wait(HELD_SECONDS)
-    return Ended(reason="nan_loss", message="It held what it was given.")
+    return Ended(reason="nan_loss", message="It held its GPUs.")
 
 
 def main(pipes):
     strategy._set_up_gpus, strategy.set_up_devices = logical_cpus, set_up
-    training.Training.run = run_it
+    training.Training.run = lock_and_run
     run.main(pipes)

@@ -61,8 +61,8 @@ def dataset(tmp_path: Path) -> tuple[str, dict[str, Any], Callable[[str], Datase
 def test_inputs_and_outputs_by_name(make_spec: Callable[..., Any], train: Callable[..., Any], dataset: Any) -> None:
     path, arrays, find = dataset
     spec = make_spec(find, model=_model().to_json(), **JOB)
-    one, two = (train(spec, dataset_path=path, cpu_devices=devices) for devices in (1, 2))
-    assert one.outcome.reason is two.outcome.reason is Reason.COMPLETED, (one.lines, two.lines)
+    on_one, on_two = (train(spec, dataset_path=path, cpu_devices=devices) for devices in (1, 2))
+    assert on_one.outcome.reason is on_two.outcome.reason is Reason.COMPLETED, (on_one.lines, on_two.lines)
     model = _model()
     model.compile(**JOB["compile"])
     keras.utils.set_random_seed(7)
@@ -73,10 +73,10 @@ def test_inputs_and_outputs_by_name(make_spec: Callable[..., Any], train: Callab
         verbose=0,
         **JOB["fit"],
     ).history
-    assert set(one.history) == set(expected) == set(read_job(spec).logged_names)
+    assert set(on_one.history) == set(expected) == set(read_job(spec).logged_names)
     for name, values in expected.items():
-        assert one.history[name] == pytest.approx(values, rel=1e-6), name
-        assert two.history[name] == pytest.approx(values, rel=1e-5), name
+        assert on_one.history[name] == pytest.approx(values, rel=1e-6), name
+        assert on_two.history[name] == pytest.approx(values, rel=1e-5), name
 
 
 @pytest.mark.parametrize(

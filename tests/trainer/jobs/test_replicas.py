@@ -45,12 +45,12 @@ def make_even_spec(make_spec: Callable[..., Any], even_dataset: Any) -> Callable
 def test_replicas_compute_what_one_device_computes(
     cpu_devices: int, make_even_spec: Callable[..., Any], train: Callable[..., Any], even_dataset: Any
 ) -> None:
-    one = train(make_even_spec(), dataset_path=even_dataset[0])
+    single = train(make_even_spec(), dataset_path=even_dataset[0])
     several = train(make_even_spec(), dataset_path=even_dataset[0], cpu_devices=cpu_devices)
     assert several.outcome.reason is Reason.COMPLETED
-    for name, values in one.history.items():
+    for name, values in single.history.items():
         assert several.history[name] == pytest.approx(values, rel=1e-5), name
-    assert several.history != one.history  # the replicas add up in another order
+    assert several.history != single.history  # the replicas add up in another order
 
 
 def test_one_replica_is_equal_to_the_last_bit(
@@ -135,13 +135,13 @@ def compare(make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: 
         fields["data"] = {"dataset": "mine", **fields["data"]}
         model = layers if isinstance(layers, dict) else {"class_name": "Sequential", "config": {"layers": layers}}
         spec = make_spec(lambda name: DatasetInfo(name, infos), **({"model": model, "compile": SPARSE} | fields))
-        one, several = (
+        single, several = (
             train(spec, dataset_path=str(tmp_path / "data.npz"), cpu_devices=count) for count in (1, devices)
         )
         assert several.outcome.reason is Reason.COMPLETED, (several.outcome, several.lines)
-        assert len(several.epochs) == len(one.epochs)
+        assert len(several.epochs) == len(single.epochs)
         has_half_precision = spec["compile"]["dtype_policy"] != "float32"
-        for name, values in one.history.items():
+        for name, values in single.history.items():
             assert several.history[name] == pytest.approx(values, rel=1e-2 if has_half_precision else 1e-5, abs=1e-6), (
                 name
             )
@@ -246,8 +246,8 @@ def test_a_job_that_replicas_cannot_train_trains_on_one_device(
 ) -> None:
     optimizer = {"class_name": "Adam", "config": {"gradient_accumulation_steps": 2}}
     spec = make_even_spec(compile={**SPARSE, "optimizer": optimizer})
-    one, several = (train(spec, dataset_path=even_dataset[0], cpu_devices=count) for count in (1, 2))
-    assert several.history == one.history
+    single, several = (train(spec, dataset_path=even_dataset[0], cpu_devices=count) for count in (1, 2))
+    assert several.history == single.history
     assert several.lines[0] == ("Keras cannot accumulate gradients on several devices: the job trains on one device.")
 
 

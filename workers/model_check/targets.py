@@ -31,19 +31,31 @@ def check_all_targets(
             expected="a Functional model",
         )
         return
-    losses = _losses_by_output(spec)
     for key, of_output in targets:
         name = next(iter(outputs), None) if key is None and len(outputs) == 1 else key
         if name in outputs:
-            loss = losses.get(name, losses.get(None))
-            output = Output(list(outputs[name].shape[1:]), _last_activation(outputs[name]._keras_history.operation))
-            check_targets(of_output, loss, output, _pointers(key, name, spec, model, pointer))
-            if spec.fit is not None and spec.fit.class_weight is not None and key is None:
-                check_class_weight(spec.fit.class_weight, of_output, pointer / "fit" / "class_weight")
+            _check_output(key, name, of_output, model, spec, pointer)
     if targets:
         is_complete = built.has_all_losses_and_metrics and has_valid_output_names(spec)
-        parts = CompiledParts(built.losses, built.metrics, spec.compile.loss_weights, is_complete)
-        TargetComparer(model, parts, losses, pointer).compare(_first_batch(spec, dict(targets), arrays.weights))
+        compiled = CompiledParts(built.losses, built.metrics, spec.compile.loss_weights, is_complete)
+        comparer = TargetComparer(model, compiled, _losses_by_output(spec), pointer)
+        comparer.compare(_first_batch(spec, dict(targets), arrays.weights))
+
+
+def _check_output(
+    key: str | None, name: str | None, targets: Targets, model: keras.Model, spec: PartialJob, pointer: Pointer
+) -> None:
+    """Check the targets of one output.
+
+    Args:
+        key: the name that the job has for the output.
+        name: the name that the model has for it.
+    """
+    tensor, losses = model_outputs(model)[name], _losses_by_output(spec)
+    output = Output(list(tensor.shape[1:]), _last_activation(tensor._keras_history.operation))
+    check_targets(targets, losses.get(name, losses.get(None)), output, _pointers(key, name, spec, model, pointer))
+    if spec.fit is not None and spec.fit.class_weight is not None and key is None:
+        check_class_weight(spec.fit.class_weight, targets, pointer / "fit" / "class_weight")
 
 
 def _losses_by_output(spec: PartialJob) -> Losses:
@@ -54,12 +66,7 @@ def _losses_by_output(spec: PartialJob) -> Losses:
 def _pointers(
     key: str | None, name: str | None, spec: PartialJob, model: keras.Model, pointer: Pointer
 ) -> TargetPointers:
-    """Return where the job says something about the targets of one output.
-
-    Args:
-        key: the name that the job has for the output.
-        name: the name that the model has for it.
-    """
+    """Return where the job says something about the targets of one output."""
     assert spec.data is not None
     assert spec.model is not None
     prepare, loss = pointer / "data" / "prepare" / "y", pointer / "compile" / "loss"

@@ -1,50 +1,58 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-docker chaos faults gpu-check lint catalogue requirements clean
+.PHONY: help demo up fast test test-slow test-docker chaos faults gpu-check lint hooks catalogue requirements clean
 
-# One stamp a set of pins: a changed requirements file makes the environment anew, an unchanged one costs nothing.
+# This file marks that the environment matches the pins: a changed requirements file updates it, nothing else does.
 ENVIRONMENT := .venv/.made
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests wait most of their time for processes. A file's tests stay together: they share servers.
+# Most tests wait for processes most of the time. The tests of one file run together because they share servers.
 TWO_AT_ONCE := --numprocesses 2 --dist loadfile
+# Thousands of random jobs, a fifth of the time of all unit tests.
+NOT_FAST := --ignore tests/unit/fitqueue/spec/test_any_job.py
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(ENVIRONMENT) ## train the CNN on real handwritten digits, end to end, then stop everything
+demo: $(ENVIRONMENT) ## train a CNN on real handwritten digits, end to end, then stop everything
 	@$(BIN)/fitqueue up --run examples/digits_demo.py
 
-up: $(ENVIRONMENT) ## start API, Redis and one worker here; Ctrl-C stops all of it
+up: $(ENVIRONMENT) ## start the API, Redis and one worker here; Ctrl-C stops everything
 	@$(BIN)/fitqueue up
+
+fast: lint ## run the linters and the unit tests, which need no TensorFlow and no containers
+	$(BIN)/pytest $(TWO_AT_ONCE) $(NOT_FAST) --quiet tests/unit
 
 test: $(ENVIRONMENT) ## run the tests
 	$(BIN)/pytest $(TWO_AT_ONCE) -m "not slow and not chaos and not docker"
 
-test-slow: $(ENVIRONMENT) ## run the tests that train on whole data sets, too
+test-slow: $(ENVIRONMENT) ## run the tests, and those that train on whole data sets
 	$(BIN)/pytest $(TWO_AT_ONCE) -m "not chaos and not docker"
 
-test-docker: $(ENVIRONMENT) ## build the images and try `docker compose up --scale worker=4`, on the Docker engine that answers
+test-docker: $(ENVIRONMENT) ## build the images and test `docker compose up --scale worker=4`; needs a Docker engine
 	$(BIN)/pytest -m docker
 
-chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare; CHAOS_JOBS=1000 for the long form
+chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare the results; CHAOS_JOBS=1000: long form
 	$(BIN)/pytest -m chaos tests/chaos
 
-faults: $(ENVIRONMENT) ## run the integration tests while one call in a hundred of the database fails
+faults: $(ENVIRONMENT) ## run the integration tests while one in a hundred database calls fails
 	$(BIN)/pytest -p tests.faults tests/integration/store tests/integration/service tests/integration/client
 
-gpu-check: ## on a machine with a GPU: train the document's CNN on it and on the CPU, and compare
+gpu-check: ## on a machine with a GPU: train the reference's CNN on it and on the CPU, and compare
 	@tools/gpu-check $(PYTHON)
 
-lint: $(ENVIRONMENT) ## ruff, mypy --strict and the import contracts
+lint: $(ENVIRONMENT) ## run ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-catalogue: $(ENVIRONMENT) ## take the catalogue of layers, optimizers, … from the installed Keras anew
+hooks: $(ENVIRONMENT) ## run the linters before each git commit
+	git config core.hooksPath .githooks
+
+catalogue: $(ENVIRONMENT) ## write the catalogue of layers, optimizers, … from the installed Keras
 	$(BIN)/python -m tools.make_catalogue
 
-requirements: ## pin everything in pyproject.toml anew
+requirements: ## pin the dependencies in pyproject.toml
 	tools/pin
 
 clean: ## remove the environment and everything that ran here

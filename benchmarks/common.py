@@ -1,4 +1,4 @@
-"""What the benchmarks share: a stack in a temporary folder, the CNN as a job, plain runs beside it, and a table."""
+"""What the benchmarks share: a stack in a temporary folder, the CNN as a job, plain runs, and a report."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ console = Console(stderr=True)
 
 @contextmanager
 def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
-    """A stack with a worker that is warm: it has trained one job already."""
+    """Start a stack with a warm worker: it has trained one job already."""
     with (
         tempfile.TemporaryDirectory(prefix="fitqueue-") as folder,
         Stack(Path(folder), port=0, environment=settings, echo=console.print) as stack,
@@ -39,14 +39,14 @@ def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
 
 
 def until_first_step(client: fitqueue.Client, job: JobView) -> None:
-    """Until the job has done a step, or has ended without one."""
+    """Wait until the job has done a step, or has ended without one."""
     while job.progress.step == 0 and job.finished_at is None:
         time.sleep(0.01)
         job = client.get(job.id)
 
 
 def succeeded(job: JobView) -> JobView:
-    """The ended job again: the time of one that was not trained is no figure."""
+    """Return the ended job; if it did not succeed, end the benchmark, because its time says nothing."""
     if job.state is not JobState.SUCCEEDED:
         raise SystemExit(f"{job.id} {job.state}, so there is nothing to measure: {job.message}")
     return job
@@ -54,7 +54,7 @@ def succeeded(job: JobView) -> JobView:
 
 @contextmanager
 def mnist_or_synthetic(data: Path | None) -> Iterator[Path]:
-    """This file; without one MNIST, or where that is not there random images: they cost a step as much."""
+    """Yield this file, else MNIST, else random images of the same size, whose steps take as long."""
     if data is not None or MNIST.exists():
         yield data or MNIST
         return
@@ -71,7 +71,7 @@ def mnist_or_synthetic(data: Path | None) -> Iterator[Path]:
 def cnn_job(
     dataset: str, epochs: int, side: int = 8, scale: float = 1 / 16, learning_rate: float = 1e-3
 ) -> dict[str, Any]:
-    """The document's CNN, with its three callbacks, as a job on square grey images."""
+    """Return the reference's CNN with its three callbacks, as a job on square grey images."""
     return {
         "model": {
             "class_name": "Sequential",
@@ -124,7 +124,7 @@ def plain_command(data: str, epochs: int, learning_rate: float = 1e-3, scale: fl
 
 
 def run_plain(command: Sequence[str]) -> dict[str, float]:
-    """Runs the plain script; its figures, and `seconds_to_first_step` from the start of its process."""
+    """Run the plain script; return its figures, and `seconds_to_first_step` from the start of its process."""
     started = time.time()
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     figures: dict[str, float] = json.loads(output.splitlines()[-1])
@@ -132,7 +132,7 @@ def run_plain(command: Sequence[str]) -> dict[str, float]:
 
 
 def report(title: str, rows: Sequence[tuple[str, str]], figures: Mapping[str, Any]) -> None:
-    """A table for people on stderr, then one JSON line on stdout."""
+    """Print a table for people to stderr, then one JSON line to stdout."""
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in rows:
         table.add_row(name, value)

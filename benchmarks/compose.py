@@ -1,4 +1,4 @@
-"""The containers: sizes of images, seconds to build them, to start all of it, and from there to a job's first step."""
+"""Measure the containers: sizes of images, seconds to build, to start, and from there to the first step of a job."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ def seconds_of(action: Callable[[], object]) -> float:
 
 
 def megabytes(image: str) -> float:
-    """Unpacked, its base image included."""
+    """Return the size of an image, unpacked and with its base image."""
     return int(run("docker", "image", "inspect", "--format", "{{.Size}}", image)) / 1e6
 
 
@@ -32,7 +32,7 @@ def change_code(deployed: Deployment) -> None:
 
 
 def seconds_to_first_step(deployed: Deployment, workers: int) -> float:
-    """From `up` with nothing there but the images; the job is sent as soon as the API takes it."""
+    """Return the seconds from `up`, with only the images there; the job is sent as soon as the API accepts it."""
     began = time.perf_counter()
     deployed.compose("up", "--detach", "--scale", f"worker={workers}")
     with deployed.client() as client:
@@ -50,7 +50,7 @@ def submitted(client: fitqueue.Client) -> JobView:
 
 
 def base_image() -> list[str]:
-    """As Compose has it: what the environment says, or else what the Dockerfile does."""
+    """Return the base image that Compose uses: that of the environment, or else that of the Dockerfile."""
     return [f"BASE_IMAGE={os.environ['BASE_IMAGE']}"] if "BASE_IMAGE" in os.environ else []
 
 

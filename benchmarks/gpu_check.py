@@ -1,6 +1,6 @@
-"""Does this machine's GPU train the document's CNN as the CPU does, and twice the same where a job asks for it?
+"""Compare the reference's CNN on this machine's GPU with the CPU, and two deterministic jobs with each other.
 
-`make gpu-check` runs it. Ends with 1 where there is no GPU, or where something differs by more than it may.
+`make gpu-check` runs it. It exits with 1 if there is no GPU, or if something differs by more than it may.
 """
 
 import tempfile
@@ -18,14 +18,14 @@ from workers.supervisor.devices import NVML
 
 EPOCHS: Final = 3
 LOSS_WITHIN: Final = 0.05
-"""Of the CPU's loss. GPUs multiply with fewer bits (TF32), and each step builds on the last."""
+"""As a share of the CPU's loss. GPUs multiply with fewer bits (TF32), and each step builds on the one before."""
 ACCURACY_WITHIN: Final = 0.02
 _ACCURACIES: Final = frozenset({"accuracy", "val_accuracy"})
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a job gave: what each epoch logged, its last weights, and the seconds of each epoch."""
+    """The results of a job: the logs of each epoch, its last weights, and the seconds of each epoch."""
 
     history: Sequence[Mapping[str, float | None]]
     weights: Mapping[str, Any]
@@ -42,7 +42,7 @@ def train(client: fitqueue.Client, gpus: int, *, deterministic: bool = False) ->
 
 
 def arrays(path: Path) -> dict[str, Any]:
-    """Of a file of weights, by their place in it."""
+    """Return the arrays of a file of weights, by their paths in it."""
     found: dict[str, Any] = {}
     with h5py.File(path) as file:
         file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
@@ -50,7 +50,7 @@ def arrays(path: Path) -> dict[str, Any]:
 
 
 def too_different(cpu: Trained, gpu: Trained) -> list[str]:
-    """Each figure of the GPU's history that is further from the CPU's than it may be."""
+    """Describe each value of the GPU's history that differs from the CPU's by more than it may."""
     return [
         f"epoch {number}: {name} is {there[name]} on the GPU and {here[name]} on the CPU"
         for number, (here, there) in enumerate(zip(cpu.history, gpu.history, strict=True), start=1)
@@ -66,14 +66,14 @@ def _is_near(name: str, here: float | None, there: float | None) -> bool:
 
 
 def not_the_same(once: Trained, again: Trained) -> list[str]:
-    """What differs at all, in the last bit too."""
+    """Describe everything that differs, even in the last bit."""
     found = [] if list(once.history) == list(again.history) else ["two deterministic runs: the histories differ"]
     names = [name for name in once.weights if not np.array_equal(once.weights[name], again.weights[name])]
     return found + [f"two deterministic runs: the weights {name} differ" for name in names]
 
 
 def check(client: fitqueue.Client, gpus: int) -> bool:
-    """Train four jobs, tell what was found, and whether it is as it should be."""
+    """Train four jobs, report the comparison, and return whether everything is within the tolerance."""
     cpu, gpu = train(client, 0), train(client, gpus)
     once, again = (train(client, gpus, deterministic=True) for _ in range(2))
     faults = [*too_different(cpu, gpu), *not_the_same(once, again)]

@@ -27,12 +27,15 @@ import fitqueue
 from benchmarks import gpu_check
 from benchmarks.common import cnn_job, console, plain_command, run_plain, running_stack, succeeded, until_first_step
 from fitqueue.datasets import BUILTIN
+from fitqueue.reports import EpochEnded
 from fitqueue.spec import parse_job
 from fitqueue.states import EventKind, JobState
 from service import environment
-from workers.shared.protocol import Ended, EpochEnded, PhaseChanged, Start
+from workers.shared.protocol import Ended, PhaseChanged, Start
+from workers.supervisor.child import Child
+from workers.supervisor.child_output import LogLines
 from workers.supervisor.devices import NVML
-from workers.supervisor.fork_server import Child, ForkServer, LogLines
+from workers.supervisor.fork_server import ForkServer
 
 BEGAN = time.monotonic()
 RESNET_SCRIPT = Path(__file__).with_name("plain_resnet.py")
@@ -45,13 +48,13 @@ def tell(**what: Any) -> None:
 
 
 def plain_job(epochs: int, gpus: int) -> dict[str, Any]:
-    """The document's CNN on digits, without XLA."""
+    """Return the reference's CNN on digits as a job, without XLA."""
     job = cnn_job("digits", epochs) | {"resources": {"gpus": gpus}}
     return job | {"compile": job["compile"] | {"jit_compile": False}}
 
 
 def gpu_memory() -> int:
-    """MiB in use on the first GPU."""
+    """Return how many MiB of the first GPU are in use."""
     gpus = nvml.list_gpus()
     return gpus[0].used_bytes >> 20 if gpus else 0
 
@@ -92,7 +95,7 @@ class Utilization:
 def forked_children(gpus: list[str]) -> None:
     began = time.perf_counter()
     fork_server = ForkServer()
-    fork_server.open()
+    fork_server.start()
     tell(part=1, what="fork server ready", seconds=round(time.perf_counter() - began, 2))
     tell(part=1, what="GPU memory before", mib=gpu_memory())
     for number in (1, 2):
@@ -107,7 +110,7 @@ def run_child(fork_server: ForkServer, gpus: list[str], name: str, *, kill: bool
     spec = parse_job(job, lambda _: None).spec.to_json()
     with tempfile.TemporaryDirectory() as folder, fork_server.spawn() as child:
         began = time.perf_counter()
-        child.tell(
+        child.send(
             Start(job_id="job", attempt=1, spec=spec, dataset_path=None, work_dir=folder, gpus=gpus, cpu_devices=1,
                   threads=0)
         )  # fmt: skip
@@ -175,7 +178,7 @@ def claims(stack: Any, client: fitqueue.Client, gpus: list[str]) -> None:
 
 
 def watch_claims(stack: Any, client: fitqueue.Client, ids: list[str]) -> tuple[list[int], dict[str, int]]:
-    """How many GPUs were held at each look, and how many GPU devices the process of each job had open."""
+    """Return the number of held GPUs at each look, and the most GPU devices that each job's process had open."""
     held: list[int] = []
     devices: dict[str, int] = {}
     while any(not client.get(job_id).state.is_final for job_id in ids):
@@ -187,7 +190,7 @@ def watch_claims(stack: Any, client: fitqueue.Client, ids: list[str]) -> tuple[l
 
 
 def training_processes(stack: Any) -> dict[str, int]:
-    """The process that trains each job, by the notes that workers leave for whoever cleans up after them."""
+    """Return the pid of each job's training process, from the files that workers write for the reaper."""
     processes = {}
     for note in Path(stack.folder, "work").glob("*/*/process"):
         try:

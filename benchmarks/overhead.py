@@ -1,7 +1,7 @@
-"""Seconds from the begin of `fit` until the last file is stored: in a job, and in a plain Keras script.
+"""Measure the seconds from the start of `fit` until the last file is stored, in a job and in a plain Keras script.
 
-The plain script's ModelCheckpoint writes its files within `fit`. A job's files are written by a thread beside, and some
-of them, the snapshot among them, after `fit`: a job counts until it has ended, when they were stored and read back.
+The ModelCheckpoint of the plain script writes its files within `fit`. The files of a job are written by a thread, and
+some of them, such as the snapshot, after `fit`: a job is measured until it has ended, when they were read back.
 """
 
 import argparse
@@ -29,7 +29,7 @@ EPOCHS = 2
 
 
 def train(client: fitqueue.Client, job: dict[str, Any]) -> tuple[float, float]:
-    """Seconds from the moment before `fit` until the job has ended, and those of them after `fit`."""
+    """Train a job; return the seconds from the start of `fit` until its end, and how many of them are after `fit`."""
     ended = succeeded(client.submit(job, wait=True))
     assert ended.finished_at is not None
     entered = {

@@ -1,4 +1,4 @@
-"""The peer of every benchmark: the document's CNN as a plain Keras script, the way people run it today.
+"""The reference's CNN as a plain Keras script, as people run it without the service. Benchmarks compare with it.
 
 Usage: python benchmarks/plain_train.py DATA.npz EPOCHS LEARNING_RATE SCALE
 Prints one JSON line: `first_step_at` (Unix time when the first training step was done) and `fit_seconds`.

@@ -1,4 +1,4 @@
-"""Milliseconds of one scrape of `/metrics`, on both databases, of a store that has seen much."""
+"""Measure the milliseconds of one scrape of `/metrics`, on both databases, with many jobs in them."""
 
 import tempfile
 import time
@@ -27,7 +27,7 @@ SCRAPES = 30
 
 
 def fill(database: Database) -> str:
-    """Half of the jobs wait, the others have ended; each has events and epochs. A token."""
+    """Write the jobs, half of them queued and half ended, with events and epochs; return a token."""
     spec = parse_job(cnn_job("digits", epochs=EPOCHS_EACH), lambda _: None).spec
     with database.write() as session:
         first = jobs.create(session, spec, [])
@@ -44,7 +44,7 @@ def fill(database: Database) -> str:
         session.execute(insert(Epoch), [{**epoch, "job_id": job_id, "epoch": n} for job_id in ids for n in numbers])
         for n in range(8):
             workers.register(session, f"wk_{n}", host="h", pools=[f"pool{n}"], slots=2, devices=[], gpus=[f"GPU-{n}"])
-            for duration, bounds in counters.BOUNDS.items():
+            for duration, bounds in counters.BUCKET_BOUNDS.items():
                 for seconds in bounds:
                     counters.observe(session, Duration(duration), f"pool{n}", seconds)
         return tokens.create(session, name="benchmark")
@@ -56,7 +56,7 @@ def client(url: str, folder: str) -> Iterator[FlaskClient]:
     database = Database(url)
     token = fill(database)
     database.close()
-    http = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", store=Path(folder))).test_client()
+    http = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", storage=Path(folder))).test_client()
     http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     yield http
 

@@ -1,4 +1,4 @@
-"""Seconds from POST to the first training step done, on a warm worker, against `python train.py`."""
+"""Measure the seconds from a POST to the first training step on a warm worker, and with `python train.py`."""
 
 import argparse
 import time

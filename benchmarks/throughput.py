@@ -1,4 +1,4 @@
-"""Jobs a minute of 20 digits jobs on two slots, beside the same 20 run by `python train.py` two at a time."""
+"""Measure the jobs per minute of 20 digits jobs in two slots, and of `python train.py`, two at a time."""
 
 import argparse
 import time

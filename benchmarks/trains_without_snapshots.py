@@ -1,4 +1,4 @@
-"""The training process as it would be without snapshots: what they cost is measured against it."""
+"""A training process that takes no snapshots, to measure what they cost."""
 
 from workers.trainer import resuming, run
 

@@ -33,6 +33,7 @@ class Losses(NamedTuple):
 
     @property
     def are_finite(self) -> bool:
+        """Whether no loss of the epoch is NaN or infinite."""
         return math.isfinite(self.training) and (self.validation is None or math.isfinite(self.validation))
 
 

@@ -7,6 +7,7 @@ def escape(key: str | int) -> str:
 
 
 def unescape(token: str) -> str:
+    """Return the key that a token stands for."""
     return token.replace("~1", "/").replace("~0", "~")
 
 

@@ -15,6 +15,7 @@ class DescribedEnum(StrEnum):
     about: str
 
     def __new__(cls, value: str, about: str) -> Self:
+        """Create a member from its value and its description."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.about = about
@@ -53,6 +54,7 @@ class JobState(DescribedEnum):
 
     @property
     def is_final(self) -> bool:
+        """Whether a job in this state has ended."""
         return self in FINAL_STATES
 
 

@@ -14,7 +14,7 @@ def run(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         transaction_per_migration=not on_sqlite,
-        # SQLite cannot alter a table in place: batch mode makes it anew.
+        # SQLite cannot alter a table in place: batch mode creates it again.
         render_as_batch=on_sqlite,
         compare_type=True,
     )

@@ -47,8 +47,7 @@ def free_port(first: int) -> int:
 
 
 def end_with_parent() -> None:
-    """In a new child: ask the kernel for SIGTERM when the parent is killed, so that nothing of the stack is left
-    behind.
+    """Ask the kernel to send this new child SIGTERM when its parent is killed, so that no process is left behind.
 
     Only Linux can do that; elsewhere the lock that the child holds keeps a second stack away.
     """

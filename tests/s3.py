@@ -2,11 +2,13 @@
 
 import urllib.request
 import uuid
-
-from moto.server import ThreadedMotoServer
+from typing import TYPE_CHECKING
 
 from service.processes import free_port
 from service.storage_address import Bucket
+
+if TYPE_CHECKING:
+    from moto.server import ThreadedMotoServer
 
 
 class S3Server:
@@ -17,6 +19,9 @@ class S3Server:
 
     def start(self) -> None:
         if self._server is None:
+            # Imported here: it takes seconds, and few of the tests that load this module start a server.
+            from moto.server import ThreadedMotoServer
+
             self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
             self._server.start()
 

@@ -1,4 +1,4 @@
-"""Types of Keras's arguments where the signature does not tell: the rules of the catalogue, as JSON Schema."""
+"""The types of Keras's arguments that signatures do not show: the rules of the catalogue, as JSON Schema."""
 
 import inspect
 from typing import Any
@@ -182,14 +182,22 @@ _OURS: dict[str, dict[str, Schema]] = {
 
 
 def our_arguments(kind: str, name: str, *, takes_more: bool) -> dict[str, Schema]:
-    """Arguments of a class that are not in its signature. `takes_more`: it hands what it does not know to its base."""
+    """Return the arguments of a class that are not in its signature.
+
+    Args:
+        takes_more: the class passes other arguments to its base class.
+    """
     common = {"layers": _OF_MOST_LAYERS, "applications": _OF_APPLICATIONS}.get(kind, {})
     common = {argument: schema for argument, schema in common.items() if argument not in _NOT_TAKEN.get(name, ())}
     return _OURS.get(name, {}) | (common if takes_more or kind == "applications" else {})
 
 
 def type_of(kind: str, cls: str, name: str, default: Any) -> Schema:
-    """The type of an argument. Raises LookupError where no rule tells it."""
+    """Return the type of an argument.
+
+    Raises:
+        LookupError: no rule covers it.
+    """
     if (cls, name) in BY_CLASS:
         return BY_CLASS[cls, name]
     if kind == "applications" and (found := of_application(name)):

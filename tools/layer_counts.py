@@ -1,7 +1,7 @@
-"""How many layers the architectures of `keras.applications` are made of: what a job that names one is weighed by.
+"""The number of layers of each architecture of `keras.applications`, which counts towards the limit of a model.
 
-A table, for to build all of them takes half a minute. A test counts some of them; `python -m tools.layer_counts` counts
-all and prints the table anew, after an update of Keras.
+It is a table, because building all of them takes half a minute. A test counts some of them. After an update of Keras,
+`python -m tools.layer_counts` counts all of them and prints the table.
 """
 
 LAYERS: dict[str, int] = {
@@ -49,7 +49,7 @@ LAYERS: dict[str, int] = {
 
 
 def count_layers(name: str) -> int:
-    """Those of one architecture, as Keras builds it by default."""
+    """Return the number of layers of one architecture, as Keras builds it by default."""
     import keras
 
     with keras.StatelessScope(initialize_variables=False):

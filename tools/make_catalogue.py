@@ -1,9 +1,9 @@
-"""Take the catalogue of what a job may name from the installed Keras: `python -m tools.make_catalogue`.
+"""Create the catalogue of what a job may name from the installed Keras: `python -m tools.make_catalogue`.
 
-Names, arguments, defaults and their one-line meanings come from Keras's signatures and docstrings; types come from the
-default, and from the rules in `tools/argument_types.py` where the default does not tell. An argument that no rule
-covers stops the tool: a type is never guessed. What Keras exports and `tools/left_out.py` does not name is in; the
-service itself reads the file that comes of it, so a new Keras brings nothing in by itself.
+Names, arguments, defaults and their one-line meanings come from Keras's signatures and docstrings. Types come from the
+defaults, or else from the rules in `tools/argument_types.py`. An argument that no rule covers stops the tool: a type is
+never guessed. The catalogue has everything that Keras exports, except for the names in `tools/left_out.py`. The service
+reads only the file, so a new version of Keras adds nothing by itself.
 """
 
 import inspect
@@ -49,7 +49,7 @@ CONVENIENCES = {"losses": ["crossentropy", "ce"], "metrics": ["accuracy", "acc"]
 
 
 def catalogue() -> dict[str, Any]:
-    """The whole catalogue, in a fixed order."""
+    """Return the whole catalogue, in a fixed order."""
     kinds = {kind: {"classes": classes(kind), "names": names(kind), "aliases": class_aliases(kind)} for kind in MODULES}
     kinds["layers"]["names"]["Input"] = {"class": "InputLayer"}
     kinds["activations"] = {"classes": {}, "names": {name: {} for name in sorted(activations())}, "aliases": {}}
@@ -70,7 +70,7 @@ DTYPE_POLICY = {
 
 
 def exported(kind: str) -> dict[str, Any]:
-    """What Keras exports of a kind and is not left out, each once, under the name that `to_json` writes."""
+    """Return what Keras exports of a kind and is not left out, each once, by the name that `to_json` writes."""
     left_out = LEFT_OUT[kind]
     public = vars(MODULES[kind])
     found = {own_name(name, value, public): value for name, value in public.items() if is_of(kind, name, value)}
@@ -80,7 +80,7 @@ def exported(kind: str) -> dict[str, Any]:
 
 
 def own_name(name: str, value: Any, public: Mapping[str, Any]) -> str:
-    """A class may have several public names; its own is the right one, unless Keras exports it under others alone."""
+    """Return the name of a class: its own, or the public one if Keras exports it only under others."""
     return value.__name__ if public.get(value.__name__) is value else name
 
 
@@ -91,19 +91,19 @@ def is_of(kind: str, name: str, value: Any) -> bool:
 
 
 def activations() -> Iterable[str]:
-    """The names that `keras.activations.get` resolves to a function of one tensor."""
+    """Return the names that `keras.activations.get` resolves to a function of one tensor."""
     return (name for name in keras.src.activations.ALL_OBJECTS_DICT if name not in NO_ACTIVATIONS)
 
 
 def names(kind: str) -> dict[str, dict[str, Any]]:
-    """Strings that stand for a class of this kind, or that Keras takes in place of an object of it."""
+    """Return the strings that stand for a class of this kind, or that Keras accepts in place of an object."""
     if kind not in IDENTIFIERS:
         return aliases(kind)
     return identifiers(kind)
 
 
 def aliases(kind: str) -> dict[str, dict[str, Any]]:
-    """Other public names of the same classes, such as MaxPool2D."""
+    """Return other public names of the same classes, such as MaxPool2D."""
     known = exported(kind)
     found = {
         alias: {"class": value.__name__}
@@ -114,9 +114,9 @@ def aliases(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def class_aliases(kind: str) -> dict[str, str]:
-    """Other names of classes that stand in `class_name` alone, such as "constant": as bare strings they say too little.
+    """Return other names of classes for `class_name` only: a bare "constant", for example, lacks its arguments.
 
-    Keras itself takes some of them; others are the public names under which scripts have always called the class.
+    Keras itself accepts some of them. The others are public names under which scripts have always used the class.
     """
     if kind not in IDENTIFIERS:
         return {}
@@ -145,7 +145,7 @@ def identifiers(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def is_understood(kind: str, identifier: str) -> bool:
-    """Whether Keras makes an object of the bare name. It knows some, like "constant", and then misses an argument."""
+    """Return whether Keras creates an object from the bare name; some, such as "constant", lack an argument then."""
     try:
         getattr(keras, kind).get(identifier)
     except (TypeError, KeyError):
@@ -158,7 +158,7 @@ def classes(kind: str) -> dict[str, Any]:
 
 
 def entry(kind: str, name: str, value: Any) -> dict[str, Any]:
-    """A class as the JSON Schema of its config. `call` names what its call takes; `direction`: which way is better."""
+    """Return the entry of a class: the JSON Schema of its config, `call` for layers and `direction` for metrics."""
     parameters = inspect.signature(value.__init__ if inspect.isclass(value) else value).parameters.values()
     meanings = argument_meanings(inspect.getdoc(value) or "")
     properties = {
@@ -197,7 +197,7 @@ def argument(kind: str, of: str, parameter: inspect.Parameter, meanings: dict[st
 
 
 def direction(metric: Any) -> str | None:
-    """Which way Keras takes for better when a callback's mode is `auto`; None where it does not know."""
+    """Return which direction Keras considers better if the mode of a callback is `auto`; None if it does not know."""
     if not inspect.isclass(metric):
         return None
     needs = {
@@ -214,7 +214,7 @@ def direction(metric: Any) -> str | None:
 
 
 def argument_meanings(docstring: str) -> dict[str, str]:
-    """The first sentence about each argument, from the section `Args:` of a Google-style docstring."""
+    """Return the first sentence about each argument, from the section `Args:` of a Google-style docstring."""
     section = re.search(r"^Arg(?:ument)?s:\n(.*?)(?=^\S|\Z)", docstring, re.MULTILINE | re.DOTALL)
     if section is None:
         return {}

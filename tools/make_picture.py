@@ -1,4 +1,4 @@
-"""Draws docs/demo.svg: what `make demo` shows on a terminal, as it ended. Usage: python -m tools.make_picture"""
+"""Draw docs/demo.svg, the final picture of `make demo` on a terminal: `python -m tools.make_picture`."""
 
 import os
 import pty
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def without_the_bar(shown: str) -> list[str]:
-    """The lines that stay: the bar was drawn on a line of its own, again and again, and erased at last."""
+    """Return the lines that stay on the terminal: the bar was redrawn on a line of its own, and erased at the end."""
     lines = []
     for line in shown.replace("\r\n", "\n").split("\n"):
         kept = line.rpartition("\x1b[2K")[2].rpartition("\r")[2]

@@ -1,7 +1,7 @@
-"""Words of the catalogue's schemas: JSON Schema, and two keywords of ours.
+"""The schemas of the catalogue: JSON Schema, with two keywords of our own.
 
-`{"keras": kind}` is an object of that kind of the catalogue, or its name; `{"declared": form}` is a declaration of our
-own in place of what only code could say in Keras.
+`{"keras": kind}` stands for an object of that kind in the catalogue, or its name. `{"declared": form}` stands for a
+declaration of our own, in place of a function in Keras.
 """
 
 from typing import Any
@@ -44,7 +44,7 @@ def keras(kind: str) -> Schema:
 
 
 def pattern(expression: str, title: str) -> Schema:
-    """A string that the whole expression matches; `title` says in words what that is."""
+    """Return the schema of a string that matches the whole expression; `title` describes it in words."""
     return {"type": "string", "pattern": expression, "title": title}
 
 
@@ -53,7 +53,7 @@ def declared(form: str) -> Schema:
 
 
 def each_axis(items: Schema, axes: int) -> Schema:
-    """One number for all axes, or a list with one for each."""
+    """Return the schema of one value for all axes, or a list with one for each axis."""
     return any_of(items, array(items, axes, axes))
 
 

@@ -1,4 +1,4 @@
-"""Types of arguments that mean something in one class only: `(class, argument)` → schema."""
+"""The types of arguments that have a meaning of their own in one class: `(class, argument)` → schema."""
 
 from tools.schemas import (
     ABOVE_ZERO,
@@ -142,7 +142,7 @@ _APPLICATIONS: dict[str, Schema] = {
 
 
 def of_application(name: str) -> Schema | None:
-    """The type of an argument of any architecture."""
+    """Return the type of an argument that all architectures have; None if it is not one of those."""
     return _APPLICATIONS.get(name)
 
 

@@ -60,6 +60,7 @@ class Commands(click.Group):
     """A click group that imports a command only when it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exit quietly if the reader of its output has gone."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -70,10 +71,12 @@ class Commands(click.Group):
         return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return the names of all commands, in the order of the sections."""
         listed = [name for commands in SECTIONS.values() for name in commands]
         return listed + [name for name in _plugins() if name not in listed]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import a command and return it; None if there is no such command."""
         if module := _MODULES.get(cmd_name):
             command: click.Command = getattr(import_module(module), cmd_name)
             return command
@@ -82,12 +85,14 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and suggest the nearest one for a name that does not exist."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
             ctx.fail(_unknown_command(args[0], known))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """Write the list of commands for `--help`, section by section."""
         listed = {name for commands in SECTIONS.values() for name in commands}
         others = {name: f"From {package}." for name, package in _plugins().items() if name not in listed}
         for title, commands in {**SECTIONS, "Others": others}.items():

@@ -21,11 +21,13 @@ WIDTH_WITHOUT_TERMINAL = 1000
 
 
 def make_console(*, stderr: bool = False) -> Console:
+    """Return a console for stdout or stderr; without a terminal it is wide enough for any table."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     return Console(stderr=stderr, highlight=False, width=None if is_terminal else WIDTH_WITHOUT_TERMINAL)
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a value as JSON to stdout."""
     click.echo(to_json(value, indent=indent).decode())
 
 
@@ -35,11 +37,13 @@ def remark(message: str) -> None:
 
 
 def cell(text: str, style: str = "") -> Text:
+    """Return a text for a table or a list, with control characters escaped."""
     # Text is never parsed as rich's markup, so «[red]» in a name stays as it is.
     return Text(printable(text), style=style)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print rows under the headings of their columns to stdout."""
     console = make_console()
     table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
     for column in columns:

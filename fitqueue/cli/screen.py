@@ -65,10 +65,12 @@ def show_result(client: Client, job: JobView, console: Console) -> None:
 
 
 def state_text(job: JobSummary) -> Text:
+    """Return the state of a job in its colour."""
     return cell(job.state, STYLES[job.state])
 
 
 def best_text(job: JobSummary) -> str:
+    """Return the best epoch of a job in words; empty if there is none yet."""
     return f"{job.best.monitor} {number(job.best.value)} (epoch {job.best.epoch})" if job.best else ""
 
 
@@ -85,6 +87,7 @@ def diagnosis_text(job: JobView) -> str:
 
 
 def queue_text(queue: QueuePosition) -> str:
+    """Return the position of a job in the queue in words."""
     return f"Number {queue.position} in the queue, waiting for {queue.waiting_for}"
 
 
@@ -124,6 +127,7 @@ class _Narrator:
 
 
 def epoch_line(row: EpochView, epochs: int) -> Text:
+    """Return the line for an epoch that has ended: its metrics, learning rate and duration."""
     width = len(str(epochs))
     line = Text(f"epoch {row.epoch:>{width}}/{epochs}", style="bold")
     for name, value in row.metrics.items():

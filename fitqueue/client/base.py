@@ -35,4 +35,5 @@ class ClientBase:
 
 
 def job_path(job_id: str) -> str:
+    """Return the path of a job, below the prefix of the API."""
     return f"/jobs/{quote(job_id, safe='')}"

@@ -23,6 +23,7 @@ class Connection:
 
     @property
     def is_local(self) -> bool:
+        """Whether the service runs on this machine, so that no proxy is needed."""
         host = urlsplit(self.url).hostname or ""
         return host == "localhost" or host.startswith("127.") or host == "::1"
 

@@ -22,6 +22,7 @@ UPLOAD_SECONDS = 300.0
 
 
 def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -67,6 +67,7 @@ class Transport:
         )
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def request(self, call: Call) -> httpx.Response:

@@ -39,6 +39,7 @@ class PartialCompile(BaseModel):
 
     @property
     def single_device_options(self) -> list[str]:
+        """The arguments in use that Keras supports on one device only."""
         return single_device_options(self.steps_per_execution, self.jit_compile)
 
     @property
@@ -76,6 +77,7 @@ class PartialJob(BaseModel):
     initial_weights: InitialWeights | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the job as the model checker gets it."""
         return self.model_dump(mode="json")
 
 

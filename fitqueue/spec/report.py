@@ -112,6 +112,7 @@ class Pointer:
             raise TooManyFaults
 
     def add_notice(self, code: NoticeCode, message: str) -> None:
+        """Report a notice here."""
         self.report.notices.append(Notice(pointer=self.text, code=str(code), message=message))
 
 

@@ -57,6 +57,7 @@ class CompileSpec(Strict):
 
     @property
     def single_device_options(self) -> list[str]:
+        """The arguments in use that Keras supports on one device only."""
         return single_device_options(self.steps_per_execution, self.jit_compile)
 
 

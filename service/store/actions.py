@@ -37,7 +37,7 @@ def cancel(session: Session, job_id: str, token_id: str | None = None) -> Job:
     now = clock.now(session)
     if job.state is JobState.CANCELLED or (job.state is JobState.RUNNING and job.cancel_requested_at is not None):
         return job
-    _check_not_ended(job)
+    _require_not_ended(job)
     by = _requester(session, token_id)
     if job.state is JobState.RUNNING:
         return _request(session, job, now, by, EventKind.CANCEL_REQUESTED, "stop", cancel_requested_at=now)
@@ -56,7 +56,7 @@ def pause(session: Session, job_id: str, token_id: str | None = None) -> Job:
     now = clock.now(session)
     if job.state is JobState.PAUSED or job.pause_requested_at is not None:
         return job
-    _check_not_ended(job)
+    _require_not_ended(job)
     by = _requester(session, token_id)
     if job.state is JobState.RUNNING:
         return _request(session, job, now, by, EventKind.PAUSE_REQUESTED, "pause", pause_requested_at=now)
@@ -72,7 +72,7 @@ def resume(session: Session, job_id: str, token_id: str | None = None) -> Job:
     """
     job = jobs.locked(session, job_id)
     now = clock.now(session)
-    _check_not_ended(job)
+    _require_not_ended(job)
     by = _requester(session, token_id)
     if job.state is JobState.PAUSED:
         return transitions.unpause(session, job_id, by, now) or job
@@ -134,7 +134,7 @@ def _check_extendable(session: Session, job: Job, epochs: int) -> None:
         raise JobNotExtendable(f"A job has at most {MAX_EPOCHS:,} epochs; {job.id} already has {job.epochs:,}.")
 
 
-def _check_not_ended(job: Job) -> None:
+def _require_not_ended(job: Job) -> None:
     if job.state.is_final:
         raise JobEnded(f"The job {job.id} {_HAS_ENDED[job.state]} ({job.reason}).")
 

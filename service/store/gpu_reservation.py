@@ -23,12 +23,12 @@ RESERVATION_DELAY: Final = timedelta(minutes=1)
 
 
 def is_due(now: datetime) -> ColumnElement[bool]:
-    """The condition that a queued job does not pause."""
+    """Return the condition that a queued job does not pause."""
     return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def may_claim_gpus(session: Session, machine: Machine, now: datetime, lease_seconds: float) -> ColumnElement[bool]:
-    """The condition that a queued job, which fits the machine's free GPUs, overtakes no reservation."""
+    """Return the condition that a queued job, which fits the machine's free GPUs, overtakes no reservation."""
     if not machine.free:
         return true()  # only jobs without GPUs fit
     reservations = [

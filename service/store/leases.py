@@ -1,7 +1,7 @@
 """Who may train a job, and until when.
 
 A claim gives a lease: the right to train a job for some seconds, renewed while the worker lives. The attempt number of
-the lease fences every later write. Any worker's reaper takes back expired leases (`expire_leases`).
+the lease fences every later write. Any worker's reaper fails attempts whose leases expired (`expire_leases`).
 
 An attempt has one of three outcomes, named alike on every level: the job is finished (`finish`), it is requeued in
 order (`requeue`), or the attempt failed (`fail_attempt`) and `service/store/retry_policy.py` decides between the first
@@ -143,7 +143,7 @@ def _initial_weights_key(session: Session, spec: Mapping[str, Any]) -> str | Non
 def renew(session: Session, lease: Lease, lease_seconds: float) -> StopRequests | None:
     """Extend the lease and return what users have asked of the job; None if the lease is lost.
 
-    A lease that expired but was not yet taken back is renewed, because nobody else has the job.
+    A lease that has expired is renewed if no reaper has noticed it yet, because nobody else has the job.
     """
     expires_at = clock.now(session) + timedelta(seconds=lease_seconds)
     row = session.execute(

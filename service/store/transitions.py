@@ -37,7 +37,7 @@ class Claimed:
 
 
 def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
-    """∅ → queued: store a new job with its first event."""
+    """Store a new job with its first event (∅ → queued)."""
     job.state = JobState.QUEUED
     session.add(job)
     session.flush()
@@ -53,7 +53,7 @@ def claim(
     lease_expires_at: datetime,
     now: datetime,
 ) -> Claimed | None:
-    """queued → running: give the job that `candidate` selects to the worker, with the GPUs it needs, as a new attempt.
+    """Give the job that `candidate` selects to the worker, as a new attempt with its GPUs (queued → running).
 
     Raises:
         GPUTaken: one of them is not free any more; the transaction must be rolled back to before the claim.
@@ -84,17 +84,17 @@ def claim(
 
 
 def finish(session: Session, job_id: str, attempt: int, reason: Reason, message: str, now: datetime) -> Job | None:
-    """running → succeeded, failed or cancelled, as the reason says."""
+    """End the job as the reason says (running → succeeded, failed or cancelled)."""
     return _end(session, (Job.id == job_id, *_running(attempt)), reason, message, now)
 
 
 def cancel_queued(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
-    """queued → cancelled."""
+    """Cancel a job that waits for a worker (queued → cancelled)."""
     return _cancel_idle(session, job_id, JobState.QUEUED, "The job was cancelled while it was queued.", by, now)
 
 
 def cancel_paused(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
-    """paused → cancelled."""
+    """Cancel a paused job (paused → cancelled)."""
     return _cancel_idle(session, job_id, JobState.PAUSED, "The job was cancelled while it was paused.", by, now)
 
 
@@ -107,7 +107,7 @@ def requeue(
     failure: str | None = None,
     **changes: object,
 ) -> Job | None:
-    """running → queued, unless a user has asked for something else.
+    """Put the job back into the queue, unless a user has asked for something else (running → queued).
 
     Args:
         failure: why the attempt failed; None if it did not.
@@ -130,7 +130,10 @@ def pause(
     failure: str | None = None,
     **changes: object,
 ) -> Job | None:
-    """running → paused, if a user has asked for it and for nothing more. Arguments as for `requeue`."""
+    """Pause the job, if a user has asked for that and for nothing more (running → paused).
+
+    The arguments are those of `requeue`.
+    """
     pause_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
     job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *pause_asked), JobState.PAUSED, changes)
     if job is not None:
@@ -140,7 +143,7 @@ def pause(
 
 
 def pause_queued(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
-    """queued → paused."""
+    """Pause a job that waits for a worker (queued → paused)."""
     job = _move(session, (Job.id == job_id, Job.state == JobState.QUEUED), state=JobState.PAUSED, not_before=None)
     if job is not None:
         events.append(session, job, EventKind.PAUSED, now, "The job was paused while it was queued.", by)
@@ -148,7 +151,7 @@ def pause_queued(session: Session, job_id: str, by: Requester, now: datetime) ->
 
 
 def unpause(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
-    """paused → queued."""
+    """Queue a paused job again (paused → queued)."""
     job = _move(session, (Job.id == job_id, Job.state == JobState.PAUSED), state=JobState.QUEUED)
     if job is not None:
         events.append(session, job, EventKind.UNPAUSED, now, "The job was resumed and is queued.", by)
@@ -158,7 +161,10 @@ def unpause(session: Session, job_id: str, by: Requester, now: datetime) -> Job 
 def extend(
     session: Session, job_id: str, data: Mapping[str, str | int | None], now: datetime, **changes: object
 ) -> Job | None:
-    """succeeded, failed or cancelled → queued, with more epochs to train. `changes` are other columns."""
+    """Queue an ended job again, with more epochs (succeeded, failed or cancelled → queued).
+
+    `changes` are other columns.
+    """
     job = _move(
         session,
         (Job.id == job_id, Job.state.in_(FINAL_STATES)),

@@ -1,8 +1,8 @@
-"""What the compose files and the Dockerfile must hold to, as far as it can be seen without an engine."""
+"""The compose files and the Dockerfile, as far as they can be checked without a Docker engine."""
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -16,67 +16,73 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 
 
-def test_each_setting_can_be_set_in_env_or_is_the_containers_own() -> None:
-    missing = [name for name in Settings.model_fields if f"      FITQUEUE_{name.upper()}:" not in indented(COMPOSE)]
-    assert missing == ["port"], "which the container has of its own; FITQUEUE_PORT is the one that is published"
+class SeveralMachines(NamedTuple):
+    """What operating.md shows for several machines."""
+
+    services: dict[str, Any]
+    """The services of the file that publishes the ports."""
+    variables: dict[str, str]
+    """The settings of a worker on another machine."""
+    commands: str
 
 
-def indented(text: str) -> str:
-    """The settings of all processes stand less deep than those of one."""
+def test_each_setting_can_be_set_in_env() -> None:
+    missing = [name for name in Settings.model_fields if f"      FITQUEUE_{name.upper()}:" not in _indented(COMPOSE)]
+    assert missing == ["port"], "the port inside the container is fixed; FITQUEUE_PORT is the published one"
+
+
+def _indented(text: str) -> str:
+    """Indent the settings of all processes as deep as those of one service."""
     return re.sub(r"^  (FITQUEUE_\w+:)", r"      \1", text, flags=re.MULTILINE)
 
 
-def test_no_password_is_known_to_who_reads_the_file() -> None:
+def test_no_password_has_a_default() -> None:
     defaults = re.findall(r"\$\{(?:POSTGRES|REDIS)_PASSWORD(:?-[^}]*)\}", COMPOSE)
     assert defaults == []
 
 
 @pytest.mark.parametrize("feature", ["# syntax=", "<<", "--link", "--mount"])
-def test_the_dockerfile_is_one_for_engines_of_any_age(feature: str) -> None:
+def test_the_dockerfile_uses_no_feature_that_old_engines_lack(feature: str) -> None:
     assert feature not in (ROOT / "Dockerfile").read_text()
 
 
-def test_images_for_cpus_and_for_gpus_have_names_of_their_own() -> None:
-    """`up` builds what is not there, and asks no further."""
+def test_the_images_for_cpus_and_for_gpus_have_different_names() -> None:
+    """`up` builds an image only if none has its name."""
     worker = SERVICES["worker"]
     assert worker["build"]["args"]["REQUIREMENTS"] == "worker-${FITQUEUE_DEVICE:-cpu}"
     assert worker["image"].endswith("-worker:${FITQUEUE_DEVICE:-cpu}")
     assert SERVICES["api"]["image"] == SERVICES["migrate"]["image"] != worker["image"]
 
 
-def test_tests_build_no_image_that_somebody_uses(tmp_path: Path) -> None:
-    made = Deployment(tmp_path)
-    values = {"FITQUEUE_DEVICE": "cpu", **env_of(made.folder / ".env")}
-    ours = {name: image_of(name, values) for name in ("api", "worker")}
-    assert ours == {"api": API_IMAGE, "worker": WORKER_IMAGE}
-    assert image_of("api", {"FITQUEUE_IMAGE": "fitqueue"}) == "fitqueue-api" != API_IMAGE
+def test_tests_build_images_under_names_of_their_own(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    values = {"FITQUEUE_DEVICE": "cpu", **_read_env(deployment.folder / ".env")}
+    images = {name: _image(name, values) for name in ("api", "worker")}
+    assert images == {"api": API_IMAGE, "worker": WORKER_IMAGE}
+    assert _image("api", {"FITQUEUE_IMAGE": "fitqueue"}) == "fitqueue-api" != API_IMAGE
 
 
 @pytest.fixture(scope="module")
-def many_boxes() -> tuple[Any, dict[str, str], str]:
-    """What operating.md shows for them: the ports' file, the variables of a worker, and its commands."""
-    section = (ROOT / "docs" / "operating.md").read_text().partition("\n## Many boxes")[2].partition("\n## ")[0]
+def several_machines() -> SeveralMachines:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    section = page.partition("\n## Several machines")[2].partition("\n## ")[0]
     ports, variables, commands = re.findall(r"```(?:yaml|sh)\n(.*?)```", section, re.DOTALL)
-    return yaml.safe_load(ports)["services"], dict(line.split("=", 1) for line in variables.splitlines()), commands
+    return SeveralMachines(yaml.safe_load(ports)["services"], _parse_env(variables), commands)
 
 
-def test_workers_of_other_machines_ask_where_the_ports_are_published(
-    many_boxes: tuple[Any, dict[str, str], str],
-) -> None:
-    published, given, _ = many_boxes
-    for service, variable in {"postgres": "FITQUEUE_DATABASE_URL", "redis": "FITQUEUE_REDIS_URL"}.items():
-        [port] = published[service]["ports"]
-        assert f"@{port.rpartition(':')[0]}/" in given[variable]
-    assert set(published) <= set(SERVICES)
-    assert set(given) <= set(SERVICES["worker"]["environment"])
-    assert {"FITQUEUE_STORAGE", "FITQUEUE_WORK_DIR", "AWS_REGION"} <= set(given)
+def test_workers_on_other_machines_use_the_ports_that_are_published(several_machines: SeveralMachines) -> None:
+    variables = several_machines.variables
+    for service, name in {"postgres": "FITQUEUE_DATABASE_URL", "redis": "FITQUEUE_REDIS_URL"}.items():
+        [port] = several_machines.services[service]["ports"]
+        assert f"@{port.rpartition(':')[0]}/" in variables[name]
+    assert several_machines.services.keys() <= SERVICES.keys()
+    assert variables.keys() <= SERVICES["worker"]["environment"].keys()
+    assert {"FITQUEUE_STORAGE", "FITQUEUE_WORK_DIR", "AWS_REGION"} <= variables.keys()
 
 
-def test_workers_of_other_machines_run_as_those_of_the_compose_file(
-    many_boxes: tuple[Any, dict[str, str], str],
-) -> None:
-    commands, worker = many_boxes[2], SERVICES["worker"]
-    paths = {each.partition(":")[2] for each in worker["volumes"]} - {"/var/lib/fitqueue/storage"}
+def test_workers_on_other_machines_run_as_those_of_the_compose_file(several_machines: SeveralMachines) -> None:
+    commands, worker = several_machines.commands, SERVICES["worker"]
+    paths = {volume.partition(":")[2] for volume in worker["volumes"]} - {"/var/lib/fitqueue/storage"}
     assert set(re.findall(r"--volume \S+?:(\S+)", commands)) == paths
     stop_seconds = worker["stop_grace_period"].removesuffix("s")
     for option in (
@@ -84,7 +90,7 @@ def test_workers_of_other_machines_run_as_those_of_the_compose_file(
         f"--ulimit stack={worker['ulimits']['stack']}",
         f"--stop-timeout {stop_seconds}",
         f"--env HOME={worker['environment']['HOME']}",
-        *(f"--security-opt {each.removesuffix(':true')}" for each in worker["security_opt"]),
+        *(f"--security-opt {security_opt.removesuffix(':true')}" for security_opt in worker["security_opt"]),
         *("--init", "--read-only", f"--tmpfs {worker['tmpfs']}", "--cap-drop ALL", f"--restart {worker['restart']}"),
     ):
         assert option in commands
@@ -92,25 +98,33 @@ def test_workers_of_other_machines_run_as_those_of_the_compose_file(
     assert "docker build --build-arg REQUIREMENTS=worker-gpu --tag fitqueue-worker:gpu ." in commands
 
 
-def test_what_is_compiled_for_a_gpu_is_kept_from_job_to_job(many_boxes: tuple[Any, dict[str, str], str]) -> None:
+def test_what_is_compiled_for_a_gpu_is_kept_for_later_jobs(several_machines: SeveralMachines) -> None:
     [(name, path)] = re.findall(r"^ENV (CUDA_CACHE_PATH)=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert for_children({name: path})[name] == path
-    given = SERVICES["worker"]["environment"], many_boxes[1], *pod_environments("fitqueue-worker")
-    assert {str(Path(path).parent)} == {variables["FITQUEUE_WORK_DIR"] for variables in given}
+    environments = [
+        SERVICES["worker"]["environment"], several_machines.variables, *_pod_environments("fitqueue-worker")
+    ]  # fmt: skip
+    assert {variables["FITQUEUE_WORK_DIR"] for variables in environments} == {str(Path(path).parent)}
 
 
-def pod_environments(name: str) -> list[dict[str, str]]:
-    """Of the containers of a Deployment in the Kubernetes manifest."""
+def _pod_environments(name: str) -> list[dict[str, str]]:
+    """Return the variables of each container of a Deployment in the Kubernetes manifests."""
     documents = yaml.safe_load_all((ROOT / "examples" / "kubernetes" / "fitqueue.yaml").read_text())
-    [found] = [each for each in documents if (each["kind"], each["metadata"]["name"]) == ("Deployment", name)]
-    containers = found["spec"]["template"]["spec"]["containers"]
-    return [{each["name"]: each["value"] for each in container["env"]} for container in containers]
+    [deployment] = [
+        document for document in documents if (document["kind"], document["metadata"]["name"]) == ("Deployment", name)
+    ]
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return [{variable["name"]: variable["value"] for variable in container["env"]} for container in containers]
 
 
-def env_of(file: Path) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in file.read_text().splitlines())
+def _read_env(path: Path) -> dict[str, str]:
+    return _parse_env(path.read_text())
 
 
-def image_of(service: str, values: dict[str, str]) -> str:
+def _parse_env(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def _image(service: str, values: dict[str, str]) -> str:
     image: str = re.sub(r"\$\{(\w+):-\w+\}", lambda variable: values[variable[1]], SERVICES[service]["image"])
     return image

@@ -1,4 +1,4 @@
-"""What `make gpu-check` takes for a difference, and that it says so where there is no GPU."""
+"""What `make gpu-check` reports as a difference, and what it does on a machine without a GPU."""
 
 import os
 import subprocess
@@ -20,24 +20,24 @@ def _trained(loss: float | None = 1.0, accuracy: float = 0.5, weight: float = 0.
     return Trained([{"loss": loss, "val_accuracy": accuracy}], weights, [1.0])
 
 
-def test_near_is_near_enough() -> None:
+def test_small_differences_are_within_the_tolerance() -> None:
     assert too_different(_trained(), _trained(loss=1.04, accuracy=0.515)) == []
 
 
 @pytest.mark.parametrize(
-    ("changed", "word"), [({"loss": 1.06}, "loss"), ({"accuracy": 0.53}, "val_accuracy"), ({"loss": None}, "loss")]
+    ("changed", "metric"), [({"loss": 1.06}, "loss"), ({"accuracy": 0.53}, "val_accuracy"), ({"loss": None}, "loss")]
 )
-def test_too_far_is_told(changed: dict[str, Any], word: str) -> None:
-    [told] = too_different(_trained(), _trained(**changed))
-    assert told.startswith(f"epoch 1: {word} is ")
+def test_large_differences_are_reported(changed: dict[str, Any], metric: str) -> None:
+    [difference] = too_different(_trained(), _trained(**changed))
+    assert difference.startswith(f"epoch 1: {metric} is ")
 
 
-def test_another_number_of_epochs_is_no_comparison() -> None:
+def test_trainings_of_different_lengths_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="shorter"):
         too_different(_trained(), Trained([], {}, []))
 
 
-def test_the_same_is_the_same_to_the_last_bit() -> None:
+def test_deterministic_trainings_must_be_equal_to_the_last_bit() -> None:
     assert not_the_same(_trained(), _trained()) == []
     assert len(not_the_same(_trained(), _trained(loss=1.0000001))) == 1
     assert len(not_the_same(_trained(), _trained(weight=float(np.nextafter(np.float32(0.25), 1))))) == 1
@@ -52,7 +52,7 @@ def test_without_a_gpu_nothing_is_checked() -> None:
 
 @pytest.mark.parametrize(("listed", "code"), [("", 1), ("GPU 0: NVIDIA H100 (UUID: GPU-1)", 7)])
 def test_the_tool_looks_for_a_gpu_before_it_installs_anything(tmp_path: Path, listed: str, code: int) -> None:
-    """With the environment made, and a Python that ends with 7 for that of the environment."""
+    """The environment exists, and its Python is a program that exits with 7."""
     for name, script in (("nvidia-smi", f"echo '{listed}'"), (".venv-gpu/bin/python", "exit 7")):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +60,6 @@ def test_the_tool_looks_for_a_gpu_before_it_installs_anything(tmp_path: Path, li
         path.chmod(0o755)
     (tmp_path / ".venv-gpu" / ".made").touch()
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    ended = subprocess.run([TOOL], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == code
-    assert ("no GPU on this machine" in ended.stderr) == (code == 1)
+    result = subprocess.run([TOOL], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == code
+    assert ("no GPU on this machine" in result.stderr) == (code == 1)

@@ -24,7 +24,7 @@ RENEWAL_SECONDS: Final = 2.0
 """More often than a lease needs, because a renewal also reads what users have asked."""
 
 _MARGIN: Final = 0.1
-"""A fraction of the lease: the child counts from when it hears of a renewal, the database from before it was asked."""
+"""A fraction of the lease: the child counts from when it reads `renewed`, the database from before the renewal."""
 
 
 class LeaseRenewer:
@@ -50,7 +50,7 @@ class LeaseRenewer:
 
     @property
     def child_seconds(self) -> float:
-        """How long a child may train after it heard of a renewal: less than the lease lasts."""
+        """How long a child may train after the last renewal that it read: less than the lease lasts."""
         return self._lease_seconds * (1 - _MARGIN)
 
     def watch(self, child: Child) -> None:

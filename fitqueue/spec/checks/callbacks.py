@@ -24,6 +24,7 @@ class Logs:
     why_not_validated: str = ""
 
     def report_missing(self, name: str, what: str, pointer: Pointer) -> None:
+        """Report a name that is not logged; `what` says in a message what the name is for."""
         reason = self.why_not_validated if name.startswith("val_") else ""
         pointer.add_fault(
             FaultCode.NOT_LOGGED,

@@ -66,6 +66,7 @@ def check_class_weight(data: DataSpec, fit: FitSpec, pointer: Pointer) -> None:
 
 
 def report_unknown_dataset(name: str, pointer: Pointer) -> None:
+    """Report that there is no data set with this name or id."""
     pointer.add_fault(
         FaultCode.UNKNOWN_DATASET,
         f"There is no data set {quoted(name)}." + did_you_mean(name, BUILTIN),

@@ -61,6 +61,7 @@ class Kind:
         return self.classes.get(name) or self.classes.get(self.names.get(name) or self.aliases.get(name, ""))
 
     def all_names(self) -> list[str]:
+        """Return all names that a job may use, those of classes first."""
         return [*self.classes, *self.names]
 
 

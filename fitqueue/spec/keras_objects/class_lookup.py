@@ -14,6 +14,7 @@ def find_class(class_name: str, kind: str) -> catalogue.Entry | None:
 
 
 def report_unknown_class(class_name: str, kind: str, pointer: Pointer) -> None:
+    """Report a class that the catalogue does not have, with the reason or the nearest known one."""
     reason = NO_OPERATIONS if class_name in TENSOR_OPERATIONS else catalogue.left_out(class_name, kind)
     known = catalogue.ACTIVATION_LAYERS if kind == "activations" else catalogue.kind(kind).classes
     advice = f" {reason}" if reason else did_you_mean(class_name, known)

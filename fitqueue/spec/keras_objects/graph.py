@@ -19,6 +19,7 @@ MAX_IO: Final = 64
 
 
 def is_input(layer: dict[str, Any]) -> bool:
+    """Return whether a layer is an InputLayer."""
     return bool(layer["class_name"] == "InputLayer")
 
 

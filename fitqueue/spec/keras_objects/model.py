@@ -91,6 +91,7 @@ _IGNORED: Final = {"dtype", "build_input_shape"}
 
 
 def report_unknown_fields(class_name: str, config: dict[str, Any], pointer: Pointer) -> None:
+    """Report the fields of a model that its class does not have."""
     known = _FIELD_NAMES[class_name]
     for name in (name for name in config if name not in known | _IGNORED):
         (pointer / name).add_fault(

@@ -17,6 +17,7 @@ class AutoNames:
         self._counts: Counter[str] = Counter()
 
     def next(self, class_name: str) -> str:
+        """Return the name of the next object of this class."""
         stem = snake_case(class_name)
         count = self._counts[stem]
         self._counts[stem] += 1

@@ -24,6 +24,7 @@ class Step(Strict):
     factor: float = Field(gt=0, le=10)
 
     def rate_at(self, epoch: int, initial: float) -> float:
+        """Return the learning rate of an epoch."""
         return initial * self.factor ** (epoch // self.epochs)
 
 
@@ -34,6 +35,7 @@ class Exponential(Strict):
     factor: float = Field(gt=0, le=10)
 
     def rate_at(self, epoch: int, initial: float) -> float:
+        """Return the learning rate of an epoch."""
         return initial * self.factor**epoch
 
 
@@ -45,6 +47,7 @@ class Cosine(Strict):
     final: float = Field(default=0.0, ge=0, le=1)
 
     def rate_at(self, epoch: int, initial: float) -> float:
+        """Return the learning rate of an epoch."""
         fraction = (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs)) / 2
         return initial * (self.final + (1 - self.final) * fraction)
 
@@ -70,6 +73,7 @@ class Table(Strict):
         return value
 
     def rate_at(self, epoch: int, initial: float) -> float:
+        """Return the learning rate of an epoch."""
         return next((rate for start, rate in reversed(self.rates) if start <= epoch), initial)
 
 
@@ -82,6 +86,7 @@ class WarmUp(Strict):
     then: "Annotated[Step | Exponential | Cosine | Table, Field(discriminator='kind')] | None" = None
 
     def rate_at(self, epoch: int, initial: float) -> float:
+        """Return the learning rate of an epoch."""
         if epoch < self.epochs:
             return initial * (self.start + (1 - self.start) * (epoch + 1) / self.epochs)
         return self.then.rate_at(epoch - self.epochs, initial) if self.then is not None else initial

@@ -16,7 +16,7 @@ from service.db import Database
 from service.models import Event, Job
 from service.processes import free_port
 from service.queue import queue_name
-from service.store import actions, jobs, workers
+from service.store import actions, jobs, snapshots, workers
 from tests.results import result
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
@@ -159,8 +159,14 @@ def test_another_worker_claims_the_job_of_a_killed_worker(
             assert look_at(database, job_id).state is JobState.QUEUED
 
 
-def has_trained(database: Database, look_at: LookAt, job_id: str, epoch: int) -> Callable[[], bool]:
-    return lambda: look_at(database, job_id).epoch >= epoch
+def has_snapshot(database: Database, job_id: str, epoch: int) -> Callable[[], bool]:
+    """Return a function that tells whether the job would resume after at least this many epochs."""
+
+    def look() -> bool:
+        with database.read() as session:
+            return any(snapshot.epoch >= epoch for snapshot in snapshots.newest_first(session, job_id))
+
+    return look
 
 
 def events(database: Database, job_id: str, kind: EventKind) -> list[dict[str, Any]]:
@@ -178,11 +184,11 @@ def test_a_job_that_was_killed_and_stopped_ends_like_an_undisturbed_one(
     undisturbed, disturbed = submit(**JOB), submit(**JOB)
     with run_worker(database, tmp_path, **settings) as worker:
         until(lambda: look_at(database, undisturbed).state is JobState.SUCCEEDED)
-        until(has_trained(database, look_at, disturbed, 2))
+        until(has_snapshot(database, disturbed, 1))
         worker.stop(signal.SIGKILL)
     with run_worker(database, tmp_path, **settings) as worker:
         until(lambda: look_at(database, disturbed).attempt == 2)
-        until(has_trained(database, look_at, disturbed, 6))
+        until(has_snapshot(database, disturbed, 5))
         assert worker.stop() == 0
     requeued = look_at(database, disturbed)
     assert (requeued.state, requeued.failed_attempts) == (JobState.QUEUED, 1)
@@ -216,7 +222,7 @@ def test_a_paused_job_makes_room_and_ends_like_an_undisturbed_one(
         idle = len(worker.descendants())
         undisturbed, disturbed = submit(**job), submit(**job)
         until(lambda: look_at(database, undisturbed).state is JobState.SUCCEEDED)
-        until(has_trained(database, look_at, disturbed, 2))
+        until(lambda: look_at(database, disturbed).epoch >= 3)
         with database.write() as session:
             actions.pause(session, disturbed)
         until(lambda: look_at(database, disturbed).state is not JobState.RUNNING, STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Documentation is tested: each state, event, setting, error code and command appears in it."""
+"""The documents agree with the code: states, events, settings, error codes, metrics, checks and commands."""
 
 import re
 from contextlib import closing
@@ -12,28 +12,37 @@ from fitqueue.cli import cli
 from fitqueue.diagnosis import RULES
 from fitqueue.errors import ERRORS_BY_CODE, FitQueueError
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
+from fitqueue.spec.report import FaultCode, NoticeCode
+from fitqueue.states import DescribedEnum, EventKind, JobState, Phase, Reason
 from fitqueue.trends import Trend
-from service.api.prometheus import Figures
+from service.api.errors import status_of
+from service.api.prometheus import ServiceCollector
 from service.db import Database
 from service.settings import Settings
 from service.stack import StackFailed
 from service.store.counters import Counters
 from service.store.gauges import Gauges
-from workers.doctor.command import all_checks
+from tests.unit.docs.pages import DOCS, ROOT, list_items, section, table_rows, text_of
+from workers.doctor.command import make_checks
 from workers.doctor.training import SmokeTest
 
-ROOT = Path(__file__).parents[3]
-DOCS = ROOT / "docs"
 
-
-def text_of(name: str) -> str:
-    return (DOCS / name).read_text()
-
-
-@pytest.mark.parametrize("words", [states.JobState, states.Reason, states.Phase, states.EventKind])
-def test_states_md_names_each_word(words: type[states.DescribedEnum]) -> None:
-    missing = [word.value for word in words if f"`{word.value}`" not in text_of("states.md")]
-    assert not missing
+@pytest.mark.parametrize(
+    ("page", "heading", "words"),
+    [
+        ("states.md", "States", JobState),
+        ("states.md", "Reasons", Reason),
+        ("states.md", "Phases", Phase),
+        ("states.md", "Events", EventKind),
+        ("spec.md", "Faults", FaultCode),
+        ("spec.md", "Notices", NoticeCode),
+    ],
+    ids=["states", "reasons", "phases", "events", "faults", "notices"],
+)
+def test_a_page_lists_each_word_with_its_description(page: str, heading: str, words: type[DescribedEnum]) -> None:
+    items = list_items(section(text_of(page), heading))
+    assert list(items) == [word.value for word in words]
+    assert [word.value for word in words if not items[word.value].startswith(word.about)] == []
 
 
 def test_states_md_draws_exactly_the_moves() -> None:
@@ -41,83 +50,87 @@ def test_states_md_draws_exactly_the_moves() -> None:
     assert drawn == {(str(before), str(after)) for before, after in states.MOVES}
 
 
-def test_states_md_gives_each_reason_its_state() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (succeeded|failed|cancelled) \|", text_of("states.md"), re.MULTILINE))
-    assert rows == {str(reason): str(states.state_of(reason)) for reason in states.Reason}
+def test_states_md_gives_each_reason_its_state_and_whether_the_job_can_be_extended() -> None:
+    assert table_rows(section(text_of("states.md"), "Reasons")) == [
+        [f"`{reason}`", str(states.state_of(reason)), "yes" if reason in states.EXTENDABLE else "no"]
+        for reason in Reason
+    ]
 
 
-def test_api_md_names_each_error_code() -> None:
-    missing = [code for code in ERRORS_BY_CODE if f"`{code}`" not in text_of("api.md")]
-    assert not missing
-    assert StackFailed.code in ERRORS_BY_CODE or f"`{StackFailed.code}`" in text_of("operating.md")
+def test_api_md_gives_each_error_its_message_and_its_status() -> None:
+    errors = section(text_of("api.md"), "Errors")
+    listed = re.findall(r"^- `(\w+)`(?: \((\d+)\))?: ((?:.|\n  )*)", errors, re.MULTILINE)
+    assert {code for code, _, _ in listed} == ERRORS_BY_CODE.keys() - {FitQueueError.code} | {StackFailed.code}
+    for code, status, text in listed:
+        error = StackFailed() if code == StackFailed.code else ERRORS_BY_CODE[code]()
+        assert text.replace("\n  ", " ").startswith(error.message)
+        if status:
+            assert int(status) == status_of(error)
+    assert f"`{FitQueueError.code}`" in errors
 
 
-def test_api_md_gives_each_error_its_default_message() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (?:\d+|client) \| (.*) \|$", text_of("api.md"), re.MULTILINE))
-    assert rows == {code: error().message for code, error in ERRORS_BY_CODE.items() if code in rows}
-    assert rows.keys() == ERRORS_BY_CODE.keys() - {FitQueueError.code, StackFailed.code}
+def test_diagnosis_md_lists_each_verdict() -> None:
+    assert list_items(text_of("diagnosis.md").partition("```json")[0]).keys() == {str(verdict) for verdict in Verdict}
 
 
-def test_diagnosis_md_names_each_verdict() -> None:
-    missing = [verdict for verdict in Verdict if f"`{verdict}`" not in text_of("diagnosis.md")]
-    assert not missing
-
-
-def test_diagnosis_md_draws_exactly_the_rules() -> None:
+def test_diagnosis_md_shows_exactly_the_rules() -> None:
     trends = {"falls": Trend.FALLING, "stands still": Trend.FLAT, "rises": Trend.RISING}
-    rows = re.findall(
-        r"^\| (falls|rises|stands still) \| ([a-z ,]+) \| `(\w+)` \|", text_of("diagnosis.md"), re.MULTILINE
-    )
-    drawn = {
-        (trends[training], trends[each]): verdict
-        for training, validation, verdict in rows
-        for each in validation.split(", or ")
+    shown = {
+        (trends[training], trends[trend]): verdict.strip("`")
+        for training, validation, verdict in table_rows(text_of("diagnosis.md"))
+        for trend in validation.split(", or ")
     }
-    assert drawn == RULES
+    assert shown == RULES
 
 
-def test_catalogue_md_gives_each_name_that_is_left_out_with_its_reason() -> None:
-    rows = re.findall(r"^\| (\w+) \| (.*) \| (.*) \|$", text_of("catalogue.md"), re.MULTILINE)
-    told = {(kind, name): reason for kind, names, reason in rows for name in re.findall(r"`(\w+)`", names)}
-    left_out = raw_catalogue()["left_out"]
-    assert told == {(kind, name): reason for kind, names in left_out.items() for name, reason in names.items()}
+def test_catalogue_md_gives_each_name_that_is_left_out_its_reason() -> None:
+    left_out = {kind: names for kind, names in raw_catalogue()["left_out"].items() if names}
+    page = section(text_of("catalogue.md"), "What is left out")
+    assert re.findall(r"^### (\w+)$", page, re.MULTILINE) == list(left_out)
+    for kind, reasons in left_out.items():
+        listed = re.findall(r"^- ((?:`\w+`,?\s+)*`\w+`):\s+((?:.|\n  )*)", section(page, kind, level=3), re.MULTILINE)
+        shown = {name: " ".join(reason.split()) for names, reason in listed for name in re.findall(r"`(\w+)`", names)}
+        assert shown == reasons
 
 
-def test_operating_md_names_each_setting() -> None:
-    missing = [name for name in Settings.model_fields if f"`FITQUEUE_{name.upper()}`" not in text_of("operating.md")]
-    assert not missing
+def test_operating_md_gives_each_setting_its_default_and_its_description() -> None:
+    page = section(text_of("operating.md"), "Settings")
+    fields = {f"FITQUEUE_{name.upper()}": field for name, field in Settings.model_fields.items()}
+    assert [[variable, default] for variable, default, _ in table_rows(page)] == [
+        [f"`{variable}`", f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"]
+        for variable, field in fields.items()
+    ]
+    items = list_items(page)
+    assert list(items) == list(fields)
+    assert [name for name, field in fields.items() if not items[name].startswith(str(field.description))] == []
 
 
-def test_monitoring_md_names_each_metric_and_no_other() -> None:
-    nothing = Figures(Gauges(jobs={}, queues={}, running={}, workers=[], gpus_in_use=0), Counters())
-    names = {family.name + "_total" * (family.type == "counter") for family in nothing.collect()}
-    told = set(re.findall(r"^\| `(fitqueue_\w+)` \|", text_of("monitoring.md"), re.MULTILINE))
-    assert told == names
+def test_monitoring_md_lists_each_metric_with_its_type_and_no_other() -> None:
+    empty = ServiceCollector(Gauges(jobs={}, queues={}, running={}, workers=[], gpus_in_use=0), Counters())
+    types = {family.name + "_total" * (family.type == "counter"): family.type for family in empty.collect()}
+    page = section(text_of("monitoring.md"), "Prometheus")
+    assert {name.strip("`"): kind for name, kind, _ in table_rows(page)} == types
+    assert list_items(page).keys() == types.keys()
     used = set(re.findall(r"\bfitqueue_\w+", text_of("monitoring.md")))
-    assert {name.removesuffix("_bucket") for name in used} == names
+    assert {name.removesuffix("_bucket") for name in used} == types.keys()
 
 
-def test_operating_md_names_each_check_of_the_doctor_with_its_time(tmp_path: Path) -> None:
+def test_operating_md_lists_each_check_of_the_doctor_with_its_time_limit(tmp_path: Path) -> None:
     with closing(Database(f"sqlite:///{tmp_path}/none.db")) as database, SmokeTest() as smoke_test:
-        checks = all_checks(Settings(), database, smoke_test, [])
-    rows = re.findall(r"^\| `([a-z -]+)` \| .* \| (\d+) s \|$", text_of("operating.md"), re.MULTILINE)
-    assert rows == [(check.name, f"{check.seconds:g}") for check in checks]
+        checks = make_checks(Settings(), database, smoke_test, [])
+    page = section(text_of("operating.md"), "Checking a machine")
+    assert table_rows(page) == [
+        [f"`{check.name}`", f"{check.timeout:g} s", f"`{check.needs}`" if check.needs else ""] for check in checks
+    ]
+    assert list(list_items(page)) == [check.name for check in checks]
 
 
-def test_the_quickstart_or_the_api_page_names_each_command() -> None:
+def test_some_page_shows_each_command() -> None:
     documented = (ROOT / "README.md").read_text() + "".join(page.read_text() for page in DOCS.glob("*.md"))
-    missing = [name for name in cli.list_commands(None) if f"fitqueue {name}" not in documented]
-    assert not missing
+    assert [name for name in cli.list_commands(None) if f"fitqueue {name}" not in documented] == []  # type: ignore[arg-type]
 
 
 def test_every_direct_dependency_has_its_reason() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     declared = set(re.findall(r'^\s+"([a-z0-9-]+)(?:\[[a-z,-]+\])?[><=]', project, re.MULTILINE)) - {"tensorflow-cpu"}
-    missing = [name for name in declared if name not in text_of("dependencies.md")]
-    assert not missing
-
-
-@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.glob("*.md")]), ids=lambda page: page.name)
-def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
-    assert not [link for link in links if not (page.parent / link).exists()]
+    assert [name for name in declared if f"**{name}**" not in text_of("dependencies.md")] == []

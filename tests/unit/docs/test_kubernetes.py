@@ -1,4 +1,4 @@
-"""The manifests of `examples/kubernetes/` fit together, and fit the code."""
+"""The manifests in `examples/kubernetes/` agree with each other, with the code and with the compose file."""
 
 import re
 from pathlib import Path
@@ -7,150 +7,151 @@ from typing import Any
 import pytest
 import yaml
 
-from service.api.prometheus import Figures
+from service.api.prometheus import ServiceCollector
 from service.settings import Settings
 from service.store.counters import Counters
 from service.store.gauges import Gauges
-from workers.doctor.machine import SHARED_BYTES
+from tests.unit.docs.pages import ROOT, text_of
+from workers.doctor.machine import MIN_SHARED_BYTES
 
-ROOT = Path(__file__).parents[3]
-DOCUMENTS: list[dict[str, Any]] = [
-    document
-    for path in sorted((ROOT / "examples" / "kubernetes").glob("*.yaml"))
-    for document in yaml.safe_load_all(path.read_text())
-]
+MANIFESTS = sorted((ROOT / "examples" / "kubernetes").glob("*.yaml"))
+DOCUMENTS: list[dict[str, Any]] = [document for path in MANIFESTS for document in yaml.safe_load_all(path.read_text())]
 PODS = {
     document["metadata"]["name"]: document["spec"]["template"]
     for document in DOCUMENTS
     if document["kind"] in {"Deployment", "Job"}
 }
+COMPOSE_SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
-def _one(kind: str) -> dict[str, Any]:
-    [found] = [document for document in DOCUMENTS if document["kind"] == kind]
-    return found
+def _only_document(kind: str) -> dict[str, Any]:
+    [document] = [document for document in DOCUMENTS if document["kind"] == kind]
+    return document
 
 
-def _containers() -> list[Any]:
-    return [
-        pytest.param(pod["spec"], each, id=name) for name, pod in PODS.items() for each in pod["spec"]["containers"]
-    ]
+def _only_container(pod_name: str) -> dict[str, Any]:
+    [container] = PODS[pod_name]["spec"]["containers"]
+    return dict(container)
 
 
-def test_each_document_says_what_it_is() -> None:
-    assert all(each["apiVersion"] and each["metadata"]["name"] for each in DOCUMENTS)
-    assert sorted(each["kind"] for each in DOCUMENTS) == [
+def _variables(container: dict[str, Any]) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container.get("env", [])}
+
+
+def _mount_paths(container: dict[str, Any]) -> dict[str, str]:
+    return {mount["name"]: mount["mountPath"] for mount in container.get("volumeMounts", [])}
+
+
+def test_each_document_has_a_version_and_a_name() -> None:
+    assert all(document["apiVersion"] and document["metadata"]["name"] for document in DOCUMENTS)
+    assert sorted(document["kind"] for document in DOCUMENTS) == [
         "ConfigMap", "Deployment", "Deployment", "Job", "ScaledObject", "Secret", "Service",
     ]  # fmt: skip
 
 
-def test_selectors_find_their_pods() -> None:
+def test_selectors_match_their_pods() -> None:
     for document in DOCUMENTS:
         if document["kind"] == "Deployment":
-            wanted = document["spec"]["selector"]["matchLabels"].items()
-            assert wanted <= document["spec"]["template"]["metadata"]["labels"].items()
-    service = _one("Service")
-    found = [
+            labels = document["spec"]["selector"]["matchLabels"].items()
+            assert labels <= document["spec"]["template"]["metadata"]["labels"].items()
+    service = _only_document("Service")
+    selected = [
         name for name, pod in PODS.items() if service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     ]
-    assert found == ["fitqueue-api"]
-    [port], [container] = service["spec"]["ports"], PODS["fitqueue-api"]["spec"]["containers"]
-    [named] = container["ports"]
-    assert (port["targetPort"], named["containerPort"]) == (named["name"], Settings.model_fields["port"].default)
-    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {named["name"]}
+    assert selected == ["fitqueue-api"]
 
 
-def test_settings_are_the_code_s() -> None:
-    given = {*_one("Secret")["stringData"], *_one("ConfigMap")["data"]}
+def test_the_service_and_the_probes_use_the_port_of_the_api() -> None:
+    container = _only_container("fitqueue-api")
+    [service_port], [port] = _only_document("Service")["spec"]["ports"], container["ports"]
+    assert (service_port["targetPort"], port["containerPort"]) == (port["name"], Settings.model_fields["port"].default)
+    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {port["name"]}
+
+
+def test_the_manifests_set_only_settings_that_exist() -> None:
+    secret, config = _only_document("Secret")["stringData"], _only_document("ConfigMap")["data"]
+    names = {*secret, *config}
     for pod in PODS.values():
         for container in pod["spec"]["containers"]:
-            given |= {each["name"] for each in container.get("env", [])}
-    known = {f"FITQUEUE_{name.upper()}" for name in Settings.model_fields}
-    assert {name for name in given if name.startswith("FITQUEUE_")} <= known
-    assert {"FITQUEUE_DATABASE_URL", "FITQUEUE_REDIS_URL"} <= set(_one("Secret")["stringData"])
-    assert {"FITQUEUE_STORAGE", "AWS_REGION", "FITQUEUE_LEASE_SECONDS"} <= set(_one("ConfigMap")["data"])
-    assert all(isinstance(value, str) for value in (_one("ConfigMap")["data"] | _one("Secret")["stringData"]).values())
+            names |= _variables(container).keys()
+    settings = {f"FITQUEUE_{name.upper()}" for name in Settings.model_fields}
+    assert {name for name in names if name.startswith("FITQUEUE_")} <= settings
+    assert {"FITQUEUE_DATABASE_URL", "FITQUEUE_REDIS_URL"} <= secret.keys()
+    assert {"FITQUEUE_STORAGE", "AWS_REGION", "FITQUEUE_LEASE_SECONDS"} <= config.keys()
+    assert all(isinstance(value, str) for value in (config | secret).values())
 
 
-@pytest.mark.parametrize(("pod", "container"), _containers())
-def test_every_container_has_the_settings_and_no_more_rights_than_it_needs(
-    pod: dict[str, Any], container: dict[str, Any]
-) -> None:
-    sources = [each[kind]["name"] for each in container["envFrom"] for kind in each]
-    assert sources == [_one("ConfigMap")["metadata"]["name"], _one("Secret")["metadata"]["name"]]
+@pytest.mark.parametrize("name", PODS)
+def test_each_container_has_the_settings_and_only_the_rights_that_it_needs(name: str) -> None:
+    pod, container = PODS[name]["spec"], _only_container(name)
+    sources = [source[kind]["name"] for source in container["envFrom"] for kind in source]
+    assert sources == [_only_document("ConfigMap")["metadata"]["name"], _only_document("Secret")["metadata"]["name"]]
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    mounted = {each["name"] for each in container.get("volumeMounts", [])}
-    assert mounted == {each["name"] for each in pod.get("volumes", [])}
+    assert _mount_paths(container).keys() == {volume["name"] for volume in pod.get("volumes", [])}
 
 
 @pytest.mark.parametrize("name", ["fitqueue-api", "fitqueue-worker"])
-def test_what_is_on_its_way_to_the_bucket_has_a_place_that_can_be_written(name: str) -> None:
-    [container] = PODS[name]["spec"]["containers"]
-    paths = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
-    assert paths["work"] == {each["name"]: each["value"] for each in container["env"]}["FITQUEUE_WORK_DIR"]
+def test_the_work_directory_is_a_volume(name: str) -> None:
+    container = _only_container(name)
+    assert _mount_paths(container)["work"] == _variables(container)["FITQUEUE_WORK_DIR"]
 
 
-def test_the_tables_come_before_what_needs_them() -> None:
-    folder = ROOT / "examples" / "kubernetes"
-    kinds = {
-        path.name: {each["kind"] for each in yaml.safe_load_all(path.read_text())} for path in folder.glob("*.yaml")
-    }
+def test_the_tables_are_created_before_the_programs_that_need_them() -> None:
+    kinds = {path.name: {document["kind"] for document in yaml.safe_load_all(path.read_text())} for path in MANIFESTS}
     assert kinds["settings.yaml"] == {"ConfigMap", "Secret"}
     assert kinds["migrate.yaml"] == {"Job"}
-    applied = re.findall(
-        r"kubectl (?:apply|wait).*?(\S+\.yaml|fitqueue-migrate)", (ROOT / "docs/kubernetes.md").read_text()
-    )
-    names = [Path(each).name for each in applied]
+    steps = re.findall(r"kubectl (?:apply|wait).*?(\S+\.yaml|fitqueue-migrate)", text_of("kubernetes.md"))
+    names = [Path(step).name for step in steps]
     assert names == ["settings.yaml", "migrate.yaml", "fitqueue-migrate", "fitqueue.yaml", "autoscaler.yaml"]
 
 
 def test_commands_are_those_of_the_compose_file() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    for name, pod in PODS.items():
-        [container] = pod["spec"]["containers"]
-        assert " ".join(container["command"]) == services[name.removeprefix("fitqueue-")]["command"]
+    for name in PODS:
+        command = COMPOSE_SERVICES[name.removeprefix("fitqueue-")]["command"]
+        assert " ".join(_only_container(name)["command"]) == command
 
 
-def test_a_worker_s_pulse_is_felt_as_in_the_compose_file() -> None:
-    [container] = PODS["fitqueue-worker"]["spec"]["containers"]
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    shell = services["worker"]["healthcheck"]["test"][1].replace("$$", "$")
+def test_the_probes_of_a_worker_are_the_health_check_of_the_compose_file() -> None:
+    shell = COMPOSE_SERVICES["worker"]["healthcheck"]["test"][1].replace("$$", "$")
     for probe in ("startupProbe", "livenessProbe"):
-        assert container[probe]["exec"]["command"] == ["sh", "-c", shell]
+        assert _only_container("fitqueue-worker")[probe]["exec"]["command"] == ["sh", "-c", shell]
 
 
-def test_a_rollout_of_workers_needs_no_gpu_beside_theirs() -> None:
-    names = ("Deployment", "fitqueue-worker")
-    [worker] = [each for each in DOCUMENTS if (each["kind"], each["metadata"]["name"]) == names]
+def test_a_rollout_of_workers_needs_no_additional_gpu() -> None:
+    [worker] = [
+        document
+        for document in DOCUMENTS
+        if (document["kind"], document["metadata"]["name"]) == ("Deployment", "fitqueue-worker")
+    ]
     assert worker["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
 def test_a_worker_has_a_gpu_time_to_stop_and_shared_memory() -> None:
-    pod = PODS["fitqueue-worker"]["spec"]
-    [container] = pod["containers"]
+    pod, container = PODS["fitqueue-worker"]["spec"], _only_container("fitqueue-worker")
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
-    stop = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]["stop_grace_period"]
-    assert f"{pod['terminationGracePeriodSeconds']}s" == stop
-    [memory] = [each["emptyDir"] for each in pod["volumes"] if each["name"] == "shm"]
+    assert f"{pod['terminationGracePeriodSeconds']}s" == COMPOSE_SERVICES["worker"]["stop_grace_period"]
+    [memory] = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "shm"]
     assert memory == {"medium": "Memory", "sizeLimit": "1Gi"}
-    assert SHARED_BYTES == 1024**3
-    paths = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
-    assert paths["shm"] == "/dev/shm"
+    assert MIN_SHARED_BYTES == 1024**3
+    assert _mount_paths(container)["shm"] == "/dev/shm"
 
 
-def test_the_autoscaler_asks_for_metrics_that_are_told() -> None:
-    scaled = _one("ScaledObject")["spec"]
+def test_the_autoscaler_queries_metrics_that_the_api_reports() -> None:
+    scaled = _only_document("ScaledObject")["spec"]
     assert scaled["scaleTargetRef"]["name"] in PODS
     [trigger] = scaled["triggers"]
-    told = {family.name for family in Figures(Gauges({}, {}, {}, [], 0), Counters()).collect()}
-    asked = set(re.findall(r"fitqueue_\w+", trigger["metadata"]["query"]))
-    assert asked == {"fitqueue_queue_length", "fitqueue_jobs_running"}
-    assert asked <= told
-    [worker] = PODS["fitqueue-worker"]["spec"]["containers"]
-    environment = {each["name"]: each["value"] for each in worker["env"]}
-    assert set(re.findall(r'pool="(\w+)"', trigger["metadata"]["query"])) == {environment["FITQUEUE_POOLS"]}
-    assert trigger["metadata"]["threshold"] == environment["FITQUEUE_SLOTS"]
+    reported = {family.name for family in ServiceCollector(Gauges({}, {}, {}, [], 0), Counters()).collect()}
+    queried = set(re.findall(r"fitqueue_\w+", trigger["metadata"]["query"]))
+    assert queried == {"fitqueue_queue_length", "fitqueue_jobs_running"}
+    assert queried <= reported
+
+
+def test_the_autoscaler_counts_the_pool_and_the_slots_of_the_workers() -> None:
+    [trigger] = _only_document("ScaledObject")["spec"]["triggers"]
+    variables = _variables(_only_container("fitqueue-worker"))
+    assert set(re.findall(r'pool="(\w+)"', trigger["metadata"]["query"])) == {variables["FITQUEUE_POOLS"]}
+    assert trigger["metadata"]["threshold"] == variables["FITQUEUE_SLOTS"]

@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from service.store.gpus import VisibleGPU
-from workers.supervisor.devices import FOREIGN_BYTES, GPU, NVML, processors, share_of
+from workers.supervisor.devices import FOREIGN_BYTES, GPU, NVML, parse_quota, processors
 
 
 class FakeError(Exception):
@@ -17,7 +17,7 @@ class FakeNotSupported(FakeError):
 
 
 class FakeLibrary(ModuleType):
-    """NVIDIA's library as far as it is called, on a machine of which `gpus` tells what is known of each GPU."""
+    """The part of NVIDIA's library that we call. `gpus`: UUID and memory in use (or an error); None: a broken GPU."""
 
     NVMLError = FakeError
     NVMLError_NotSupported = FakeNotSupported
@@ -30,18 +30,18 @@ class FakeLibrary(ModuleType):
         self.is_broken = False
 
     def nvmlInit(self) -> None:
-        self._check()
+        self._raise_if_broken()
         self.opened += 1
 
     def nvmlDeviceGetCount(self) -> int:
-        self._check()
+        self._raise_if_broken()
         return len(self.gpus)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> "tuple[str, int | Exception]":
-        found = self.gpus[index]
-        if found is None:
+        gpu = self.gpus[index]
+        if gpu is None:
             raise FakeError("GPU is lost")
-        return found
+        return gpu
 
     def nvmlDeviceGetUUID(self, handle: tuple[str, int]) -> str:
         return handle[0]
@@ -55,7 +55,7 @@ class FakeLibrary(ModuleType):
             raise handle[1]
         return SimpleNamespace(used=handle[1])
 
-    def _check(self) -> None:
+    def _raise_if_broken(self) -> None:
         if self.is_broken:
             raise FakeError("Unknown Error")
 
@@ -72,20 +72,20 @@ def test_gpus_are_listed_as_they_are_now(library: FakeLibrary) -> None:
     assert nvml.list_gpus() == [GPU("GPU-a", "H100", 0), GPU("GPU-b", "H100", 5 * FOREIGN_BYTES)]
     library.gpus[1] = ("GPU-b", 7)
     assert nvml.list_gpus()[1] == GPU("GPU-b", "H100", 7)
-    assert library.opened == 1, "to open it takes long"
+    assert library.opened == 1, "opening it takes long"
 
 
-def test_a_gpu_that_is_lost_hides_no_other(library: FakeLibrary) -> None:
+def test_a_broken_gpu_does_not_hide_the_others(library: FakeLibrary) -> None:
     library.gpus.insert(0, None)
     assert [gpu.uuid for gpu in NVML().list_gpus()] == ["GPU-a", "GPU-b"]
 
 
-def test_a_gpu_without_memory_of_its_own_is_used_by_nobody(library: FakeLibrary) -> None:
+def test_a_gpu_without_its_own_memory_counts_as_unused(library: FakeLibrary) -> None:
     library.gpus[0] = ("GPU-a", FakeNotSupported("Not Supported"))
     assert NVML().list_gpus()[0].used_bytes == 0
 
 
-def test_a_driver_that_fails_shows_none_until_it_is_back(library: FakeLibrary) -> None:
+def test_a_broken_driver_lists_no_gpu_until_it_works_again(library: FakeLibrary) -> None:
     nvml = NVML()
     assert len(nvml.list_gpus()) == 2
     library.is_broken = True
@@ -95,21 +95,21 @@ def test_a_driver_that_fails_shows_none_until_it_is_back(library: FakeLibrary) -
     assert library.opened == 2
 
 
-def test_without_the_library_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_list_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert NVML().list_gpus() == []
 
 
 @pytest.mark.parametrize(("used", "is_used"), [(0, False), (FOREIGN_BYTES, False), (FOREIGN_BYTES + 1, True)])
-def test_a_gpu_is_used_whose_memory_is(used: int, is_used: bool) -> None:
-    assert GPU("GPU-a", "H100", used).seen() == VisibleGPU("GPU-a", is_used=is_used)
+def test_a_gpu_with_much_memory_in_use_is_not_claimed(used: int, is_used: bool) -> None:
+    assert GPU("GPU-a", "H100", used).to_visible() == VisibleGPU("GPU-a", is_used=is_used)
 
 
 @pytest.mark.parametrize(
-    ("cpu_max", "share"), [("max 100000", None), ("400000 100000", 4), ("150000 100000", 1), ("50000 100000", 0)]
+    ("cpu_max", "allowed"), [("max 100000", None), ("400000 100000", 4), ("150000 100000", 1), ("50000 100000", 0)]
 )
-def test_a_containers_share_is_read(cpu_max: str, share: int | None) -> None:
-    assert share_of(cpu_max) == share
+def test_the_quota_of_a_container_is_parsed(cpu_max: str, allowed: int | None) -> None:
+    assert parse_quota(cpu_max) == allowed
 
 
 def test_there_is_a_processor() -> None:

@@ -1,4 +1,4 @@
-"""A child that is frozen when its worker dies cannot end itself. The reaper of another worker does it."""
+"""A child that is frozen when its worker dies cannot exit. The reaper of another worker kills it."""
 
 import os
 import re
@@ -17,30 +17,30 @@ from service.queue import Notifier
 from workers.supervisor import orphans
 from workers.supervisor.reaper import Reaper, own_directory
 
-WORKER = "wk_lost"
+WORKER = "wk_dead"
 
 
 @pytest.fixture
 def frozen() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
-    """Makes processes that sit where SIGSTOP met them."""
-    made: list[subprocess.Popen[bytes]] = []
+    """Start processes, and stop them with SIGSTOP."""
+    processes: list[subprocess.Popen[bytes]] = []
 
     def make() -> "subprocess.Popen[bytes]":
         process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-        made.append(process)
+        processes.append(process)
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         return process
 
     yield make
-    for process in made:
+    for process in processes:
         process.kill()
         process.communicate()
 
 
 @pytest.fixture
 def reap(tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """The reaper of a worker that lives, with a database of its own and no Redis."""
+    """The reaper of a live worker, with its own database and without Redis."""
     url = f"sqlite:///{tmp_path / 'fitqueue.db'}"
     upgrade(url)
     database = Database(url)
@@ -50,14 +50,14 @@ def reap(tmp_path: Path) -> Iterator[Callable[[], None]]:
 
 @pytest.fixture
 def attempt(tmp_path: Path) -> Path:
-    """The work directory of an attempt; its worker is no more."""
+    """The work directory of an attempt whose worker is dead."""
     directory = tmp_path / "work" / WORKER / "job_1.1"
     directory.mkdir(parents=True)
     (directory.parent / "lock").touch()
     return directory
 
 
-def test_a_frozen_process_of_a_lost_worker_is_ended(
+def test_a_frozen_process_of_a_dead_worker_is_killed(
     attempt: Path, frozen: Callable[[], "subprocess.Popen[bytes]"], reap: Callable[[], None]
 ) -> None:
     process, other = frozen(), frozen()
@@ -66,10 +66,10 @@ def test_a_frozen_process_of_a_lost_worker_is_ended(
     reap()
     assert process.wait(10) == -signal.SIGKILL
     assert not attempt.parent.exists()
-    assert other.poll() is None, "of which no note tells"
+    assert other.poll() is None, "no note names it"
 
 
-def test_that_of_a_worker_that_lives_is_left_alone(
+def test_a_process_of_a_live_worker_is_left_alone(
     tmp_path: Path, frozen: Callable[[], "subprocess.Popen[bytes]"], reap: Callable[[], None]
 ) -> None:
     process = frozen()
@@ -83,14 +83,14 @@ def test_that_of_a_worker_that_lives_is_left_alone(
 
 
 @pytest.mark.parametrize(("ticks", "namespace"), [(-1, "same"), (0, "pid:[1]")], ids=["earlier", "in a container"])
-def test_another_process_with_its_number_is_left_alone(
+def test_another_process_with_the_same_pid_is_left_alone(
     attempt: Path,
     frozen: Callable[[], "subprocess.Popen[bytes]"],
     reap: Callable[[], None],
     ticks: int,
     namespace: str,
 ) -> None:
-    """The kernel gives numbers out again, and each container counts by itself."""
+    """The kernel reuses pids, and each container has its own."""
     process = frozen()
     orphans.note(attempt, process.pid)
     [note] = attempt.iterdir()
@@ -101,7 +101,7 @@ def test_another_process_with_its_number_is_left_alone(
     assert not attempt.parent.exists()
 
 
-def test_one_that_has_gone_by_itself(
+def test_a_process_that_has_exited(
     attempt: Path, frozen: Callable[[], "subprocess.Popen[bytes]"], reap: Callable[[], None]
 ) -> None:
     process = frozen()
@@ -113,25 +113,25 @@ def test_one_that_has_gone_by_itself(
 
 
 @pytest.mark.parametrize("note", ["", "12", "many words on one line", "x y", "1 2", "-1 5", "\udcff"], ids=repr)
-def test_a_note_that_is_not_whole_ends_nothing(note: str, attempt: Path, reap: Callable[[], None]) -> None:
+def test_a_damaged_note_kills_nothing(note: str, attempt: Path, reap: Callable[[], None]) -> None:
     (attempt / "process").write_bytes(note.encode("utf-8", "surrogateescape"))
     reap()
     assert not attempt.parent.exists()
 
 
-def test_nothing_is_noted_of_a_process_that_is_gone(attempt: Path) -> None:
+def test_a_process_that_is_gone_is_not_noted(attempt: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     orphans.note(attempt, process.pid)
     assert list(attempt.iterdir()) == []
 
 
-def test_a_name_with_parentheses_and_spaces_hides_nothing(tmp_path: Path, attempt: Path) -> None:
+def test_a_program_s_name_with_parentheses_and_spaces_is_parsed(tmp_path: Path, attempt: Path) -> None:
     """`/proc/…/stat` has the program's name unescaped, between numbers."""
     program = tmp_path / "a) S 1 (b"
     program.symlink_to(sys.executable)
     process = subprocess.Popen([program, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     orphans.note(attempt, process.pid)
-    assert orphans.end_all(attempt.parent) == [process.pid]
+    assert orphans.kill_all(attempt.parent) == [process.pid]
     assert process.wait(10) == -signal.SIGKILL
     process.communicate()

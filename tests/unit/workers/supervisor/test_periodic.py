@@ -5,7 +5,7 @@ from workers.supervisor.periodic import PeriodicTask
 SECONDS = 10.0
 
 
-def test_a_duty_that_fails_is_done_again() -> None:
+def test_a_failing_task_is_tried_again() -> None:
     stopping, done_twice = Event(), Event()
     calls = []
 
@@ -20,10 +20,10 @@ def test_a_duty_that_fails_is_done_again() -> None:
     stopping.set()
 
 
-def test_a_duty_ends_with_the_worker() -> None:
+def test_a_task_ends_with_the_worker() -> None:
     stopping, begun = Event(), Event()
     periodic_task = PeriodicTask("test", begun.set, 3600.0, stopping)
     periodic_task.start()
     assert begun.wait(SECONDS)
     stopping.set()
-    assert periodic_task.ended(SECONDS)
+    assert periodic_task.join(SECONDS)

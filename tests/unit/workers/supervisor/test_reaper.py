@@ -22,8 +22,8 @@ from workers.supervisor import worker
 class ForkServer:
     def __init__(self, trainer):
         pass
-    def open(self):
-        sys.exit(str(sorted(str(pulse.parent.name) for pulse in Path(sys.argv[1]).glob("*/alive.*"))))
+    def start(self):
+        sys.exit(str(sorted(str(path.parent.name) for path in Path(sys.argv[1]).glob("*/alive.*"))))
 worker.ForkServer = ForkServer
 worker.main()
 """
@@ -42,7 +42,7 @@ def start_worker(work_dir: Path, worker_id: str) -> "subprocess.Popen[str]":
     return worker
 
 
-def test_the_directory_of_a_killed_worker_is_found_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+def test_only_the_directory_of_a_killed_worker_is_abandoned(tmp_path: Path) -> None:
     dead, alive = start_worker(tmp_path, "wk_dead"), start_worker(tmp_path, "wk_alive")
     with own_directory(tmp_path, "wk_self"):
         assert abandoned(tmp_path) == []
@@ -53,13 +53,13 @@ def test_the_directory_of_a_killed_worker_is_found_and_those_of_the_living_are_n
     assert not (tmp_path / "wk_alive").exists()
 
 
-def test_what_is_no_workers_directory_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_worker_s_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "file").touch()
     assert abandoned(tmp_path) == []
 
 
-def test_a_worker_that_loads_tensorflow_is_not_taken_for_ready_by_the_pulse_of_one_before(tmp_path: Path) -> None:
+def test_a_starting_worker_removes_the_liveness_file_of_its_dead_predecessor(tmp_path: Path) -> None:
     dead, alive = start_worker(tmp_path, "wk_dead"), start_worker(tmp_path, "wk_alive")
     for worker_id in ("wk_dead", "wk_alive"):
         (tmp_path / worker_id / "alive.host").touch()
@@ -68,7 +68,7 @@ def test_a_worker_that_loads_tensorflow_is_not_taken_for_ready_by_the_pulse_of_o
     started = subprocess.run(
         [sys.executable, "-c", START_UNTIL_THE_FORK_SERVER, str(tmp_path)],
         cwd=Path(__file__).parents[3],
-        env=os.environ | {"FITQUEUE_WORK_DIR": str(tmp_path), "FITQUEUE_STORAGE": str(tmp_path / "store")},
+        env=os.environ | {"FITQUEUE_WORK_DIR": str(tmp_path), "FITQUEUE_STORAGE": str(tmp_path / "storage")},
         capture_output=True,
         text=True,
     )

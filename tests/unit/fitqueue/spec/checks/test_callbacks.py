@@ -168,7 +168,7 @@ def test_backup_and_restore_is_left_out_with_a_notice(cnn: dict[str, Any], only_
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("LambdaCallback", "code"), ("RemoteMonitor", "address"), ("OrbaxCheckpoint", "path"), ("History", "by itself")],
+    [("LambdaCallback", "code"), ("RemoteMonitor", "address"), ("OrbaxCheckpoint", "path"), ("History", "every")],
 )
 def test_a_callback_that_is_not_supported_gets_the_reason(
     name: str, reason: str, cnn: dict[str, Any], only_fault: FindFault

@@ -11,7 +11,7 @@ from workers.trainer.control import Control
 
 STEPS = {
     "save": (checkpoints, "write_snapshot", 2),
-    "flush": (checkpoints, "flushed", 2),
+    "flush": (checkpoints, "flush_and_hash", 2),
     "rename": (checkpoints, "_sync", 2),  # before: the file is renamed, but its directory is not yet on the disk
     "snapshot": (resuming.Snapshots, "_take", 2),
     "report": (reporting.Reporter, "emit", 8),

@@ -19,7 +19,7 @@ def main(pipes):
             allocated.append(bytearray(2**20))
     except MemoryError as error:
         allocated.clear()
-        ended = outcome.of_error(error, training=True, nan_watched=False)
+        ended = outcome.of_error(error, in_fit=True, terminates_on_nan=False)
     reporter.emit(ended)
     stdio.flush()
     os._exit(0)

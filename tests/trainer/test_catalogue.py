@@ -1,4 +1,4 @@
-"""The catalogue against the Keras that is installed."""
+"""The catalogue matches the installed version of Keras."""
 
 import inspect
 import json
@@ -20,25 +20,25 @@ KINDS = set(catalogue.raw_catalogue()["kinds"])
 CLASSES = [(kind, name) for kind in catalogue.raw_catalogue()["kinds"] for name in catalogue.kind(kind).classes]
 
 
-def test_it_is_what_the_tool_takes_from_keras() -> None:
-    """`make catalogue` writes it anew."""
-    made = subprocess.run(
+def test_the_catalogue_is_what_the_tool_extracts_from_keras() -> None:
+    """`make catalogue` writes it."""
+    completed = subprocess.run(
         [sys.executable, "-c", "from tools.make_catalogue import *; print(as_text(catalogue()), end='')"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert json.loads(made.stdout) == catalogue.raw_catalogue()
-    assert made.stdout == (ROOT / "fitqueue" / "spec" / "keras_objects" / "catalogue.json").read_text()
+    assert json.loads(completed.stdout) == catalogue.raw_catalogue()
+    assert completed.stdout == (ROOT / "fitqueue" / "spec" / "keras_objects" / "catalogue.json").read_text()
 
 
 @pytest.mark.parametrize("name", ["NASNetLarge", "EfficientNetV2L", "ResNet50", "MobileNetV3Small", "ConvNeXtTiny"])
-def test_architectures_are_weighed_by_their_layers(name: str) -> None:
+def test_the_catalogue_knows_how_many_layers_an_architecture_has(name: str) -> None:
     assert catalogue.kind("applications").classes[name].layers == count_layers(name)
 
 
-def test_aliases_are_names_of_the_class_to_keras() -> None:
+def test_keras_knows_the_aliases_of_classes() -> None:
     for kind in ("optimizers", "metrics", "initializers", "regularizers", "constraints"):
         module = getattr(keras, kind)
         for alias, class_name in catalogue.kind(kind).aliases.items():
@@ -47,25 +47,25 @@ def test_aliases_are_names_of_the_class_to_keras() -> None:
 
 
 @pytest.mark.parametrize("kind", ["losses", "metrics", "initializers", "regularizers", "constraints", "activations"])
-def test_names_are_names_to_keras(kind: str) -> None:
+def test_keras_knows_the_names(kind: str) -> None:
     compiled_only = {"accuracy", "acc", "crossentropy", "ce"}
     for name in catalogue.kind(kind).names.keys() - compiled_only:
         assert getattr(keras, kind).get(name) is not None, name
 
 
-def test_names_of_optimizers_are_names_to_keras() -> None:
+def test_keras_knows_the_names_of_optimizers() -> None:
     for name, class_name in catalogue.kind("optimizers").names.items():
         assert type(keras.optimizers.get(name)).__name__ == class_name
 
 
-@pytest.mark.parametrize(("kind", "name"), [one for one in CLASSES if one[0] == "layers"])
-def test_snake_case_is_that_of_keras(kind: str, name: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in CLASSES if kind == "layers"])
+def test_snake_case_equals_that_of_keras(kind: str, name: str) -> None:
     keras.backend.clear_session()
     assert keras.src.utils.naming.auto_name(name) == snake_case(name)
 
 
-def test_nothing_that_runs_code_or_opens_files_is_in_it() -> None:
-    """The list of what is left out is the tool's; this one was made by reading Keras."""
+def test_nothing_that_runs_code_or_opens_files_is_in_the_catalogue() -> None:
+    """The tool has a list of its own; this one was made by reading Keras."""
     names = {name for _, name in CLASSES} | {name for kind in KINDS for name in catalogue.kind(kind).names}
     assert not names & {
         "Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper", "StringLookup", "TextVectorization",
@@ -73,7 +73,7 @@ def test_nothing_that_runs_code_or_opens_files_is_in_it() -> None:
     }  # fmt: skip
 
 
-def test_what_keras_exports_is_in_it_or_left_out_with_a_reason() -> None:
+def test_everything_that_keras_exports_is_in_the_catalogue_or_left_out_for_a_reason() -> None:
     for kind in KINDS - {"activations", "dtype_policies"}:
         module = keras.optimizers.schedules if kind == "schedules" else getattr(keras, kind)
         exported = {
@@ -86,17 +86,17 @@ def test_what_keras_exports_is_in_it_or_left_out_with_a_reason() -> None:
         assert all(reason.endswith(".") for reason in catalogue.raw_catalogue()["left_out"][kind].values())
 
 
-def test_no_text_of_a_user_reaches_keras_but_what_a_pattern_allows() -> None:
-    """What is a path to Keras, or code, or an expression, has a list of values or a pattern."""
-    free = {
+def test_only_text_that_a_pattern_allows_reaches_keras() -> None:
+    """Arguments that Keras takes for paths, code or expressions have a list of values or a pattern."""
+    unrestricted = {
         (entry, argument)
         for kind, entry in CLASSES
         for argument, schema in catalogue.kind(kind).classes[entry].properties.items()
-        for one in schema.get("anyOf", [schema])
-        if one.get("type") == "string" and "pattern" not in one
+        for option in schema.get("anyOf", [schema])
+        if option.get("type") == "string" and "pattern" not in option
     }
-    assert free == {
-        ("BackupAndRestore", "backup_dir"),  # never made
+    assert unrestricted == {
+        ("BackupAndRestore", "backup_dir"),  # never built
         ("ModelCheckpoint", "filepath"),  # a Template
         ("ModelCheckpoint", "monitor"),
         ("EarlyStopping", "monitor"),
@@ -105,7 +105,7 @@ def test_no_text_of_a_user_reaches_keras_but_what_a_pattern_allows() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), CLASSES)
-def test_defaults_are_values_that_a_job_may_give(kind: str, name: str) -> None:
+def test_defaults_are_valid_values(kind: str, name: str) -> None:
     for argument, schema in catalogue.kind(kind).classes[name].properties.items():
         if "default" in schema and (kind, argument) != ("applications", "name"):
             report = Report()
@@ -114,6 +114,6 @@ def test_defaults_are_values_that_a_job_may_give(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue.kind("applications").classes)
-def test_architectures_take_no_path_for_their_weights(name: str) -> None:
+def test_the_weights_of_an_architecture_must_not_be_a_path(name: str) -> None:
     weights = catalogue.kind("applications").classes[name].properties["weights"]
     assert weights["anyOf"] == [{"enum": ["imagenet"]}, {"type": "null"}]

@@ -1,6 +1,6 @@
-"""Models and objects as Keras 2 wrote them: tf_keras 2.21 made `keras2/`.
+"""Models and objects in the format of Keras 2, recorded in `keras2/` with tf_keras 2.21.
 
-Models come with weights, inputs and what came out for them; losses, regularizers and constraints with what they gave.
+The recording of a model has its weights, inputs and outputs; that of a loss, regularizer or constraint has its result.
 """
 
 import json
@@ -16,11 +16,11 @@ from fitqueue.errors import InvalidSpec
 from fitqueue.spec import ParsedJob, parse_job
 from fitqueue.spec.keras_objects.objects import check_object
 from fitqueue.spec.report import Pointer, Report
-from workers.keras_tools.build import build_model
+from workers.keras_tools.models import build_model
 from workers.keras_tools.objects import make_object
 
 RECORDED = Path(__file__).with_name("keras2")
-SAME = [
+MODELS = [
     "cnn", "text", "encoder_decoder", "branches", "several_ends", "shared", "nested", "attention", "separable",
     "rnn", "thresholded", "augmented",
 ]  # fmt: skip
@@ -37,52 +37,52 @@ def job(name: str, samples: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def parsed(name: str, samples: dict[str, Any]) -> ParsedJob:
+def parse(name: str, samples: dict[str, Any]) -> ParsedJob:
     arrays = {key: ArrayInfo(array.shape, str(array.dtype)) for key, array in samples.items()}
     return parse_job(job(name, samples), lambda _: DatasetInfo("mine", {**arrays, "y": ArrayInfo((4,), "float32")}))
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_it_is_the_same_model(name: str) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_the_model_has_the_same_outputs(name: str) -> None:
     recorded = np.load(RECORDED / f"{name}.npz")
     samples = {key: recorded[key] for key in recorded.files if key.startswith("x")}
-    model = build_model(parsed(name, samples).spec.model)
+    model = build_model(parse(name, samples).spec.model)
     model.set_weights([recorded[f"w{i}"] for i in range(len(model.weights))])
-    given = list(samples.values())
-    results = keras.tree.flatten(model(given if len(given) > 1 else given[0], training=False))
-    for i, result in enumerate(results):
-        np.testing.assert_allclose(result, recorded[f"y{i}"], rtol=1e-4, atol=1e-5)
+    inputs = list(samples.values())
+    outputs = keras.tree.flatten(model(inputs if len(inputs) > 1 else inputs[0], training=False))
+    for i, output in enumerate(outputs):
+        np.testing.assert_allclose(output, recorded[f"y{i}"], rtol=1e-4, atol=1e-5)
 
 
-def test_an_activation_that_means_something_else_today_is_named() -> None:
+def test_an_activation_with_another_meaning_today_gets_a_notice() -> None:
     recorded = np.load(RECORDED / "convlstm.npz")
-    notices = parsed("convlstm", {"x0": recorded["x0"]}).notices
+    notices = parse("convlstm", {"x0": recorded["x0"]}).notices
     assert [notice.pointer for notice in notices if notice.code == "suspicious"] == ["/model"]
 
 
 @pytest.mark.parametrize(
-    ("name", "pointer", "says"),
+    ("name", "pointer", "text"),
     [
         ("lambda_", "/model/config/layers/2/class_name", "Python code"),
         ("operation", "/model/config/layers/2/class_name", "Operations on tensors are not supported"),
     ],
 )
-def test_what_cannot_be_data_says_so(name: str, pointer: str, says: str) -> None:
+def test_code_and_operations_are_refused(name: str, pointer: str, text: str) -> None:
     with pytest.raises(InvalidSpec) as raised:
-        parsed(name, {"x0": np.zeros((4, 4), "float32")})
+        parse(name, {"x0": np.zeros((4, 4), "float32")})
     assert pointer in {fault.pointer for fault in raised.value.errors}
-    assert says in str(raised.value)
+    assert text in str(raised.value)
 
 
-def test_each_translation_is_named() -> None:
+def test_each_translation_gets_a_notice() -> None:
     recorded = np.load(RECORDED / "cnn.npz")
-    notices = parsed("cnn", {"x0": recorded["x0"]}).notices
-    written = {notice.pointer.rsplit("/", 1)[1] for notice in notices}
-    assert {"batch_input_shape", "axis", "alpha", "groups"} <= written
+    notices = parse("cnn", {"x0": recorded["x0"]}).notices
+    translated = {notice.pointer.rsplit("/", 1)[1] for notice in notices}
+    assert {"batch_input_shape", "axis", "alpha", "groups"} <= translated
     assert json.loads((RECORDED / "cnn.json").read_text())["keras_version"].startswith("2.")
 
 
-# --- Everything that has a `get_config()` of its own -----------------------------------------------------------------
+# --- Losses, regularizers and constraints --------------------------------------------------------------------------
 
 OBJECTS: dict[str, dict[str, Any]] = json.loads((RECORDED / "objects.json").read_text())
 NAMES = OBJECTS.pop("names")
@@ -92,37 +92,37 @@ PREDICTIONS = np.random.default_rng(0).dirichlet(np.ones(3), 4).astype("float32"
 WEIGHTS = np.arange(6, dtype="float32").reshape(2, 3)
 
 
-def taken(value: Any, kind: str) -> Any:
-    """What Keras 3 makes of it, as a job's."""
+def build(value: Any, kind: str) -> Any:
+    """Return the object that a job with this value gets from Keras 3."""
     report = Report()
     canonical = check_object(value, kind, Pointer(report))
     assert not report.faults
-    made = make_object(kind, canonical, "")
-    return getattr(keras, kind).get(made) if isinstance(made, str) and kind != "activations" else made
+    built = make_object(kind, canonical, "")
+    return getattr(keras, kind).get(built) if isinstance(built, str) and kind != "activations" else built
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, objects in OBJECTS.items() for name in objects])
-def test_what_get_config_gave_is_taken(kind: str, name: str) -> None:
+def test_the_config_of_an_object_builds_one_with_the_same_result(kind: str, name: str) -> None:
     recorded = OBJECTS[kind][name]
-    made = taken({"class_name": name, "config": recorded["config"]}, kind.removeprefix("legacy_"))
+    built = build({"class_name": name, "config": recorded["config"]}, kind.removeprefix("legacy_"))
     match kind:
         case "losses":
             targets = LABELS if name.startswith("Sparse") else TARGETS
-            np.testing.assert_allclose(made(targets, PREDICTIONS), recorded["value"], rtol=1e-5)
+            np.testing.assert_allclose(built(targets, PREDICTIONS), recorded["value"], rtol=1e-5)
         case "regularizers":
-            np.testing.assert_allclose(made(keras.ops.convert_to_tensor(WEIGHTS)), recorded["value"], rtol=1e-5)
+            np.testing.assert_allclose(built(keras.ops.convert_to_tensor(WEIGHTS)), recorded["value"], rtol=1e-5)
         case "constraints":
             weights = keras.ops.convert_to_tensor(2 * (WEIGHTS - 2))
-            np.testing.assert_allclose(made(weights), recorded["value"], rtol=1e-5)
+            np.testing.assert_allclose(built(weights), recorded["value"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names])
-def test_names_are_still_names(kind: str, name: str) -> None:
-    assert taken(name, kind) is not None
+def test_the_names_are_still_valid(kind: str, name: str) -> None:
+    assert build(name, kind) is not None
 
 
-@pytest.mark.parametrize("written", ["l1_l2", "l1", "l2", "L1", "L2"])
-def test_regularizers_by_name_do_as_much_as_they_did(written: str) -> None:
-    recorded = OBJECTS["regularizers"][{"l1_l2": "L1L2"}.get(written, written.upper())]
-    factors = {"l1": 0.01, "l2": 0.01} if written == "l1_l2" else recorded["config"]
-    assert taken(written, "regularizers").get_config() == pytest.approx(factors)
+@pytest.mark.parametrize("name", ["l1_l2", "l1", "l2", "L1", "L2"])
+def test_a_regularizer_by_name_has_the_same_factors(name: str) -> None:
+    recorded = OBJECTS["regularizers"][{"l1_l2": "L1L2"}.get(name, name.upper())]
+    factors = {"l1": 0.01, "l2": 0.01} if name == "l1_l2" else recorded["config"]
+    assert build(name, "regularizers").get_config() == pytest.approx(factors)

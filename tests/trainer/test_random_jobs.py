@@ -1,6 +1,7 @@
-"""Random jobs of two outputs: what the check says of losses, metrics and targets is what Keras does with them.
+"""Random jobs with two outputs: the check refuses losses, metrics and targets if and only if Keras fails with them.
 
-The models are small and sound; what they are compared with is left to chance. The oracle is one epoch of plain Keras.
+The models are small and valid. What they are compiled with is left to chance. Each job is compared with one epoch of
+plain Keras.
 """
 
 from pathlib import Path
@@ -20,15 +21,15 @@ from workers.model_check.check import check
 Json = dict[str, Any]
 
 SAMPLES = 12
-EACH = np.arange(SAMPLES)
+INDEX = np.arange(SAMPLES)
 ARRAYS: dict[str, np.ndarray] = {
     "x": np.random.default_rng(1).random((SAMPLES, 6, 4), dtype="float32"),
-    "labels": EACH % 10,
-    "column": (EACH % 3)[:, None],
-    "rows": np.eye(10, dtype="float32")[EACH % 10],
-    "number": (EACH / 7).astype("float32"),
-    "steps": (EACH[:, None] + np.arange(6)) % 10,
-    "w": EACH.astype("float32"),
+    "labels": INDEX % 10,
+    "column": (INDEX % 3)[:, None],
+    "rows": np.eye(10, dtype="float32")[INDEX % 10],
+    "number": (INDEX / 7).astype("float32"),
+    "steps": (INDEX[:, None] + np.arange(6)) % 10,
+    "w": INDEX.astype("float32"),
     "pairs": np.ones((SAMPLES, 2), "float32"),
 }
 INFOS = {name: ArrayInfo(array.shape, str(array.dtype)) for name, array in ARRAYS.items()}
@@ -53,7 +54,7 @@ METRICS = ["accuracy", "mae", "categorical_accuracy", "sparse_top_k_categorical_
 
 
 VECTORS, SEQUENCE = HEADS[1:], HEADS[0]
-FITTING: list[tuple[list[list[Json]], int, str, str, list[str]]] = [
+COMPATIBLE: list[tuple[list[list[Json]], int, str, str, list[str]]] = [
     (VECTORS, 10, "sparse_categorical_crossentropy", "labels", ["accuracy", "sparse_top_k_categorical_accuracy"]),
     (VECTORS, 10, "crossentropy", "rows", ["accuracy", "mae", "categorical_accuracy"]),
     (VECTORS, 3, "SparseCategoricalCrossentropy", "column", ["accuracy"]),
@@ -61,16 +62,16 @@ FITTING: list[tuple[list[list[Json]], int, str, str, list[str]]] = [
     (VECTORS, 1, "binary_crossentropy", "column", ["accuracy", "mae"]),
     ([SEQUENCE], 10, "crossentropy", "steps", ["accuracy", "sparse_top_k_categorical_accuracy"]),
 ]
-"""Heads, units, a loss, targets and metrics that mostly fit each other."""
+"""Heads, units, a loss, targets and metrics that are mostly compatible."""
 
 
 @st.composite
-def parts(draw: st.DrawFn) -> Json:
-    """What belongs to one output: most of it fits, and one thing at most is left to chance."""
-    heads, units, loss, y, metrics = draw(st.sampled_from(FITTING))
-    part = {"head": draw(st.sampled_from(heads)), "units": units, "loss": loss, "y": y}
-    part["metrics"] = draw(st.lists(st.sampled_from(metrics), max_size=2, unique=True))
-    chance = {
+def outputs(draw: st.DrawFn) -> Json:
+    """Draw what belongs to one output: compatible, except for at most one field."""
+    heads, units, loss, y, metrics = draw(st.sampled_from(COMPATIBLE))
+    output = {"head": draw(st.sampled_from(heads)), "units": units, "loss": loss, "y": y}
+    output["metrics"] = draw(st.lists(st.sampled_from(metrics), max_size=2, unique=True))
+    arbitrary = {
         "head": st.sampled_from(HEADS),
         "units": st.sampled_from([1, 3, 10]),
         "loss": st.sampled_from(LOSSES),
@@ -78,34 +79,38 @@ def parts(draw: st.DrawFn) -> Json:
         "metrics": st.lists(st.sampled_from(METRICS), max_size=2, unique=True),
     }
     if draw(st.integers(0, 2)) == 0:
-        name = draw(st.sampled_from(sorted(chance)))
-        part[name] = draw(chance[name])
-    return part
+        name = draw(st.sampled_from(sorted(arbitrary)))
+        output[name] = draw(arbitrary[name])
+    return output
 
 
 @st.composite
 def jobs(draw: st.DrawFn) -> Json:
-    by_output = {name: draw(parts()) for name in "ab"}
-    each = {key: {name: part[key] for name, part in by_output.items()} for key in by_output["a"]}
-    alike = each["loss"]["a"] == each["loss"]["b"]
-    factors = [None, 0.5, {"a": 1.0}] if alike else [None, {"a": 1.0, "b": 0.5}, {"a": 1.0, "b": 0.5}, {"b": 2.0}]
+    by_output = {name: draw(outputs()) for name in "ab"}
+    by_field = {field: {name: output[field] for name, output in by_output.items()} for field in by_output["a"]}
+    has_one_loss = by_field["loss"]["a"] == by_field["loss"]["b"]
+    loss_weights = (
+        [None, 0.5, {"a": 1.0}] if has_one_loss else [None, {"a": 1.0, "b": 0.5}, {"a": 1.0, "b": 0.5}, {"b": 2.0}]
+    )
     return {
         "trunk": draw(st.sampled_from(TRUNKS)),
-        "heads": each["head"],
-        "units": each["units"],
-        "by_name": draw(st.booleans()),
-        "loss": each["loss"]["a"] if alike else each["loss"],
-        "loss_weights": draw(st.sampled_from(factors)),
-        "metrics": {name: some for name, some in each["metrics"].items() if some},
-        "y": each["y"],
+        "heads": by_field["head"],
+        "units": by_field["units"],
+        "named": draw(st.booleans()),
+        "loss": by_field["loss"]["a"] if has_one_loss else by_field["loss"],
+        "loss_weights": draw(st.sampled_from(loss_weights)),
+        "metrics": {name: metrics for name, metrics in by_field["metrics"].items() if metrics},
+        "y": by_field["y"],
         "sample_weight": draw(st.sampled_from([None, None, None, "w", "pairs"])),
     }
 
 
-def spec_of(job: Json) -> Json:
+def raw_job(job: Json) -> Json:
+    """Return the job as a user sends it."""
     layers: list[Json] = [{"class_name": "InputLayer", "config": {"name": "in", "shape": [6, 4]}, "inbound_nodes": []}]
 
-    def grow(source: str, chain: list[Json], stem: str) -> str:
+    def append(source: str, chain: list[Json], stem: str) -> str:
+        """Append a chain of layers after the layer `source`; return the name of the last one."""
         for i, layer in enumerate(chain):
             tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [source, 0, 0]}}
             source = f"{stem}{i}"
@@ -114,12 +119,12 @@ def spec_of(job: Json) -> Json:
             source = config["name"]
         return source
 
-    trunk = grow("in", job["trunk"], "trunk")
+    trunk = append("in", job["trunk"], "trunk")
     for name in "ab":
         last = {"class_name": "Dense", "config": {"name": name, "units": job["units"][name], "activation": "sigmoid"}}
-        grow(trunk, [*job["heads"][name], last], f"{name}_")
-    ends = {"a": ["a", 0, 0], "b": ["b", 0, 0]}
-    outputs = ends if job["by_name"] else list(ends.values())
+        append(trunk, [*job["heads"][name], last], f"{name}_")
+    histories = {"a": ["a", 0, 0], "b": ["b", 0, 0]}
+    outputs = histories if job["named"] else list(histories.values())
     model = {"layers": layers, "input_layers": ["in", 0, 0], "output_layers": outputs}
     compiled = {"optimizer": "sgd", **{key: job[key] for key in ("loss", "loss_weights", "metrics")}}
     data = {"dataset": "mine", "x": "x", "y": job["y"], "sample_weight": job["sample_weight"]}
@@ -134,51 +139,59 @@ def spec_of(job: Json) -> Json:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of the data set."""
     path: Path = tmp_path_factory.mktemp("data") / "data.npz"
     np.savez(path, **ARRAYS)
     return path
 
 
-def refused(job: Json, path: Path) -> str | None:
-    examined = examine_job(spec_of(job), lambda name: DatasetInfo(name, INFOS))
+def reason_of_check(job: Json, path: Path) -> str | None:
+    """Return why the check refuses the job; None if it accepts it."""
+    examined = examine_job(raw_job(job), lambda name: DatasetInfo(name, INFOS))
     spec = (examined.spec or examined.partial).to_json()
     check_request = {"spec": spec, "arrays": INFOS, "classes": None, "dataset_path": str(path), "max_bytes": 10**12}
     faults = [*examined.faults, *check(ModelCheckRequest.model_validate(check_request), lambda pointer: None).faults]
     return str([(fault.pointer, fault.message) for fault in faults]) if faults else None
 
 
-def fails_in_keras(job: Json) -> str | None:
+def reason_of_keras(job: Json) -> str | None:
+    """Return why Keras fails to train the job; None if it trains it."""
     try:
-        model, named = plain(job), job["by_name"]
+        model = plain_model(job)
         model.compile("sgd", job["loss"], job["loss_weights"], metrics=job["metrics"], run_eagerly=True)
         y = {name: ARRAYS[array] for name, array in job["y"].items()}
         weights = ARRAYS[job["sample_weight"]] if job["sample_weight"] else None
         model.fit(
-            ARRAYS["x"], y if named else list(y.values()), sample_weight=weights, batch_size=4, shuffle=False, verbose=0
+            ARRAYS["x"],
+            y if job["named"] else list(y.values()),
+            sample_weight=weights,
+            batch_size=4,
+            shuffle=False,
+            verbose=0,
         )
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def plain(job: Json) -> keras.Model:
-    def grown(tensor: Any, chain: list[Json]) -> Any:
+def plain_model(job: Json) -> keras.Model:
+    def apply(tensor: Any, chain: list[Json]) -> Any:
         for layer in chain:
             tensor = getattr(keras.layers, layer["class_name"])(**layer["config"])(tensor)
         return tensor
 
-    start = keras.Input((6, 4))
-    trunk = grown(start, job["trunk"])
-    ends = {
-        name: keras.layers.Dense(job["units"][name], activation="sigmoid", name=name)(grown(trunk, job["heads"][name]))
+    inputs = keras.Input((6, 4))
+    trunk = apply(inputs, job["trunk"])
+    outputs = {
+        name: keras.layers.Dense(job["units"][name], activation="sigmoid", name=name)(apply(trunk, job["heads"][name]))
         for name in "ab"
     }
-    return keras.Model(start, ends if job["by_name"] else list(ends.values()))
+    return keras.Model(inputs, outputs if job["named"] else list(outputs.values()))
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 @given(jobs())
 def test_the_check_and_keras_agree(path: Path, job: Json) -> None:
-    theirs, ours = fails_in_keras(job), refused(job, path)
-    event("fails" if theirs else "trains")
-    assert (ours is None) == (theirs is None), f"keras: {theirs}\nours: {ours}"
+    keras_reason, check_reason = reason_of_keras(job), reason_of_check(job, path)
+    event("fails" if keras_reason else "trains")
+    assert (check_reason is None) == (keras_reason is None), f"Keras: {keras_reason}\ncheck: {check_reason}"

@@ -1,7 +1,7 @@
-"""What Keras downloads: each file once, and whole, though all jobs of a machine share the folder.
+"""Let all jobs of a machine share Keras's folder, in which each file is downloaded once and appears only when complete.
 
-Keras writes where it reads: a process that begins while another one downloads would find half a file, and a download
-that is killed leaves one.
+Keras writes a download under its final name. Without this module, a process that starts during a download would read
+half a file, and a download that is killed would leave half a file behind.
 """
 
 import fcntl
@@ -17,76 +17,76 @@ from urllib.error import URLError
 from keras.src.backend.config import keras_home
 from keras.src.utils import file_utils
 
-WORD_SECONDS: Final = 10.0
-"""How often a process that waits says so: one that says nothing is taken for hanging, and ended."""
+WAITING_MESSAGE_SECONDS: Final = 10.0
+"""How often a waiting process prints a message. One that stays silent is considered frozen and is killed."""
 
-_OF_NETWORK: Final = (URLError, HTTPException, ConnectionError, TimeoutError)
-_LOOK_SECONDS: Final = 0.1
-_WITHOUT_HOME: Final = Path("/tmp/.keras")  # noqa: S108 -- Keras's choice
+_NETWORK_ERRORS: Final = (URLError, HTTPException, ConnectionError, TimeoutError)
+_POLL_SECONDS: Final = 0.1
+_FALLBACK_HOME: Final = Path("/tmp/.keras")  # noqa: S108 -- Keras's choice
 
 
-def folder_of_datasets() -> Path:
-    """Where Keras itself looks: a home in which it may not write is none to it."""
+def datasets_folder() -> Path:
+    """Return the folder in which Keras looks for data sets: below its home, or below /tmp if that is not writable."""
     home = Path(keras_home()).expanduser()
-    return (home if os.access(home, os.W_OK) else _WITHOUT_HOME) / "datasets"
+    return (home if os.access(home, os.W_OK) else _FALLBACK_HOME) / "datasets"
 
 
-def is_of_network(error: BaseException | None) -> bool:
-    """Whether that is how it began: Keras says it in an exception of no kind of its own."""
+def is_network_error(error: BaseException | None) -> bool:
+    """Return whether an error was caused by the network. Keras wraps those in plain exceptions."""
     while error is not None:
-        if isinstance(error, _OF_NETWORK):
+        if isinstance(error, _NETWORK_ERRORS):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
 @contextmanager
-def one_at_a_time(name: str) -> Iterator[None]:
-    """Where Keras reads this data set, or this model's weights, and perhaps downloads them first."""
-    with ExitStack() as until_the_end:
-        with suppress(OSError):  # where nobody can write, nothing is downloaded: what is there can be read
-            folder = folder_of_datasets()
+def exclusive_download(name: str) -> Iterator[None]:
+    """Let one process at a time load a data set or the weights of a model, and download them if they are missing."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # nothing can be downloaded into a folder that is not writable, only read
+            folder = datasets_folder()
             folder.mkdir(parents=True, exist_ok=True)
-            _wait_for(until_the_end.enter_context((folder / f".{name}.lock").open("w")), name)
-            until_the_end.enter_context(_appearing_whole())
+            _acquire(stack.enter_context((folder / f".{name}.lock").open("w")), name)
+            stack.enter_context(_atomic_downloads())
         yield
 
 
-def _wait_for(lock: IO[str], name: str) -> None:
-    word_at = time.monotonic() + WORD_SECONDS
+def _acquire(lock: IO[str], name: str) -> None:
+    message_at = time.monotonic() + WAITING_MESSAGE_SECONDS
     while True:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= word_at:
-                print(f"Waiting for another job of this machine, which loads {name}.", flush=True)  # noqa: T201
-                word_at += WORD_SECONDS
-            time.sleep(_LOOK_SECONDS)
+            if time.monotonic() >= message_at:
+                print(f"Waiting for another job on this machine to load {name}.", flush=True)  # noqa: T201
+                message_at += WAITING_MESSAGE_SECONDS
+            time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
-def _appearing_whole() -> Iterator[None]:
-    """Keras's downloads are written aside and renamed. Those of a load that fails go: they are not what Keras expects.
+def _atomic_downloads() -> Iterator[None]:
+    """Have Keras's downloads written aside and renamed. If loading fails, they are deleted, since they may be wrong.
 
-    Not by a look at what lies there: Keras knows no hash of some files, and those that somebody put there by hand on a
-    machine without network must not be deleted.
+    Only what was downloaded here is deleted. Keras knows no hash for some files, so other files in the folder may be
+    right: on a machine without network, somebody puts them there by hand.
     """
-    fetched: list[Path] = []
+    downloaded: list[Path] = []
     retrieve = file_utils.urlretrieve
 
     def retrieve_aside(url: str, target: str, *arguments: Any) -> None:
-        aside = Path(f"{target}.part")  # one name: what a killed process left is written over
-        fetched.append(aside)
+        aside = Path(f"{target}.part")  # always this name, so that it replaces what a killed process left
+        downloaded.append(aside)
         retrieve(url, aside, *arguments)
         with aside.open("rb") as file:
             os.fsync(file.fileno())
-        fetched.append(aside.replace(target))
+        downloaded.append(aside.replace(target))
 
     file_utils.urlretrieve = retrieve_aside
     try:
         yield
     except BaseException:
-        for path in fetched:
+        for path in downloaded:
             path.unlink(missing_ok=True)
         raise
     finally:

@@ -1,20 +1,20 @@
-"""Make one Keras object from a checked job, whatever its kind, and say in plain words why it cannot be made.
+"""Create one Keras object of any kind from a checked job.
 
-Classes come from a registry of our own, filled from the catalogue when this module is loaded; no name of a job is ever
-looked up in Keras.
+Classes come from our own registry, which is filled from the catalogue when this module is imported. No name in a job is
+ever looked up in Keras.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import keras
-import tensorflow as tf
 
+from fitqueue.json_pointer import pointer_to
 from fitqueue.spec import KerasObject
 from fitqueue.spec.keras_objects import catalogue
-from workers.keras_tools.downloads import one_at_a_time
+from workers.keras_tools.downloads import exclusive_download
+from workers.keras_tools.errors import ModelBuildError, raise_build_error
 
 Classes = Mapping[str, Callable[..., Any]]
 
@@ -40,125 +40,124 @@ def _registry() -> dict[str, Classes]:
 
 CLASSES: Final = _registry()
 
-
-class ModelBuildError(Exception):
-    """Keras cannot make what the job asks for. `pointer` is the place in the stored job; the message is for people."""
-
-    def __init__(self, pointer: str, message: str) -> None:
-        super().__init__(f"{pointer}: {message}")
-        self.pointer = pointer
-        self.message = message
+# Kinds for which Keras refuses 1 where it expects 1.0. JSON does not tell them apart, and JavaScript writes 1.
+_STRICT_ABOUT_FLOATS: Final = {"optimizers", "metrics"}
 
 
 def make_object(kind: str, value: str | KerasObject | Mapping[str, Any], pointer: str) -> Any:
-    """The object, or its name where that is what Keras takes."""
+    """Return the object, or its name if Keras accepts the name in its place.
+
+    Raises:
+        ModelBuildError: Keras cannot create it.
+    """
     if isinstance(value, str):
         if value not in catalogue.kind(kind).names:
             raise ModelBuildError(pointer, f"{value!r} is not one of the {kind} of this service.")
         return value
-    class_name, config = _parts(value)
-    made = make_arguments(kind, class_name, config, f"{pointer}/config")
-    return call_class(CLASSES[kind][class_name], made, pointer, class_name)
+    class_name, config = _class_and_config(value)
+    arguments = make_arguments(kind, class_name, config, f"{pointer}/config")
+    return call_class(CLASSES[kind][class_name], arguments, pointer, class_name)
 
 
-def _parts(value: KerasObject | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _class_and_config(value: KerasObject | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     if isinstance(value, KerasObject):
         return value.class_name, value.config
     return value["class_name"], value["config"]
 
 
 def make_arguments(kind: str, class_name: str, config: Mapping[str, Any], pointer: str) -> dict[str, Any]:
-    """The arguments of a class, with the objects among them made. Layers among them are left as they are.
+    """Return the arguments of a class, with objects in place of their configs; layers are left for the caller.
 
-    A dtype policy is handed on as its name, as Keras's `from_config` does: a layer that was made with the object, such
-    as ELU, cannot always be saved.
+    A dtype policy stays a name, as in Keras's `from_config`: some layers, such as ELU, cannot be saved if they were
+    created with the object.
+
+    Args:
+        pointer: where `config` is in the job.
+
+    Raises:
+        ModelBuildError: the catalogue does not have the class or an argument, or Keras cannot create an argument.
     """
     if class_name not in CLASSES[kind]:
         raise ModelBuildError(pointer, f"{class_name!r} is not one of the {kind} of this service.")
     properties = catalogue.kind(kind).classes[class_name].properties
-    made = dict(config)
+    arguments: dict[str, Any] = {}
     for name, value in config.items():
         if name not in properties:
-            raise ModelBuildError(f"{pointer}/{name}", f"{class_name} has no argument {name!r}.")
-        of_kind = _kind_in(properties[name])
-        if _is_layer(of_kind, value):
-            continue
-        if of_kind == "dtype_policies" and isinstance(value, dict):
-            made[name] = value["config"]["name"]
-        elif of_kind is not None and isinstance(value, str | dict):
-            made[name] = make_object(of_kind, value, f"{pointer}/{name}")
-        elif kind in _PARTICULAR and _is_whole_for_float(value, properties[name]):
-            made[name] = float(value)
-    return made
+            raise ModelBuildError(pointer + pointer_to(name), f"{class_name} has no argument {name!r}.")
+        arguments[name] = _make_argument(kind, value, properties[name], pointer + pointer_to(name))
+    return arguments
 
 
-_PARTICULAR: Final = {"optimizers", "metrics"}
-"""Kinds of which Keras refuses a 1 where it wants a 1.0. JSON knows no difference, and JavaScript writes the former."""
-
-
-def _is_whole_for_float(value: Any, schema: catalogue.Schema) -> bool:
-    types = {one.get("type") for one in schema.get("anyOf", [schema])}
-    return type(value) is int and "number" in types and "integer" not in types
-
-
-def _is_layer(of_kind: str | None, value: Any) -> bool:
-    """Whether the value is a layer. An activation that is an object is one, too: all others have names."""
-    return of_kind == "layers" or (of_kind == "activations" and isinstance(value, dict))
+def _make_argument(kind: str, value: Any, schema: catalogue.Schema, pointer: str) -> Any:
+    value_kind = _kind_in(schema)
+    if _is_layer(value_kind, value):
+        return value
+    if value_kind == "dtype_policies" and isinstance(value, dict):
+        return value["config"]["name"]
+    if value_kind is not None and isinstance(value, str | dict):
+        return make_object(value_kind, value, pointer)
+    if kind in _STRICT_ABOUT_FLOATS and _is_integer_for_float(value, schema):
+        return float(value)
+    return value
 
 
 def _kind_in(schema: catalogue.Schema) -> Any:
-    return next((one["keras"] for one in schema.get("anyOf", [schema]) if "keras" in one), None)
+    """Return the kind of Keras objects that an argument accepts; None if it accepts none."""
+    return next((option["keras"] for option in _options(schema) if "keras" in option), None)
 
 
-def layers_among(kind: str, class_name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """Names of those arguments that are layers, or lists of them."""
+def _is_integer_for_float(value: Any, schema: catalogue.Schema) -> bool:
+    types = {option.get("type") for option in _options(schema)}
+    return type(value) is int and "number" in types and "integer" not in types
+
+
+def _is_layer(kind: str | None, value: Any) -> bool:
+    """Return whether the value is a layer. Activations that are objects are layers; the others are names."""
+    return kind == "layers" or (kind == "activations" and isinstance(value, dict))
+
+
+def _options(schema: catalogue.Schema) -> list[Any]:
+    options: list[Any] = schema.get("anyOf", [schema])
+    return options
+
+
+def layer_arguments(kind: str, class_name: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the names of the arguments that are layers or lists of layers."""
     properties = catalogue.kind(kind).classes[class_name].properties
-    return [name for name, value in arguments.items() if _holds_layers(value, properties[name])]
+    return [name for name, value in arguments.items() if _contains_layers(value, properties[name])]
 
 
-def _holds_layers(value: Any, schema: catalogue.Schema) -> bool:
-    kinds = {one.get("keras", one.get("items", {}).get("keras")) for one in schema.get("anyOf", [schema])}
+def _contains_layers(value: Any, schema: catalogue.Schema) -> bool:
+    kinds = {option.get("keras", option.get("items", {}).get("keras")) for option in _options(schema)}
     return any(_is_layer(kind, value) for kind in kinds)
 
 
 def call_application(class_name: str, arguments: Mapping[str, Any], pointer: str) -> keras.Model:
-    """The model that a function of `keras.applications` makes; ModelBuildError in place of what it raises."""
+    """Return the model of an architecture in `keras.applications`.
+
+    Raises:
+        ModelBuildError: Keras cannot create it, or cannot download its weights.
+    """
     try:
-        with one_at_a_time(class_name) if arguments.get("weights", True) else nullcontext():
+        with exclusive_download(class_name) if arguments.get("weights", True) else nullcontext():
             return CLASSES["applications"][class_name](**arguments)
     except Exception as error:
         if "URL fetch failure" not in str(error):
-            fail(pointer, class_name, error)
+            raise_build_error(pointer, class_name, error)
         raise ModelBuildError(
             f"{pointer}/config/weights",
-            f"The worker cannot fetch the published weights of {class_name}: {error}. Put their file where Keras keeps "
-            "such files on the worker (~/.keras/models), or set `weights` to null.",
+            f"The worker cannot download the published weights of {class_name}: {error}. Put their file into the "
+            "folder on the worker in which Keras looks for such files (~/.keras/models), or set `weights` to null.",
         ) from error
 
 
-def call_class(cls: Callable[..., Any], arguments: Mapping[str, Any], pointer: str, what: str) -> Any:
-    """An instance of the class; ModelBuildError in place of what its constructor raises."""
+def call_class(cls: Callable[..., Any], arguments: Mapping[str, Any], pointer: str, description: str) -> Any:
+    """Return an instance of the class.
+
+    Raises:
+        ModelBuildError: its constructor raised an error.
+    """
     try:
         return cls(**arguments)
     except Exception as error:
-        fail(pointer, what, error)
-
-
-# --- Keras's words -------------------------------------------------------------------------------------------------
-
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
-_PREAMBLE: Final = re.compile(r"^.*Exception encountered(?: when calling [^\n]*)?[.:]\s*", re.DOTALL)
-_ARGUMENTS: Final = re.compile(r"\s*Arguments received by .*", re.DOTALL)
-
-
-def fail(pointer: str, what: str, error: Exception) -> NoReturn:
-    """Raise ModelBuildError in place of an error of Keras; what the machine and not the model lacks stays as it is."""
-    if isinstance(error, ModelBuildError | MemoryError | tf.errors.ResourceExhaustedError):
-        raise error
-    text = keras_words(error)
-    raise ModelBuildError(pointer, f"{what}: {text}" if what else text) from error
-
-
-def keras_words(error: Exception) -> str:
-    """What Keras says is wrong, without what stands around it."""
-    return _ARGUMENTS.sub("", _PREAMBLE.sub("", _COLOURS.sub("", str(error)))).strip()
+        raise_build_error(pointer, description, error)

@@ -1,11 +1,12 @@
-"""Let Keras's loss and metrics see targets and outputs as symbols, as they do at the first batch.
+"""Call Keras's losses and metrics on symbolic targets and outputs, with the shapes that they have in the first batch.
 
-First one output at a time, so that a fault has its place; then all losses together, as `fit` has them.
+First each output is compared on its own, so that a fault gets the pointer of its loss or metric; then all outputs
+together, as `fit` compares them.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras.src.backend import compute_output_spec
@@ -15,37 +16,45 @@ from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.targets import advice
 from fitqueue.spec.report import FaultCode, Pointer
 from fitqueue.spec.training import KerasObject, LossWeights
-from workers.keras_tools.objects import keras_words
-from workers.trainer.feeding import as_given, model_outputs
+from workers.keras_tools.errors import keras_message
+from workers.keras_tools.outputs import arrange_for_outputs, model_outputs
 
 Key = str | None
-"""The name of an output; None: the only one, or all of them."""
+"""The name of an output; None stands for the only one, or for all of them."""
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A metric that Keras made, and where the job asks for it."""
+class BuiltMetric:
+    """A metric that Keras has built.
 
-    pointer: str
+    Attributes:
+        pointer: where the job asks for it.
+        metric: None if Keras refuses it.
+    """
+
+    pointer: Pointer
     output: Key
-    made: Any
-    weighted: bool
+    metric: Any
+    is_weighted: bool
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """What Keras made of the job's losses and metrics; without those that it refused."""
+class CompiledParts:
+    """The losses and metrics that Keras has built.
+
+    Attributes:
+        is_complete: whether Keras refused none, and all are for existing outputs.
+    """
 
     losses: Mapping[Key, Any]
-    metrics: list[Metric]
+    metrics: list[BuiltMetric]
     loss_weights: LossWeights | None
-    is_sound: bool
-    """Whether none was refused, and all have names that the model's outputs have."""
+    is_complete: bool
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The first batch: targets and weights of samples, under the names of the outputs they are for."""
+    """The first batch: targets and sample weights, by the outputs that they are for."""
 
     size: int
     targets: Mapping[Key, ArrayInfo]
@@ -55,104 +64,129 @@ class Batch:
         return None if array is None else keras.KerasTensor((self.size, *array.shape[1:]), array.dtype)
 
 
-Symbols = tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor | None]
+class Symbols(NamedTuple):
+    """What a loss compares for one output, or for all of them in the form of the outputs."""
+
+    targets: Any
+    outputs: Any
+    weights: Any
 
 
 class TargetComparer:
+    """Reports the losses and metrics that cannot compare the targets with the outputs."""
+
     def __init__(
-        self, model: keras.Model, compiled: Compiled, asked: Mapping[Key, str | KerasObject | None], at: Pointer
+        self,
+        model: keras.Model,
+        compiled: CompiledParts,
+        losses: Mapping[Key, str | KerasObject | None],
+        pointer: Pointer,
     ) -> None:
-        """`asked`: the losses as the job says them."""
+        """Prepare to compare; `losses` are those of the job, by output."""
         self._model = model
         self._compiled = compiled
-        self._asked = asked
-        self._at = at
+        self._losses = losses
+        self._pointer = pointer
         self._outputs = model_outputs(model)
 
     def compare(self, batch: Batch) -> None:
-        known = len(self._at.report.faults)
+        """Compare a batch."""
+        faults_before = len(self._pointer.report.faults)
         for name in self._outputs:
-            if _of(batch.targets, name) is not None:
-                self._compare_one(name, self._symbols(name, batch))
-        complete = all(_of(batch.targets, name) is not None for name in self._outputs)
-        if (
-            self._outputs
+            if _for_output(batch.targets, name) is not None:
+                self._compare_output(name, self._symbols(name, batch))
+        if len(self._pointer.report.faults) == faults_before and self._can_compare_together(batch):
+            self._compare_together(batch)
+
+    def _can_compare_together(self, batch: Batch) -> bool:
+        """Return whether there are several outputs, or one with a name, and whether nothing is missing for any."""
+        return (
+            bool(self._outputs)
             and None not in self._outputs
-            and complete
-            and self._compiled.is_sound
-            and len(self._at.report.faults) == known
-        ):
-            self._compare_all(batch)
+            and self._compiled.is_complete
+            and all(_for_output(batch.targets, name) is not None for name in self._outputs)
+        )
 
     def _symbols(self, name: Key, batch: Batch) -> Symbols:
         output = self._outputs[name]
-        targets, weights = batch.symbol(_of(batch.targets, name)), batch.symbol(_of(batch.weights, name))
-        return targets, keras.KerasTensor((batch.size, *output.shape[1:]), output.dtype), weights
+        return Symbols(
+            batch.symbol(_for_output(batch.targets, name)),
+            keras.KerasTensor((batch.size, *output.shape[1:]), output.dtype),
+            batch.symbol(_for_output(batch.weights, name)),
+        )
 
-    def _compare_one(self, name: Key, symbols: Symbols) -> None:
+    def _compare_output(self, name: Key, symbols: Symbols) -> None:
         key = name if name in self._compiled.losses else None
-        loss, asked = self._compiled.losses.get(key), self._asked.get(key)
-        if loss is not None and asked is not None:
-            here = self._at / "compile" / "loss"
-            hint = advice(asked, symbols[0].shape[1:], symbols[1].shape[1:])
-            _see(CompileLoss(loss), symbols, here if key is None else here / key, hint)
-        wanted = [metric for metric in self._compiled.metrics if metric.made is not None and self._is_of(metric, name)]
-        # Each trace takes time, so one for all of them comes first.
-        if wanted and _problem(_judging(wanted), *symbols) is not None:
-            for metric in wanted:
-                here = Pointer(self._at.report, metric.pointer)
-                _see(_judging([metric]), symbols if metric.weighted else symbols[:2], here)
+        keras_loss, loss = self._compiled.losses.get(key), self._losses.get(key)
+        if keras_loss is not None and loss is not None:
+            pointer = self._pointer / "compile" / "loss"
+            hint = advice(loss, symbols.targets.shape[1:], symbols.outputs.shape[1:])
+            _report_failure(CompileLoss(keras_loss), symbols, pointer if key is None else pointer / key, hint)
+        metrics = [metric for metric in self._compiled.metrics if self._is_for_output(metric, name)]
+        # Each call takes time, so all metrics are called together first.
+        if metrics and _failure(_update_function(metrics), *symbols) is not None:
+            for metric in metrics:
+                own_symbols = symbols if metric.is_weighted else symbols._replace(weights=None)
+                _report_failure(_update_function([metric]), own_symbols, metric.pointer)
 
-    def _is_of(self, metric: Metric, name: Key) -> bool:
-        return metric.output in (None, name) or len(self._outputs) == 1
+    def _is_for_output(self, metric: BuiltMetric, name: Key) -> bool:
+        return metric.metric is not None and (metric.output in (None, name) or len(self._outputs) == 1)
 
-    def _compare_all(self, batch: Batch) -> None:
-        symbols = {name: self._symbols(name, batch) for name in self._outputs}
-        whole = [as_given(self._model, {str(name): each[i] for name, each in symbols.items()}) for i in range(3)]
-        if all(each[2] is None for each in symbols.values()):
-            whole[2] = None
+    def _compare_together(self, batch: Batch) -> None:
+        by_output = {str(name): self._symbols(name, batch) for name in self._outputs}
+        targets, outputs, weights = (
+            arrange_for_outputs(self._model, {name: symbols[i] for name, symbols in by_output.items()})
+            for i in range(len(Symbols._fields))
+        )
+        if all(symbols.weights is None for symbols in by_output.values()):
+            weights = None
         losses = self._compiled.losses
         loss = losses[None] if None in losses else dict(losses)
-        judge = CompileLoss(loss, self._compiled.loss_weights, output_names=self._model.output_names)
-        if problem := _problem(judge, *whole):
-            (self._at / "compile" / "loss").add_fault(FaultCode.BAD_TARGETS, f"It does not fit the outputs: {problem}")
+        function = CompileLoss(loss, self._compiled.loss_weights, output_names=self._model.output_names)
+        if failure := _failure(function, targets, outputs, weights):
+            message = f"Keras cannot compute the loss of all outputs together: {failure}"
+            (self._pointer / "compile" / "loss").add_fault(FaultCode.BAD_TARGETS, message)
 
 
-def _of(values: Mapping[Key, ArrayInfo], name: Key) -> ArrayInfo | None:
-    """What there is for this output, or for all of them."""
-    return values.get(name, values.get(None))
+def _for_output(arrays: Mapping[Key, ArrayInfo], name: Key) -> ArrayInfo | None:
+    """Return the array for this output: its own, or the one for all outputs."""
+    return arrays.get(name, arrays.get(None))
 
 
-def _judging(metrics: list[Metric]) -> Callable[..., Any]:
-    plain, weighted = ([one.made for one in metrics if one.weighted is kind] for kind in (False, True))
+def _update_function(metrics: list[BuiltMetric]) -> Callable[..., Any]:
+    """Return a function that updates these metrics."""
+    plain, weighted = (
+        [metric.metric for metric in metrics if metric.is_weighted is is_weighted] for is_weighted in (False, True)
+    )
     update: Callable[..., Any] = CompileMetrics(plain, weighted).update_state
     return update
 
 
-def _see(judge: Callable[..., Any], symbols: tuple[Any, ...], at: Pointer, hint: str = "") -> None:
-    problem = _problem(judge, *symbols)
-    if problem is None:
+def _report_failure(function: Callable[..., Any], symbols: Symbols, pointer: Pointer, hint: str = "") -> None:
+    """Call a loss or metrics on symbols, and report it if that fails."""
+    failure = _failure(function, *symbols)
+    if failure is None:
         return
     targets, outputs, *weights = ([None, *symbol.shape[1:]] for symbol in symbols if symbol is not None)
-    weighted = f", weighted by {_shown(weights[0])}," if weights else ""
-    at.add_fault(
+    weighted = f", weighted by {_shape_text(weights[0])}," if weights else ""
+    pointer.add_fault(
         FaultCode.BAD_TARGETS,
-        f"It cannot compare targets of shape {_shown(targets)}{weighted} with outputs of shape {_shown(outputs)}: "
-        f"{problem}{hint}",
+        f"It cannot compare targets of shape {_shape_text(targets)}{weighted} with outputs of shape "
+        f"{_shape_text(outputs)}: {failure}{hint}",
         received=targets,
-        expected=f"targets that fit outputs of shape {_shown(outputs)}",
+        expected=f"targets for outputs of shape {_shape_text(outputs)}",
     )
 
 
-def _problem(judge: Callable[..., Any], *symbols: Any) -> str | None:
-    """Keras's words where it cannot compare these."""
+def _failure(function: Callable[..., Any], targets: Any, outputs: Any, weights: Any) -> str | None:
+    """Return Keras's message if a loss or metrics cannot be called on these symbols; None if they can."""
     try:
         with keras.StatelessScope(initialize_variables=False):
-            compute_output_spec(judge, *symbols)
+            compute_output_spec(function, targets, outputs, weights)
     except Exception as error:
-        return keras_words(error)
+        return keras_message(error)
     return None
 
 
-def _shown(shape: list[int | None]) -> str:
+def _shape_text(shape: list[int | None]) -> str:
     return str(shape).replace("None", "null")

@@ -1,4 +1,4 @@
-"""Where the job says what a layer of the built model is."""
+"""Find where the job says what a layer of the built model is."""
 
 from typing import Any
 
@@ -9,32 +9,42 @@ from fitqueue.spec.keras_objects.graph import is_input
 from fitqueue.spec.report import Pointer
 
 
-def layer_pointer(spec: KerasObject, model: keras.Model, name: str, at: Pointer) -> Pointer:
-    """The layer of this name, which the job may have left to Keras to give; else the model."""
+def layer_pointer(spec: KerasObject, model: keras.Model, name: str, pointer: Pointer) -> Pointer:
+    """Return the pointer to the layer with this name, which Keras may have given; if it is not found, to the model.
+
+    Args:
+        pointer: to the job.
+    """
     index = _index(spec, model, name)
-    return at / "model" if index is None else at / "model" / "config" / "layers" / index
+    return pointer / "model" if index is None else pointer / "model" / "config" / "layers" / index
 
 
-def width_pointer(spec: KerasObject, model: keras.Model, name: str, at: Pointer) -> Pointer:
-    """The `units` of the last layer up to this one that has some, else the layer itself."""
+def width_pointer(spec: KerasObject, model: keras.Model, name: str, pointer: Pointer) -> Pointer:
+    """Return the pointer to the `units` that decide the width of a layer's output; without any, to the layer itself.
+
+    In a Sequential, these may be those of a layer before it.
+
+    Args:
+        pointer: to the job.
+    """
     layers: list[dict[str, Any]] = spec.config.get("layers", [])
     last = _index(spec, model, name)
     if last is None:
-        return at / "model"
-    here = at / "model" / "config" / "layers"
+        return pointer / "model"
+    layers_pointer = pointer / "model" / "config" / "layers"
     for i in range(last, -1, -1) if spec.class_name == "Sequential" else (last,):
         if "units" in layers[i]["config"]:
-            return here / i / "config" / "units"
+            return layers_pointer / i / "config" / "units"
         if "layers" in layers[i]["config"]:
-            return here / i
-    return here / last
+            return layers_pointer / i
+    return layers_pointer / last
 
 
 def _index(spec: KerasObject, model: keras.Model, name: str) -> int | None:
     layers: list[dict[str, Any]] = spec.config.get("layers", [])
-    named = [i for i, layer in enumerate(layers) if layer["config"].get("name") == name]
-    if named or spec.class_name != "Sequential":
-        return named[0] if named else None
-    # Keras leaves out the InputLayer.
-    own = [i for i, layer in enumerate(layers) if not is_input(layer)]
-    return next((i for i, layer in zip(own, model.layers, strict=False) if layer.name == name), None)
+    indices = [i for i, layer in enumerate(layers) if layer["config"].get("name") == name]
+    if indices or spec.class_name != "Sequential":
+        return indices[0] if indices else None
+    # The layers of a built Sequential do not include its InputLayer.
+    without_input = [i for i, layer in enumerate(layers) if not is_input(layer)]
+    return next((i for i, layer in zip(without_input, model.layers, strict=False) if layer.name == name), None)

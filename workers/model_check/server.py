@@ -1,9 +1,11 @@
-"""The process in which the API has its models checked: `python -m workers.model_check.server`, a socket as its stdin.
+"""The model checker: the process in which the API has models checked, `python -m workers.model_check.server`.
 
-It imports TensorFlow once, says so, and forks a child for each question; the question and its answer go over a socket
-of their own, which the API sends along. Not multiprocessing's forkserver: that would run the server's main module,
-gunicorn, in each child, and give it the API's secrets with its environment. No child can take more time or memory than
-its limits; when the API is gone, so is this process.
+Its stdin is a socket to the API. The process imports TensorFlow once, sends a greeting, and forks a child for each
+request. Request and result go over a connection of their own, which the API passes along. This is not
+multiprocessing's fork server, because that would run the main module of the API, gunicorn, in each child, and give it
+the API's secrets with its environment.
+
+No child can use more time or memory than its limits. When the API is gone, this process exits too.
 """
 
 import gc
@@ -21,63 +23,67 @@ from pathlib import Path
 from typing import Any, Final
 
 CPU_SECONDS: Final = 0.8
-"""For whatever a job is made of but its model: a job that is made to hurt is gone within a second."""
-CPU_SECONDS_A_LAYER: Final = 0.004
-"""By the weight of the model, and of the one that it begins from. Keras takes a quarter of it on an idle machine."""
-CPU_SECONDS_A_MEASURE: Final = 0.01
-"""For each loss and metric of each output beyond the first few. Keras takes about 7 ms for one."""
-FEW_MEASURES: Final = 64
+"""The limit for everything but the model: a malicious job is stopped within a second."""
+CPU_SECONDS_PER_LAYER: Final = 0.004
+"""Added for each unit of build cost of the model and the initial model. On an idle machine, Keras needs a quarter."""
+CPU_SECONDS_PER_METRIC: Final = 0.01
+"""Added for each loss and metric of each output beyond the first FREE_METRICS. Keras needs about 7 ms for one."""
+FREE_METRICS: Final = 64
 REFERENCE_SECONDS: Final = 0.036
-"""What `_pace` takes on the machine that these were found on."""
-MOST_CPU_SECONDS: Final = 10
-"""Above the largest two of them; should the clock of the above fail, the kernel's limit ends the process."""
+"""What `_measure_slowness` takes on the machine on which these limits were measured."""
+MAX_CPU_SECONDS: Final = 10
+"""More than any sum of the limits above: the kernel stops the process with this if their timer fails."""
 WALL_SECONDS: Final = 60
 MEMORY_BYTES: Final = 1024**3
-"""Above what the imports take already."""
+"""The limit beyond what the imports need already."""
 
 GREETING: Final = b"+"
-"""The first byte from each child: from then on, silence means that the child died of its question."""
+"""The first byte from each child. If nothing follows it, the child died while it checked the job."""
 
 
 def main() -> None:
+    """Serve requests until the API is gone."""
     control = socket.socket(fileno=sys.stdin.fileno())
-    # Ctrl-C in a terminal reaches every process of the group; this one ends with the API.
+    # Ctrl-C in a terminal reaches every process of the group, but this one exits with the API.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Nobody waits for the children: the kernel buries them.
+    # Nothing waits for the children, so the kernel must reap them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     problem = _prepare()
-    pace = _pace()
+    slowness = _measure_slowness()
     control.sendall(json.dumps({"problem": problem}).encode() + b"\n")
     while problem is None:
-        word, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-        if not word:
+        received, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not received:
             return
         if os.fork() == 0:
             control.close()
-            _serve(socket.socket(fileno=descriptors[0]), pace)
+            _serve(socket.socket(fileno=descriptors[0]), slowness)
         os.close(descriptors[0])
 
 
 def _prepare() -> str | None:
-    """Import what the children need; what is wrong, if something is."""
+    """Import what the children need; return what is wrong with this process, or None."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     try:
         import workers.model_check.check  # noqa: F401 -- for the children
 
-        import_module("scipy.signal")  # Keras does it at the first STFTSpectrogram, and takes seconds
-        from workers.trainer.fork_probe import fork_hazards
+        import_module("scipy.signal")  # Keras imports it for the first STFTSpectrogram, which takes seconds
+        from workers.keras_tools.fork_safety import fork_hazards
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    # A child's collector would go through a million objects of TensorFlow's modules, and copy the memory that they
-    # share by touching them; a child lives for less than a collection takes, within its limit of memory.
+    # A child's garbage collector would visit a million objects of TensorFlow's modules, and by touching them copy the
+    # memory that it shares with this process. A child lives for less time than a collection takes.
     gc.collect()
     gc.freeze()
     gc.disable()
     return "; ".join(fork_hazards(os.getpid())) or None
 
 
-def _pace() -> float:
-    """How much longer than on the reference machine things take here, at least 1: a slow one must not refuse jobs."""
+def _measure_slowness() -> float:
+    """Return how many times longer than the reference machine this one takes, at least 1.
+
+    Limits are multiplied by it, so that a slow machine refuses no valid job.
+    """
     began = time.process_time()
     total = 0
     for number in range(500_000):
@@ -85,71 +91,81 @@ def _pace() -> float:
     return max(1.0, (time.process_time() - began) / REFERENCE_SECONDS)
 
 
-def _serve(line: socket.socket, pace: float) -> None:
-    """Answer one question and leave. Lines of pointers say what is being made, the last line is the answer."""
+def _serve(connection: socket.socket, slowness: float) -> None:
+    """Answer one request and exit.
+
+    Each line of the answer but the last is the pointer of what Keras builds next; the last line is the result.
+    """
     try:
-        _limit()
-        line.sendall(GREETING)
-        check_request = b"".join(iter(lambda: line.recv(65_536), b""))
-        line.sendall(_answered(check_request, pace, lambda pointer: line.sendall(f"{pointer}\n".encode())))
+        _set_limits()
+        connection.sendall(GREETING)
+        request = b"".join(iter(lambda: connection.recv(65_536), b""))
+        connection.sendall(_check(request, slowness, lambda pointer: connection.sendall(f"{pointer}\n".encode())))
     finally:
         os._exit(0)
 
 
-def _limit() -> None:
-    """Before the question is read: nothing in it can undo this."""
+def _set_limits() -> None:
+    """Set the limits that are the same for every job, before the request is read."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(WALL_SECONDS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     for limit, value in {
         resource.RLIMIT_AS: pages * resource.getpagesize() + MEMORY_BYTES,
-        resource.RLIMIT_CPU: MOST_CPU_SECONDS,
+        resource.RLIMIT_CPU: MAX_CPU_SECONDS,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
     }.items():
         resource.setrlimit(limit, (value, value))
 
 
-def _allow(seconds: float) -> None:
-    """End this process after so much time of its processors; RLIMIT_CPU counts in whole seconds."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+def _check(request: bytes, slowness: float, announce: Callable[[str], None]) -> bytes:
+    """Return the result of a check, as JSON."""
+    import tensorflow as tf
+
+    from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
+    from workers.model_check.check import check
+
+    try:
+        check_request = ModelCheckRequest.model_validate_json(request)
+        _limit_cpu_seconds(slowness * _allowed_cpu_seconds(check_request.spec, check_request.initial_model))
+        result = check(check_request, announce)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # the API treats a child without a result as one that exceeded its limits
+    except Exception:
+        result = ModelCheckResult(failure=traceback.format_exc())
+    return result.model_dump_json().encode()
 
 
-def _measures(compiled: Any) -> int:
-    """How many losses and metrics a job has, of all outputs."""
-    if isinstance(compiled, dict):
-        fields = [compiled.get(name) for name in ("loss", "metrics", "weighted_metrics")]
-        return sum(len(part) if isinstance(part, list) else 1 for field in fields for part in _parts(field))
-    return 0
+def _allowed_cpu_seconds(spec: dict[str, Any], initial_model: dict[str, Any] | None) -> float:
+    """Return how long the check of a job may take on the reference machine."""
+    from fitqueue.spec.keras_objects.model import build_cost
+
+    cost = build_cost(spec.get("model")) + build_cost(initial_model)
+    metrics = max(0, _count_metrics(spec.get("compile")) - FREE_METRICS)
+    return CPU_SECONDS + CPU_SECONDS_PER_LAYER * cost + CPU_SECONDS_PER_METRIC * metrics
 
 
-def _parts(field: Any) -> list[Any]:
-    """Of each output: its loss, or its metrics."""
+def _count_metrics(compiled: Any) -> int:
+    """Return how many losses and metrics a job has for all outputs together."""
+    if not isinstance(compiled, dict):
+        return 0
+    fields = [compiled.get(name) for name in ("loss", "metrics", "weighted_metrics")]
+    by_output = [of_output for field in fields for of_output in _by_output(field)]
+    return sum(len(of_output) if isinstance(of_output, list) else 1 for of_output in by_output)
+
+
+def _by_output(field: Any) -> list[Any]:
+    """Return the loss, or the list of metrics, of each output."""
     if isinstance(field, dict) and "class_name" not in field:
         return list(field.values())
     return [field] if field else []
 
 
-def _answered(check_request: bytes, pace: float, say: Callable[[str], None]) -> bytes:
-    import tensorflow as tf
-
-    from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
-    from fitqueue.spec.keras_objects.model import build_cost
-    from workers.model_check.check import check
-
-    try:
-        asked = ModelCheckRequest.model_validate_json(check_request)
-        models = asked.spec.get("model"), asked.initial_model
-        seconds = CPU_SECONDS + CPU_SECONDS_A_LAYER * sum(map(build_cost, models))
-        seconds += CPU_SECONDS_A_MEASURE * max(0, _measures(asked.spec.get("compile")) - FEW_MEASURES)
-        _allow(pace * seconds)
-        answer = check(asked, say)
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise  # the service's word for this is the same as for a process that was killed
-    except Exception:
-        answer = ModelCheckResult(failure=traceback.format_exc())
-    return answer.model_dump_json().encode()
+def _limit_cpu_seconds(seconds: float) -> None:
+    """Have the process killed after this much CPU time. RLIMIT_CPU takes only whole seconds."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 if __name__ == "__main__":

@@ -1,77 +1,99 @@
-"""Files that callbacks of a job write beside its weights: kept in the work directory, and announced when it ends."""
+"""The files that callbacks of a job write beside its weights. They are reported when training ends."""
 
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import keras
 
 from fitqueue.reports import ArtifactWritten, Message
 from fitqueue.spec import KerasObject
-from workers.keras_tools.build import callback_arguments
-from workers.trainer.checkpoints import CheckpointFailed, flushed
+from workers.keras_tools.callbacks import callback_arguments
+from workers.trainer.checkpoints import CheckpointFailed, flush_and_hash
 
-WRITERS: Final = frozenset({"CSVLogger", "TensorBoard"})
+WRITING_CALLBACKS: Final = frozenset({"CSVLogger", "TensorBoard"})
+
+
+class _Artifact(NamedTuple):
+    """A file or folder that a callback writes."""
+
+    callback: keras.callbacks.Callback
+    name: str
+    """What users call it."""
+    path: Path
 
 
 class Artifacts:
-    """Makes the callbacks that write. The names they give are labels: no file is opened under them."""
+    """Creates the callbacks that write files, and keeps track of the files.
+
+    A name in the job is only a label: no file is opened under it.
+    """
 
     def __init__(self, directory: Path, emit: Callable[[Message], None]) -> None:
         self._directory = directory
         self._emit = emit
-        self._written: list[tuple[keras.callbacks.Callback, str, Path]] = []
+        self._artifacts: list[_Artifact] = []
 
-    def callback(self, spec: KerasObject) -> keras.callbacks.Callback:
+    def make_callback(self, spec: KerasObject) -> keras.callbacks.Callback:
+        """Return the callback, one of WRITING_CALLBACKS; it writes into the work directory."""
         arguments = callback_arguments(spec)
-        path = self._directory / f"artifact-{len(self._written)}"
+        path = self._directory / f"artifact-{len(self._artifacts)}"
         if spec.class_name == "CSVLogger":
             name = arguments["filename"]
-            made = keras.callbacks.CSVLogger(**arguments | {"filename": str(path)})
+            callback = keras.callbacks.CSVLogger(**arguments | {"filename": str(path)})
         else:
             name = f"{arguments['log_dir']}.zip"
-            made = keras.callbacks.TensorBoard(**arguments | {"log_dir": str(path)})
-        self._written.append((made, name, path))
-        return made
+            callback = keras.callbacks.TensorBoard(**arguments | {"log_dir": str(path)})
+        self._artifacts.append(_Artifact(callback, name, path))
+        return callback
 
-    def files(self) -> dict[str, bytes]:
-        """All that the callbacks have written until now, by paths in the work directory."""
-        for callback, _, _ in self._written:
-            for writer in getattr(callback, "_writers", {}).values():  # TensorBoard's; a CSVLogger flushes each line
+    def read_files(self) -> dict[str, bytes]:
+        """Return everything that the callbacks have written so far, by paths relative to the work directory."""
+        for artifact in self._artifacts:
+            # TensorBoard has writers that buffer; a CSVLogger flushes every line.
+            for writer in getattr(artifact.callback, "_writers", {}).values():
                 writer.flush()
-        roots = [path for _, _, path in self._written]
-        paths = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*")))]
+        paths = [path for artifact in self._artifacts for path in _paths_at(artifact.path)]
         return {str(path.relative_to(self._directory)): path.read_bytes() for path in paths if path.is_file()}
 
     def restore(self, files: Mapping[str, bytes]) -> None:
-        """To be called before the callbacks begin, which then go on in these files, or beside them."""
+        """Put files of an earlier attempt back. Call it before `fit`, so that the callbacks continue them."""
         for name, content in files.items():
             path = self._directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        for callback, _, _ in self._written:
-            callback.append = True  # a CSVLogger's
+        for artifact in self._artifacts:
+            artifact.callback.append = True  # makes a CSVLogger continue its file
 
-    def announce(self, *, ended: bool) -> None:
-        """Tell the worker of the files. Where the training was left and has not `ended`, Keras closed none of them.
+    def report(self, *, fit_is_complete: bool) -> None:
+        """Report the files to the worker, once training has ended.
+
+        Args:
+            fit_is_complete: whether Keras has reached the end of `fit` and closed the files.
 
         Raises:
-            CheckpointFailed: one cannot be written whole.
+            CheckpointFailed: a file cannot be written completely.
         """
-        for callback, name, path in self._written:
-            if not ended:
-                with suppress(Exception):  # what was not begun cannot be closed
-                    callback.on_train_end()
-            if path.exists():
-                self._announce(name, path)
+        for artifact in self._artifacts:
+            if not fit_is_complete:
+                with suppress(Exception):  # a callback that was never started cannot be closed
+                    artifact.callback.on_train_end()
+            if artifact.path.exists():
+                self._report(artifact)
 
-    def _announce(self, name: str, path: Path) -> None:
+    def _report(self, artifact: _Artifact) -> None:
+        path = artifact.path
         try:
             if path.is_dir():
                 path = Path(shutil.make_archive(str(path), "zip", path))
-            size, sha256 = flushed(path)
+            size, sha256 = flush_and_hash(path)
         except OSError as error:
-            raise CheckpointFailed(f"The artifact {name!r} could not be written: {error}") from error
-        self._emit(ArtifactWritten(file=path.name, name=name, size=size, sha256=sha256))
+            raise CheckpointFailed(f"The artifact {artifact.name!r} could not be written: {error}") from error
+        self._emit(ArtifactWritten(file=path.name, name=artifact.name, size=size, sha256=sha256))
+
+
+def _paths_at(path: Path) -> list[Path]:
+    """Return the path itself if it is a file, else everything below it, in order."""
+    return [path] if path.is_file() else sorted(path.rglob("*"))

@@ -1,12 +1,11 @@
-"""The callbacks of a training: the job's own, which are Keras's, and those that keep `best` and `last`.
+"""The callbacks that are not simply Keras's own: those that save checkpoints, and two with declared or delayed effects.
 
-When a checkpoint is due is for Keras's ModelCheckpoint to decide, with its own counters and its own words; where it
-goes and how it is written is ours. So each one is given, in place of the model, something that has the model's two
-methods for saving.
+Keras's ModelCheckpoint decides when to save, with its own counters and messages. Where a file goes and how it is
+written is our part: instead of the model, each ModelCheckpoint gets an object with the model's two methods for saving.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -15,84 +14,20 @@ from fitqueue.reports import Position
 from fitqueue.spec import KerasObject
 from fitqueue.spec.filepath import MAX_RENDERED
 from fitqueue.spec.keras_objects.schedules import read_schedule
-from workers.trainer.checkpoints import (
-    BEST,
-    LAST,
-    CheckpointFiles,
-    Format,
-    SnapshotRequest,
-    Writer,
-    WriteRequest,
-)
-from workers.trainer.snapshot import Snapshot
-
-
-class CheckpointCollector:
-    """Collects what the callbacks want saved of one moment, and has each distinct file written once."""
-
-    def __init__(self, model: keras.Model, make_writer: Callable[[], Writer], files: CheckpointFiles) -> None:
-        self._model = model
-        self._make_writer = make_writer
-        self._files = files
-        self._writer: Writer | None = None
-        self._wanted: dict[tuple[Format, bool], list[str]] = {}
-        self._last_weights: list[Any] | None = None
-
-    def want(self, name: str, format: Format, *, with_optimizer: bool = False) -> None:
-        names = self._wanted.setdefault((format, with_optimizer), [])
-        if name not in names:
-            names.append(name)
-
-    def commit(self, position: Position, logs: Mapping[str, float]) -> None:
-        """Raises CheckpointFailed."""
-        wanted, self._wanted = self._wanted, {}
-        plain = {format: names for (format, with_optimizer), names in wanted.items() if not with_optimizer}
-        if plain:
-            self._last_weights = self._model.get_weights()
-        for format, names in plain.items():
-            assert self._last_weights is not None
-            self.writer.order(WriteRequest(position, logs, format, names, self._last_weights))
-        for (format, with_optimizer), names in wanted.items():
-            if with_optimizer:
-                # The optimizer is part of the model in training, of which there is one: Keras writes it, at once.
-                save = self._model.save if format == "keras" else self._model.save_weights
-                self._files.write(position, logs, format, names, save)
-
-    def commit_last(self, position: Position, logs: Mapping[str, float]) -> None:
-        """Save the model as it is now as `last`, unless that is what was saved last.
-
-        It differs where the training was left within an epoch, and where EarlyStopping went back to the best weights.
-        """
-        now = self._model.get_weights()
-        if self._last_weights is None or any((a != b).any() for a, b in zip(now, self._last_weights, strict=True)):
-            self.want(LAST, "weights.h5")
-            self.commit(position, logs)
-
-    def keep_snapshot(self, snapshot: Snapshot, *, can_wait: bool) -> None:
-        """Raises CheckpointFailed."""
-        self.writer.order(SnapshotRequest(snapshot, can_wait))
-
-    def close(self) -> None:
-        """Raises CheckpointFailed."""
-        if self._writer is not None:
-            self._writer.close()
-
-    @property
-    def writer(self) -> Writer:
-        # Made when it is first needed: building the twin would delay the first step.
-        if self._writer is None:
-            self._writer = self._make_writer()
-        return self._writer
+from fitqueue.text import truncate
+from workers.trainer.checkpoint_collector import CheckpointCollector
+from workers.trainer.checkpoints import BEST, LAST
 
 
 class CheckpointModel:
-    """What a ModelCheckpoint sees as the model. The `filepath` it gives is a name, and no file is opened under it."""
+    """Stands in for the model in a ModelCheckpoint. The `filepath` that it gets is a name, never the path of a file."""
 
     def __init__(
-        self, model: keras.Model, keeper: CheckpointCollector, *, name: str | None = None, with_optimizer: bool
+        self, model: keras.Model, collector: CheckpointCollector, *, name: str | None = None, with_optimizer: bool
     ) -> None:
+        """Wrap a model; `name` replaces every `filepath`."""
         self._model = model
-        self._keeper = keeper
+        self._collector = collector
         self._name = name
         self._with_optimizer = with_optimizer
 
@@ -100,49 +35,48 @@ class CheckpointModel:
     def metrics(self) -> Any:
         return self._model.metrics
 
-    def save_weights(self, filepath: str, overwrite: bool = True) -> None:  # noqa: ARG002 -- names always point anew
-        self._keeper.want(self._name or _bounded(filepath), "weights.h5", with_optimizer=self._with_optimizer)
+    def save_weights(self, filepath: str, overwrite: bool = True) -> None:  # noqa: ARG002 -- a name always moves
+        self._collector.request(self._storable_name(filepath), "weights.h5", with_optimizer=self._with_optimizer)
 
     def save(self, filepath: str, overwrite: bool = True) -> None:  # noqa: ARG002 -- see above
-        self._keeper.want(self._name or _bounded(filepath), "keras", with_optimizer=self._with_optimizer)
+        self._collector.request(self._storable_name(filepath), "keras", with_optimizer=self._with_optimizer)
 
-
-def _bounded(name: str) -> str:
-    """A name of a checkpoint as it can be stored. A huge value in a format like `.3f` has three hundred digits."""
-    return name if len(name) <= MAX_RENDERED else f"{name[: MAX_RENDERED - 41]}…{name[-40:]}"
+    def _storable_name(self, filepath: str) -> str:
+        # A huge value in a format such as `.3f` has three hundred digits.
+        return self._name or truncate(filepath, MAX_RENDERED, tail=40)
 
 
 class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # Keras has no types
-    """Keras's own, with two arguments more.
+    """Keras's own, with two further arguments.
 
     Args:
-        filepath: a str.format string of known fields only (`Template.keras_format`).
-        period: save, or look whether to save, at the end of every n-th epoch, as Keras 2 had it.
-        include_optimizer: with the optimizer's slots, for going on elsewhere.
+        filepath: a str.format string with known fields only (`Template.keras_format`).
+        period: save, or decide whether to save, at the end of every n-th epoch, as in Keras 2.
+        include_optimizer: whether to save the optimizer's state, to continue training elsewhere.
     """
 
     def __init__(
         self,
         filepath: str,
         *,
-        keeper: CheckpointCollector,
+        collector: CheckpointCollector,
         period: int = 1,
         include_optimizer: bool = False,
         **arguments: Any,
     ) -> None:
         super().__init__(filepath, **arguments)
-        self._keeper = keeper
+        self._collector = collector
         self._period = period
         self._include_optimizer = include_optimizer
         self._epochs_since_saved = 0
-        # Keras waits for each step's numbers if a callback looks at the batches; this one does only with `save_freq`.
+        # Keras waits for the numbers of every step if a callback needs the ends of batches; only `save_freq` does.
         self.async_safe = self.save_freq == "epoch"
 
     def set_model(self, model: keras.Model) -> None:
-        super().set_model(CheckpointModel(model, self._keeper, with_optimizer=self._include_optimizer))
+        super().set_model(CheckpointModel(model, self._collector, with_optimizer=self._include_optimizer))
 
     def _set_monitor_op(self) -> None:
-        # Keras asks for the direction of the monitor, and fails if it knows none, even where all epochs are saved.
+        # Keras fails if it does not know in which direction the monitor gets better, even if it saves every epoch.
         if self.save_best_only:
             super()._set_monitor_op()
 
@@ -150,7 +84,7 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # 
         if self.save_freq == "epoch":
             return
         if self.monitor_op is None:
-            # Keras itself sets it at the end of an epoch only, and fails if the second best comes before that.
+            # Keras sets it only at the end of an epoch, and fails if it needs it for a second save before that.
             self._set_monitor_op()
         super().on_train_batch_end(batch, logs)
 
@@ -162,62 +96,64 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # 
 
 
 class BestCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc] # Keras has no types
-    """Keeps `best`: what is better is decided by Keras."""
+    """Saves `best`. Keras decides what is better."""
 
     async_safe = True
 
-    def __init__(self, keeper: CheckpointCollector, monitor: str, mode: str) -> None:
+    def __init__(self, collector: CheckpointCollector, monitor: str, mode: str) -> None:
         super().__init__("best.weights.h5", monitor=monitor, mode=mode, save_best_only=True, save_weights_only=True)
-        self._keeper = keeper
+        self._collector = collector
 
     def set_model(self, model: keras.Model) -> None:
-        super().set_model(CheckpointModel(model, self._keeper, name=BEST, with_optimizer=False))
+        super().set_model(CheckpointModel(model, self._collector, name=BEST, with_optimizer=False))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = (logs or {}).get(self.monitor)
-        # To Keras NaN is as good a first value as any, and nothing is ever better than it.
+        # Keras would take NaN as a first value, and then find nothing better.
         if value is not None and not math.isnan(value):
             super().on_epoch_end(epoch, logs)
 
 
 class LastCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
-    """Keeps `last`, and commits what this and the callbacks before it want saved."""
+    """Saves `last`, and commits what it and the callbacks before it have requested."""
 
-    def __init__(self, keeper: CheckpointCollector, *, each_batch: bool) -> None:
+    def __init__(self, collector: CheckpointCollector, *, each_batch: bool) -> None:
+        """Create the callback; `each_batch`: whether a callback saves within epochs."""
         super().__init__()
-        self._keeper = keeper
+        self._collector = collector
         self._epoch = 0
-        # Only a ModelCheckpoint with `save_freq` wants anything within an epoch, and then Keras dispatches in order.
+        # If no callback saves within epochs, Keras need not wait for every step.
         self.async_safe = not each_batch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self._epoch = epoch + 1
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self.async_safe:
-            self._keeper.commit(Position(self._epoch - 1, batch + 1), _numbers(logs))
+            self._collector.commit(Position(self._epoch, batch + 1), _as_floats(logs))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._keeper.want(LAST, "weights.h5")
-        self._keeper.commit(Position(epoch + 1), _numbers(logs))
+        self._collector.request(LAST, "weights.h5")
+        self._collector.commit(Position(epoch + 1), _as_floats(logs))
 
 
 class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc] # Keras has no types
-    """As Keras's, which at the end of the last epoch overwrites the trained weights with the averages.
+    """Keras's own, except that it does not replace the trained weights by their averages at the end of the last epoch.
 
-    Here that is left to `finish`, to be called when the snapshot was taken: an extended job goes on from the weights.
+    `finish` does that, after the snapshot of the epoch: an extended job continues with the trained weights.
     """
 
     def _finalize_ema_values(self) -> None:
         pass
 
     def finish(self) -> None:
+        """Replace the weights by their averages, if the callback is to do so at the end of training."""
         if self.swap_on_epoch and self._ema_weights_in_model:
             super()._finalize_ema_values()
 
 
-def scheduler(callback: KerasObject, model: keras.Model) -> keras.callbacks.LearningRateScheduler:
-    """Keras's own, with the function that the job declares. The compiled model has the rate to start with."""
+def make_scheduler(callback: KerasObject, model: keras.Model) -> keras.callbacks.LearningRateScheduler:
+    """Return Keras's own scheduler, with the function that the job declares. The model must be compiled."""
     schedule = read_schedule(callback.config["schedule"])
     initial = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     return keras.callbacks.LearningRateScheduler(
@@ -225,5 +161,5 @@ def scheduler(callback: KerasObject, model: keras.Model) -> keras.callbacks.Lear
     )
 
 
-def _numbers(logs: dict[str, Any] | None) -> dict[str, float]:
+def _as_floats(logs: Mapping[str, Any] | None) -> dict[str, float]:
     return {name: float(value) for name, value in (logs or {}).items()}

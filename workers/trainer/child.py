@@ -1,7 +1,6 @@
-"""The life of a child, whatever it does: listen, do it, say how that went, and leave.
+"""The life of every child: it reads its start message, does its work, sends a last message and exits.
 
-The process leaves by os._exit: after the last word nothing that TensorFlow would do at a normal exit is of use, and
-some of it hangs.
+It exits by `os._exit`, because TensorFlow's own cleanup is of no use by then, and some of it hangs.
 """
 
 import os
@@ -16,13 +15,17 @@ from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
 
 
-def live(pipes: ChildPipes, act: Callable[[Start, Control, Reporter], Message]) -> NoReturn:
-    """`act` gives the last word. It may raise nothing: who leaves without one is taken for killed."""
+def run_child(pipes: ChildPipes, work: Callable[[Start, Control, Reporter], Message]) -> NoReturn:
+    """Do the work of a child and exit.
+
+    Args:
+        work: returns the last message. It must not raise: the worker takes a child without a last message for killed.
+    """
     stdio.capture(pipes.stdout, pipes.stderr)
     control = Control(pipes.control)
     reporter = Reporter(pipes.events)
     start = control.read_start()
     control.watch()
-    reporter.emit(act(start, control, reporter))
+    reporter.emit(work(start, control, reporter))
     stdio.flush()
     os._exit(0)

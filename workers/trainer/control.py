@@ -1,4 +1,4 @@
-"""The child's ear: reads the worker's commands, and ends the process when the worker is gone or has lost the job."""
+"""Reads the worker's commands, and exits when the worker is gone or has lost the job."""
 
 import math
 import os
@@ -15,11 +15,15 @@ _READ_BYTES: Final = 65_536
 
 
 class StopRequested(Exception):
-    """The worker asked for the end; `stop.cause` says why. Raised where training can be left: between two batches."""
+    """The worker asked the training to stop. Raised only where training can stop: between two batches.
+
+    Attributes:
+        stop: the worker's command, with the cause.
+    """
 
     def __init__(self, stop: Stop) -> None:
-        self.stop = stop
         super().__init__(stop.cause)
+        self.stop = stop
 
 
 class Control:
@@ -27,50 +31,59 @@ class Control:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
-        self._rest = b""
-        self._wish: Stop | None = None
+        self._unparsed = b""
+        self._stop: Stop | None = None
         self._lease_seconds = math.inf
         self._lease_ends_at = math.inf
 
     def read_start(self) -> Start:
-        """Wait for the first line. The process ends here if the worker goes away before it."""
-        command = self._next()
+        """Wait for the first command. Exit if the worker is gone before it has sent one.
+
+        Raises:
+            TypeError: the first command is another one.
+        """
+        command = self._read_command()
         if not isinstance(command, Start):
             raise TypeError(f"the first command must be `start`, received `{command.type}`")
         self._lease_seconds = command.lease_seconds
-        self._renew()
+        self._renew_lease()
         return command
 
     def watch(self) -> None:
-        """Read on in a thread, for as long as the process lives."""
+        """Read further commands in a thread, as long as the process lives."""
         Thread(target=self._listen, name="lifeline", daemon=True).start()
 
     def check(self) -> None:
-        """Raises StopRequested if the worker has asked for the end."""
-        if self._wish is not None:
-            raise StopRequested(self._wish)
+        """Check whether training must stop.
+
+        Raises:
+            StopRequested: the worker has asked for it.
+        """
+        if self._stop is not None:
+            raise StopRequested(self._stop)
 
     def _listen(self) -> None:
         while True:
-            command = self._next()
+            command = self._read_command()
             if isinstance(command, Renewed):
-                self._renew()
-            # The first wish stands: a cancelled job stays cancelled though its worker shuts down a moment later.
-            if isinstance(command, Stop) and self._wish is None:
-                self._wish = command
+                self._renew_lease()
+            # The first cause counts: a cancelled job stays cancelled even if its worker shuts down a moment later.
+            if isinstance(command, Stop) and self._stop is None:
+                self._stop = command
 
-    def _renew(self) -> None:
+    def _renew_lease(self) -> None:
         self._lease_ends_at = time.monotonic() + self._lease_seconds
 
-    def _next(self) -> AnyCommand:
-        while b"\n" not in self._rest:
-            self._rest += self._read()
-        line, _, self._rest = self._rest.partition(b"\n")
+    def _read_command(self) -> AnyCommand:
+        while b"\n" not in self._unparsed:
+            self._unparsed += self._read_chunk()
+        line, _, self._unparsed = self._unparsed.partition(b"\n")
         return decode_command(line)
 
-    def _read(self) -> bytes:
-        left = self._lease_ends_at - time.monotonic()
-        if left <= 0 or not select.select([self._pipe], [], [], None if math.isinf(left) else left)[0]:
+    def _read_chunk(self) -> bytes:
+        """Wait for bytes. Exit if the lease ends before any arrive, or if the pipe is closed."""
+        timeout = self._lease_ends_at - time.monotonic()
+        if timeout <= 0 or not select.select([self._pipe], [], [], None if math.isinf(timeout) else timeout)[0]:
             os._exit(LEASE_NOT_RENEWED)
         chunk = os.read(self._pipe.fileno(), _READ_BYTES)
         if not chunk:

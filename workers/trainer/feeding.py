@@ -1,4 +1,4 @@
-"""What `fit` gets of the data: the arrays as they are, or, for several replicas, batches that split evenly."""
+"""The data in the form that `fit` gets: the arrays as they are or, for several replicas, batches that split evenly."""
 
 from typing import Any
 
@@ -8,59 +8,45 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 
 from fitqueue.spec import FitSpec
+from workers.keras_tools.npz import Array, DataError
+from workers.keras_tools.outputs import arrange_for_outputs, model_outputs
 from workers.trainer import replicas
-from workers.trainer.data import Array, Data, DataError, Samples
+from workers.trainer.data import Data, Samples
 
 
-def arranged(model: keras.Model, data: Data) -> Data:
-    """Targets in the form of the model's outputs: where they are a list, or one, Keras finds none by its name.
+def arrange_targets(model: keras.Model, data: Data) -> Data:
+    """Return the data with its targets in the form of the model's outputs.
+
+    Keras looks up targets by name only if the model returns its outputs as a dict.
 
     Raises:
-        DataError: an output has no targets.
+        DataError: the names of the targets are not those of the outputs.
     """
     if not isinstance(data.train.y, dict):
         return data
     names = list(model_outputs(model))
     if set(names) != set(data.train.y):
-        raise DataError(f"The model has the outputs {names}, and `data.y` has targets for {sorted(data.train.y)}.")
+        raise DataError(f"The model has the outputs {names}, but `data.y` has targets for {sorted(data.train.y)}.")
     validation = data.validation
-    return Data(_as_given(model, data.train), _as_given(model, validation) if validation is not None else None)
+    return Data(_arrange(model, data.train), _arrange(model, validation) if validation is not None else None)
 
 
-def model_outputs(model: keras.Model) -> dict[str | None, keras.KerasTensor]:
-    """What the model puts out, under the names that Keras has for it. The output of a Sequential has none."""
-    if isinstance(model, keras.Sequential):
-        return {None: model.outputs[0]} if model._functional is not None else {}
-    if isinstance(model.output, dict):
-        return dict(model.output)
-    return dict(zip(model.output_names, model.outputs, strict=True))
-
-
-def as_given(model: keras.Model, values: dict[str, Any]) -> Any:
-    """One value for each output, in the form in which the model puts them out: one, a list, or an object."""
-    if isinstance(model.output, dict):
-        return {name: values[name] for name in model.output}
-    if isinstance(model.output, list | tuple):
-        return [values[name] for name in model.output_names]
-    return values[model.output_names[0]]
-
-
-def _as_given(model: keras.Model, samples: Samples) -> Samples:
+def _arrange(model: keras.Model, samples: Samples) -> Samples:
     weights = samples.weights
     if isinstance(weights, dict):
-        # What no weights are given for counts as it is.
-        each = {str(name): weights.get(str(name), _ones(samples)) for name in model_outputs(model)}
-        weights = as_given(model, each)
+        # An output without weights counts every sample once.
+        complete = {str(name): weights.get(str(name), _ones(samples)) for name in model_outputs(model)}
+        weights = arrange_for_outputs(model, complete)
     assert isinstance(samples.y, dict)
-    return Samples(samples.x, as_given(model, samples.y), weights)
+    return Samples(samples.x, arrange_for_outputs(model, samples.y), weights)
 
 
 def _ones(samples: Samples) -> Array:
     return np.ones(len(samples), "float32")
 
 
-def arguments(data: Data, fit: FitSpec) -> dict[str, Any]:
-    """The arguments of a plain script."""
+def fit_arguments(data: Data, fit: FitSpec) -> dict[str, Any]:
+    """Return the arguments of `fit` as a plain script passes them."""
     validation = data.validation
     return {
         "x": data.train.x,
@@ -75,23 +61,25 @@ def arguments(data: Data, fit: FitSpec) -> dict[str, Any]:
     }
 
 
-def replicated(model: keras.Model, strategy: tf.distribute.Strategy, data: Data, fit: FitSpec) -> dict[str, Any]:
-    """Arguments that mean the same, for a model over several replicas.
+def replicated_fit_arguments(
+    model: keras.Model, strategy: tf.distribute.Strategy, data: Data, fit: FitSpec
+) -> dict[str, Any]:
+    """Return arguments of `fit` that have the same meaning, for a model with several replicas, and prepare the model.
 
     Raises:
-        DataError: the samples cannot be weighted as the job asks.
+        DataError: the samples cannot be weighted as the job says.
     """
     train, validation = _split(data, fit)
-    train = _weighted(train, fit)
-    replicas.spread(model, strategy, train)
+    train = _with_class_weights(train, fit)
+    replicas.replicate(model, strategy, train)
     count = strategy.num_replicas_in_sync
     size = fit.validation_batch_size or fit.batch_size
     return {
-        "x": replicas.batches(model, train, fit.batch_size, shuffle=fit.shuffle, replicas=count),
-        "shuffle": False,  # the batches are
+        "x": replicas.make_batches(model, train, fit.batch_size, shuffle=fit.shuffle, replicas=count),
+        "shuffle": False,  # the batches are shuffled already
         "validation_data": None
         if validation is None
-        else replicas.batches(model, validation, size, shuffle=False, replicas=count),
+        else replicas.make_batches(model, validation, size, shuffle=False, replicas=count),
     }
 
 
@@ -100,24 +88,24 @@ def _class_weight(fit: FitSpec) -> dict[int, float] | None:
 
 
 def _as_tuple(samples: Samples) -> tuple[Any, ...]:
-    parts = (samples.x, samples.y, samples.weights)
-    return parts if samples.weights is not None else parts[:2]
+    return (samples.x, samples.y) if samples.weights is None else (samples.x, samples.y, samples.weights)
 
 
 def _split(data: Data, fit: FitSpec) -> tuple[Samples, Samples | None]:
+    """Return what to train on and what to validate on, split as Keras would."""
     if not fit.validation_split or data.validation is not None:
         return data.train, data.validation
-    whole = (data.train.x, data.train.y, data.train.weights)
-    train, validation = array_slicing.train_validation_split(whole, validation_split=fit.validation_split)
+    arrays = (data.train.x, data.train.y, data.train.weights)
+    train, validation = array_slicing.train_validation_split(arrays, validation_split=fit.validation_split)
     return Samples(*train), Samples(*validation)
 
 
-def _weighted(samples: Samples, fit: FitSpec) -> Samples:
-    """The samples with the weights that Keras gives them by their classes, or with their own, for each output."""
+def _with_class_weights(samples: Samples, fit: FitSpec) -> Samples:
+    """Return the samples with weights for each output: their own, or those that Keras derives from `class_weight`."""
     weights = samples.weights
     if (class_weight := _class_weight(fit)) is not None:
         if weights is not None or isinstance(samples.y, dict | list):
-            raise DataError("`class_weight` needs one array of targets, and no `sample_weight` beside it.")
+            raise DataError("`class_weight` needs a single array of targets and no `sample_weight`.")
         weights = data_adapter_utils.class_weight_to_sample_weights(samples.y, class_weight)
     if weights is not None and not isinstance(weights, dict | list):
         weights = keras.tree.map_structure(lambda _: weights, samples.y)

@@ -1,4 +1,4 @@
-"""Why a training ended: from how `fit` came back, or from the exception that left it."""
+"""Why a training ended, from the way in which `fit` returned or from the exception that it raised."""
 
 import errno
 import math
@@ -9,38 +9,47 @@ from typing import Final
 
 import tensorflow as tf
 
+from fitqueue.reports import Position
 from fitqueue.states import Reason
-from workers.keras_tools.build import ModelBuildError
-from workers.keras_tools.downloads import is_of_network
+from fitqueue.text import strip_ansi, truncate
+from workers.keras_tools.downloads import is_network_error
+from workers.keras_tools.errors import ModelBuildError
+from workers.keras_tools.npz import DataError
 from workers.shared.protocol import Ended, Stop, Stopped
 from workers.trainer.checkpoints import CheckpointFailed
 from workers.trainer.control import StopRequested
-from workers.trainer.data import DataError
 
-MESSAGE_CHARACTERS: Final = 2_000
-_ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
+MAX_MESSAGE_LENGTH: Final = 2_000
+
+# A TensorFlow error in a graph: a heading, a stack of its own files, the message, and the nodes of the graph.
 _GRAPH_ERROR: Final = "Graph execution error"
 _GRAPH_STACK: Final = re.compile(r'\A.*^ *File "[^\n]*\n', re.DOTALL | re.MULTILINE)
-_NODES: Final = re.compile(r"\s*\[\[.*\Z", re.DOTALL)
+_GRAPH_NODES: Final = re.compile(r"\s*\[\[.*\Z", re.DOTALL)
 
-# In this order: the first kind that fits counts.
+# The first type that matches counts.
 _REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...]] = (
     (DataError, Reason.INVALID_DATA),
     (ModelBuildError, Reason.INVALID_MODEL),
     (CheckpointFailed, Reason.STORAGE_FAILED),
     ((MemoryError, tf.errors.ResourceExhaustedError), Reason.OUT_OF_MEMORY),
 )
-# What Keras and TensorFlow raise in `fit` where the arrays do not fit the model, the loss or the metrics.
-_MISFITS: Final = (ValueError, TypeError, IndexError, tf.errors.InvalidArgumentError)
+# What `fit` raises if the arrays are not compatible with the model, the loss or the metrics.
+_INCOMPATIBLE_DATA: Final = (ValueError, TypeError, IndexError, tf.errors.InvalidArgumentError)
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_STOPS: Final = {
+_STOP_REASONS: Final = {
     "cancel": (Reason.CANCELLED_BY_USER, "The job was cancelled"),
     "max_runtime": (Reason.MAX_RUNTIME, "The job had run for its max_runtime_seconds"),
 }
 
 
 def of_training(epoch: int, epochs: int, logs: Mapping[str, float]) -> Ended:
-    """The end of a `fit` that came back after `epoch` of `epochs`."""
+    """Return the outcome of a `fit` that returned.
+
+    Args:
+        epoch: the last epoch that was trained.
+        epochs: how many the job has.
+        logs: what that epoch logged.
+    """
     loss = logs.get("loss", math.nan)
     if not math.isfinite(loss):
         return Ended(reason=Reason.NAN_LOSS, message=f"The loss of epoch {epoch} was {loss}.")
@@ -49,49 +58,66 @@ def of_training(epoch: int, epochs: int, logs: Mapping[str, float]) -> Ended:
     return Ended(reason=Reason.COMPLETED, message=f"All {epochs} epochs were trained.")
 
 
-def of_stop(stop: Stop, epoch: int, step: int) -> Ended | Stopped:
-    """The end of a training that was left after `step` steps of `epoch` because the worker asked; 0, 0 before it."""
+def of_stop(stop: Stop, position: Position | None) -> Ended | Stopped:
+    """Return the outcome of a training that was stopped because the worker asked for it.
+
+    Args:
+        position: where it was stopped; None if `fit` had not begun.
+    """
     if stop.cause in {"shutdown", "pause"}:
         return Stopped()
-    reason, what = _STOPS[stop.cause]
-    where = f"after {step} steps of epoch {epoch}" if epoch else "before training began"
-    return Ended(reason=reason, message=f"{what}; training ended {where}.")
+    reason, description = _STOP_REASONS[stop.cause]
+    if position is None:
+        return Ended(reason=reason, message=f"{description} before training began.")
+    return Ended(reason=reason, message=f"{description}; training ended {_position_text(position)}.")
 
 
-def of_error(error: BaseException, *, training: bool, nan_watched: bool) -> Ended:
-    """The end by an exception, in `fit` or before it. `nan_watched`: the job has a TerminateOnNaN."""
+def _position_text(position: Position) -> str:
+    if position == Position(0):
+        return "before its first step"
+    if position.step == 0:
+        return f"after epoch {position.epoch}"
+    return f"after {position.step} steps of epoch {position.epochs_begun}"
+
+
+def of_error(error: BaseException, *, in_fit: bool, terminates_on_nan: bool) -> Ended:
+    """Return the outcome of a training that raised an exception.
+
+    Args:
+        in_fit: whether `fit` raised it, and not the preparation before it.
+        terminates_on_nan: whether the job has a TerminateOnNaN.
+    """
     assert not isinstance(error, StopRequested)
     return Ended(
-        reason=_reason(error, training, nan_watched),
-        message=in_words(error),
-        may_recover=isinstance(error, DataError | ModelBuildError) and is_of_network(error),
+        reason=_reason(error, in_fit, terminates_on_nan),
+        message=error_message(error),
+        may_recover=isinstance(error, DataError | ModelBuildError) and is_network_error(error),
     )
 
 
-def in_words(error: BaseException) -> str:
-    """What Keras or TensorFlow says is wrong, without colours and without the way through their own files."""
-    text = _ESCAPES.sub("", str(error))
-    if text.startswith(_GRAPH_ERROR):
-        text = _NODES.sub("", _GRAPH_STACK.sub("", text))
-    text = text.strip() or type(error).__name__
-    return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"
+def error_message(error: BaseException) -> str:
+    """Return the message of an error from Keras or TensorFlow without colours and without a stack of their files."""
+    message = strip_ansi(str(error))
+    if message.startswith(_GRAPH_ERROR):
+        message = _GRAPH_NODES.sub("", _GRAPH_STACK.sub("", message))
+    return truncate(message.strip() or type(error).__name__, MAX_MESSAGE_LENGTH)
 
 
-def _reason(error: BaseException, training: bool, nan_watched: bool) -> Reason:
+def _reason(error: BaseException, in_fit: bool, terminates_on_nan: bool) -> Reason:
     if _is_full_disk(error):
         return Reason.STORAGE_FAILED
-    for kinds, reason in _REASONS:
-        if isinstance(error, kinds):
+    for types, reason in _REASONS:
+        if isinstance(error, types):
             return reason
-    if training and nan_watched and isinstance(error, RuntimeError) and "NaN" in str(error):
+    if in_fit and terminates_on_nan and isinstance(error, RuntimeError) and "NaN" in str(error):
         return Reason.NAN_LOSS  # TerminateOnNaN(raise_error=True)
-    if training and isinstance(error, _MISFITS):
+    if in_fit and isinstance(error, _INCOMPATIBLE_DATA):
         return Reason.INVALID_DATA
     return Reason.INTERNAL_ERROR
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    """TensorFlow has one error for a full disk and for memory that is used up; callbacks write their files by it."""
+    """Return whether a disk was full. TensorFlow writes for callbacks, and has the same error for disk and memory."""
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return any(os.strerror(number) in str(error) for number in _DISK_FULL)
     return isinstance(error, OSError) and error.errno in _DISK_FULL

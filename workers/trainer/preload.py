@@ -9,7 +9,7 @@ import workers.shared.entry
 import workers.trainer.fork_probe
 import workers.trainer.run  # noqa: F401 -- for the children
 
-# Keras and TensorFlow import these at the first `fit`, or when the first .npz is read: each job would pay for it again.
+# Keras and TensorFlow import these in the first `fit`, or when the first .npz is read. Each child would do it again.
 for late_import in (
     "encodings.cp437",
     "numpy.random",
@@ -19,14 +19,14 @@ for late_import in (
     "tensorflow.python.data.ops.range_op",
     "tensorflow.python.data.ops.zip_op",
 ):
-    with suppress(ImportError):  # private names, which another version may lack; then each child imports its own
+    with suppress(ImportError):  # another version may lack these private modules; then each child imports its own
         import_module(late_import)
 
 # Ctrl-C in a terminal reaches every process of the group, but only the worker decides whether a job ends. A fork server
 # gives its children the handler that it had when it started. Set in the child, it would come a moment too late.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-# Otherwise a child's garbage collector would visit a million objects of TensorFlow's modules, and copy the memory that it
-# shares with this process by touching them.
+# A child's garbage collector would otherwise visit a million objects of TensorFlow's modules, and by touching them copy
+# the memory that it shares with this process.
 gc.collect()
 gc.freeze()

@@ -1,4 +1,4 @@
-"""What the child says while it trains: progress at most twice a second, and each epoch as it ends."""
+"""What the child reports while it trains: each epoch when it ends, and progress at most twice a second."""
 
 import math
 import os
@@ -20,64 +20,69 @@ Emit = Callable[[Message], None]
 
 
 class Reporter:
-    """The child's end of the event pipe. Thread-safe: checkpoints are announced by the thread that writes them."""
+    """The child's end of the event pipe. Thread-safe: another thread reports the checkpoints that it has written."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._lock = Lock()
 
     def emit(self, message: Message) -> None:
-        rest = encode(message)
+        """Send a message. Blocks while the pipe is full."""
+        unsent = encode(message)
         with self._lock:
-            while rest:
-                rest = rest[os.write(self._pipe.fileno(), rest) :]
+            while unsent:
+                unsent = unsent[os.write(self._pipe.fileno(), unsent) :]
 
 
 class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
-    """Reports on the training and leaves it when the worker asks. It stands last, so that it sees what the others did.
+    """Reports the training, and stops it when the worker asks. It comes after the job's own callbacks.
 
-    Everything within an epoch happens where a batch begins, not where one ends: Keras calls that in the training
-    thread itself, and a callback that looks at the ends makes Keras wait for each step's numbers.
+    Within an epoch it acts only where a batch begins. Keras calls that in the training thread itself, whereas a
+    callback for the end of a batch makes Keras wait for the numbers of every step.
     """
 
     def __init__(
         self, emit: Emit, control: Control, *, scheduled: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`scheduled`: the learning rate follows a schedule of the optimizer's, and no callback changes it."""
+        """Create the callback.
+
+        Args:
+            scheduled: whether the learning rate follows a schedule of the optimizer, so that no callback changes it.
+        """
         super().__init__()
         self.epoch = 0
-        """The epoch that is trained, 1-based."""
+        """The current epoch, counted from 1; 0 before the first."""
         self.step = 0
-        """Steps done in it."""
+        """The steps done in the current epoch."""
         self.logs: dict[str, float] = {}
-        """What the last whole epoch logged."""
-        self.ended = False
-        """Whether Keras came to the end of `fit`."""
+        """What the last complete epoch logged."""
+        self.fit_is_complete = False
+        """Whether Keras has reached the end of `fit`."""
         self._epoch_ended = False
         self._emit = emit
         self._control = control
         self._scheduled = scheduled
         self._clock = clock
         self._epoch_began = 0.0
-        self._last_progress = -PROGRESS_SECONDS
+        self._progress_reported_at = -PROGRESS_SECONDS
         self._learning_rate = 0.0
 
     @property
     def position(self) -> Position:
-        """Where the training stands."""
+        """How far the training has come."""
         if self.step > 0:
             return Position(self.epoch) if self._epoch_ended else Position(self.epoch - 1, self.step)
         return Position(max(self.epoch - 1, 0))
 
     @property
-    def logged(self) -> dict[str, float]:
-        """What the epoch at whose end the training stands logged; within an epoch nothing is logged yet."""
+    def logs_at_position(self) -> dict[str, float]:
+        """What the last epoch logged; empty within an epoch, because nothing is logged there yet."""
         return {} if self.position.step else self.logs
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 -- Keras's call
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 -- Keras passes it
         self._control.check()
         self.epoch, self.step, self._epoch_ended = epoch + 1, 0, False
-        # Read here and not at the end, where ReduceLROnPlateau has set the next epoch's rate already.
+        # At the end of the epoch, ReduceLROnPlateau may already have set the rate of the next one.
         self._learning_rate = self._read_learning_rate()
         self._epoch_began = self._clock()
 
@@ -87,16 +92,16 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         if batch > 0:
             self._report_progress()
 
-    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self._control.check()
-
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self.step = self.params["steps"]
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._control.check()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.step, self._epoch_ended = self.params["steps"], True
         self.logs = {name: float(value) for name, value in (logs or {}).items()}
-        self._give_up_on(self.logs.get("loss", 0.0))
+        self._stop_unless_finite(self.logs.get("loss", 0.0))
         self._emit(
             EpochEnded(
                 epoch=epoch + 1,
@@ -108,22 +113,22 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
             )
         )
 
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self.fit_is_complete = True
+
     def _report_progress(self) -> None:
         now = self._clock()
-        if now - self._last_progress >= PROGRESS_SECONDS:
-            self._last_progress = now
-            # Now and then only: each look waits for the step that is computed.
-            self._give_up_on(float(keras.ops.convert_to_numpy(self.model._loss_tracker.result())))
+        if now - self._progress_reported_at >= PROGRESS_SECONDS:
+            self._progress_reported_at = now
+            # Reading the loss waits for the current step, so it must not happen at every step.
+            self._stop_unless_finite(float(keras.ops.convert_to_numpy(self.model._loss_tracker.result())))
             self._emit(Progress(position=Position(self.epoch - 1, self.step), steps=self.params["steps"]))
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self.ended = True
-
-    def _give_up_on(self, loss: float) -> None:
-        """A loss that is not finite spoils the weights for good: what follows would be trained for nothing."""
+    def _stop_unless_finite(self, loss: float) -> None:
+        """Stop the training if the loss is NaN or infinite: the weights are spoiled, so further steps are useless."""
         if not math.isfinite(loss):
             self.model.stop_training = True
 
     def _read_learning_rate(self) -> float:
-        # Not float(): under a distribution strategy the rate is one variable on each replica.
+        # float() fails under a distribution strategy, where the rate is one variable on each replica.
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))

@@ -1,35 +1,32 @@
-"""Going on where a snapshot was taken: when snapshots are due, and how Keras's `fit` begins within an epoch."""
+"""Taking snapshots when they are due, and resuming Keras's `fit` from one, within an epoch if need be."""
 
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
 
 from fitqueue.reports import Position
 from workers.trainer.callbacks import SwapEMAWeights
-from workers.trainer.snapshot import Snapshot, State
+from workers.trainer.snapshot import Snapshot, TrainingState
 
-Epochs = Iterator[tuple[int, int, Any]]
+Executions = Iterator[tuple[int, int, Any]]
+"""For each execution of steps: its first step, its last step, and the iterator that the batches come from."""
 
 
 class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
-    """Takes snapshots, and restores the one to go on from. It stands last, after all that it looks at.
+    """Takes snapshots, and restores the one to resume from. It comes last, after the callbacks whose state it takes.
 
-    Within an epoch it takes them where a batch begins: Keras calls that in the training thread itself, when the batch
-    before is whole.
+    Within an epoch it takes them where a batch begins: Keras calls that in the training thread itself, once the batch
+    before is complete.
     """
 
     def __init__(
         self,
         callbacks: Sequence[keras.callbacks.Callback],
-        files: Callable[[], dict[str, bytes]],
-        order: Callable[[Snapshot], None],
+        read_files: Callable[[], dict[str, bytes]],
+        submit: Callable[[Snapshot], None],
         *,
         epochs: int,
         seconds: float,
@@ -37,14 +34,21 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         restored: Snapshot | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`files` tells what the callbacks have written until now, and `order` has a snapshot written.
+        """Create the callback.
 
-        The job has so many `epochs` in all; `seconds` may pass within one before a snapshot is taken.
+        Args:
+            callbacks: the callbacks before it.
+            read_files: returns what the callbacks have written so far.
+            submit: has a snapshot written.
+            epochs: how many epochs the job has in all.
+            seconds: how long an epoch may train without a snapshot.
+            fingerprint: what the numbers depend on apart from the job.
+            restored: the snapshot to resume from.
         """
         super().__init__()
         self._callbacks = callbacks
-        self._files = files
-        self._order = order
+        self._read_files = read_files
+        self._submit = submit
         self._epochs = epochs
         self._seconds = seconds
         self._fingerprint = fingerprint
@@ -52,108 +56,77 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         self._clock = clock
         self._taken_at = clock()
         self._epoch = 0
-        self._next: Position | None = None
-        """Where the training stands when the batch is done that has begun."""
+        self._position_after_batch: Position | None = None
+        """The position when the current batch is complete; None where no snapshot can be taken."""
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 -- Keras's call
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 -- Keras passes it
         if self._restored is not None:
-            State(self.model, self._callbacks).restore(self._restored)
+            TrainingState(self.model, self._callbacks).restore(self._restored)
             self._finish_averages(self._restored.position)
             if self._restored.position.step == 0:
                 self._restored = None
         self._taken_at = self._clock()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self._epoch, self._next = epoch, None
+        self._epoch, self._position_after_batch = epoch, None
         if self._restored is not None:
-            State(self.model, self._callbacks).restore_epoch(self._restored)
-            self._restored = None  # its arrays are of no more use
+            TrainingState(self.model, self._callbacks).restore_epoch(self._restored)
+            self._restored = None  # frees its arrays
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         if batch > 0 and self._clock() - self._taken_at >= self._seconds:
             self._take(Position(self._epoch, batch))
-        self._next = Position(self._epoch, batch + self.model.steps_per_execution)
+        self._position_after_batch = Position(self._epoch, batch + self.model.steps_per_execution)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self._next = None  # the metrics add up something else
+        self._position_after_batch = None  # validation overwrites the sums in the metrics
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self._take(Position(epoch + 1))
         self._finish_averages(Position(epoch + 1))
-        self._next = None
+        self._position_after_batch = None
+
+    def take_last(self) -> None:
+        """Take a snapshot of a training that was stopped between two batches."""
+        if self._position_after_batch is not None:
+            self._take(self._position_after_batch)
+
+    def _take(self, position: Position) -> None:
+        state = TrainingState(self.model, self._callbacks)
+        self._submit(state.capture(position, self._read_files(), self._fingerprint))
+        self._taken_at = self._clock()
 
     def _finish_averages(self, position: Position) -> None:
-        """What Keras's SwapEMAWeights does before a snapshot of the last epoch could be taken."""
+        """After the last epoch, do what Keras's SwapEMAWeights would do before its snapshot could be taken."""
         for callback in self._callbacks:
             if isinstance(callback, SwapEMAWeights) and position == Position(self._epochs):
                 callback.finish()
 
-    def take_last(self) -> None:
-        """To be called where the training is left between two batches."""
-        if self._next is not None:
-            self._take(self._next)
 
-    def _take(self, position: Position) -> None:
-        self._order(State(self.model, self._callbacks).take(position, self._files(), self._fingerprint))
-        self._taken_at = self._clock()
+def resume_at(position: Position, model: keras.Model) -> None:
+    """Make the next `fit` begin at this position in its first epoch and in its data, with all variables created.
 
-
-def fingerprint(*, deterministic: bool) -> dict[str, str]:
-    """What the numbers of a training depend on beside its job."""
-    return {
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "processor": _processor(),
-        "devices": ", ".join(device.name for device in tf.config.list_logical_devices()),
-        "gpus": ", ".join(map(_model_of, tf.config.list_physical_devices("GPU"))),
-        "determinism": "on" if deterministic else "off",
-        "threads": f"{tf.config.threading.get_intra_op_parallelism_threads()}",
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-    }
-
-
-def _model_of(gpu: tf.config.PhysicalDevice) -> str:
-    return str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
-
-
-def _processor() -> str:
-    """oneDNN has other kernels for each kind."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
-    """What has changed, in words; none where a resumed training will be exact."""
-    changed = [f"{name} was {then.get(name)}, is {now.get(name)}" for name in now if now.get(name) != then.get(name)]
-    if now.get("gpus") and now.get("determinism") != "on":
-        changed.append("operations of a GPU give other last bits each time unless the job says `deterministic`")
-    return changed
-
-
-def begin_at(position: Position, model: keras.Model) -> None:
-    """Have the next `fit` begin within its first epoch, or within its data, with all variables made.
-
-    Keras makes the batches of `fit` itself, in an order that is the same for each pass: those that were trained are
-    drawn once more and thrown away.
+    Keras itself makes the batches of `fit`, in an order that is the same for each pass over the data. The batches
+    before the position are drawn again and dropped.
     """
     if model.distribute_strategy.num_replicas_in_sync == 1:
-        # Else Keras makes the optimizer's and the metrics' at the first step, too late to restore them.
+        # Keras would create the variables of optimizer and metrics in the first step, too late to restore them.
         model._maybe_symbolic_build = model._symbolic_build
     original: Any = trainer.TFEpochIterator
 
-    class Resumed(original):  # type: ignore[misc] # Keras has no types
+    class ResumedEpochIterator(original):  # type: ignore[misc] # Keras has no types
         _has_begun = False
 
         def reset(self) -> None:
             super().reset()
-            self._has_begun = False  # the batch that was drawn to make the variables does not count
+            self._has_begun = False  # a batch was drawn to create the variables, which is not trained
 
-        def _enumerate_iterator(self) -> Epochs:
-            first, self._has_begun = not self._has_begun, True
-            return self._first_epoch() if first else super()._enumerate_iterator()
+        def _enumerate_iterator(self) -> Executions:
+            is_first, self._has_begun = not self._has_begun, True
+            return self._first_epoch() if is_first else super()._enumerate_iterator()
 
-        def _first_epoch(self) -> Epochs:
-            """As Keras's own, but for where it begins."""
+        def _first_epoch(self) -> Executions:
+            """Do the same as Keras's own method, except that it begins at the position."""
             self._steps_seen = drawn_batches(
                 position, self._num_batches, self.steps_per_epoch, self.steps_per_execution
             )
@@ -170,18 +143,21 @@ def begin_at(position: Position, model: keras.Model) -> None:
                 self._current_iterator = iter(self._get_iterator())
                 self._steps_seen = 0
 
-    def make(*arguments: Any, **more: Any) -> Any:
-        # The first that `fit` makes is that of the training; the one for validation has nothing to go on from.
+    def make_iterator(*args: Any, **kwargs: Any) -> Any:
+        # Only the first iterator that `fit` makes is for training; the one for validation starts at the beginning.
         trainer.TFEpochIterator = original
-        return Resumed(*arguments, **more)
+        return ResumedEpochIterator(*args, **kwargs)
 
-    trainer.TFEpochIterator = make
+    trainer.TFEpochIterator = make_iterator
 
 
 def drawn_batches(position: Position, batches: int, steps_per_epoch: int | None, steps_per_execution: int) -> int:
-    """How many batches were drawn since the last pass over the data began. Of `batches` a pass, the last may be small.
+    """Return how many batches have been drawn since the current pass over the data began.
 
-    With `steps_per_epoch` an epoch goes on where the one before has ended, and ends early where the data does.
+    With `steps_per_epoch`, an epoch continues in the data where the one before has ended, and ends early with the data.
+
+    Args:
+        batches: the number of batches in a pass, of which the last one may be smaller.
     """
     if steps_per_epoch is None:
         return position.step

@@ -1,11 +1,11 @@
-"""The child's main function: read the job, train it, and say how it ended."""
+"""The main function of a child that trains a job."""
 
 import traceback
 
 from workers.shared.entry import ChildPipes
 from workers.shared.protocol import Ended, SnapshotRefused, Start, Stopped
 from workers.trainer import outcome
-from workers.trainer.child import live
+from workers.trainer.child import run_child
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
 from workers.trainer.snapshot import SnapshotMismatch
@@ -14,7 +14,7 @@ from workers.trainer.training import Training
 
 def main(pipes: ChildPipes) -> None:
     """Train one job. Never returns."""
-    live(pipes, _train)
+    run_child(pipes, _train)
 
 
 def _train(start: Start, control: Control, reporter: Reporter) -> Ended | SnapshotRefused | Stopped:
@@ -23,6 +23,6 @@ def _train(start: Start, control: Control, reporter: Reporter) -> Ended | Snapsh
         return training.run()
     except SnapshotMismatch as error:
         return SnapshotRefused(message=str(error))
-    except BaseException as error:  # nothing may leave the process without a last word
+    except BaseException as error:  # whatever happens, the worker gets a last message
         traceback.print_exc()
-        return outcome.of_error(error, training=training.began, nan_watched=training.nan_watched)
+        return outcome.of_error(error, in_fit=training.fit_was_entered, terminates_on_nan=training.terminates_on_nan)

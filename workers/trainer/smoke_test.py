@@ -1,26 +1,27 @@
-"""Run in a child: do the devices of this machine work together as a job on several of them needs it?"""
+"""The main function of a child for the doctor: do the devices of this machine work together?"""
 
 import time
+from typing import Final
 
 import tensorflow as tf
 
 from fitqueue.states import Phase, Reason
 from workers.shared.entry import ChildPipes
 from workers.shared.protocol import Ended, PhaseChanged, Start
-from workers.trainer.child import live
+from workers.trainer.child import run_child
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
 from workers.trainer.strategy import set_up_devices
 
-LENGTH = 1024
+_VECTOR_LENGTH: Final = 1024
 
 
 def main(pipes: ChildPipes) -> None:
-    """Speak, sum over all devices, and say how that went. Never returns."""
-    live(pipes, _run_smoke_test)
+    """Send a message, sum a vector over all devices, and report how that went. Never returns."""
+    run_child(pipes, _run_smoke_test)
 
 
-def _run_smoke_test(start: Start, control: Control, reporter: Reporter) -> Ended:  # noqa: ARG001 -- as each child's
+def _run_smoke_test(start: Start, control: Control, reporter: Reporter) -> Ended:  # noqa: ARG001 -- run_child passes it
     reporter.emit(PhaseChanged(phase=Phase.BUILDING))
     try:
         devices = set_up_devices(start)
@@ -31,22 +32,23 @@ def _run_smoke_test(start: Start, control: Control, reporter: Reporter) -> Ended
 
 
 def all_reduce(devices: list[str]) -> float:
-    """Sum a vector over the replicas of a MirroredStrategy; the seconds that it took.
+    """Sum a vector over the replicas of a MirroredStrategy; return the seconds that it took.
 
     Raises:
-        ArithmeticError: the sum is wrong on one of them.
+        ArithmeticError: the sum is wrong on a device.
     """
     began = time.perf_counter()
     strategy = tf.distribute.MirroredStrategy(devices)
     sums = strategy.experimental_local_results(strategy.run(tf.function(_sum_over_replicas)))
     expected = sum(range(1, len(devices) + 1))
-    for device, found in zip(devices, sums, strict=True):
-        if not bool(tf.reduce_all(found == expected)):
-            raise ArithmeticError(f"the sum over the devices is wrong on {device}: {found[0].numpy()}, not {expected}")
+    for device, total in zip(devices, sums, strict=True):
+        if not bool(tf.reduce_all(total == expected)):
+            message = f"the sum over the devices is wrong on {device}: {total[0].numpy()} instead of {expected}"
+            raise ArithmeticError(message)
     return time.perf_counter() - began
 
 
 def _sum_over_replicas() -> tf.Tensor:
     context = tf.distribute.get_replica_context()
-    mine = tf.ones([LENGTH]) * tf.cast(context.replica_id_in_sync_group + 1, tf.float32)
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
+    own = tf.ones([_VECTOR_LENGTH]) * tf.cast(context.replica_id_in_sync_group + 1, tf.float32)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, own)

@@ -1,13 +1,13 @@
-"""Snapshots: all that a training needs to go on in another process as if nothing had happened.
+"""Snapshots: everything that a training needs to continue in another process as if nothing had happened.
 
-Keras's own BackupAndRestore keeps weights, the optimizer and the epoch; callbacks start over with forgotten counters,
-and random generators from their seeds. What else counts was found by comparing resumed trainings with undisturbed ones,
-bit by bit: every variable of the model, of its optimizer, of its metrics and of its random generators, of each replica
-its own; what the callbacks count; and the place in the data.
+Keras's own BackupAndRestore keeps weights, the optimizer and the epoch, but callbacks lose their counters, and random
+generators start again from their seeds. We found what else matters by comparing resumed trainings with uninterrupted
+ones bit by bit: every variable of the model, its optimizer, its metrics and its random generators, for each replica;
+the counters of the callbacks; and the position in the data.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -20,11 +20,10 @@ import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 
 from fitqueue.reports import Position
+from workers.keras_tools.npz import Array
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-# What a callback of each class counts, by the names of its attributes. All else it has from its arguments.
-_COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
+# The attributes that a callback of each class changes while it runs. All others follow from its arguments.
+_COUNTERS: Final[Mapping[str, tuple[str, ...]]] = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
     "ModelCheckpoint": ("best", "_batches_seen_since_last_saving", "_last_batch_seen", "_epochs_since_saved"),
@@ -34,98 +33,138 @@ _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class SnapshotMismatch(Exception):
-    """The snapshot is not of this job, or not whole."""
+    """The snapshot belongs to another job, or is damaged."""
+
+
+@dataclass(frozen=True)
+class CallbackState:
+    """The state of one callback.
+
+    Attributes:
+        counters: its attributes that change while it runs.
+        arrays: how many arrays of weights it holds.
+    """
+
+    class_name: str
+    counters: dict[str, Any]
+    arrays: int
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of a training's state. `fingerprint` tells what its numbers depend on beside the job."""
+    """A copy of a training's state.
+
+    Attributes:
+        arrays: the values of all variables, then the weights that callbacks hold.
+        files: what callbacks have written, by paths.
+        fingerprint: what the numbers depend on apart from the job.
+    """
 
     position: Position
     stop_training: bool
     arrays: list[Array]
-    """Of the variables, then of the weights that callbacks keep."""
-    counts: list[dict[str, Any]]
-    """Of each callback: its class, what it counts, and how many arrays it keeps."""
+    callbacks: list[CallbackState]
     files: dict[str, bytes]
-    """What callbacks have written, by paths."""
     fingerprint: dict[str, str]
 
 
-class State:
-    """The state of one training, all whose variables are there: after a step, or when Keras has built them."""
+class TrainingState:
+    """The state of a training. All variables must exist: after a step, or when Keras has built them."""
 
     def __init__(self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         self._model = model
         self._callbacks = callbacks
-        self._variables = _variables(model)
+        self._variables = _all_variables(model)
 
-    def take(self, position: Position, files: dict[str, bytes], fingerprint: Mapping[str, str]) -> Snapshot:
-        """To be called between two batches; it takes as long as a copy of the weights and of the optimizer's slots."""
+    def capture(self, position: Position, files: dict[str, bytes], fingerprint: Mapping[str, str]) -> Snapshot:
+        """Return a copy of the state, which takes as long as copying weights and optimizer. Call it between batches."""
+        held = [weights for callback in self._callbacks for weights in _held_weights(callback)]
         return Snapshot(
             position=position,
             stop_training=bool(self._model.stop_training),
-            arrays=[_copy(one) for one in self._variables] + [kept for one in self._callbacks for kept in _kept(one)],
-            counts=[_counts(one) for one in self._callbacks],
+            arrays=[_copy(variable) for variable in self._variables] + held,
+            callbacks=[_callback_state(callback) for callback in self._callbacks],
             files=files,
             fingerprint=dict(fingerprint),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Raises SnapshotUnfit if it is of another model or of other callbacks."""
+        """Put the training into the state of a snapshot.
+
+        Raises:
+            SnapshotMismatch: the snapshot is of another model, optimizer or list of callbacks.
+        """
         arrays = iter(snapshot.arrays)
         _assign(self._variables, list(islice(arrays, len(self._variables))))
-        if [counts["class_name"] for counts in snapshot.counts] != [type(one).__name__ for one in self._callbacks]:
+        class_names = [type(callback).__name__ for callback in self._callbacks]
+        if [state.class_name for state in snapshot.callbacks] != class_names:
             raise SnapshotMismatch("The snapshot is of a job with other callbacks.")
-        self._restore_counts(snapshot)
-        for callback, counts in zip(self._callbacks, snapshot.counts, strict=True):
-            if counts["kept"]:
-                callback.best_weights = list(islice(arrays, counts["kept"]))
+        self._restore_counters(snapshot)
+        self._restore_held_weights(snapshot, arrays)
         self._model.stop_training = snapshot.stop_training
 
     def restore_epoch(self, snapshot: Snapshot) -> None:
-        """What Keras resets where an epoch begins, what the metrics had added up above all: to be called after that."""
-        self._restore_counts(snapshot)
-        ours = {id(part) for variable in self._model.metrics_variables for part in _parts(variable)}
+        """Restore once more what Keras resets at the beginning of an epoch, above all the sums in the metrics."""
+        self._restore_counters(snapshot)
+        metrics = {id(value) for variable in self._model.metrics_variables for value in _per_replica(variable)}
         pairs = zip(self._variables, snapshot.arrays, strict=False)
-        wanted = [(variable, array) for variable, array in pairs if id(variable) in ours]
-        _assign([variable for variable, _ in wanted], [array for _, array in wanted])
+        reset = [(variable, array) for variable, array in pairs if id(variable) in metrics]
+        _assign([variable for variable, _ in reset], [array for _, array in reset])
 
-    def _restore_counts(self, snapshot: Snapshot) -> None:
-        for callback, counts in zip(self._callbacks, snapshot.counts, strict=True):
-            for name, value in counts["counts"].items():
+    def _restore_counters(self, snapshot: Snapshot) -> None:
+        for callback, state in zip(self._callbacks, snapshot.callbacks, strict=True):
+            for name, value in state.counters.items():
                 setattr(callback, name, value)
 
+    def _restore_held_weights(self, snapshot: Snapshot, arrays: Iterator[Array]) -> None:
+        for callback, state in zip(self._callbacks, snapshot.callbacks, strict=True):
+            if state.arrays:
+                callback.best_weights = list(islice(arrays, state.arrays))
 
-def without_end(snapshot: Snapshot) -> Snapshot:
-    """The same, for a training that goes on though a callback had ended it: that callback has its patience again."""
-    counts = [
-        {**each, "counts": {**each["counts"], "wait": 0, "stopped_epoch": 0}}
-        if snapshot.stop_training and each["class_name"] == "EarlyStopping"
-        else each
-        for each in snapshot.counts
+
+def for_extension(snapshot: Snapshot) -> Snapshot:
+    """Return the last snapshot of a job for training more epochs: what stopped the job no longer applies.
+
+    An EarlyStopping that stopped it starts to count its patience again.
+    """
+    callbacks = [
+        replace(state, counters={**state.counters, "wait": 0, "stopped_epoch": 0})
+        if snapshot.stop_training and state.class_name == "EarlyStopping"
+        else state
+        for state in snapshot.callbacks
     ]
-    return replace(snapshot, stop_training=False, counts=counts)
+    return replace(snapshot, stop_training=False, callbacks=callbacks)
 
 
-def write(snapshot: Snapshot, path: Path) -> None:
+# --- Files ---------------------------------------------------------------------------------------------------------
+
+
+def write_snapshot(snapshot: Snapshot, path: Path) -> None:
+    """Write a snapshot as an .npz file: a JSON document in `about`, then the arrays and the files of callbacks."""
     about = {
         "position": asdict(snapshot.position),
         "stop_training": snapshot.stop_training,
-        "counts": snapshot.counts,
+        "counts": [
+            {"class_name": state.class_name, "counts": state.counters, "kept": state.arrays}
+            for state in snapshot.callbacks
+        ],
         "fingerprint": snapshot.fingerprint,
         "dtypes": [array.dtype.name for array in snapshot.arrays],
         "files": list(snapshot.files),
     }
-    arrays: dict[str, Any] = {f"array_{i}": _plain(array) for i, array in enumerate(snapshot.arrays)}
+    arrays: dict[str, Any] = {f"array_{i}": _storable(array) for i, array in enumerate(snapshot.arrays)}
     for i, content in enumerate(snapshot.files.values()):
         arrays[f"file_{i}"] = np.frombuffer(content, np.uint8)
     with path.open("wb") as file:
         np.savez(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
 
 
-def read(path: Path) -> Snapshot:
-    """Raises SnapshotUnfit if the file is not whole."""
+def read_snapshot(path: Path) -> Snapshot:
+    """Return the snapshot in a file.
+
+    Raises:
+        SnapshotMismatch: the file cannot be read, or is incomplete.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(file["about"].tobytes())
@@ -138,68 +177,75 @@ def read(path: Path) -> Snapshot:
         position=Position(**about["position"]),
         stop_training=about["stop_training"],
         arrays=arrays,
-        counts=about["counts"],
+        callbacks=[CallbackState(state["class_name"], state["counts"], state["kept"]) for state in about["counts"]],
         files=files,
         fingerprint=about["fingerprint"],
     )
 
 
+def _storable(array: Array) -> Array:
+    """Return the array, with the bits of its values as integers if NumPy's format has no name for its dtype."""
+    return array.view(f"u{array.dtype.itemsize}") if array.dtype.kind == "V" else array
+
+
 # --- Variables -----------------------------------------------------------------------------------------------------
 
 
-def _variables(model: keras.Model) -> list[tf.Variable]:
-    """All that changes in a training, each once and in a fixed order: their names differ between two processes."""
-    states = (keras.tree.flatten(getattr(layer, "states", None)) for layer in model._flatten_layers())
-    every = [
+def _all_variables(model: keras.Model) -> list[tf.Variable]:
+    """Return everything that changes in a training, each variable once.
+
+    They are in a fixed order, because their names differ from process to process.
+    """
+    recurrent_states = (
+        state
+        for layer in model._flatten_layers()
+        for state in keras.tree.flatten(getattr(layer, "states", None))
+        if isinstance(state, keras.Variable)
+    )
+    variables = [
         *model.variables,
-        *(state for some in states for state in some if isinstance(state, keras.Variable)),
+        *recurrent_states,
         *model.optimizer.variables,
         *model.metrics_variables,
         global_seed_generator().state,
     ]
-    parts = (part for variable in every for part in _parts(variable))
-    return list({id(part): part for part in parts}.values())
+    values = (value for variable in variables for value in _per_replica(variable))
+    return list({id(value): value for value in values}.values())
 
 
-def _parts(variable: keras.Variable) -> Sequence[tf.Variable]:
-    """The variable, or what each replica has of it: statistics of a BatchNormalization differ among replicas."""
+def _per_replica(variable: keras.Variable) -> Sequence[tf.Variable]:
+    """Return the variable of each replica: the statistics of a BatchNormalization, for example, differ."""
     value = variable._value
     return value.values if isinstance(value, tf.distribute.DistributedValues) else (value,)
 
 
 def _copy(variable: tf.Variable) -> Array:
-    # On a CPU `numpy()` may show the memory that the next step writes to.
+    # On a CPU, `numpy()` may return the memory that the next step writes to.
     return np.array(variable.numpy())
 
 
 def _assign(variables: Sequence[tf.Variable], arrays: Sequence[Array]) -> None:
-    wanted = [(tuple(variable.shape), variable.dtype.name) for variable in variables]
-    found = [(array.shape, array.dtype.name) for array in arrays]
-    if found != wanted:
+    expected = [(tuple(variable.shape), variable.dtype.name) for variable in variables]
+    if [(array.shape, array.dtype.name) for array in arrays] != expected:
         raise SnapshotMismatch("The snapshot is of another model or optimizer.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
 
 
-# NumPy's own format has no name for the types that ml_dtypes adds: their bits are kept as whole numbers.
-def _plain(array: Array) -> Array:
-    return array.view(f"u{array.dtype.itemsize}") if array.dtype.kind == "V" else array
-
-
 # --- Callbacks -----------------------------------------------------------------------------------------------------
 
 
-def _counts(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    names = [name for cls in type(callback).__mro__ for name in _COUNTED.get(cls.__name__, ())]
-    counts = {name: _number(getattr(callback, name)) for name in names if hasattr(callback, name)}
-    return {"class_name": type(callback).__name__, "counts": counts, "kept": len(_kept(callback))}
+def _callback_state(callback: keras.callbacks.Callback) -> CallbackState:
+    names = [name for cls in type(callback).__mro__ for name in _COUNTERS.get(cls.__name__, ())]
+    counters = {name: _as_python(getattr(callback, name)) for name in names if hasattr(callback, name)}
+    return CallbackState(type(callback).__name__, counters, len(_held_weights(callback)))
 
 
-def _kept(callback: keras.callbacks.Callback) -> list[Array]:
-    """The best weights that an EarlyStopping keeps, to go back to them."""
+def _held_weights(callback: keras.callbacks.Callback) -> list[Array]:
+    """Return the best weights, which an EarlyStopping holds to restore them."""
     return getattr(callback, "best_weights", None) or []
 
 
-def _number(value: Any) -> Any:
-    """NumPy's numbers as Python's: JSON keeps those to the last bit."""
+def _as_python(value: Any) -> Any:
+    """Return NumPy's numbers as Python's, which JSON keeps to the last bit."""
     return value.item() if isinstance(value, np.generic) else value

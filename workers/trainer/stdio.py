@@ -1,4 +1,4 @@
-"""Sends what the child prints, Python and native code alike, to the worker, as the job's log."""
+"""Sends what the child prints to the worker as the job's log, whether Python or native code prints it."""
 
 import os
 import sys
@@ -7,13 +7,13 @@ from typing import TextIO
 
 
 def capture(stdout: Connection, stderr: Connection) -> None:
-    """Put the pipes in the place of the process's stdout and stderr, and close the Connections."""
+    """Replace the process's stdout and stderr with these pipes, and close the Connections."""
     flush()
     for pipe, descriptor in ((stdout, 1), (stderr, 2)):
         os.dup2(pipe.fileno(), descriptor)
         pipe.close()
-    # New ones, since the nursery's were made for whatever it had there, a file that can be sought for instance.
-    sys.stdout, sys.stderr = (_lines_to(descriptor) for descriptor in (1, 2))
+    # The fork server's own objects were made for what it had there, such as a file in which one can seek.
+    sys.stdout, sys.stderr = (_open_line_buffered(descriptor) for descriptor in (1, 2))
 
 
 def flush() -> None:
@@ -21,5 +21,5 @@ def flush() -> None:
     sys.stderr.flush()
 
 
-def _lines_to(descriptor: int) -> TextIO:
+def _open_line_buffered(descriptor: int) -> TextIO:
     return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

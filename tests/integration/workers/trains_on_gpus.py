@@ -49,6 +49,6 @@ def lock_and_run(self):
 
 
 def main(pipes):
-    strategy._gpus, strategy.set_up_devices = logical_cpus, set_up
+    strategy._set_up_gpus, strategy.set_up_devices = logical_cpus, set_up
     training.Training.run = lock_and_run
     run.main(pipes)

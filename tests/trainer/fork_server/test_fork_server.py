@@ -1,4 +1,4 @@
-"""Real children of a real nursery: what they get, what they do not get, and how surely they end."""
+"""Real children of a real fork server: what they have, what they do not have, and that they always end."""
 
 import json
 import os
@@ -13,10 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
+from fitqueue.reports import Position
 from service import environment
 from workers.shared.protocol import Ended, Progress, Start, Stop
 from workers.supervisor import fork_server as fork_server_module
-from workers.supervisor.fork_server import ChildNotReading, ForkServer, ForkServerBroken, LogLines
+from workers.supervisor.child import Child, ChildNotReading
+from workers.supervisor.child_output import LogLines
+from workers.supervisor.fork_server import ForkServer, ForkServerBroken
 
 HERE = Path(__file__).parent
 ROOT = Path(__file__).parents[3]
@@ -25,106 +28,101 @@ SECONDS = 20.0
 
 
 @pytest.fixture
-def fork_server_of(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ForkServer]:
-    """The nursery, for children that run this module."""
+def fork_server_for(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ForkServer]:
+    """Return a function that returns the fork server for children that run a module in `children`."""
     monkeypatch.syspath_prepend(HERE / "children")
     return ForkServer
 
 
 @pytest.fixture
-def told(fork_server_of: Callable[[str], ForkServer]) -> dict[str, Any]:
-    with fork_server_of("tells_of_itself").spawn() as child:
+def description(fork_server_for: Callable[[str], ForkServer]) -> dict[str, Any]:
+    """Return what a child says about its process."""
+    with fork_server_for("describes_itself").spawn() as child:
         lines = [line for event in child.events(1.0) if isinstance(event, LogLines) for line in event.lines]
     assert child.exit_code == 7
-    assert "native words" in lines
-    lines.remove("native words")
+    assert "native output" in lines
+    lines.remove("native output")
     return json.loads(lines[0])
 
 
-def test_a_child_has_keras_and_nothing_of_the_worker(told: dict[str, Any]) -> None:
-    assert told["modules"] == ["tensorflow", "keras"]
+def test_a_child_has_keras_and_no_modules_of_the_worker(description: dict[str, Any]) -> None:
+    assert description["modules"] == ["tensorflow", "keras"]
 
 
-def test_a_child_has_no_secrets(monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]) -> None:
-    assert not [name for name in told["environment"] if name.startswith("FITQUEUE")]
-    assert told["environment"]["KERAS_BACKEND"] == "tensorflow"
+def test_a_child_has_no_secrets(description: dict[str, Any]) -> None:
+    assert not [name for name in description["environment"] if name.startswith("FITQUEUE")]
+    assert description["environment"]["KERAS_BACKEND"] == "tensorflow"
 
 
-def test_ctrl_c_is_not_for_the_child(told: dict[str, Any]) -> None:
-    assert told["sigint"]
+def test_a_child_ignores_ctrl_c(description: dict[str, Any]) -> None:
+    assert description["ignores_sigint"]
 
 
-def test_the_worker_has_neither_tensorflow_nor_keras() -> None:
-    found = _modules_after("import workers.supervisor.worker")
-    assert {"celery", "sqlalchemy"} <= found
-    assert not {"tensorflow", "keras", "numpy", "h5py"} & found
+def test_a_worker_does_not_import_tensorflow_or_keras() -> None:
+    modules = _modules_after("import workers.supervisor.worker")
+    assert {"celery", "sqlalchemy"} <= modules
+    assert not {"tensorflow", "keras", "numpy", "h5py"} & modules
 
 
-def test_the_workers_main_module_imports_nothing_that_is_not_its_own() -> None:
-    """multiprocessing may run it again in a child."""
+def test_the_main_module_of_a_worker_imports_only_its_own_package() -> None:
+    """multiprocessing may import it again in a child."""
     assert not {"celery", "sqlalchemy", "service", "redis", "pydantic"} & _modules_after("import workers.__main__")
 
 
-def test_many_threads_read_the_true_exit_codes(fork_server_of: Callable[[str], ForkServer]) -> None:
-    fork_server = fork_server_of("tells_of_itself")
+def test_many_threads_read_the_right_exit_codes(fork_server_for: Callable[[str], ForkServer]) -> None:
+    fork_server = fork_server_for("describes_itself")
 
     def exit_code(_: int) -> int | None:
         with fork_server.spawn() as child:
-            for _ in child.events(1.0):
-                pass
+            wait_for_end(child)
         return child.exit_code
 
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(exit_code, range(80))) == {7}
 
 
-def test_no_descriptor_stays_open(fork_server_of: Callable[[str], ForkServer]) -> None:
-    fork_server = fork_server_of("tells_of_itself")
+def test_no_file_descriptor_stays_open(fork_server_for: Callable[[str], ForkServer]) -> None:
+    fork_server = fork_server_for("describes_itself")
 
-    def run() -> int:
+    def count_descriptors_after_a_child() -> int:
         with fork_server.spawn() as child:
-            for _ in child.events(1.0):
-                pass
+            wait_for_end(child)
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    first = run()
-    assert {run() for _ in range(10)} == {first}
+    first = count_descriptors_after_a_child()
+    assert {count_descriptors_after_a_child() for _ in range(10)} == {first}
 
 
-def test_a_child_that_nobody_listens_to_any_more_is_killed(fork_server_of: Callable[[str], ForkServer]) -> None:
-    with fork_server_of("talks_on").spawn() as child:
+def test_a_child_is_killed_at_the_end_of_its_context(fork_server_for: Callable[[str], ForkServer]) -> None:
+    with fork_server_for("sends_progress").spawn() as child:
         child.send(START)
-        assert next(child.events(1.0)) == Progress(epoch=1, step=1, steps=2)
+        assert next(child.events(1.0)) == Progress(position=Position(0, 1), steps=2)
     assert child.exit_code == -signal.SIGKILL
 
 
-def test_a_child_that_does_not_read_is_not_waited_for(
-    fork_server_of: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fork_server_module, "_SEND_TIMEOUT", 0.05)
-    long = START.model_copy(update={"spec": {"long": "x" * 1_000_000}})
-    with fork_server_of("talks_on").spawn() as child:
+def test_sending_to_a_child_that_does_not_read_times_out(fork_server_for: Callable[[str], ForkServer]) -> None:
+    long_message = START.model_copy(update={"spec": {"long": "x" * 1_000_000}})
+    with fork_server_for("sends_progress").spawn() as child:
         os.kill(child.pid, signal.SIGSTOP)
         with pytest.raises(ChildNotReading):
-            child.send(long)
+            child.send(long_message, timeout=0.05)
 
 
-def test_a_long_job_arrives_whole(fork_server_of: Callable[[str], ForkServer]) -> None:
-    with fork_server_of("talks_on").spawn() as child:
+def test_a_long_message_arrives_completely(fork_server_for: Callable[[str], ForkServer]) -> None:
+    with fork_server_for("sends_progress").spawn() as child:
         child.send(START.model_copy(update={"spec": {"long": "x" * 5_000_000}}))
         assert isinstance(next(child.events(SECONDS)), Progress)
 
 
-def test_telling_a_child_that_is_gone_is_no_error(fork_server_of: Callable[[str], ForkServer]) -> None:
-    with fork_server_of("tells_of_itself").spawn() as child:
+def test_sending_to_a_child_that_has_ended_does_nothing(fork_server_for: Callable[[str], ForkServer]) -> None:
+    with fork_server_for("describes_itself").spawn() as child:
         psutil.wait_procs([psutil.Process(child.pid)], SECONDS)
-        child.send(Stop(why="cancel"))
-        for _ in child.events(1.0):
-            pass
+        child.send(Stop(cause="cancel"))
+        wait_for_end(child)
         child.signal(signal.SIGKILL)
 
 
-def test_child_and_nursery_go_when_their_worker_is_killed() -> None:
+def test_child_and_fork_server_exit_when_their_worker_is_killed() -> None:
     with subprocess.Popen(
         [sys.executable, str(HERE / "worker_to_kill.py")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -138,12 +136,12 @@ def test_child_and_nursery_go_when_their_worker_is_killed() -> None:
         assert alive == []
 
 
-def test_children_outlive_the_nursery_and_a_new_one_takes_its_place(
-    fork_server_of: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
+def test_children_survive_the_fork_server_and_a_new_one_is_started(
+    fork_server_for: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.for_children(os.environ).items():
         monkeypatch.setenv(name, value)
-    fork_server = fork_server_of("talks_on")
+    fork_server = fork_server_for("sends_progress")
     with fork_server.spawn() as child:
         child.send(START)
         events = child.events(1.0)
@@ -152,7 +150,7 @@ def test_children_outlive_the_nursery_and_a_new_one_takes_its_place(
         assert parent is not None
         parent.kill()
         os.waitid(os.P_PID, parent.pid, os.WEXITED | os.WNOWAIT)
-        child.send(Stop(why="cancel"))
+        child.send(Stop(cause="cancel"))
         *_, last = events
     assert isinstance(last, Ended)
     assert child.exit_code is None
@@ -161,30 +159,36 @@ def test_children_outlive_the_nursery_and_a_new_one_takes_its_place(
         assert isinstance(next(another.events(60.0)), Progress)
 
 
-def test_an_unsound_nursery_is_found(
-    fork_server_of: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
+def test_a_fork_server_that_fails_its_probe_is_broken(
+    fork_server_for: Callable[[str], ForkServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_server_module, "FORK_PROBE", "no_such_module")
     with pytest.raises(ForkServerBroken):
-        fork_server_of("talks_on").open()
+        fork_server_for("sends_progress").start()
+
+
+def wait_for_end(child: Child) -> None:
+    for _ in child.events(1.0):
+        pass
 
 
 def _modules_after(statement: str) -> set[str]:
-    done = subprocess.run(
+    """Return the modules that a new process has imported after a statement."""
+    completed = subprocess.run(
         [sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)"],
         capture_output=True, text=True, check=True, cwd=ROOT,
     )  # fmt: skip
-    return set(done.stdout.split())
+    return set(completed.stdout.split())
 
 
-def test_no_job_is_given_to_a_nursery_that_was_started_anew_and_is_not_sound(
-    fork_server_of: Callable[[str], ForkServer],
+def test_a_restarted_fork_server_is_probed_before_it_gets_a_job(
+    fork_server_for: Callable[[str], ForkServer],
 ) -> None:
-    """multiprocessing says nothing where an import in it fails: each child would import TensorFlow, or die of it."""
-    fork_server = fork_server_of("tells_of_itself")
-    pid = fork_server._running()
+    """multiprocessing does not report a failed import: each child would import TensorFlow again, or die of it."""
+    fork_server = fork_server_for("describes_itself")
+    pid = fork_server._ensure_running()
     os.kill(pid, signal.SIGKILL)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # the zombie is left to multiprocessing
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # leaves the zombie to multiprocessing
     fork_server._context.set_forkserver_preload(["no_such_module"])
     with pytest.raises(ForkServerBroken, match="has not preloaded the trainer"):
         fork_server.spawn()

@@ -1,4 +1,4 @@
-"""A worker as far as its children are concerned: starts one, tells its pid, and waits to be killed."""
+"""A worker that forks a child, prints its pid, and waits to be killed."""
 
 import sys
 from pathlib import Path
@@ -10,9 +10,7 @@ if __name__ == "__main__":
 
     environment.drop_secrets()
     sys.path.insert(0, str(Path(__file__).parent / "children"))
-    fork_server = ForkServer("talks_on")
-    fork_server.open()
-    child = fork_server.spawn()
+    child = ForkServer("sends_progress").spawn()
     child.send(Start(job_id="j", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0))
     for _ in child.events(1.0):
         sys.stdout.write(f"{child.pid}\n")

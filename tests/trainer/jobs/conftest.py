@@ -1,4 +1,4 @@
-"""Jobs trained by real children of a real nursery, without a database."""
+"""Train jobs in real children of a real fork server, without a database."""
 
 import json
 import subprocess
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fitqueue.datasets import DatasetInfo
+from fitqueue.reports import CheckpointWritten, EpochEnded
 from fitqueue.spec import parse_job
-from workers.shared.protocol import CheckpointWritten, Ended, EpochEnded, Start, Stop, Stopped
+from workers.shared.protocol import Ended, Start, Stop, Stopped
 from workers.supervisor.child import Child
 from workers.supervisor.child_output import LogLines, UnparsableLine
 from workers.supervisor.fork_server import ForkServer
@@ -33,44 +34,49 @@ DENSE: dict[str, Any] = {
 
 @dataclass
 class Trained:
-    """What a child said and left."""
+    """What a child sent, printed and wrote.
+
+    Attributes:
+        directory: its work directory.
+    """
 
     directory: Path
-    said: list[Any] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     exit_code: int | None = None
 
     @property
-    def ending(self) -> Ended | Stopped:
-        assert isinstance(self.said[-1], Ended | Stopped), (self.said, self.lines)
-        return self.said[-1]
+    def outcome(self) -> Ended | Stopped:
+        """The last message."""
+        assert isinstance(self.events[-1], Ended | Stopped), (self.events, self.lines)
+        return self.events[-1]
 
-    def of(self, kind: type) -> list[Any]:
-        return [event for event in self.said if isinstance(event, kind)]
+    def events_of(self, event_type: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, event_type)]
 
     @property
     def epochs(self) -> list[EpochEnded]:
-        return self.of(EpochEnded)
+        return self.events_of(EpochEnded)
 
     @property
     def checkpoints(self) -> list[CheckpointWritten]:
-        return self.of(CheckpointWritten)
+        return self.events_of(CheckpointWritten)
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """As `model.fit` returns it."""
+        """The history as `model.fit` returns it."""
         names = dict.fromkeys(name for epoch in self.epochs for name in epoch.logs)
         return {name: [epoch.logs[name] for epoch in self.epochs if name in epoch.logs] for name in names}
 
     def path_of(self, name: str) -> Path:
-        """The file that the name points to at the end."""
+        """Return the newest checkpoint with this name."""
         newest = [written for written in self.checkpoints if name in written.names][-1]
         return self.directory / newest.file
 
 
 @pytest.fixture(scope="session")
 def make_spec() -> Callable[..., dict[str, Any]]:
-    """A checked job as it is stored: a small one on the digits, with these fields replaced."""
+    """Return a function that makes the checked spec of a small job on the digits, with some fields replaced."""
 
     def make(find: Callable[[str], DatasetInfo | None] = lambda name: None, **fields: Any) -> dict[str, Any]:
         raw = {
@@ -91,7 +97,10 @@ def make_spec() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def start(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Child, Path]]:
-    """Forks a child and tells it to train this job; the child, to be used as a context manager, and its directory."""
+    """Return a function that forks a child, has it train a job, and returns it with its work directory.
+
+    Use the child as a context manager.
+    """
 
     def start(spec: dict[str, Any], **changes: Any) -> tuple[Child, Path]:
         directory = tmp_path_factory.mktemp("work")
@@ -108,7 +117,7 @@ def start(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def train(start: Callable[..., tuple[Child, Path]]) -> Callable[..., Trained]:
-    """Trains a job to its end. `stop_at(event)` may return a word for the child."""
+    """Return a function that trains a job to its end. `stop_at(event)` may return a command to send to the child."""
 
     def train(
         spec: dict[str, Any], stop_at: Callable[[Any], Stop | None] = lambda event: None, **changes: Any
@@ -121,9 +130,9 @@ def train(start: Callable[..., tuple[Child, Path]]) -> Callable[..., Trained]:
                     trained.lines += event.lines
                 elif event is not None:
                     assert not isinstance(event, UnparsableLine)
-                    trained.said.append(event)
-                    if (word := stop_at(event)) is not None:
-                        child.send(word)
+                    trained.events.append(event)
+                    if (command := stop_at(event)) is not None:
+                        child.send(command)
         trained.exit_code = child.exit_code
         return trained
 
@@ -132,14 +141,14 @@ def train(start: Callable[..., tuple[Child, Path]]) -> Callable[..., Trained]:
 
 @pytest.fixture(scope="session")
 def run_plain() -> Callable[..., Any]:
-    """Runs a plain Keras script, as a user would, in a process of its own; what it printed last, as JSON."""
+    """Return a function that runs a plain Keras script in a process of its own and parses its last line as JSON."""
 
     def run(script: str, *arguments: object) -> Any:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, str(PLAIN_SCRIPTS / script), *map(str, arguments)],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        assert completed.returncode == 0, completed.stderr
+        return json.loads(completed.stdout.splitlines()[-1])
 
     return run

@@ -1,4 +1,4 @@
-"""Callbacks beside the three of checkpoints, stopping and plateaus: schedules, averages, and what writes files."""
+"""Callbacks for learning rate schedules and averaged weights, and those that write files."""
 
 import csv
 import zipfile
@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from fitqueue.reports import ArtifactWritten, EpochEnded
 from fitqueue.states import Reason
-from workers.shared.protocol import ArtifactWritten, EpochEnded, Stop
+from workers.shared.protocol import Stop
 
 Train = Callable[..., Any]
 
 
-def _scheduled(schedule: dict[str, Any]) -> list[dict[str, Any]]:
+def _scheduler(schedule: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"class_name": "LearningRateScheduler", "config": {"schedule": schedule}}]
 
 
@@ -22,14 +23,14 @@ def test_a_declared_schedule_sets_the_rate_of_each_epoch(
     devices: int, make_spec: Callable[..., Any], train: Train
 ) -> None:
     spec = make_spec(
-        fit={"epochs": 4, "batch_size": 64}, callbacks=_scheduled({"kind": "step", "epochs": 2, "factor": 0.5})
+        fit={"epochs": 4, "batch_size": 64}, callbacks=_scheduler({"kind": "step", "epochs": 2, "factor": 0.5})
     )
     trained = train(spec, cpu_devices=devices)
     assert [epoch.learning_rate for epoch in trained.epochs] == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
     assert [epoch.logs["learning_rate"] for epoch in trained.epochs] == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4])
 
 
-def test_averaged_weights_are_validated_and_kept(make_spec: Callable[..., Any], train: Train) -> None:
+def test_averaged_weights_are_used_for_validation(make_spec: Callable[..., Any], train: Train) -> None:
     optimizer = {"class_name": "Adam", "config": {"use_ema": True, "ema_momentum": 0.5}}
     compiled = {"optimizer": optimizer, "loss": "sparse_categorical_crossentropy"}
     fit = {"epochs": 2, "batch_size": 64, "validation_split": 0.2, "shuffle": False}
@@ -41,15 +42,15 @@ def test_averaged_weights_are_validated_and_kept(make_spec: Callable[..., Any], 
     assert swapped.history["val_loss"] != plain.history["val_loss"]
 
 
-WRITING = [
+WRITING_CALLBACKS = [
     {"class_name": "CSVLogger", "config": {"filename": "log.csv", "separator": ";"}},
     {"class_name": "TensorBoard", "config": {"log_dir": "board", "histogram_freq": 1}},
 ]
 
 
-def test_what_callbacks_write_are_artifacts(make_spec: Callable[..., Any], train: Train) -> None:
-    trained = train(make_spec(callbacks=WRITING))
-    table, board = trained.of(ArtifactWritten)
+def test_files_of_callbacks_are_artifacts(make_spec: Callable[..., Any], train: Train) -> None:
+    trained = train(make_spec(callbacks=WRITING_CALLBACKS))
+    table, board = trained.events_of(ArtifactWritten)
     assert (table.name, board.name) == ("log.csv", "board.zip")
     with (trained.directory / table.file).open() as file:
         rows = list(csv.DictReader(file, delimiter=";"))
@@ -60,24 +61,24 @@ def test_what_callbacks_write_are_artifacts(make_spec: Callable[..., Any], train
     assert _scalars(archive, trained.directory)["epoch_loss"] == pytest.approx(trained.history["loss"], rel=1e-6)
 
 
-def test_they_are_kept_of_a_job_that_is_cancelled(make_spec: Callable[..., Any], train: Train) -> None:
+def test_a_cancelled_job_has_its_artifacts(make_spec: Callable[..., Any], train: Train) -> None:
     trained = train(
-        make_spec(callbacks=WRITING, fit={"epochs": 1000, "batch_size": 64}),
-        stop_at=lambda event: Stop(why="cancel") if isinstance(event, EpochEnded) and event.epoch == 2 else None,
+        make_spec(callbacks=WRITING_CALLBACKS, fit={"epochs": 1000, "batch_size": 64}),
+        stop_at=lambda event: Stop(cause="cancel") if isinstance(event, EpochEnded) and event.epoch == 2 else None,
     )
-    assert trained.ending.reason is Reason.CANCELLED_BY_USER
-    assert {written.name for written in trained.of(ArtifactWritten)} == {"log.csv", "board.zip"}
+    assert trained.outcome.reason is Reason.CANCELLED_BY_USER
+    assert {written.name for written in trained.events_of(ArtifactWritten)} == {"log.csv", "board.zip"}
 
 
 def _scalars(archive: zipfile.ZipFile, directory: Any) -> dict[str, list[float]]:
-    """As TensorBoard reads them."""
+    """Return the values by tag, as TensorBoard reads them."""
     import tensorflow as tf
 
-    archive.extractall(directory / "opened")
-    [events] = [path for path in (directory / "opened" / "train").iterdir() if "tfevents" in path.name]
-    found: dict[str, list[float]] = {}
+    archive.extractall(directory / "unzipped")
+    [events] = [path for path in (directory / "unzipped" / "train").iterdir() if "tfevents" in path.name]
+    scalars: dict[str, list[float]] = {}
     for event in tf.compat.v1.train.summary_iterator(str(events)):
         for value in event.summary.value:
             if value.metadata.plugin_data.plugin_name == "scalars" or value.tag.startswith("epoch_"):
-                found.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
-    return found
+                scalars.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
+    return scalars

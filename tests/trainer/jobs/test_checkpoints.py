@@ -1,4 +1,4 @@
-"""What lies on the disk, and what was said about it."""
+"""The files of checkpoints, and the reports about them."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import pytest
 
 from fitqueue.spec import read_job
 from fitqueue.states import Reason
-from workers.keras_tools.build import build_model
+from workers.keras_tools.models import build_model
 
 VALIDATED = {
     "data": {
@@ -26,7 +26,7 @@ def checkpoint(filepath: str, **arguments: Any) -> dict[str, Any]:
     return {"class_name": "ModelCheckpoint", "config": {"filepath": filepath, "monitor": "loss", **arguments}}
 
 
-def test_each_file_is_announced_as_it_is(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+def test_each_report_describes_its_file(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
     trained = train(make_spec(callbacks=[checkpoint("e{epoch}.weights.h5", save_weights_only=True)]))
     assert trained.checkpoints
     for written in trained.checkpoints:
@@ -34,9 +34,9 @@ def test_each_file_is_announced_as_it_is(make_spec: Callable[..., Any], train: C
         assert (written.size, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_one_file_serves_all_names_of_an_epoch(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
-    two = [checkpoint(f"{word}{{epoch}}.weights.h5", save_weights_only=True) for word in ("a", "b")]
-    trained = train(make_spec(callbacks=two))
+def test_the_names_of_one_epoch_share_a_file(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+    callbacks = [checkpoint(f"{name}{{epoch}}.weights.h5", save_weights_only=True) for name in ("a", "b")]
+    trained = train(make_spec(callbacks=callbacks))
     assert [written.names for written in trained.checkpoints] == [
         ["a1.weights.h5", "b1.weights.h5", "best", "last"],
         ["a2.weights.h5", "b2.weights.h5", "best", "last"],
@@ -44,35 +44,35 @@ def test_one_file_serves_all_names_of_an_epoch(make_spec: Callable[..., Any], tr
     assert len(list(trained.directory.glob("*.weights.h5"))) == 2
 
 
-def test_best_and_last_are_kept_without_any_callback(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+def test_best_and_last_are_saved_without_any_callback(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
     trained = train(make_spec(**VALIDATED, fit={"epochs": 30, "batch_size": 64}))
     assert trained.path_of("best").exists()
     last = [written for written in trained.checkpoints if "last" in written.names][-1]
     assert (last.epoch, last.batch, last.monitor) == (30, None, "val_loss")
-    # Short epochs share files: thirty would be written otherwise.
+    # Short epochs share files; otherwise there would be thirty.
     assert len(trained.checkpoints) <= 5
 
 
 def test_best_follows_the_first_model_checkpoint(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
-    both = [
+    callbacks = [
         checkpoint("{epoch}.weights.h5", save_weights_only=True, monitor="val_accuracy", save_best_only=True),
         checkpoint("{epoch}.keras", monitor="loss"),
     ]
-    trained = train(make_spec(**VALIDATED, callbacks=both, fit={"epochs": 6, "batch_size": 64}))
-    bests = [written for written in trained.checkpoints if "best" in written.names]
-    assert {written.monitor for written in bests} == {"val_accuracy"}
-    assert bests[-1].value == max(trained.history["val_accuracy"])
+    trained = train(make_spec(**VALIDATED, callbacks=callbacks, fit={"epochs": 6, "batch_size": 64}))
+    best = [written for written in trained.checkpoints if "best" in written.names]
+    assert {written.monitor for written in best} == {"val_accuracy"}
+    assert best[-1].value == max(trained.history["val_accuracy"])
 
 
-def test_weights_are_weights_alone(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+def test_weights_do_not_include_the_optimizer(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
     trained = train(make_spec())
     with h5py.File(trained.path_of("last")) as file:
         assert "optimizer" not in file
 
 
-def test_the_optimizer_comes_along_if_it_is_asked_for(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
-    asked = checkpoint("full.weights.h5", save_weights_only=True, include_optimizer=True)
-    trained = train(make_spec(callbacks=[asked]))
+def test_weights_include_the_optimizer_on_request(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+    callback = checkpoint("full.weights.h5", save_weights_only=True, include_optimizer=True)
+    trained = train(make_spec(callbacks=[callback]))
     with h5py.File(trained.path_of("full.weights.h5")) as file:
         assert "optimizer" in file
     with h5py.File(trained.path_of("last")) as file:
@@ -88,7 +88,9 @@ def test_a_whole_model_loads_by_itself(make_spec: Callable[..., Any], train: Cal
     assert all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), weights.get_weights(), strict=True))
 
 
-def test_a_whole_model_with_its_optimizer_can_go_on(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+def test_a_whole_model_with_its_optimizer_can_continue(
+    make_spec: Callable[..., Any], train: Callable[..., Any]
+) -> None:
     trained = train(make_spec(callbacks=[checkpoint("model.keras", include_optimizer=True)]))
     loaded = keras.models.load_model(trained.path_of("model.keras"))
     assert int(loaded.optimizer.iterations) == 2 * 23
@@ -98,21 +100,21 @@ def test_a_whole_model_with_its_optimizer_can_go_on(make_spec: Callable[..., Any
 def test_period_is_every_nth_epoch(
     period: int, epochs: list[int], make_spec: Callable[..., Any], train: Callable[..., Any]
 ) -> None:
-    asked = checkpoint("{epoch}.weights.h5", save_weights_only=True, period=period)
-    trained = train(make_spec(callbacks=[asked], fit={"epochs": 5, "batch_size": 512}))
-    named = [name for written in trained.checkpoints for name in written.names if name not in ("best", "last")]
-    assert named == [f"{epoch}.weights.h5" for epoch in epochs]
+    callback = checkpoint("{epoch}.weights.h5", save_weights_only=True, period=period)
+    trained = train(make_spec(callbacks=[callback], fit={"epochs": 5, "batch_size": 512}))
+    names = [name for written in trained.checkpoints for name in written.names if name not in ("best", "last")]
+    assert names == [f"{epoch}.weights.h5" for epoch in epochs]
 
 
-def test_within_an_epoch_by_batches(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
-    asked = checkpoint("{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=10, save_best_only=True)
-    trained = train(make_spec(callbacks=[asked], fit={"epochs": 1, "batch_size": 64}))
+def test_save_freq_saves_within_an_epoch(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+    callback = checkpoint("{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=10, save_best_only=True)
+    trained = train(make_spec(callbacks=[callback], fit={"epochs": 1, "batch_size": 64}))
     within = [(written.names, written.epoch, written.batch) for written in trained.checkpoints if written.batch]
     assert within == [(["1-10.weights.h5"], 1, 10), (["1-20.weights.h5"], 1, 20)]
 
 
 def test_last_is_the_model_as_fit_left_it(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
-    """EarlyStopping puts the best weights back when the training is over."""
+    """EarlyStopping restores the best weights at the end of training."""
     restoring = {
         "class_name": "EarlyStopping",
         "config": {"monitor": "accuracy", "mode": "min", "patience": 3, "restore_best_weights": True},
@@ -129,12 +131,12 @@ def test_a_checkpoint_that_cannot_be_written_fails_the_job(
     make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: Path
 ) -> None:
     trained = train(make_spec(), work_dir=str(tmp_path / "gone"))
-    assert trained.ending.reason is Reason.STORAGE_FAILED
-    assert "could not be written" in trained.ending.message
+    assert trained.outcome.reason is Reason.STORAGE_FAILED
+    assert "could not be written" in trained.outcome.message
 
 
 @pytest.mark.parametrize("validation_freq", [5, [7]])
-def test_best_follows_the_loss_where_no_epoch_is_validated(
+def test_best_follows_the_loss_if_no_epoch_is_validated(
     validation_freq: int | list[int], make_spec: Callable[..., Any], train: Callable[..., Any]
 ) -> None:
     data = {"dataset": "digits", "x": "x_train", "y": "y_train", "validation": {"x": "x_test", "y": "y_test"}}

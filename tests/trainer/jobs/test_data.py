@@ -1,4 +1,4 @@
-"""What becomes of arrays on their way to `fit`."""
+"""Arrays are loaded and prepared before they go to `fit`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,16 @@ import pytest
 
 from fitqueue.datasets import BUILTIN, ArrayInfo
 from fitqueue.spec.data import DataSpec, PrepareStep, prepared_info
+from workers.keras_tools.npz import DataError
 from workers.trainer import data
-from workers.trainer.data import DataError, load, prepare
+from workers.trainer.data import load, prepare
 
 
 def steps(*raw: dict[str, Any]) -> list[PrepareStep]:
     return [PrepareStep.model_validate(step) for step in raw]
 
 
-def test_scaling_is_what_keras_makes_of_a_plain_scripts_division() -> None:
+def test_scaling_equals_the_division_in_a_plain_script() -> None:
     pixels = np.arange(256, dtype="uint8").reshape(16, 16)
     plain = (pixels * 0.00392156862745098).astype("float32")
     assert np.array_equal(prepare(pixels, steps({"scale": 0.00392156862745098}), "x"), plain)
@@ -29,12 +30,12 @@ def test_large_arrays_are_computed_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     assert np.array_equal(prepare(pixels, steps({"scale": 0.5}, {"offset": 1.0}), "x"), pixels * 0.5 + 1)
 
 
-def test_one_hot_is_keras_own() -> None:
+def test_one_hot_equals_keras() -> None:
     labels = np.array([[3], [0], [9]], dtype="uint8")
     assert np.array_equal(prepare(labels, steps({"one_hot": 10}), "y"), keras.utils.to_categorical(labels, 10))
 
 
-def test_sequences_are_padded_as_keras_does() -> None:
+def test_sequences_are_padded_as_by_keras() -> None:
     ragged = np.array([[1, 2, 3], [4]], dtype=object)
     padded = prepare(ragged, steps({"pad_sequences": {"maxlen": 2, "truncating": "post"}}), "x")
     assert padded.tolist() == [[1, 2], [0, 4]]
@@ -50,12 +51,12 @@ def test_sequences_are_padded_as_keras_does() -> None:
         ((6, 3), "float64", [{"offset": -1.0}]),
     ],
 )
-def test_shape_and_type_are_those_that_the_post_predicted(shape: Any, dtype: str, raw: list[dict[str, Any]]) -> None:
+def test_shape_and_dtype_are_those_that_the_parser_predicts(shape: Any, dtype: str, raw: list[dict[str, Any]]) -> None:
     prepared = prepare(np.ones(shape, dtype), steps(*raw), "x")
     assert prepared_info(ArrayInfo(shape, dtype), steps(*raw)) == ArrayInfo(prepared.shape, str(prepared.dtype))
 
 
-def test_a_step_that_does_not_fit_says_where() -> None:
+def test_a_step_that_fails_is_named() -> None:
     with pytest.raises(DataError, match=r"The step 'reshape' of data.prepare.x failed on an array of shape \(2, 3\)"):
         prepare(np.zeros((2, 3)), steps({"reshape": [5]}), "x")
 
@@ -66,43 +67,44 @@ def test_arrays_of_different_lengths(tmp_path: Path) -> None:
         load(DataSpec(dataset="mine", x="x", y="y"), tmp_path / "a.npz")
 
 
-def test_no_samples(tmp_path: Path) -> None:
+def test_arrays_without_samples(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((0, 2)), y=np.zeros(0))
     with pytest.raises(DataError, match="no samples"):
         load(DataSpec(dataset="mine", x="x", y="y"), tmp_path / "a.npz")
 
 
-def test_an_array_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
-    with pytest.raises(DataError, match="no such array"):
+    with pytest.raises(DataError, match=r"The data set has no array named 'y'; it has 'x'\."):
         load(DataSpec(dataset="mine", x="x", y="y"), tmp_path / "a.npz")
 
 
-def test_a_file_that_is_no_npz(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_npz(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(DataError, match="cannot be read"):
         load(DataSpec(dataset="mine", x="x", y="y"), tmp_path / "a.npz")
 
 
-def test_the_built_in_digits_are_what_the_catalogue_says() -> None:
+def test_the_built_in_digits_match_their_description() -> None:
     validation = {"x": "x_test", "y": "y_test"}
     spec = DataSpec.model_validate({"dataset": "digits", "x": "x_train", "y": "y_train", "validation": validation})
     loaded = load(spec, None)
     assert loaded.validation is not None
-    all_of_them = [array for samples in (loaded.train, loaded.validation) for array in (samples.x, samples.y)]
-    found = [ArrayInfo(array.shape, str(array.dtype)) for array in all_of_them]
-    arrays = BUILTIN["digits"].info.arrays
-    assert found == [arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")]
+    arrays = [array for samples in (loaded.train, loaded.validation) for array in (samples.x, samples.y)]
+    infos = BUILTIN["digits"].info.arrays
+    assert [ArrayInfo(array.shape, str(array.dtype)) for array in arrays] == [
+        infos[name] for name in ("x_train", "y_train", "x_test", "y_test")
+    ]
 
 
-def test_a_download_that_fails_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_of_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable() -> None:
         raise Exception("URL fetch failure on https://example.org/mnist.npz: None -- Name or service not known")
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", unreachable)
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
-    with pytest.raises(DataError) as failure:
+    with pytest.raises(DataError) as raised:
         load(DataSpec(dataset="mnist", x="x_train", y="y_train"), None)
-    assert "URL fetch failure" in str(failure.value)
-    assert f"put the file that Keras asks for into {tmp_path}/datasets" in str(failure.value)
-    assert "fitqueue dataset add" in str(failure.value)
+    assert "URL fetch failure" in str(raised.value)
+    assert f"put the file that Keras asks for into {tmp_path}/datasets" in str(raised.value)
+    assert "fitqueue dataset add" in str(raised.value)

@@ -1,4 +1,4 @@
-"""The oracle is a plain Keras script in a process of its own: the job's numbers are the script's, to the last bit."""
+"""The numbers of a job equal those of a plain Keras script in a process of its own, to the last bit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,12 +49,12 @@ JOB: dict[str, Any] = {
 def both(
     make_spec: Callable[..., dict[str, Any]], train: Callable[..., Any], run_plain: Callable[..., Any]
 ) -> tuple[Any, Any]:
-    """The job and the script, each run once."""
+    """Return the results of the job and of the script, each run once."""
     job = train(make_spec(**JOB))
     return job, run_plain("digits.py", BUILTIN["digits"].path, job.path_of("best"))
 
 
-def test_the_history_is_equal_to_the_last_bit(both: tuple[Any, Any]) -> None:
+def test_the_histories_are_equal(both: tuple[Any, Any]) -> None:
     job, plain = both
     assert job.history == plain["history"]
 
@@ -62,8 +62,8 @@ def test_the_history_is_equal_to_the_last_bit(both: tuple[Any, Any]) -> None:
 def test_early_stopping_stops_at_the_same_epoch(both: tuple[Any, Any]) -> None:
     job, plain = both
     assert len(job.epochs) == len(plain["history"]["loss"]) < JOB["fit"]["epochs"]
-    assert job.ending.reason is Reason.EARLY_STOPPED
-    assert job.ending.message == f"A callback ended the training after epoch {len(job.epochs)}."
+    assert job.outcome.reason is Reason.EARLY_STOPPED
+    assert job.outcome.message == f"A callback ended the training after epoch {len(job.epochs)}."
 
 
 def test_the_learning_rate_drops_at_the_same_epochs(both: tuple[Any, Any]) -> None:
@@ -74,23 +74,23 @@ def test_the_learning_rate_drops_at_the_same_epochs(both: tuple[Any, Any]) -> No
     assert [epoch.next_learning_rate for epoch in job.epochs][:-1] == rates[1:]
 
 
-def test_the_same_epochs_are_the_best(both: tuple[Any, Any]) -> None:
+def test_the_best_epochs_are_the_same(both: tuple[Any, Any]) -> None:
     job, plain = both
-    named = [written.epoch for written in job.checkpoints if any(name.startswith("ep") for name in written.names)]
+    saved = [written.epoch for written in job.checkpoints if any(name.startswith("ep") for name in written.names)]
     best = [written.epoch for written in job.checkpoints if "best" in written.names]
-    assert named == plain["bests"]
-    assert best[-1] == plain["bests"][-1]
+    assert saved == plain["best_epochs"]
+    assert best[-1] == plain["best_epochs"][-1]
 
 
-def test_the_best_weights_load_into_a_plain_model_and_are_keras_own(both: tuple[Any, Any]) -> None:
+def test_a_plain_model_loads_the_best_weights_and_they_equal_its_own(both: tuple[Any, Any]) -> None:
     job, plain = both
     assert plain["weights_equal"]
     best = [written for written in job.checkpoints if "best" in written.names][-1]
-    assert plain["loaded"]["accuracy"] == best.logs["val_accuracy"]
+    assert plain["evaluation"]["accuracy"] == best.logs["val_accuracy"]
     assert best.value == best.logs["val_loss"] == min(job.history["val_loss"])
 
 
-def test_the_names_are_those_that_the_template_gives(both: tuple[Any, Any]) -> None:
+def test_checkpoints_are_named_by_the_template(both: tuple[Any, Any]) -> None:
     job, _ = both
     for written in job.checkpoints:
         for name in set(written.names) - {"best", "last"}:

@@ -1,14 +1,25 @@
-"""A job that is extended trains as if it had been submitted with all its epochs, to the last bit."""
+"""An extended job trains as if it had been submitted with all its epochs, to the last bit."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from fitqueue.reports import Position, SnapshotWritten
 from fitqueue.states import Reason
 from tests.trainer.jobs.conftest import DENSE
-from tests.trainer.jobs.test_resume import CALLBACKS, HEAD, JOBS, SHUFFLED, files, layer, places, sequential
-from workers.shared.protocol import Progress, Resumed, SnapshotWritten, Stop
+from tests.trainer.jobs.test_resume import (
+    CALLBACKS,
+    HEAD,
+    JOBS,
+    SHUFFLED,
+    checkpoints_by_name,
+    epochs_without_time,
+    layer,
+    sequential,
+    snapshots_of,
+)
+from workers.shared.protocol import Progress, Resumed, Stop
 
 Train = Callable[..., Any]
 MakeSpec = Callable[..., dict[str, Any]]
@@ -19,12 +30,12 @@ CASES: dict[str, dict[str, Any]] = {
     name: JOBS[name]
     for name in (
         "dropout, noise, batch normalization",
-        "averages",
-        "averages that are swapped",
-        "gradients accumulated over epochs",
+        "averaged weights",
+        "averaged weights that are swapped in",
+        "gradients accumulated across epochs",
         "a schedule",
         "a scheduling callback",
-        "epochs that go on in the data",
+        "epochs that continue in the data",
     )
 } | {
     "dropout and three callbacks": {
@@ -40,20 +51,20 @@ MIRRORED = ["dropout, noise, batch normalization", "dropout and three callbacks"
 
 
 @pytest.fixture
-def submitted(make_spec: MakeSpec) -> Callable[..., dict[str, Any]]:
-    """A job that was submitted with so many epochs."""
+def spec_with(make_spec: MakeSpec) -> Callable[..., dict[str, Any]]:
+    """Return a function that makes the spec of a job with this many epochs."""
 
-    def submitted(epochs: int, **fields: Any) -> dict[str, Any]:
+    def make(epochs: int, **fields: Any) -> dict[str, Any]:
         job = {"model": DENSE, "fit": SHUFFLED, **fields}
         return make_spec(**{**job, "fit": {**job["fit"], "epochs": epochs}})
 
-    return submitted
+    return make
 
 
-def extended(ended: Any, spec: dict[str, Any], more: int) -> dict[str, Any]:
-    """What a worker says to the child of the job that ended so, when it was given more epochs."""
-    [snapshot] = places(ended)[-1:]
-    epochs = spec["fit"]["epochs"] + more
+def extended(ended: Any, spec: dict[str, Any], more_epochs: int) -> dict[str, Any]:
+    """Return what a worker sends to the child of an ended job that was given more epochs."""
+    [snapshot] = snapshots_of(ended)[-1:]
+    epochs = spec["fit"]["epochs"] + more_epochs
     return {
         "spec": {**spec, "fit": {**spec["fit"], "epochs": epochs}},
         "snapshot": str(ended.directory / snapshot.file),
@@ -62,15 +73,11 @@ def extended(ended: Any, spec: dict[str, Any], more: int) -> dict[str, Any]:
     }
 
 
-def timeless(trained: Any) -> list[Any]:
-    return [epoch.model_copy(update={"seconds": 0.0}) for epoch in trained.epochs]
-
-
-def check_like_whole(first: Any, rest: Any, whole: Any) -> None:
-    assert timeless(rest) == timeless(whole)[len(first.epochs) :]
-    assert rest.ending == whole.ending
-    assert files(first) | files(rest) == files(whole)
-    assert places(rest)[-1].sha256 == places(whole)[-1].sha256, "what a third part would go on from"
+def assert_same_as_whole(first: Any, rest: Any, whole: Any) -> None:
+    assert epochs_without_time(rest) == epochs_without_time(whole)[len(first.epochs) :]
+    assert rest.outcome == whole.outcome
+    assert checkpoints_by_name(first, rest) == checkpoints_by_name(whole)
+    assert snapshots_of(rest)[-1].sha256 == snapshots_of(whole)[-1].sha256, "a third part would resume from it"
 
 
 @pytest.mark.parametrize(
@@ -80,144 +87,146 @@ def check_like_whole(first: Any, rest: Any, whole: Any) -> None:
         *((name, 2) for name in MIRRORED),
     ],
 )
-def test_an_extended_job_is_the_job_with_all_epochs(
-    name: str, devices: int, submitted: Callable[..., dict[str, Any]], train: Train
+def test_an_extended_job_equals_the_job_with_all_epochs(
+    name: str, devices: int, spec_with: Callable[..., dict[str, Any]], train: Train
 ) -> None:
-    spec = submitted(FIRST, **CASES[name])
+    spec = spec_with(FIRST, **CASES[name])
     first = train(spec, cpu_devices=devices)
-    assert first.ending.reason is Reason.COMPLETED
+    assert first.outcome.reason is Reason.COMPLETED
     rest = train(**extended(first, spec, MORE), cpu_devices=devices)
-    [resumed] = rest.of(Resumed)
-    assert (resumed.epoch, resumed.step, resumed.differences) == (FIRST, 0, [])
+    [resumed] = rest.events_of(Resumed)
+    assert (resumed.position, resumed.differences) == (Position(FIRST), [])
     assert [epoch.epoch for epoch in rest.epochs] == list(range(FIRST + 1, WHOLE + 1))
-    check_like_whole(first, rest, train(submitted(WHOLE, **CASES[name]), cpu_devices=devices))
+    assert_same_as_whole(first, rest, train(spec_with(WHOLE, **CASES[name]), cpu_devices=devices))
 
 
-def test_extended_twice(submitted: Callable[..., dict[str, Any]], train: Train) -> None:
+def test_a_job_is_extended_twice(spec_with: Callable[..., dict[str, Any]], train: Train) -> None:
     fields = CASES["dropout and three callbacks"]
-    spec = submitted(1, **fields)
+    spec = spec_with(1, **fields)
     first = train(spec)
     once = extended(first, spec, 1)
     second = train(**once)
     third = train(**extended(second, once["spec"], WHOLE - 2))
-    whole = train(submitted(WHOLE, **fields))
-    assert timeless(first) + timeless(second) + timeless(third) == timeless(whole)
-    assert files(first) | files(second) | files(third) == files(whole)
+    whole = train(spec_with(WHOLE, **fields))
+    assert epochs_without_time(first, second, third) == epochs_without_time(whole)
+    assert checkpoints_by_name(first, second, third) == checkpoints_by_name(whole)
 
 
-def test_a_job_that_was_cancelled_within_an_epoch(submitted: Callable[..., dict[str, Any]], train: Train) -> None:
+def test_a_job_that_was_cancelled_within_an_epoch(spec_with: Callable[..., dict[str, Any]], train: Train) -> None:
     fields = CASES["dropout, noise, batch normalization"]
 
     def stop_at(event: Any) -> Stop | None:
-        at = isinstance(event, SnapshotWritten) and (event.epoch, event.step) == (1, 2)
-        return Stop(why="cancel") if at else None
+        is_due = isinstance(event, SnapshotWritten) and event.position == Position(1, 2)
+        return Stop(cause="cancel") if is_due else None
 
-    # Eight samples a batch: the word is heard long before the epoch is over.
+    # With eight samples per batch, the command arrives long before the end of the epoch.
     fields = {**fields, "fit": {**SHUFFLED, "batch_size": 8}}
-    spec = submitted(FIRST, **fields)
+    spec = spec_with(FIRST, **fields)
     first = train(spec, stop_at=stop_at, snapshot_seconds=0)
-    assert first.ending.reason is Reason.CANCELLED_BY_USER
-    place = places(first)[-1]
-    assert place.epoch == 1
-    assert place.step > 2
+    assert first.outcome.reason is Reason.CANCELLED_BY_USER
+    position = snapshots_of(first)[-1].position
+    assert position.epoch == 1
+    assert position.step > 2
     rest = train(**extended(first, spec, MORE), snapshot_seconds=0)
-    whole = train(submitted(WHOLE, **fields), snapshot_seconds=0)
-    assert timeless(rest) == timeless(whole)[1:]
-    assert files(rest)["last"] == files(whole)["last"]
-    assert not any(isinstance(event, Progress) and event.epoch == 1 for event in rest.said)
+    whole = train(spec_with(WHOLE, **fields), snapshot_seconds=0)
+    assert epochs_without_time(rest) == epochs_without_time(whole)[1:]
+    assert checkpoints_by_name(rest)["last"] == checkpoints_by_name(whole)["last"]
+    assert not any(isinstance(event, Progress) and event.position.epoch == 0 for event in rest.events)
 
 
-# --- Where a callback had ended it ----------------------------------------------------------------------------------
+# --- Jobs that a callback has stopped ------------------------------------------------------------------------------
 
 PATIENCE = 2
 
 
-def stopping(min_delta: float, **config: Any) -> list[dict[str, Any]]:
+def early_stopping(min_delta: float, **config: Any) -> list[dict[str, Any]]:
     config = {"monitor": "loss", "patience": PATIENCE, "min_delta": min_delta, **config}
     return [{"class_name": "EarlyStopping", "config": config}]
 
 
-# The loss falls by 0.06 in the first epochs and by less and less, so that nothing is better than the first by the one;
-# by the other the third is, and the sixth, which the job reaches only when it is extended.
+# The loss falls by 0.06 in the first epochs, then by less and less. With NEVER_BETTER, no epoch is better than the
+# first. With BETTER_FOR_A_WHILE, the third is, and then the sixth, which the job reaches only when it is extended.
 NEVER_BETTER, BETTER_FOR_A_WHILE = 0.9, 0.11
 
 
 def stops_after(losses: list[float], best: float, min_delta: float) -> int | None:
-    """As Keras's EarlyStopping, with its patience whole; the number of epochs that it lets pass."""
+    """Return after which epoch an EarlyStopping that starts to count again stops; None if it does not."""
     wait = 0
-    for trained, loss in enumerate(losses, start=1):
+    for epoch, loss in enumerate(losses, start=1):
         wait += 1
         if loss + min_delta < best:
             best, wait = loss, 0
         if wait >= PATIENCE:
-            return trained
+            return epoch
     return None
 
 
-@pytest.mark.parametrize("restore", [False, True], ids=["as it is", "best weights restored"])
+@pytest.mark.parametrize("restore", [False, True], ids=["last weights", "best weights restored"])
 @pytest.mark.parametrize("min_delta", [NEVER_BETTER, BETTER_FOR_A_WHILE])
-def test_a_job_that_was_stopped_early_has_its_patience_again(
-    min_delta: float, restore: bool, submitted: Callable[..., dict[str, Any]], train: Train
+def test_a_job_that_was_stopped_early_has_its_whole_patience(
+    min_delta: float, restore: bool, spec_with: Callable[..., dict[str, Any]], train: Train
 ) -> None:
-    callbacks = stopping(min_delta, restore_best_weights=restore)
-    spec = submitted(30, callbacks=callbacks)
+    callbacks = early_stopping(min_delta, restore_best_weights=restore)
+    spec = spec_with(30, callbacks=callbacks)
     first = train(spec)
-    assert first.ending.reason is Reason.EARLY_STOPPED
+    assert first.outcome.reason is Reason.EARLY_STOPPED
     rest = train(**extended(first, spec, 10))
 
-    without = train(submitted(len(first.epochs) + len(rest.epochs)))
-    assert timeless(first) + timeless(rest) == timeless(without), "it trains on from its last weights, not its best"
-    losses = without.history["loss"]
-    stopped = len(first.epochs)
-    best_epoch = stopped - PATIENCE  # where the patience began
-    assert len(rest.epochs) == stops_after(losses[stopped:], losses[best_epoch - 1], min_delta)
+    unstopped = train(spec_with(len(first.epochs) + len(rest.epochs)))
+    assert epochs_without_time(first, rest) == epochs_without_time(unstopped), "it continues from its last weights"
+    losses = unstopped.history["loss"]
+    stopped_after = len(first.epochs)
+    best_epoch = stopped_after - PATIENCE
+    assert len(rest.epochs) == stops_after(losses[stopped_after:], losses[best_epoch - 1], min_delta)
     assert len(rest.epochs) >= PATIENCE
-    assert rest.ending.reason is Reason.EARLY_STOPPED
+    assert rest.outcome.reason is Reason.EARLY_STOPPED
     if restore and min_delta == NEVER_BETTER:
-        assert files(rest)["last"][1] == files(first)["last"][1], "the best is that of the first part"
-        assert files(rest)["last"][1] == files(train(submitted(best_epoch)))["last"][1]
+        assert checkpoints_by_name(rest)["last"][1] == checkpoints_by_name(first)["last"][1], (
+            "the best epoch is in the first part"
+        )
+        assert checkpoints_by_name(rest)["last"][1] == checkpoints_by_name(train(spec_with(best_epoch)))["last"][1]
 
     again = train(**extended(rest, {**spec, "fit": {**spec["fit"], "epochs": 40}}, 10))
-    assert len(again.epochs) >= PATIENCE, "each time anew"
+    assert len(again.epochs) >= PATIENCE, "it starts to count again at each extension"
 
 
-def test_two_replicas_have_their_patience_again(submitted: Callable[..., dict[str, Any]], train: Train) -> None:
-    spec = submitted(30, callbacks=stopping(NEVER_BETTER))
+def test_a_job_with_two_replicas_has_its_whole_patience(spec_with: Callable[..., dict[str, Any]], train: Train) -> None:
+    spec = spec_with(30, callbacks=early_stopping(NEVER_BETTER))
     first = train(spec, cpu_devices=2)
     rest = train(**extended(first, spec, 10), cpu_devices=2)
     assert len(rest.epochs) == PATIENCE
-    without = train(submitted(len(first.epochs) + PATIENCE), cpu_devices=2)
-    assert timeless(first) + timeless(rest) == timeless(without)
+    unstopped = train(spec_with(len(first.epochs) + PATIENCE), cpu_devices=2)
+    assert epochs_without_time(first, rest) == epochs_without_time(unstopped)
 
 
-def test_a_job_that_was_stopped_at_its_last_epoch(submitted: Callable[..., dict[str, Any]], train: Train) -> None:
-    spec = submitted(1 + PATIENCE, callbacks=stopping(NEVER_BETTER))
+def test_a_job_that_was_stopped_at_its_last_epoch(spec_with: Callable[..., dict[str, Any]], train: Train) -> None:
+    spec = spec_with(1 + PATIENCE, callbacks=early_stopping(NEVER_BETTER))
     first = train(spec)
-    assert first.ending.reason is Reason.COMPLETED
+    assert first.outcome.reason is Reason.COMPLETED
     rest = train(**extended(first, spec, 1))
     assert len(rest.epochs) == 1
-    assert rest.ending.reason is Reason.COMPLETED
+    assert rest.outcome.reason is Reason.COMPLETED
 
 
-def test_a_callback_that_had_not_ended_it_goes_on_counting(
-    submitted: Callable[..., dict[str, Any]], train: Train
+def test_a_callback_that_has_not_stopped_the_job_continues_to_count(
+    spec_with: Callable[..., dict[str, Any]], train: Train
 ) -> None:
-    """One epoch without something better before the extension, and one after it: as in the job with all epochs."""
-    callbacks = stopping(NEVER_BETTER)
-    spec = submitted(PATIENCE, callbacks=callbacks)
+    """The patience counts one epoch before the extension and one after it, as in the job with all epochs."""
+    callbacks = early_stopping(NEVER_BETTER)
+    spec = spec_with(PATIENCE, callbacks=callbacks)
     first = train(spec)
-    assert first.ending.reason is Reason.COMPLETED
+    assert first.outcome.reason is Reason.COMPLETED
     rest = train(**extended(first, spec, 10))
     assert len(rest.epochs) == 1
-    check_like_whole(first, rest, train(submitted(PATIENCE + 10, callbacks=callbacks)))
+    assert_same_as_whole(first, rest, train(spec_with(PATIENCE + 10, callbacks=callbacks)))
 
 
-def test_without_the_word_that_it_was_extended_it_trains_nothing(
-    submitted: Callable[..., dict[str, Any]], train: Train
+def test_an_early_stopped_job_that_is_only_resumed_trains_nothing(
+    spec_with: Callable[..., dict[str, Any]], train: Train
 ) -> None:
-    """The twin: an attempt that dies between the stop and the job's end must not train another epoch."""
-    spec = submitted(30, callbacks=stopping(NEVER_BETTER))
+    """If an attempt dies between the stop and the job's end, the next one must not train another epoch."""
+    spec = spec_with(30, callbacks=early_stopping(NEVER_BETTER))
     first = train(spec)
     rest = train(**{**extended(first, spec, 10), "extended": False})
     assert rest.epochs == []
-    assert rest.ending.reason is Reason.EARLY_STOPPED
+    assert rest.outcome.reason is Reason.EARLY_STOPPED

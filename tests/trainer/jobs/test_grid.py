@@ -1,7 +1,7 @@
-"""A grid of jobs, each in the words of users, old and new, against plain Keras 3: equal to the last bit.
+"""Many jobs, written for old and new versions of Keras, equal plain scripts for Keras 3 to the last bit.
 
-What is compared: the history, the epochs trained, the learning rates, the names of the checkpoints, and the content of
-every file, of `last` too. The plain twin of each job stands under the same name in plain/grid.py.
+The tests compare the history, the number of epochs, the learning rates, the names of the checkpoints, and the content
+of every file, that of `last` included. The script for each job has the same name in plain/grid.py.
 """
 
 import json
@@ -282,7 +282,7 @@ JOBS: dict[str, Json] = {
         sequential(of("Embedding", input_dim=17, output_dim=4), of("GlobalAveragePooling1D"), SOFTMAX, shape=64),
         x=({"reshape": [64]}, {"astype": "int32"}),
     ),
-    # With the model as the script's own `to_json()` gives it.
+    # With the model that the script's own `to_json()` returns.
     "whole_to_json": job(json.loads),
     "to_json_as_text": job(str, x=(AS_IMAGE, SCALE)),
     "functional_to_json": job(json.loads),
@@ -290,8 +290,8 @@ JOBS: dict[str, Json] = {
 }  # fmt: skip
 
 
-class Plain:
-    """plain/grid.py, started once: importing Keras takes longer than all its trainings."""
+class PlainKeras:
+    """The process of plain/grid.py. It is started once, because importing Keras takes longer than all trainings."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -302,7 +302,7 @@ class Plain:
         )  # fmt: skip
 
     def train(self, case: str) -> tuple[Path, Any]:
-        """The folder with its files, and what it said of itself."""
+        """Train a case; return the folder with its files, and its result."""
         folder = self._folder / case
         folder.mkdir()
         assert self._process.stdin is not None
@@ -318,61 +318,63 @@ class Plain:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
-    script = Plain(tmp_path_factory.mktemp("plain"))
-    yield script
-    script.close()
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainKeras]:
+    process = PlainKeras(tmp_path_factory.mktemp("plain"))
+    yield process
+    process.close()
 
 
 @pytest.mark.parametrize("case", JOBS)
-def test_the_job_is_the_script(
-    case: str, plain: Plain, make_spec: Callable[..., Json], train: Callable[..., Any]
+def test_the_job_equals_the_script(
+    case: str, plain: PlainKeras, make_spec: Callable[..., Json], train: Callable[..., Any]
 ) -> None:
-    folder, theirs = plain.train(case)
+    folder, expected = plain.train(case)
     model = JOBS[case]["model"]
-    ours = train(make_spec(**JOBS[case] | {"model": model(theirs["model"]) if callable(model) else model}))
-    assert ours.epochs, ours.said
-    assert repr(ours.history) == repr(theirs["history"])  # NaN is NaN here
-    assert [epoch.learning_rate for epoch in ours.epochs] == theirs["rates"]
+    trained = train(make_spec(**JOBS[case] | {"model": model(expected["model"]) if callable(model) else model}))
+    assert trained.epochs, trained.events
+    assert repr(trained.history) == repr(expected["history"])  # as text, NaN equals NaN
+    assert [epoch.learning_rate for epoch in trained.epochs] == expected["rates"]
     saved = {path.name for path in folder.iterdir()} - {"result.json", "final.weights.h5"}
-    names = {name for written in ours.checkpoints for name in written.names} - {"best", "last"}
+    names = {name for written in trained.checkpoints for name in written.names} - {"best", "last"}
     assert names == saved
     for name in saved:
-        with_optimizer = any(one["config"].get("include_optimizer") for one in JOBS[case]["callbacks"])
-        assert_same_content(ours.path_of(name), folder / name, with_optimizer)
-    assert_same_content(ours.path_of("last"), folder / "final.weights.h5", with_optimizer=False)
+        with_optimizer = any(callback["config"].get("include_optimizer") for callback in JOBS[case]["callbacks"])
+        assert_same_content(trained.path_of(name), folder / name, with_optimizer)
+    assert_same_content(trained.path_of("last"), folder / "final.weights.h5", with_optimizer=False)
 
 
-def assert_same_content(ours: Path, theirs: Path, with_optimizer: bool) -> None:
-    """Every array under the same name with the same bits; Keras's optimizer apart, where ours was not to have it."""
-    if theirs.suffix == ".keras":
-        assert model_of(ours, with_optimizer) == model_of(theirs, with_optimizer)
+def assert_same_content(path: Path, expected: Path, with_optimizer: bool) -> None:
+    """Compare the names and bits of all arrays; those of the optimizer only if the job saves it."""
+    if expected.suffix == ".keras":
+        assert model_of(path, with_optimizer) == model_of(expected, with_optimizer)
     else:
-        assert arrays_of(ours, with_optimizer) == arrays_of(theirs, with_optimizer)
+        assert arrays_of(path, with_optimizer) == arrays_of(expected, with_optimizer)
 
 
 def model_of(path: Path, with_optimizer: bool) -> tuple[Any, Any]:
-    """A `.keras` file: its config, and its arrays."""
+    """Return the config and the arrays of a `.keras` file."""
     with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"), object_hook=_without_addresses)
+        config = json.loads(archive.read("config.json"), object_hook=_without_object_ids)
         arrays = arrays_of(BytesIO(archive.read("model.weights.h5")), with_optimizer)
     if not with_optimizer:
         config.pop("compile_config", None)
     return config, arrays
 
 
-def _without_addresses(value: Json) -> Json:
-    return {key: each for key, each in value.items() if key != "shared_object_id"}
+def _without_object_ids(config: Json) -> Json:
+    """Return a config without addresses in memory."""
+    return {key: value for key, value in config.items() if key != "shared_object_id"}
 
 
 def arrays_of(file: Path | BinaryIO, with_optimizer: bool) -> dict[str, tuple[Any, ...]]:
-    found: dict[str, tuple[Any, ...]] = {}
+    """Return the shape, dtype and bytes of each array in an HDF5 file, by name."""
+    arrays: dict[str, tuple[Any, ...]] = {}
 
-    def take(name: str, node: Any) -> None:
+    def add(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset) and (with_optimizer or not name.startswith("optimizer/")):
-            found[name] = (node.shape, str(node.dtype), node[()].tobytes())
+            arrays[name] = (node.shape, str(node.dtype), node[()].tobytes())
 
     with h5py.File(file) as root:
-        root.visititems(take)
-    assert found
-    return found
+        root.visititems(add)
+    assert arrays
+    return arrays

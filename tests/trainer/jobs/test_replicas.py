@@ -1,4 +1,4 @@
-"""Training over several devices: logical CPUs, which are true replicas to TensorFlow."""
+"""Training on several devices: logical CPUs, on which TensorFlow runs real replicas."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
+from fitqueue.reports import EpochEnded
 from fitqueue.states import Reason
-from workers.shared.protocol import EpochEnded, Stop
+from workers.shared.protocol import Stop
 
 SAMPLES = 256
 
 
 @pytest.fixture(scope="module")
-def even(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Callable[[str], DatasetInfo]]:
-    """A data set whose size even batches divide."""
+def even_dataset(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Callable[[str], DatasetInfo]]:
+    """Return the path of a data set that splits into full batches, and a function that finds it for the parser."""
     random = np.random.default_rng(1)
     arrays = {"x": random.random((SAMPLES, 8, 8), dtype="float32"), "y": random.integers(0, 10, SAMPLES)}
     path = tmp_path_factory.mktemp("data") / "even.npz"
@@ -26,10 +27,12 @@ def even(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Callable[[str],
 
 
 @pytest.fixture(scope="module")
-def spec_of(make_spec: Callable[..., Any], even: Any) -> Callable[..., dict[str, Any]]:
+def make_even_spec(make_spec: Callable[..., Any], even_dataset: Any) -> Callable[..., dict[str, Any]]:
+    """Return a function that makes the spec of a job on `even_dataset`."""
+
     def make(batch_size: int = 32, strategy: str = "auto", **fields: Any) -> dict[str, Any]:
         return make_spec(
-            even[1],
+            even_dataset[1],
             data={"dataset": "even", "x": "x", "y": "y", "validation": {"x": "x", "y": "y"}},
             resources={"strategy": strategy},
             **{"fit": {"epochs": 4, "batch_size": batch_size, "shuffle": False}} | fields,
@@ -40,27 +43,27 @@ def spec_of(make_spec: Callable[..., Any], even: Any) -> Callable[..., dict[str,
 
 @pytest.mark.parametrize("cpu_devices", [2, 4])
 def test_replicas_compute_what_one_device_computes(
-    cpu_devices: int, spec_of: Callable[..., Any], train: Callable[..., Any], even: Any
+    cpu_devices: int, make_even_spec: Callable[..., Any], train: Callable[..., Any], even_dataset: Any
 ) -> None:
-    one = train(spec_of(), dataset_path=even[0])
-    several = train(spec_of(), dataset_path=even[0], cpu_devices=cpu_devices)
-    assert several.ending.reason is Reason.COMPLETED
-    for name, values in one.history.items():
+    single = train(make_even_spec(), dataset_path=even_dataset[0])
+    several = train(make_even_spec(), dataset_path=even_dataset[0], cpu_devices=cpu_devices)
+    assert several.outcome.reason is Reason.COMPLETED
+    for name, values in single.history.items():
         assert several.history[name] == pytest.approx(values, rel=1e-5), name
-    assert several.history != one.history  # sums in another order: the replicas were there
+    assert several.history != single.history  # the replicas add up in another order
 
 
 def test_one_replica_is_equal_to_the_last_bit(
-    spec_of: Callable[..., Any], train: Callable[..., Any], even: Any
+    make_even_spec: Callable[..., Any], train: Callable[..., Any], even_dataset: Any
 ) -> None:
     assert (
-        train(spec_of(strategy="mirrored"), dataset_path=even[0]).history
-        == train(spec_of(), dataset_path=even[0]).history
+        train(make_even_spec(strategy="mirrored"), dataset_path=even_dataset[0]).history
+        == train(make_even_spec(), dataset_path=even_dataset[0]).history
     )
 
 
-def test_all_callbacks_checkpoints_and_a_stop_work_on_replicas(
-    spec_of: Callable[..., Any], train: Callable[..., Any], even: Any
+def test_callbacks_checkpoints_and_a_stop_work_on_replicas(
+    make_even_spec: Callable[..., Any], train: Callable[..., Any], even_dataset: Any
 ) -> None:
     callbacks = [
         {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "patience": 1, "min_delta": 10.0}},
@@ -69,20 +72,20 @@ def test_all_callbacks_checkpoints_and_a_stop_work_on_replicas(
         {"class_name": "ModelCheckpoint", "config": {
             "filepath": "full.weights.h5", "save_weights_only": True, "include_optimizer": True, "monitor": "loss"}},
     ]  # fmt: skip
-    spec = spec_of(callbacks=callbacks, fit={"epochs": 1000, "batch_size": 32})
+    spec = make_even_spec(callbacks=callbacks, fit={"epochs": 1000, "batch_size": 32})
     trained = train(
         spec,
-        stop_at=lambda event: Stop(why="cancel") if isinstance(event, EpochEnded) and event.epoch == 3 else None,
-        dataset_path=even[0],
+        stop_at=lambda event: Stop(cause="cancel") if isinstance(event, EpochEnded) and event.epoch == 3 else None,
+        dataset_path=even_dataset[0],
         cpu_devices=2,
     )
-    assert trained.ending.reason is Reason.CANCELLED_BY_USER, trained.lines
+    assert trained.outcome.reason is Reason.CANCELLED_BY_USER, trained.lines
     assert trained.epochs[2].learning_rate < trained.epochs[0].learning_rate
     for name in ("1.keras", "full.weights.h5", "best", "last"):
         assert trained.path_of(name).exists()
 
 
-# --- Whatever the batches ---------------------------------------------------------------------------------------
+# --- Batches of all sizes ----------------------------------------------------------------------------------------
 
 CNN = [
     {"class_name": "Input", "config": {"shape": [8, 8]}},
@@ -113,7 +116,7 @@ ROWS = {**SPARSE, "loss": "categorical_crossentropy"}
 
 @pytest.fixture
 def compare(make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    """Trains the same job on one device and on several; the histories must agree."""
+    """Return a function that trains a job on one device and on several, and checks that the histories agree."""
 
     def compare(samples: int, layers: list[Any] | dict[str, Any], devices: int = 2, **fields: Any) -> Any:
         random = np.random.default_rng(1)
@@ -132,14 +135,16 @@ def compare(make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: 
         fields["data"] = {"dataset": "mine", **fields["data"]}
         model = layers if isinstance(layers, dict) else {"class_name": "Sequential", "config": {"layers": layers}}
         spec = make_spec(lambda name: DatasetInfo(name, infos), **({"model": model, "compile": SPARSE} | fields))
-        one, several = (
+        single, several = (
             train(spec, dataset_path=str(tmp_path / "data.npz"), cpu_devices=count) for count in (1, devices)
         )
-        assert several.ending.reason is Reason.COMPLETED, (several.ending, several.lines)
-        assert len(several.epochs) == len(one.epochs)
-        half = spec["compile"]["dtype_policy"] != "float32"
-        for name, values in one.history.items():
-            assert several.history[name] == pytest.approx(values, rel=1e-2 if half else 1e-5, abs=1e-6), name
+        assert several.outcome.reason is Reason.COMPLETED, (several.outcome, several.lines)
+        assert len(several.epochs) == len(single.epochs)
+        has_half_precision = spec["compile"]["dtype_policy"] != "float32"
+        for name, values in single.history.items():
+            assert several.history[name] == pytest.approx(values, rel=1e-2 if has_half_precision else 1e-5, abs=1e-6), (
+                name
+            )
         return several
 
     return compare
@@ -152,11 +157,11 @@ def compare(make_spec: Callable[..., Any], train: Callable[..., Any], tmp_path: 
     ids=lambda value: str(value),
 )
 def test_every_sample_counts_once(samples: int, batch_size: int, devices: int, compare: Callable[..., Any]) -> None:
-    """Last batches of 1, batches that do not divide, fewer samples than devices: as one device would have it."""
+    """That holds for last batches of 1, for batches that do not split evenly, and for fewer samples than devices."""
     compare(samples, CNN, devices, fit={"epochs": 3, "batch_size": batch_size, "shuffle": False})
 
 
-def called(class_name: str, source: str, **config: Any) -> dict[str, Any]:
+def called_layer(class_name: str, source: str, **config: Any) -> dict[str, Any]:
     tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [source, 0, 0]}}
     return {"class_name": class_name, "config": config, "inbound_nodes": [{"args": [tensor], "kwargs": {}}]}
 
@@ -164,10 +169,10 @@ def called(class_name: str, source: str, **config: Any) -> dict[str, Any]:
 TWO_OUTPUTS = {"class_name": "Functional", "config": {
     "layers": [
         {"class_name": "InputLayer", "config": {"name": "in", "shape": [8, 8]}, "inbound_nodes": []},
-        called("GRU", "in", name="recurrent", units=6),
-        called("BatchNormalization", "recurrent", name="normal", synchronized=True),
-        called("Dense", "normal", name="a", units=10, activation="softmax"),
-        called("Dense", "recurrent", name="b", units=10, activation="softmax"),
+        called_layer("GRU", "in", name="recurrent", units=6),
+        called_layer("BatchNormalization", "recurrent", name="normal", synchronized=True),
+        called_layer("Dense", "normal", name="a", units=10, activation="softmax"),
+        called_layer("Dense", "recurrent", name="b", units=10, activation="softmax"),
     ],
     "input_layers": ["in", 0, 0], "output_layers": [["a", 0, 0], ["b", 0, 0]],
 }}  # fmt: skip
@@ -180,7 +185,7 @@ TWO_OUTPUTS = {"class_name": "Functional", "config": {
 def test_every_sample_counts_once_for_each_output(
     samples: int, batch_size: int, devices: int, compare: Callable[..., Any]
 ) -> None:
-    """The same of a recurrent model of two outputs, each with weights of its own samples."""
+    """That holds for a recurrent model with two outputs, each with its own sample weights."""
     y, weights = {"a": "y", "b": "small"}, {"b": "w"}
     compare(
         samples, TWO_OUTPUTS, devices,
@@ -202,7 +207,7 @@ VARIANTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         "data": {"x": "x", "y": "y"}, "fit": {"epochs": 2, "batch_size": 8, "validation_split": 0.3}}),
     "validation_freq": (DENSE, {"fit": {"epochs": 1, "batch_size": 8, "validation_freq": 1, "validation_steps": 1}}),
     "steps_per_epoch": (DENSE, {"fit": {"epochs": 4, "batch_size": 8, "steps_per_epoch": 2, "shuffle": False}}),
-    "a sum": (DENSE, {"compile": {**SPARSE, "loss": {
+    "a loss that is a sum": (DENSE, {"compile": {**SPARSE, "loss": {
         "class_name": "SparseCategoricalCrossentropy", "config": {"reduction": "sum"}}}}),
     "a loss of the whole batch": (DENSE, {
         "compile": {**ROWS, "loss": "dice"},
@@ -224,25 +229,25 @@ VARIANTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_whatever_the_job_computes(variant: str, compare: Callable[..., Any]) -> None:
+def test_every_variant_computes_what_one_device_computes(variant: str, compare: Callable[..., Any]) -> None:
     layers, fields = VARIANTS[variant]
     assert compare(33, layers, **({"fit": {"epochs": 2, "batch_size": 8, "shuffle": False}} | fields)).lines
 
 
-def test_hints_that_keras_cannot_take_on_replicas_are_left_out(compare: Callable[..., Any]) -> None:
+def test_options_that_keras_does_not_support_on_replicas_are_left_out(compare: Callable[..., Any]) -> None:
     several = compare(33, DENSE, compile={**SPARSE, "steps_per_execution": 3})
     assert several.lines[0] == (
-        "On several devices Keras takes neither steps_per_execution nor jit_compile: they are left out."
+        "Keras supports neither steps_per_execution nor jit_compile on several devices: they are left out."
     )
 
 
-def test_what_replicas_cannot_compute_trains_on_one_device_and_says_so(
-    spec_of: Callable[..., Any], train: Callable[..., Any], even: Any
+def test_a_job_that_replicas_cannot_train_trains_on_one_device(
+    make_even_spec: Callable[..., Any], train: Callable[..., Any], even_dataset: Any
 ) -> None:
     optimizer = {"class_name": "Adam", "config": {"gradient_accumulation_steps": 2}}
-    spec = spec_of(compile={**SPARSE, "optimizer": optimizer})
-    one, several = (train(spec, dataset_path=even[0], cpu_devices=count) for count in (1, 2))
-    assert several.history == one.history
+    spec = make_even_spec(compile={**SPARSE, "optimizer": optimizer})
+    single, several = (train(spec, dataset_path=even_dataset[0], cpu_devices=count) for count in (1, 2))
+    assert several.history == single.history
     assert several.lines[0] == ("Keras cannot accumulate gradients on several devices: the job trains on one device.")
 
 
@@ -252,14 +257,18 @@ def test_what_replicas_cannot_compute_trains_on_one_device_and_says_so(
         {"class_name": "AdamW", "config": {"gradient_accumulation_steps": 2}},
         {"class_name": "Adam", "config": {"use_ema": True, "ema_overwrite_frequency": 3}},
     ],
-    ids=["accumulation", "average"],
+    ids=["accumulated gradients", "overwritten averages"],
 )
 @pytest.mark.parametrize("cpu_devices", [1, 2])
-def test_they_train_too_where_mirroring_is_asked_for(
-    cpu_devices: int, optimizer: dict[str, Any], spec_of: Callable[..., Any], train: Callable[..., Any], even: Any
+def test_such_a_job_ignores_the_mirrored_strategy(
+    cpu_devices: int,
+    optimizer: dict[str, Any],
+    make_even_spec: Callable[..., Any],
+    train: Callable[..., Any],
+    even_dataset: Any,
 ) -> None:
-    """Keras asks for the number of replicas inside a condition, which fails over one replica as over several."""
-    spec = spec_of(strategy="mirrored", compile={**SPARSE, "optimizer": optimizer})
-    trained = train(spec, dataset_path=even[0], cpu_devices=cpu_devices)
-    assert trained.ending.reason is Reason.COMPLETED, (trained.ending, trained.lines)
+    """Keras asks for the number of replicas inside a condition, which fails for one replica as well."""
+    spec = make_even_spec(strategy="mirrored", compile={**SPARSE, "optimizer": optimizer})
+    trained = train(spec, dataset_path=even_dataset[0], cpu_devices=cpu_devices)
+    assert trained.outcome.reason is Reason.COMPLETED, (trained.outcome, trained.lines)
     assert trained.lines[0].endswith("the job trains on one device.")

@@ -1,4 +1,4 @@
-"""A training that was left and goes on in another process ends as one that was never disturbed, to the last bit."""
+"""A training that resumes in another process ends like one that was never interrupted, to the last bit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, SnapshotWritten
 from tests.trainer.jobs.conftest import DENSE
-from workers.shared.protocol import ArtifactWritten, CheckpointWritten, Resumed, SnapshotWritten
+from workers.shared.protocol import Resumed
 
 Train = Callable[..., Any]
 MakeSpec = Callable[..., dict[str, Any]]
@@ -67,15 +68,15 @@ JOBS: dict[str, dict[str, Any]] = {
         "model": sequential(layer("LSTM", units=6, stateful=True, dropout=0.2), *HEAD, shape=(3, 8, 8)),
         "fit": {"epochs": 3, "batch_size": 3, "shuffle": False, "steps_per_epoch": 9},
     },
-    "averages": {
+    "averaged weights": {
         "compile": compiled(adam(use_ema=True, ema_overwrite_frequency=3)),
         "callbacks": [],
     },
-    "averages that are swapped": {
+    "averaged weights that are swapped in": {
         "compile": compiled(adam(use_ema=True)),
         "callbacks": [{"class_name": "SwapEMAWeights", "config": {"swap_on_epoch": True}}],
     },
-    "gradients accumulated over epochs": {"compile": compiled(adam(gradient_accumulation_steps=4))},
+    "gradients accumulated across epochs": {"compile": compiled(adam(gradient_accumulation_steps=4))},
     "mixed_float16": {"compile": compiled(adam(), dtype_policy="mixed_float16")},
     "bfloat16": {"compile": compiled(adam(), dtype_policy="bfloat16")},
     "a schedule": {
@@ -89,8 +90,8 @@ JOBS: dict[str, dict[str, Any]] = {
         "callbacks": [{"class_name": "LearningRateScheduler", "config": {
             "schedule": {"kind": "exponential", "factor": 0.7}}}],
     },
-    "epochs that go on in the data": {"fit": {**SHUFFLED, "steps_per_epoch": 4}},
-    "several steps an execution": {"compile": compiled(adam(), steps_per_execution=2)},
+    "epochs that continue in the data": {"fit": {**SHUFFLED, "steps_per_epoch": 4}},
+    "several steps per execution": {"compile": compiled(adam(), steps_per_execution=2)},
     "files of callbacks": {
         "callbacks": [
             {"class_name": "CSVLogger", "config": {"filename": "log.csv"}},
@@ -102,81 +103,96 @@ JOBS: dict[str, dict[str, Any]] = {
             "filepath": "e{epoch:02d}-b{batch:03d}.weights.h5", "save_freq": 4, "save_weights_only": True}}],
     },
 }  # fmt: skip
-MIRRORED = ["dropout, noise, batch normalization", "three callbacks", "averages that are swapped", "mixed_float16"]
+MIRRORED = [
+    "dropout, noise, batch normalization",
+    "three callbacks",
+    "averaged weights that are swapped in",
+    "mixed_float16",
+]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(train: Train, make_spec: MakeSpec) -> Callable[[str, int], tuple[dict[str, Any], Any]]:
-    """What a job says to its child, and how it went; with a snapshot after each batch. Each job is trained once."""
-    known: dict[tuple[str, int], tuple[dict[str, Any], Any]] = {}
+def train_once(train: Train, make_spec: MakeSpec) -> Callable[[str, int], tuple[dict[str, Any], Any]]:
+    """Return a function that trains a job with a snapshot after each batch, and returns its start and its result."""
+    results: dict[tuple[str, int], tuple[dict[str, Any], Any]] = {}
 
     def get(name: str, devices: int) -> tuple[dict[str, Any], Any]:
-        if (name, devices) not in known:
+        if (name, devices) not in results:
             spec = make_spec(**{"model": DENSE, "fit": {**SHUFFLED, "epochs": 3}, **JOBS[name]})
             start = {"spec": spec, "snapshot_seconds": 0, "cpu_devices": devices}
             trained = train(**start)
-            assert places(trained), (trained.said, trained.lines)
-            known[name, devices] = start, trained
-        return known[name, devices]
+            assert snapshots_of(trained), (trained.events, trained.lines)
+            results[name, devices] = start, trained
+        return results[name, devices]
 
     return get
 
 
-def places(trained: Any) -> list[SnapshotWritten]:
-    return trained.of(SnapshotWritten)
+def snapshots_of(trained: Any) -> list[SnapshotWritten]:
+    return trained.events_of(SnapshotWritten)
 
 
-def files(trained: Any, after: SnapshotWritten | None = None) -> dict[str, tuple[int, str]]:
-    """What each name points to at the end; only of what was saved after a snapshot was announced, if one is given."""
-    said = trained.said[trained.said.index(after) + 1 :] if after is not None else trained.said
-    written = [event for event in said if isinstance(event, CheckpointWritten)]
-    return {name: (event.epoch, event.sha256) for event in written for name in event.names}
+def checkpoints_by_name(*trainings: Any, after: SnapshotWritten | None = None) -> dict[str, tuple[int, str]]:
+    """Return the epoch and SHA-256 of the last checkpoint with each name, of those reported after a snapshot."""
+    events = [event for trained in trainings for event in trained.events]
+    if after is not None:
+        events = events[events.index(after) + 1 :]
+    written = [event for event in events if isinstance(event, CheckpointWritten)]
+    return {name: (checkpoint.epoch, checkpoint.sha256) for checkpoint in written for name in checkpoint.names}
 
 
 def check_resumed(job: tuple[dict[str, Any], Any], snapshot: SnapshotWritten, train: Train) -> None:
     start, whole = job
     rest = train(**start, snapshot=str(whole.directory / snapshot.file))
-    [resumed] = rest.of(Resumed)
-    assert (resumed.epoch, resumed.step, resumed.differences) == (snapshot.epoch, snapshot.step, [])
-    timeless = {"seconds": 0.0}
-    expected = [epoch.model_copy(update=timeless) for epoch in whole.epochs if epoch.epoch > snapshot.epoch]
-    assert [epoch.model_copy(update=timeless) for epoch in rest.epochs] == expected
-    assert rest.ending == whole.ending
-    assert files(rest).items() >= files(whole, after=snapshot).items()
-    if "TensorBoard" not in str(start):  # its files carry the time
-        ends = [[one.sha256 for one in places(each)[-1:] if one != snapshot] for each in (rest, whole)]
-        assert ends[0] == ends[1]
+    [resumed] = rest.events_of(Resumed)
+    assert (resumed.position, resumed.differences) == (snapshot.position, [])
+    expected = [epoch for epoch in epochs_without_time(whole) if epoch.epoch > snapshot.position.epoch]
+    assert epochs_without_time(rest) == expected
+    assert rest.outcome == whole.outcome
+    assert checkpoints_by_name(rest).items() >= checkpoints_by_name(whole, after=snapshot).items()
+    if "TensorBoard" not in str(start):  # its files contain times
+        resumed_last, whole_last = (
+            [written.sha256 for written in snapshots_of(trained)[-1:] if written != snapshot]
+            for trained in (rest, whole)
+        )
+        assert resumed_last == whole_last
+
+
+def epochs_without_time(*trainings: Any) -> list[EpochEnded]:
+    """Return the reported epochs, as if they had taken no time."""
+    return [epoch.model_copy(update={"seconds": 0.0}) for trained in trainings for epoch in trained.epochs]
 
 
 @pytest.mark.parametrize(("name", "devices"), [*((name, 1) for name in JOBS), *((name, 2) for name in MIRRORED)])
-def test_going_on_from_here_and_there(name: str, devices: int, undisturbed: Any, train: Train) -> None:
-    job = undisturbed(name, devices)
-    all_places = places(job[1])
-    for place in sorted({0, len(all_places) // 2, len(all_places) - 1}):
-        check_resumed(job, all_places[place], train)
+def test_a_job_resumes_from_several_positions(name: str, devices: int, train_once: Any, train: Train) -> None:
+    job = train_once(name, devices)
+    snapshots = snapshots_of(job[1])
+    for index in sorted({0, len(snapshots) // 2, len(snapshots) - 1}):
+        check_resumed(job, snapshots[index], train)
 
 
-def test_the_files_of_callbacks_go_on(undisturbed: Any, train: Train) -> None:
-    start, whole = undisturbed("files of callbacks", 1)
-    snapshot = places(whole)[8]
+def test_callbacks_continue_their_files(train_once: Any, train: Train) -> None:
+    start, whole = train_once("files of callbacks", 1)
+    snapshot = snapshots_of(whole)[8]
     rest = train(**start, snapshot=str(whole.directory / snapshot.file))
     table, expected = (
-        one.directory.joinpath(of_name(one, "log.csv").file).read_text().splitlines() for one in (rest, whole)
+        trained.directory.joinpath(artifact(trained, "log.csv").file).read_text().splitlines()
+        for trained in (rest, whole)
     )
     assert table == expected
     assert len(table) == 4
-    with ZipFile(rest.directory / of_name(rest, "board.zip").file) as board:
+    with ZipFile(rest.directory / artifact(rest, "board.zip").file) as board:
         events = [name for name in board.namelist() if "train/events.out" in name]
-    assert len(events) == 2  # what the first attempt wrote, and the second's
+    assert len(events) == 2  # those of the first attempt and of the second
 
 
-def of_name(trained: Any, name: str) -> ArtifactWritten:
-    [found] = [one for one in trained.of(ArtifactWritten) if one.name == name]
-    return found
+def artifact(trained: Any, name: str) -> ArtifactWritten:
+    [written] = [written for written in trained.events_of(ArtifactWritten) if written.name == name]
+    return written
 
 
-def test_going_on_after_each_batch(undisturbed: Any, train: Train) -> None:
-    job = undisturbed("dropout, noise, batch normalization", 1)
-    assert len(places(job[1])) == 18
-    for snapshot in places(job[1]):
+def test_a_job_resumes_after_each_batch(train_once: Any, train: Train) -> None:
+    job = train_once("dropout, noise, batch normalization", 1)
+    assert len(snapshots_of(job[1])) == 18
+    for snapshot in snapshots_of(job[1]):
         check_resumed(job, snapshot, train)

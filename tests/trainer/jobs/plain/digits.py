@@ -1,4 +1,4 @@
-"""Plain Keras, no line of ours: the document's CNN, smaller, on the digits. Prints what the tests compare.
+"""A plain Keras script: a small CNN on the digits, with three callbacks. Prints what the tests compare.
 
 Usage: digits.py DIGITS_NPZ WEIGHTS_TO_LOAD
 """
@@ -29,7 +29,9 @@ def make_model():
     )
 
 
-class Rates(keras.callbacks.Callback):
+class LearningRates(keras.callbacks.Callback):
+    """Records the learning rate of each epoch."""
+
     def __init__(self):
         self.rates = []
 
@@ -37,8 +39,8 @@ class Rates(keras.callbacks.Callback):
         self.rates.append(float(self.model.optimizer.learning_rate))
 
 
-class Bests(keras.callbacks.ModelCheckpoint):
-    """Where Keras's own ModelCheckpoint saves."""
+class RecordingCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Records the epochs after which Keras's ModelCheckpoint saves."""
 
     def set_model(self, model):
         self.saved = []
@@ -54,14 +56,14 @@ class Bests(keras.callbacks.ModelCheckpoint):
 keras.utils.set_random_seed(7)
 model = make_model()
 model.compile(optimizer=keras.optimizers.Adam(0.01), loss="categorical_crossentropy", metrics=["accuracy"])
-rates = Rates()
+rates = LearningRates()
 best_path = f"{tempfile.mkdtemp()}/best.weights.h5"
-bests = Bests(best_path, monitor="val_loss", save_best_only=True, save_weights_only=True)
+checkpoint = RecordingCheckpoint(best_path, monitor="val_loss", save_best_only=True, save_weights_only=True)
 history = model.fit(
     x_train, y_train, epochs=30, batch_size=64, shuffle=False, verbose=0, validation_data=(x_test, y_test),
     callbacks=[
         keras.callbacks.EarlyStopping(monitor="val_loss", min_delta=0.002, patience=4),
-        bests,
+        checkpoint,
         keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=2),
         rates,
     ],
@@ -76,8 +78,8 @@ sys.stdout.write(
         {
             "history": history.history,
             "rates": rates.rates,
-            "bests": bests.saved,
-            "loaded": loaded.evaluate(x_test, y_test, batch_size=64, verbose=0, return_dict=True),
+            "best_epochs": checkpoint.saved,
+            "evaluation": loaded.evaluate(x_test, y_test, batch_size=64, verbose=0, return_dict=True),
             "weights_equal": all(map(np.array_equal, loaded.get_weights(), best.get_weights())),
         }
     )

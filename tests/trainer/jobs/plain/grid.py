@@ -1,7 +1,7 @@
-"""Plain Keras, no line of ours: the jobs of test_grid.py as a user of Keras 3 would write them.
+"""Plain Keras scripts: the jobs of test_grid.py as a user of Keras 3 would write them.
 
-Usage: grid.py DIGITS_NPZ. Reads lines «CASE FOLDER», trains each case in a fresh fork of itself, as if the script had
-been started anew, and prints the fork's exit status. In the folder lie then what ModelCheckpoint wrote, the last
+Usage: grid.py DIGITS_NPZ. It reads lines «CASE FOLDER», trains each case in a fork of itself, which is like a script
+that was just started, and prints the fork's exit status. The folder then contains what ModelCheckpoint wrote, the last
 weights as `final.weights.h5`, and `result.json`.
 """
 
@@ -24,7 +24,9 @@ EarlyStopping, ReduceLROnPlateau, ModelCheckpoint = kc.EarlyStopping, kc.ReduceL
 SCE = "sparse_categorical_crossentropy"
 
 
-class Rates(kc.Callback):
+class LearningRates(kc.Callback):
+    """Records the learning rate of each epoch."""
+
     def __init__(self):
         self.rates = []
 
@@ -33,16 +35,16 @@ class Rates(kc.Callback):
 
 
 class EveryNthEpoch(ModelCheckpoint):
-    """As Keras 2's `period` was documented: the interval between checkpoints, in epochs."""
+    """Saves every `period` epochs, as the documentation of Keras 2 says."""
 
     def __init__(self, *args, period, **kwargs):
         super().__init__(*args, **kwargs)
-        self.period, self.since = period, 0
+        self.period, self.epochs_since_saved = period, 0
 
     def on_epoch_end(self, epoch, logs=None):
-        self.since += 1
-        if self.since >= self.period:
-            self.since = 0
+        self.epochs_since_saved += 1
+        if self.epochs_since_saved >= self.period:
+            self.epochs_since_saved = 0
             super().on_epoch_end(epoch, logs)
 
 
@@ -81,7 +83,7 @@ def residual():
 
 
 def read_back(make):
-    """The model as Keras itself makes it from its `to_json()`, in a process that made nothing before."""
+    """Return the model that Keras itself builds from the `to_json()` of another, with seeds as in a fresh process."""
     text = make().to_json()
     keras.utils.set_random_seed(7)
     return keras.models.model_from_json(text)
@@ -126,7 +128,7 @@ def run(
     if validated:
         arguments["validation_data"] = data[1]
     model.compile(optimizer=optimizer or optimizers.Adam(0.01), loss=loss, metrics=list(metrics), **(compiled or {}))
-    rates = Rates()
+    rates = LearningRates()
     history = model.fit(
         *data[0],
         epochs=epochs, batch_size=batch_size, shuffle=shuffle, verbose=0, callbacks=[*own, rates], **arguments,
@@ -258,7 +260,7 @@ CASES = {
         optimizer=optimizers.Adam(0.1), epochs=20,
     ),
     "terminate_on_nan": lambda: run(dense(), kc.TerminateOnNaN(), optimizer=optimizers.SGD(1e38), epochs=6),
-    # Optimizers, in today's words and in old ones.
+    # Optimizers, written for new and old versions of Keras.
     "sgd": lambda: run(dense(), optimizer=optimizers.SGD()),
     "sgd_nesterov": lambda: run(dense(), optimizer=optimizers.SGD(0.05, momentum=0.9, nesterov=True)),
     "rmsprop": lambda: run(dense(), optimizer=optimizers.RMSprop(0.005, rho=0.8, centered=True)),
@@ -312,7 +314,7 @@ CASES = {
     "old_kullback_leibler": lambda: run(
         dense(), loss="kl_divergence", one_hot=True, metrics=[metrics.CosineSimilarity(name="near")]
     ),
-    # Training, declared.
+    # Arguments of training, and old ones.
     "old_decay": lambda: run(dense(), optimizer=optimizers.SGD(schedules.InverseTimeDecay(0.1, 1, 0.01))),
     "old_val_acc": lambda: run(
         wide(),
@@ -374,7 +376,7 @@ def flat_images(name):
 
 
 def train(case, folder):
-    os.dup2(2, 1)  # callbacks print; standard output is for the tests
+    os.dup2(2, 1)  # callbacks print, but standard output is for the tests
     os.chdir(folder)
     keras.utils.set_random_seed(7)
     Path("result.json").write_text(json.dumps(CASES[case]()))

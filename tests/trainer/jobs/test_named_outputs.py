@@ -1,4 +1,4 @@
-"""Several inputs and outputs by their names, and weights of samples: against plain Keras."""
+"""Several inputs and outputs by name, sample weights, and arguments of `fit`, compared with plain Keras."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +43,8 @@ JOB: dict[str, Any] = {
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> tuple[str, dict[str, Any], Callable[[str], DatasetInfo]]:
+def dataset(tmp_path: Path) -> tuple[str, dict[str, Any], Callable[[str], DatasetInfo]]:
+    """Return the path of a data set, its arrays, and a function that finds it for the parser."""
     random = np.random.default_rng(5)
     arrays = {
         "a": random.random((SAMPLES, 4), dtype="float32"),
@@ -57,25 +58,25 @@ def stored(tmp_path: Path) -> tuple[str, dict[str, Any], Callable[[str], Dataset
     return str(tmp_path / "data.npz"), arrays, lambda name: DatasetInfo(name, infos)
 
 
-def test_parts_by_name(make_spec: Callable[..., Any], train: Callable[..., Any], stored: Any) -> None:
-    path, arrays, find = stored
+def test_inputs_and_outputs_by_name(make_spec: Callable[..., Any], train: Callable[..., Any], dataset: Any) -> None:
+    path, arrays, find = dataset
     spec = make_spec(find, model=_model().to_json(), **JOB)
-    one, two = (train(spec, dataset_path=path, cpu_devices=devices) for devices in (1, 2))
-    assert one.ending.reason is two.ending.reason is Reason.COMPLETED, (one.lines, two.lines)
+    on_one, on_two = (train(spec, dataset_path=path, cpu_devices=devices) for devices in (1, 2))
+    assert on_one.outcome.reason is on_two.outcome.reason is Reason.COMPLETED, (on_one.lines, on_two.lines)
     model = _model()
     model.compile(**JOB["compile"])
     keras.utils.set_random_seed(7)
-    theirs = model.fit(
+    expected = model.fit(
         {"left": arrays["a"], "right": arrays["b"] * np.float32(0.5)},
         [arrays["c"], arrays["d"]],
         sample_weight=[arrays["w"], arrays["w"]],
         verbose=0,
         **JOB["fit"],
     ).history
-    assert set(one.history) == set(theirs) == set(read_job(spec).logged_names)
-    for name, values in theirs.items():
-        assert one.history[name] == pytest.approx(values, rel=1e-6), name
-        assert two.history[name] == pytest.approx(values, rel=1e-5), name
+    assert set(on_one.history) == set(expected) == set(read_job(spec).logged_names)
+    for name, values in expected.items():
+        assert on_one.history[name] == pytest.approx(values, rel=1e-6), name
+        assert on_two.history[name] == pytest.approx(values, rel=1e-5), name
 
 
 @pytest.mark.parametrize(
@@ -88,10 +89,10 @@ def test_parts_by_name(make_spec: Callable[..., Any], train: Callable[..., Any],
     ],
     ids=lambda fit: next(reversed(fit)),
 )
-def test_what_fit_takes(
-    fit: dict[str, Any], make_spec: Callable[..., Any], train: Callable[..., Any], stored: Any
+def test_arguments_of_fit(
+    fit: dict[str, Any], make_spec: Callable[..., Any], train: Callable[..., Any], dataset: Any
 ) -> None:
-    path, arrays, find = stored
+    path, arrays, find = dataset
     layers = [keras.Input((4,)), keras.layers.Dense(5, activation="softmax", kernel_initializer="ones")]
     fit = {"epochs": 3, "batch_size": 16, "shuffle": False} | fit
     compiled = {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", "weighted_metrics": ["accuracy"],
@@ -100,12 +101,12 @@ def test_what_fit_takes(
         find, model=keras.Sequential(layers).to_json(), compile=compiled, fit=fit,
         data={"dataset": "mine", "x": "a", "y": "c"},
     )  # fmt: skip
-    ours = train(spec, dataset_path=path)
+    trained = train(spec, dataset_path=path)
     model = keras.Sequential(layers)
     model.compile(**compiled)
     weights = {int(label): weight for label, weight in fit.get("class_weight", {}).items()}
     model.fit(arrays["a"], arrays["c"], verbose=0, **fit | {"class_weight": weights or None})
     history = model.history.history
-    assert [epoch.logs["loss"] for epoch in ours.epochs] == pytest.approx(history["loss"], rel=1e-6)
-    validated = [epoch.logs["val_loss"] for epoch in ours.epochs if "val_loss" in epoch.logs]
+    assert [epoch.logs["loss"] for epoch in trained.epochs] == pytest.approx(history["loss"], rel=1e-6)
+    validated = [epoch.logs["val_loss"] for epoch in trained.epochs if "val_loss" in epoch.logs]
     assert validated == pytest.approx(history.get("val_loss", []), rel=1e-6)

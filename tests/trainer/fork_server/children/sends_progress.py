@@ -1,7 +1,8 @@
-"""Says something again and again until it is told to stop."""
+"""Sends progress again and again until it is told to stop."""
 
 import os
 
+from fitqueue.reports import Position
 from workers.shared.protocol import Ended, Progress
 from workers.trainer import stdio
 from workers.trainer.control import Control, StopRequested
@@ -16,7 +17,7 @@ def main(pipes):
     try:
         while True:
             control.check()
-            reporter.say(Progress(epoch=1, step=1, steps=2))
+            reporter.emit(Progress(position=Position(0, 1), steps=2))
     except StopRequested:
-        reporter.say(Ended(reason="cancelled_by_user", message="stopped"))
+        reporter.emit(Ended(reason="cancelled_by_user", message="stopped"))
     os._exit(0)

@@ -1,0 +1,61 @@
+"""Snapshots as files, and what an extension changes in them."""
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from fitqueue.reports import Position
+from workers.trainer.snapshot import (
+    CallbackState,
+    Snapshot,
+    SnapshotMismatch,
+    for_extension,
+    read_snapshot,
+    write_snapshot,
+)
+
+EARLY_STOPPING = CallbackState("EarlyStopping", {"wait": 2, "stopped_epoch": 4, "best": 0.25}, 1)
+OTHER = CallbackState("ReduceLROnPlateau", {"wait": 2}, 0)
+
+
+def snapshot(*, stop_training: bool = True) -> Snapshot:
+    return Snapshot(
+        position=Position(4, 2),
+        stop_training=stop_training,
+        arrays=[np.arange(3.0), np.array([1.5, -2.0], ml_dtypes.bfloat16)],
+        callbacks=[EARLY_STOPPING, OTHER],
+        files={"artifact-0": b"epoch,loss\n"},
+        fingerprint={"keras": "3"},
+    )
+
+
+def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = snapshot()
+    write_snapshot(written, tmp_path / "1.snapshot")
+    read = read_snapshot(tmp_path / "1.snapshot")
+    assert [array.dtype for array in read.arrays] == [array.dtype for array in written.arrays]
+    for array, expected in zip(read.arrays, written.arrays, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert (read.position, read.stop_training, read.callbacks) == (Position(4, 2), True, [EARLY_STOPPING, OTHER])
+    assert (read.files, read.fingerprint) == (written.files, written.fingerprint)
+
+
+def test_half_a_snapshot_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "1.snapshot"
+    write_snapshot(snapshot(), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SnapshotMismatch, match="The snapshot cannot be read: "):
+        read_snapshot(path)
+
+
+def test_an_extension_gives_early_stopping_its_patience_again() -> None:
+    extended = for_extension(snapshot())
+    assert not extended.stop_training
+    assert extended.callbacks[0].counters == {"wait": 0, "stopped_epoch": 0, "best": 0.25}
+    assert extended.callbacks[1] == OTHER
+
+
+def test_an_extension_of_a_job_that_no_callback_stopped_changes_no_counter() -> None:
+    assert for_extension(snapshot(stop_training=False)).callbacks == [EARLY_STOPPING, OTHER]

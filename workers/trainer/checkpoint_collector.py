@@ -1,0 +1,95 @@
+"""Collects what callbacks save at one position, so that each distinct file is written once, under all its names."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+
+from fitqueue.reports import Position
+from workers.keras_tools.npz import Array
+from workers.trainer.checkpoint_writer import CheckpointWriter, SnapshotRequest, WriteRequest
+from workers.trainer.checkpoints import LAST, CheckpointFiles, Format
+from workers.trainer.snapshot import Snapshot
+
+
+class CheckpointCollector:
+    """Takes requests for checkpoints by name, and has the files written."""
+
+    def __init__(self, model: keras.Model, make_writer: Callable[[], CheckpointWriter], files: CheckpointFiles) -> None:
+        """Prepare to collect.
+
+        Args:
+            model: the model in training.
+            make_writer: creates the writer when it is first needed: building its model would delay the first step.
+        """
+        self._model = model
+        self._make_writer = make_writer
+        self._files = files
+        self._writer: CheckpointWriter | None = None
+        self._names: dict[tuple[Format, bool], list[str]] = {}
+        """The requested names, by format and whether the optimizer is included."""
+        self._saved_weights: list[Array] | None = None
+        """The weights that were saved last."""
+
+    def request(self, name: str, format: Format, *, with_optimizer: bool = False) -> None:
+        """Request a checkpoint of the model as it is at the next `commit`."""
+        names = self._names.setdefault((format, with_optimizer), [])
+        if name not in names:
+            names.append(name)
+
+    def commit(self, position: Position, logs: Mapping[str, float]) -> None:
+        """Have the requested checkpoints written.
+
+        Raises:
+            CheckpointFailed: one could not be written, or an earlier one.
+        """
+        requested, self._names = self._names, {}
+        weights_only = {format: names for (format, with_optimizer), names in requested.items() if not with_optimizer}
+        if weights_only:
+            self._saved_weights = self._model.get_weights()
+        for format, names in weights_only.items():
+            assert self._saved_weights is not None
+            self._ensure_writer().submit(WriteRequest(position, logs, format, names, self._saved_weights))
+        for (format, with_optimizer), names in requested.items():
+            if with_optimizer:
+                # Only the model in training has the optimizer's state, so training waits while Keras writes.
+                save = self._model.save if format == "keras" else self._model.save_weights
+                self._files.write(position, logs, format, names, save)
+
+    def commit_last(self, position: Position, logs: Mapping[str, float]) -> None:
+        """Save the model as it is now as `last`, unless these weights were saved last.
+
+        They differ if training stopped within an epoch, or if EarlyStopping has restored the best weights.
+
+        Raises:
+            CheckpointFailed: it could not be written, or an earlier one.
+        """
+        weights = self._model.get_weights()
+        if self._saved_weights is None or _differ(weights, self._saved_weights):
+            self.request(LAST, "weights.h5")
+            self.commit(position, logs)
+
+    def submit_snapshot(self, snapshot: Snapshot, *, can_wait: bool) -> None:
+        """Have a snapshot written.
+
+        Raises:
+            CheckpointFailed: an earlier file could not be written.
+        """
+        self._ensure_writer().submit(SnapshotRequest(snapshot, can_wait))
+
+    def close(self) -> None:
+        """Return when everything is written and reported.
+
+        Raises:
+            CheckpointFailed: something could not be written.
+        """
+        if self._writer is not None:
+            self._writer.close()
+
+    def _ensure_writer(self) -> CheckpointWriter:
+        if self._writer is None:
+            self._writer = self._make_writer()
+        return self._writer
+
+
+def _differ(weights: list[Array], others: list[Array]) -> bool:
+    return any((array != other).any() for array, other in zip(weights, others, strict=True))

@@ -1,0 +1,167 @@
+"""Writes checkpoints and snapshots in a thread, while Keras trains."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Final
+
+import keras
+
+from fitqueue.reports import Position
+from workers.keras_tools.npz import Array
+from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format
+from workers.trainer.snapshot import Snapshot
+
+# `best`, `last` and the snapshot change in almost every epoch. Short epochs do not get files of their own.
+PAUSE_SECONDS: Final = 3.0
+# While the disk is the bottleneck, more copies of the weights would only fill the memory.
+MAX_WAITING: Final = 2
+
+
+@dataclass
+class WriteRequest:
+    """A checkpoint to write.
+
+    Attributes:
+        weights: a copy, as `get_weights` returns it.
+    """
+
+    position: Position
+    logs: Mapping[str, float]
+    format: Format
+    names: list[str]
+    weights: list[Array]
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether a newer checkpoint makes this one superfluous."""
+        return set(self.names) <= {BEST, LAST}
+
+
+@dataclass
+class SnapshotRequest:
+    """A snapshot to write.
+
+    Attributes:
+        can_wait: whether a newer snapshot makes this one superfluous.
+    """
+
+    snapshot: Snapshot
+    can_wait: bool
+
+
+Request = WriteRequest | SnapshotRequest
+
+
+class CheckpointWriter:
+    """Writes what is requested, in order, in a thread. Close it: until then the newest requests may wait.
+
+    A snapshot is reported after everything that was requested before it. A training that resumes from it saves those
+    checkpoints never again, so they must be stored first.
+    """
+
+    def __init__(self, shadow_model: keras.Model, files: CheckpointFiles) -> None:
+        self._shadow_model = shadow_model
+        self._files = files
+        self._requests: list[Request] = []
+        self._changed = Condition()
+        self._is_closing = False
+        self._failure: Exception | None = None
+        self._batch: list[Request] = []
+        """Requests that can wait and are due, because the pause before them is over."""
+        self._batch_began = -PAUSE_SECONDS
+        self._thread = Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Have something written. Blocks while the disk cannot keep up.
+
+        Raises:
+            CheckpointFailed: an earlier request failed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or self._count_urgent() < MAX_WAITING)
+            self._raise_failure()
+            self._drop_superseded(request)
+            self._requests.append(request)
+            if isinstance(request, SnapshotRequest) and not request.can_wait:
+                self._batch = list(self._requests)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Write and report everything, then return.
+
+        Raises:
+            CheckpointFailed: a request failed.
+        """
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._raise_failure()
+
+    def _count_urgent(self) -> int:
+        return sum(not request.can_wait for request in self._requests)
+
+    def _drop_superseded(self, newer: Request) -> None:
+        """Drop what a newer request makes superfluous: names of checkpoints, or snapshots."""
+        if isinstance(newer, SnapshotRequest):
+            self._requests = [
+                request for request in self._requests if isinstance(request, WriteRequest) or not request.can_wait
+            ]
+            return
+        checkpoints = [request for request in self._requests if isinstance(request, WriteRequest)]
+        for request in checkpoints:
+            request.names = [name for name in request.names if name not in newer.names or name not in (BEST, LAST)]
+        self._requests = [
+            request for request in self._requests if isinstance(request, SnapshotRequest) or request.names
+        ]
+
+    # --- In the thread ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while (request := self._next_due()) is not None:
+                self._write(request)
+        except Exception as error:  # raised again in the training thread
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _next_due(self) -> Request | None:
+        """Wait for the next request that is due; return None when everything is written and nothing more will come."""
+        with self._changed:
+            while True:
+                self._begin_batch()
+                due = next((request for request in self._requests if self._is_due(request)), None)
+                if due is not None:
+                    self._requests = [request for request in self._requests if request is not due]
+                    self._changed.notify_all()
+                    return due
+                if self._is_closing:
+                    return None
+                pause = self._batch_began + PAUSE_SECONDS - time.monotonic() if self._requests else None
+                self._changed.wait(timeout=pause)
+
+    def _begin_batch(self) -> None:
+        """After a pause, make everything that waits now due, so that `best`, `last` and a snapshot share the pause."""
+        now = time.monotonic()
+        if self._requests and now - self._batch_began >= PAUSE_SECONDS:
+            self._batch, self._batch_began = list(self._requests), now
+
+    def _is_due(self, request: Request) -> bool:
+        return self._is_closing or not request.can_wait or any(request is due for due in self._batch)
+
+    def _write(self, request: Request) -> None:
+        if isinstance(request, SnapshotRequest):
+            self._files.write_snapshot(request.snapshot)
+            return
+        with keras.device("cpu:0"):
+            self._shadow_model.set_weights(request.weights)
+        save = self._shadow_model.save if request.format == "keras" else self._shadow_model.save_weights
+        self._files.write(request.position, request.logs, request.format, request.names, save)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure

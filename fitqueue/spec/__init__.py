@@ -1,15 +1,15 @@
 """Jobs as data: parsing what users send, without Keras, into the form that the service stores and trains."""
 
 from fitqueue.datasets import ArrayInfo, DatasetInfo
-from fitqueue.spec.data import DataSpec, PrepareStep, prepared_info
+from fitqueue.spec.fields.data import DataSpec, PrepareStep, prepared_info
+from fitqueue.spec.fields.logged import direction
+from fitqueue.spec.fields.partial import PartialJob
+from fitqueue.spec.fields.training import MAX_EPOCHS, CompileSpec, FitSpec, KerasObject, Resources
 from fitqueue.spec.filepath import BadTemplate, Template
-from fitqueue.spec.job import JobSpec, read_job
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
-from fitqueue.spec.logged import direction
-from fitqueue.spec.parse import ExaminedJob, ParsedJob, examine_job, invalid_job, parse_job
-from fitqueue.spec.partial import PartialJob
+from fitqueue.spec.parsing.job import JobSpec, read_job
+from fitqueue.spec.parsing.parse import ExaminedJob, ParsedJob, examine_job, invalid_job, parse_job
 from fitqueue.spec.strict_json import parse_json
-from fitqueue.spec.training import MAX_EPOCHS, CompileSpec, FitSpec, KerasObject, Resources
 
 __all__ = [
     "MAX_EPOCHS",

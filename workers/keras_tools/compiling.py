@@ -6,8 +6,8 @@ import keras
 
 from fitqueue.json_pointer import pointer_to
 from fitqueue.spec import CompileSpec, KerasObject
+from fitqueue.spec.fields.training import Losses, Metrics
 from fitqueue.spec.keras_objects.naming import snake_case
-from fitqueue.spec.training import Losses, Metrics
 from workers.keras_tools.errors import raise_build_error
 from workers.keras_tools.objects import make_object
 

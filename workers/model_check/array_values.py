@@ -11,7 +11,7 @@ from fitqueue.spec import PartialJob
 from fitqueue.spec.checks.consistency import prepare_arrays
 from fitqueue.spec.checks.ranges import Range, ranges_before
 from fitqueue.spec.checks.targets import Targets
-from fitqueue.spec.data import ArrayRef, DataSpec, array_refs
+from fitqueue.spec.fields.data import ArrayRef, DataSpec, array_refs
 from workers.keras_tools.npz import Array, DataError, read_npz
 
 _MAX_BYTES_READ: Final = 64 * 1024**2

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fitqueue.spec import KerasObject, PartialJob
 from fitqueue.spec.checks.consistency import without_state
-from fitqueue.spec.partial import PartialLosses, PartialMetrics
+from fitqueue.spec.fields.partial import PartialLosses, PartialMetrics
 from fitqueue.spec.report import FaultCode, Pointer
 from workers.keras_tools.callbacks import build_callback
 from workers.keras_tools.compiling import build_loss, build_metrics, build_optimizer

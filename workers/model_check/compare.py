@@ -14,8 +14,8 @@ from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.targets import advice
+from fitqueue.spec.fields.training import KerasObject, LossWeights
 from fitqueue.spec.report import FaultCode, Pointer
-from fitqueue.spec.training import KerasObject, LossWeights
 from workers.keras_tools.errors import keras_message
 from workers.keras_tools.outputs import arrange_for_outputs, model_outputs
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from fitqueue.datasets import BUILTIN, BuiltinDataset
-from fitqueue.spec.data import (
+from fitqueue.spec.fields.data import (
     ArrayNames,
     DataSpec,
     PadSequences,

@@ -144,10 +144,7 @@ def write_snapshot(snapshot: Snapshot, path: Path) -> None:
     about = {
         "position": asdict(snapshot.position),
         "stop_training": snapshot.stop_training,
-        "counts": [
-            {"class_name": state.class_name, "counts": state.counters, "kept": state.arrays}
-            for state in snapshot.callbacks
-        ],
+        "callbacks": [asdict(state) for state in snapshot.callbacks],
         "fingerprint": snapshot.fingerprint,
         "dtypes": [array.dtype.name for array in snapshot.arrays],
         "files": list(snapshot.files),
@@ -177,7 +174,7 @@ def read_snapshot(path: Path) -> Snapshot:
         position=Position(**about["position"]),
         stop_training=about["stop_training"],
         arrays=arrays,
-        callbacks=[CallbackState(state["class_name"], state["counts"], state["kept"]) for state in about["counts"]],
+        callbacks=[CallbackState(**state) for state in about["callbacks"]],
         files=files,
         fingerprint=about["fingerprint"],
     )

@@ -14,7 +14,7 @@ import tensorflow as tf
 from fitqueue.reports import Position
 from fitqueue.spec import KerasObject, direction, read_job
 from fitqueue.spec.checks.replication import obstacles
-from fitqueue.spec.logged import metrics_of
+from fitqueue.spec.fields.logged import metrics_of
 from fitqueue.states import Phase
 from workers.keras_tools.callbacks import build_callback, callback_arguments
 from workers.keras_tools.compiling import compile_model

@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from fitqueue.spec.fields.logged import LEARNING_RATE_CALLBACKS, batch_names, direction, epoch_names
+from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.filepath import COUNTERS, BadTemplate, Template
 from fitqueue.spec.keras_objects.legacy.logged_names import logged_as
-from fitqueue.spec.logged import LEARNING_RATE_CALLBACKS, batch_names, direction, epoch_names
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
-from fitqueue.spec.training import KerasObject
 
 Metrics = Sequence[str | KerasObject]
 Callbacks = Sequence[KerasObject | None]

@@ -11,10 +11,10 @@ from contextlib import suppress
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.checks.replication import objects_in, obstacles
-from fitqueue.spec.data import ArrayRef, StepError, prepared_info
-from fitqueue.spec.partial import PartialJob
+from fitqueue.spec.fields.data import ArrayRef, StepError, prepared_info
+from fitqueue.spec.fields.partial import PartialJob
+from fitqueue.spec.fields.training import FitSpec, KerasObject
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
-from fitqueue.spec.training import FitSpec, KerasObject
 
 PreparedArrays = Mapping[str | None, ArrayInfo]
 """Prepared arrays by the input or output they are for; a single one is under None."""

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.spec.checks import callbacks, named_outputs, shapes
-from fitqueue.spec.logged import flat_metrics, output_names
-from fitqueue.spec.partial import PartialJob
+from fitqueue.spec.fields.logged import flat_metrics, output_names
+from fitqueue.spec.fields.partial import PartialJob
+from fitqueue.spec.fields.training import FitSpec, KerasObject
 from fitqueue.spec.report import Pointer
-from fitqueue.spec.training import FitSpec, KerasObject
 
 FindDataset = Callable[[str], DatasetInfo | None]
 

@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitqueue.spec.data import DataSpec
+from fitqueue.spec.fields.data import DataSpec
+from fitqueue.spec.fields.partial import PartialCompile, PartialLosses, PartialMetrics
+from fitqueue.spec.fields.training import KerasObject, LossWeights
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.graph import histories_by_key, is_input
-from fitqueue.spec.partial import PartialCompile, PartialLosses, PartialMetrics
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
-from fitqueue.spec.training import KerasObject, LossWeights
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fitqueue.spec.data import PrepareStep
+from fitqueue.spec.fields.data import PrepareStep
 
 _INTEGER_RANGES: Final[Mapping[str, tuple[int, int]]] = {
     f"{kind}{bits}": ((-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if kind == "int" else (0, 2**bits - 1))

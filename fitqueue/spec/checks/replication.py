@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fitqueue.spec.training import KerasObject
+from fitqueue.spec.fields.training import KerasObject
 
 _ACTIVITY_REGULARIZATION: Final = "ActivityRegularization"
 

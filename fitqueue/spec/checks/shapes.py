@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.spec.data import DataSpec, PrepareStep, StepError, Validation, array_refs, prepared_info
+from fitqueue.spec.fields.data import DataSpec, PrepareStep, StepError, Validation, array_refs, prepared_info
+from fitqueue.spec.fields.training import FitSpec, KerasObject
 from fitqueue.spec.keras_objects.model import input_layer, with_input
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
-from fitqueue.spec.training import FitSpec, KerasObject
 
 Shape = tuple[int | None, ...]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import BUILTIN, ArrayInfo
-from fitqueue.spec.data import DataSpec, PrepareStep, prepared_info
+from fitqueue.spec.fields.data import DataSpec, PrepareStep, prepared_info
 from workers.keras_tools.npz import DataError
 from workers.trainer import data
 from workers.trainer.data import load, prepare

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitqueue.spec.data import DataSpec
+from fitqueue.spec.fields.data import DataSpec
 from fitqueue.states import Reason
 from tests.waiting import until
 from workers.keras_tools.npz import DataError

@@ -12,7 +12,7 @@ Parse = Callable[[Any], ParsedJob]
 FindFault = Callable[[Any], Fault]
 FindFaults = Callable[[Any], list[Fault]]
 
-EXAMPLES = sorted((Path(__file__).parents[4] / "examples").glob("*.json"))
+EXAMPLES = sorted((Path(__file__).parents[5] / "examples").glob("*.json"))
 
 
 def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from fitqueue.spec.fields.training import CompileSpec, KerasObject, Losses, Metrics
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.naming import AutoNames
-from fitqueue.spec.training import CompileSpec, KerasObject, Losses, Metrics
 
 LEARNING_RATE_CALLBACKS: Final = frozenset({"ReduceLROnPlateau", "LearningRateScheduler"})
 """Callbacks that set the learning rate and log it as `learning_rate`."""

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from fitqueue.spec.data import DataSpec
-from fitqueue.spec.logged import logged_names, metrics_of
+from fitqueue.spec.fields.data import DataSpec
+from fitqueue.spec.fields.logged import logged_names, metrics_of
+from fitqueue.spec.fields.training import MAX_OBJECTS, CompileSpec, FitSpec, InitialWeights, KerasObject, Resources
 from fitqueue.spec.strict import Strict
-from fitqueue.spec.training import MAX_OBJECTS, CompileSpec, FitSpec, InitialWeights, KerasObject, Resources
 
 MAX_SEED: Final = 2**32 - 1
 

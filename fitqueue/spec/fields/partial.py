@@ -5,10 +5,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fitqueue.spec.data import DataSpec
-from fitqueue.spec.keras_objects.naming import AutoNames
-from fitqueue.spec.logged import named_metrics
-from fitqueue.spec.training import (
+from fitqueue.spec.fields.data import DataSpec
+from fitqueue.spec.fields.logged import named_metrics
+from fitqueue.spec.fields.training import (
     FitSpec,
     InitialWeights,
     KerasObject,
@@ -18,6 +17,7 @@ from fitqueue.spec.training import (
     Resources,
     single_device_options,
 )
+from fitqueue.spec.keras_objects.naming import AutoNames
 
 PartialObject = str | KerasObject | None
 PartialLosses = PartialObject | dict[str, PartialObject]

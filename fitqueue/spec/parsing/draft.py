@@ -3,13 +3,13 @@
 from typing import Any, Final
 
 from fitqueue.errors import MalformedJSON
+from fitqueue.spec.fields.training import MAX_OBJECTS
 from fitqueue.spec.filepath import COUNTERS
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.report import FaultCode, Pointer, listed
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
-from fitqueue.spec.training import MAX_OBJECTS
 
 
 def with_checked_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, Any]:

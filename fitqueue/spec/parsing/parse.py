@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from fitqueue.errors import Fault, InvalidSpec
 from fitqueue.spec.checks.callbacks import with_logged_names, without_redundant
 from fitqueue.spec.checks.cross_checks import FindDataset, cross_check
-from fitqueue.spec.draft import with_checked_objects
-from fitqueue.spec.job import MAX_SEED, JobSpec
+from fitqueue.spec.fields.partial import PartialJob, partial_job
+from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
-from fitqueue.spec.partial import PartialJob, partial_job
+from fitqueue.spec.parsing.draft import with_checked_objects
+from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
 from fitqueue.spec.report import MAX_FAULTS, FaultCode, Pointer, Report, TooManyFaults
 from fitqueue.spec.strict import report_validation_error
-from fitqueue.spec.training import KerasObject
 from fitqueue.views import Notice
 
 

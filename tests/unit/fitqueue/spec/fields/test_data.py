@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fitqueue.datasets import BUILTIN, ArrayInfo
 from fitqueue.spec import PrepareStep, prepared_info
-from fitqueue.spec.data import StepError
+from fitqueue.spec.fields.data import StepError
 
 IMAGES = ArrayInfo((10, 8, 8), "uint8")
 WORDS = ArrayInfo((10, None), "int64")

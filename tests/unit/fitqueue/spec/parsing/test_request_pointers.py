@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fitqueue.spec.request_pointers import request_pointer
+from fitqueue.spec.parsing.request_pointers import request_pointer
 
 
 def model(*class_names: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The whole job: its type, and how a request becomes it."""

@@ -31,7 +31,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "dataset": "Add, list, show and remove data sets.",
         "catalogue": "Show the Keras objects that a job may use.",
         "workers": "List the workers and the jobs they are training.",
-        "up": "Start the API, Redis and one worker on this machine.",
+        "up": "Start the API, Redis and workers on this machine.",
         "init": "Create the passwords that `docker compose up` needs.",
         "token": "Create, list and revoke tokens.",
         "doctor": "Check whether this machine can run a worker.",

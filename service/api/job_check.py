@@ -161,5 +161,5 @@ def _initial_weights(
 _UNCHECKED = Notice(
     pointer="/model",
     code=str(NoticeCode.UNCHECKED),
-    message="The checker was not ready: only the run will show whether Keras can build the model.",
+    message="The checker was not ready or too busy: only the run will show whether Keras can build the model.",
 )

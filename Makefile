@@ -33,7 +33,7 @@ test: $(ENVIRONMENT) ## run the tests
 test-slow: $(ENVIRONMENT) ## run the tests, and those that train on whole data sets
 	$(BIN)/pytest $(TWO_AT_ONCE) -m "not chaos and not docker"
 
-test-docker: $(ENVIRONMENT) ## build the images and test `docker compose up --scale worker=4`; needs a Docker engine
+test-docker: $(ENVIRONMENT) ## build the images and test `docker compose up` with four workers; needs a Docker engine
 	$(BIN)/pytest -m docker
 
 chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare the results; CHAOS_JOBS=1000: long form

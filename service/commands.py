@@ -18,6 +18,7 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.client.configuration import files_above
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured
 from service.db import Database, sqlite_file
@@ -152,7 +153,7 @@ def migrate() -> None:
     click.echo("The database is up to date.")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def token() -> None:
     """Create, list and revoke the tokens of a service, in its database.
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fitqueue.cli import screen
+from fitqueue.cli.job_file import read_job
 from fitqueue.cli.models import print_model
 from fitqueue.cli.options import json_option, wait_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
@@ -37,7 +38,7 @@ def submit(job: Any, wait: bool, dry_run: bool, name: str | None, assignments: t
 
     With `-` as the file, read the job from standard input.
     """
-    body = apply_overrides(job.read(), name, assignments)
+    body = apply_overrides(read_job(job), name, assignments)
     with Client() as client:
         if dry_run:
             return _dry_run(client, body, as_json)

@@ -1,4 +1,4 @@
-"""The embedded stack: Redis, the API and one worker on this machine, with everything in one folder.
+"""The embedded stack: Redis, the API and workers on this machine, with everything in one folder.
 
 It starts the same programs that the compose file starts, each as a process, and stops them in the order that loses
 nothing: the workers first (they requeue their jobs), then the API, then Redis. Redis and the workers may die without

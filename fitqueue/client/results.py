@@ -160,6 +160,6 @@ class ResultMethods(ClientBase):
         target = Path(path) if path is not None else Path()
         if target.is_dir():
             # The name comes from the service: it may name a file in this folder, and must not lead out of it.
-            target /= name.replace("/", "_").replace("\\", "_")
+            target /= files.fitting_name(name.replace("/", "_").replace("\\", "_"))
         files.download(self._transport, source, target, on_progress)
         return target

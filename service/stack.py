@@ -190,7 +190,8 @@ class Stack:
     def _wait_until_ready(self) -> None:
         seconds = READY_TIMEOUT + READY_TIMEOUT_PER_WORKER * (self.workers - 1)
         deadline = time.monotonic() + seconds
-        with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}) as http:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        with httpx.Client(base_url=self.url, headers=headers, trust_env=False) as http:  # without a proxy
             while (checker := _checker_if_ready(http, self._started_at, self.workers)) is None:
                 for name in self._exited():
                     raise StackFailed(self._exit_report(name))

@@ -13,6 +13,7 @@ from service.db import Database
 from service.store import leases, recording
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim
+from tests.integration.store.operations import record_snapshot
 from tests.reports import epoch_ended
 
 RawSpec = dict[str, Any]
@@ -95,6 +96,7 @@ def test_a_job_that_a_callback_ended_is_not_advised_to_train_longer_until_it_is_
     lease = claim().lease
     _record_losses(database, lease, [(1 - epoch / 20, 1.1 - epoch / 20) for epoch in range(9)])
     running = _diagnosis(http, job_url)
+    record_snapshot(database, lease, 9)
     with database.write() as session:
         assert leases.finish(session, lease, Reason.EARLY_STOPPED, "EarlyStopping ended it.")
     stopped = _diagnosis(http, job_url)
@@ -102,7 +104,7 @@ def test_a_job_that_a_callback_ended_is_not_advised_to_train_longer_until_it_is_
     assert "fitqueue extend" in running.advice
     assert "fitqueue extend" not in stopped.advice
 
-    assert http.post(f"{job_url}/extend", json={"epochs": 5}).status_code == 200
+    assert http.post(f"{job_url}/extend", json={"epochs": 5}).status_code == 202
     assert _diagnosis(http, job_url).advice == running.advice
 
 

@@ -39,7 +39,7 @@ from service.processes import (
 from service.store import tokens
 
 READY_TIMEOUT: Final = 240.0
-"""Seconds until all must be ready. The model checker and each worker import TensorFlow: 5 to 40 s on an idle machine."""
+"""Seconds until all must be ready. The model checker and each worker import TensorFlow, in 5 to 40 s if all is idle."""
 
 READY_TIMEOUT_PER_WORKER: Final = 30.0
 """Added for each worker after the first."""

@@ -157,14 +157,17 @@ def _count_classes(numbers: Numbers, first: int) -> list[ClassCount] | None:
     """Return the classes of some labels in the order of their first samples; None if they are not labels."""
     if not _can_be_labels(numbers):
         return None
-    labels, begins, counts = np.unique(numbers, return_index=True, return_counts=True)
-    if len(labels) > MAX_CLASSES:
+    order = np.argsort(numbers, kind="stable")  # samples of the same class stay in their order
+    in_order = numbers[order]
+    starts = np.flatnonzero(np.r_[True, in_order[1:] != in_order[:-1]])
+    if len(starts) > MAX_CLASSES:
         return None
-    ends = numbers.size - 1 - np.unique(numbers[::-1], return_index=True)[1]
-    return [
-        ClassCount(int(labels[i]), int(counts[i]), first + int(begins[i]), first + int(ends[i]))
-        for i in np.argsort(begins)
+    stops = np.r_[starts[1:], numbers.size]
+    classes = [
+        ClassCount(int(in_order[start]), int(stop - start), first + int(order[start]), first + int(order[stop - 1]))
+        for start, stop in zip(starts, stops, strict=True)
     ]
+    return sorted(classes, key=lambda each: each.first)
 
 
 def _merged(known: dict[int, ClassCount], found: list[ClassCount]) -> dict[int, ClassCount] | None:

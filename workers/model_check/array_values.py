@@ -13,6 +13,7 @@ class JobArrays:
 
     def __init__(self, spec: PartialJob, request: ModelCheckRequest) -> None:
         data = spec.data
+        self._arrays = request.arrays
         self._stored = _StoredRanges(data, request)
         self._inputs = array_refs(data.x, data.prepare.x) if data is not None else []
         self._targets = array_refs(data.y, data.prepare.y) if data is not None else []
@@ -29,7 +30,12 @@ class JobArrays:
     def targets(self) -> list[tuple[str | None, Targets]]:
         """Return the targets without those that are faulty, each with its key."""
         valid = [ref for ref in self._targets if ref.key in self.y and self.y[ref.key].dtype != "str"]
-        return [(ref.key, Targets(self.y[ref.key], ref.steps, self._stored.of_targets(ref))) for ref in valid]
+        return [(ref.key, self._targets_of(ref)) for ref in valid]
+
+    def _targets_of(self, ref: ArrayRef) -> Targets:
+        values = self._arrays[ref.array].values
+        labels = values.labels_per_sample if values is not None and not ref.steps else None
+        return Targets(self.y[ref.key], ref.steps, self._stored.of_targets(ref), labels)
 
 
 class _StoredRanges:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fitqueue.datasets import BUILTIN, MAX_CLASSES, ArrayValues, ClassCount
+from fitqueue.datasets import MAX_CLASSES, ArrayValues, ClassCount
 from service import npz
 from service.npz import values
 
@@ -105,15 +105,3 @@ def test_other_arrays_have_no_classes(array: Any, values_of: Any) -> None:
 def test_as_many_classes_as_are_counted(values_of: Any) -> None:
     labels = np.arange(MAX_CLASSES)
     assert values_of(labels).classes == _classes(labels)
-
-
-def test_the_values_of_digits_are_those_of_its_file() -> None:
-    digits = BUILTIN["digits"]
-    assert digits.path is not None
-    collected = npz.inspect(digits.path, LIMIT).arrays
-    for name, array in digits.info.arrays.items():
-        found, stated = collected[name].values, array.values
-        assert found is not None
-        assert stated is not None
-        assert (array.shape, array.dtype) == (collected[name].shape, collected[name].dtype)
-        assert (found.low, found.high, found.integral, found.nan) == (stated.low, stated.high, stated.integral, 0)

@@ -1,10 +1,10 @@
 """The check of a job at the POST: its data set, its rules, and Keras's verdict, with pointers into the request."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from fitqueue.datasets import BUILTIN, DatasetInfo
+from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
@@ -101,12 +101,17 @@ def _check_with_keras(
     info = finder(reference)
     request = ModelCheckRequest(
         spec=stored,
-        arrays=info.arrays if info else {},
+        arrays={name: _for_checker(array) for name, array in info.arrays.items()} if info else {},
         initial_model=initial_model,
         max_bytes=services.settings.max_model_bytes,
     )
     result = services.checker.check(request) if services.checker else None
     return result or ModelCheckResult(notices=[_UNCHECKED])
+
+
+def _for_checker(array: ArrayInfo) -> ArrayInfo:
+    """Return an array without its classes: there may be thousands, and only the rules of this process use them."""
+    return array if array.values is None else replace(array, values=replace(array.values, classes=None))
 
 
 def _initial_weights(

@@ -107,4 +107,4 @@ def _values(array: ArrayView) -> list[str]:
         (array.infinite_count, "infinite", "infinite"),
     )
     extent = [] if array.minimum is None else [f"{array.minimum:.6g} to {array.maximum:.6g}"]
-    return extent + [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
+    return extent + [f"{count} {singular if count == 1 else plural}" for count, singular, plural in counts if count]

@@ -110,8 +110,8 @@ class _SingleLabels(_Labels):
         self._by_label: dict[int, ClassCount] | None = {}
 
     def add(self, numbers: Numbers, first: int) -> None:
-        found = _count_classes(numbers, first) if self._by_label is not None else None
-        self._by_label = _merged(self._by_label or {}, found) if found is not None else None
+        counts = _count_classes(numbers, first) if self._by_label is not None else None
+        self._by_label = _merged(self._by_label or {}, counts) if counts is not None else None
         self.classes = tuple(self._by_label.values()) if self._by_label else None
 
 
@@ -170,10 +170,10 @@ def _count_classes(numbers: Numbers, first: int) -> list[ClassCount] | None:
     return sorted(classes, key=lambda each: each.first)
 
 
-def _merged(known: dict[int, ClassCount], found: list[ClassCount]) -> dict[int, ClassCount] | None:
+def _merged(known: dict[int, ClassCount], counts: list[ClassCount]) -> dict[int, ClassCount] | None:
     """Return the classes of all labels up to now; None if there are too many."""
     merged = dict(known)
-    for label, samples, first, last in found:
+    for label, samples, first, last in counts:
         before = merged.get(label)
         merged[label] = (
             ClassCount(label, before.samples + samples, before.first, last)

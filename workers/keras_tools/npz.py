@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from fitqueue.datasets import SINGLE_ARRAY
-from fitqueue.spec.report import listed
+from fitqueue.spec.findings import listed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Value = TypeVar("Value")

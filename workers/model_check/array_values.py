@@ -53,13 +53,13 @@ class _StoredRanges:
         """Return the range of an array of targets together with its validation array; None if it is unknown."""
         return self._with_validation("y", ref)
 
-    def _with_validation(self, axis: str, ref: ArrayRef) -> Range | None:
-        names = [ref.array, *self._validation_arrays(axis, ref)]
+    def _with_validation(self, field: str, ref: ArrayRef) -> Range | None:
+        names = [ref.array, *self._validation_arrays(field, ref)]
         ranges = [stored_range(self._arrays[name]) for name in names if name in self._arrays]
         known = [values for values in ranges if values is not None]
         return known[0] | known[-1] if known else None
 
-    def _validation_arrays(self, axis: str, ref: ArrayRef) -> list[str]:
+    def _validation_arrays(self, field: str, ref: ArrayRef) -> list[str]:
         """Return the array, if there is one, to validate with for the same input or output."""
-        refs = array_refs(getattr(self._validation, axis)) if self._validation is not None else []
+        refs = array_refs(getattr(self._validation, field)) if self._validation is not None else []
         return [other.array for other in refs if other.key == ref.key]

@@ -3,7 +3,7 @@
 import keras
 
 from fitqueue.spec import PartialJob
-from fitqueue.spec.report import FaultCode, Pointer
+from fitqueue.spec.findings import FaultCode, Pointer
 from fitqueue.views import ModelSummary
 from workers.model_check.layer_pointers import layer_pointer
 

@@ -7,8 +7,8 @@ from fitqueue.spec.checks.ranges import ranges_before, stored_range
 from fitqueue.spec.checks.replication import objects_in
 from fitqueue.spec.fields.data import ArrayRef, DataSpec, array_refs
 from fitqueue.spec.fields.training import KerasObject
+from fitqueue.spec.findings import NoticeCode, Pointer
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.report import NoticeCode, Pointer
 
 _DARKEST_MAXIMUM: Final = 200
 """The highest value of images that use the range from 0 to 255 is hardly ever below this."""

@@ -8,8 +8,8 @@ from fitqueue.spec.checks.consistency import training_samples
 from fitqueue.spec.fields.data import DataSpec, array_refs
 from fitqueue.spec.fields.partial import PartialJob, PartialObject
 from fitqueue.spec.fields.training import KerasObject
+from fitqueue.spec.findings import NoticeCode, Pointer
 from fitqueue.spec.keras_objects.naming import snake_case
-from fitqueue.spec.report import NoticeCode, Pointer
 
 _MAX_NAMED: Final = 10
 _CLASS_LOSSES: Final = frozenset(

@@ -4,7 +4,7 @@ import math
 
 from fitqueue.datasets import ArrayInfo, ArrayValues, DatasetInfo
 from fitqueue.spec.fields.data import ArrayRef, DataSpec, Validation, array_refs
-from fitqueue.spec.report import NoticeCode, Pointer, quoted
+from fitqueue.spec.findings import NoticeCode, Pointer, quoted
 from fitqueue.text import non_finite_text
 
 
@@ -17,14 +17,14 @@ def check_stored_values(data: DataSpec, info: DatasetInfo, pointer: Pointer) -> 
 
 
 def _check_arrays(names: DataSpec | Validation, info: DatasetInfo, pointer: Pointer) -> None:
-    for axis in ("x", "y", "sample_weight"):
-        for ref in array_refs(getattr(names, axis)):
+    for field in ("x", "y", "sample_weight"):
+        for ref in array_refs(getattr(names, field)):
             array = info.arrays.get(ref.array)
             if array is None or array.values is None:
                 continue
-            array_pointer = pointer / axis if ref.key is None else pointer / axis / ref.key
+            array_pointer = pointer / field if ref.key is None else pointer / field / ref.key
             _warn_about_non_finite(ref, array, array.values, array_pointer)
-            if axis == "sample_weight":
+            if field == "sample_weight":
                 _warn_about_negative(ref, array.values, array_pointer)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fitqueue.spec.fields.training import FitSpec, KerasObject
-from fitqueue.spec.report import NoticeCode, Pointer
+from fitqueue.spec.findings import NoticeCode, Pointer
 
 Callbacks = Sequence[KerasObject | None]
 """The callbacks of a job; None stands for a faulty one."""

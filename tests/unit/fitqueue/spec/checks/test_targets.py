@@ -3,20 +3,20 @@ import pytest
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.checks.targets import Output, TargetPointers, Targets, check_targets
-from fitqueue.spec.report import Pointer, Report
+from fitqueue.spec.findings import Findings, Pointer
 
 
 def _notices(
     loss: str, stored: Range | None, output: Output, shape: tuple[int, ...] = (64, 1), labels: int | None = None
 ) -> list[str]:
     """Return the messages of the notices about these targets."""
-    report = Report()
-    pointer = Pointer(report)
+    findings = Findings()
+    pointer = Pointer(findings)
     pointers = TargetPointers(pointer / "prepare", pointer / "loss", pointer / "units")
     check_targets(Targets(ArrayInfo(shape, "float32"), [], stored, labels), loss, output, pointers)
-    assert report.faults == []
-    assert {notice.pointer for notice in report.notices} <= {"/loss"}
-    return [notice.message for notice in report.notices]
+    assert findings.faults == []
+    assert {notice.pointer for notice in findings.notices} <= {"/loss"}
+    return [notice.message for notice in findings.notices]
 
 
 SIGMOID, SOFTMAX, LINEAR = Output([1], "sigmoid"), Output([3], "softmax"), Output([1], "linear")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitqueue.errors import InvalidDataset
@@ -45,6 +45,7 @@ def _refusal_message(path: Path, limit: int = LIMIT) -> str:
     return str(error.value)
 
 
+@settings(deadline=None)
 @given(
     dtype=st.sampled_from([*DTYPES, "float16", "float32", "float64"]),
     shape=st.lists(st.integers(0, 5), max_size=5),
@@ -240,6 +241,7 @@ def test_too_many_members_are_refused(tmp_path: Path) -> None:
     assert "list of members is too long" in _refusal_message(tmp_path / "b.npz")
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=300))
 def test_arbitrary_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("npz") / "a.npz"
@@ -247,6 +249,7 @@ def test_arbitrary_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, c
     _refusal_message(path)
 
 
+@settings(deadline=None)
 @given(offset=st.integers(0, 600), byte=st.integers(0, 255))
 def test_a_damaged_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, offset: int, byte: int) -> None:
     path = tmp_path_factory.mktemp("npz") / "a.npz"

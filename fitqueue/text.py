@@ -21,3 +21,9 @@ def truncate(text: str, length: int, *, tail: int = 0) -> str:
 def strip_ansi(text: str) -> str:
     """Return `text` without ANSI control sequences (ECMA-48), such as colours."""
     return _ANSI.sub("", text)
+
+
+def non_finite_text(nan: int, infinite: int, size: int) -> str:
+    """Return how many of the values of an array are not finite, in words: «NaN in 1 of 256 values»."""
+    kinds = " and ".join(f"{kind} in {count:,}" for kind, count in (("NaN", nan), ("infinity", infinite)) if count)
+    return f"{kinds} of {size:,} values"

@@ -209,11 +209,23 @@ class ArtifactView(BaseModel):
 
 
 class ArrayView(BaseModel):
-    """One array of a data set."""
+    """One array of a data set. What is not known of a built-in one is null."""
 
     name: str
     shape: list[int | None] = Field(description="samples first; null for an axis whose length varies between samples")
     dtype: str
+    minimum: float | None = Field(default=None, description="the lowest of its finite values")
+    maximum: float | None = Field(default=None, description="the highest of its finite values")
+    nan_count: int | None = Field(default=None, description="how many values are NaN")
+    infinite_count: int | None = Field(default=None, description="how many values are infinite")
+    class_count: int | None = Field(default=None, description="how many classes it has, if it is an array of labels")
+
+
+class LeftOutArray(BaseModel):
+    """Part of an uploaded file that nobody can train on."""
+
+    name: str
+    reason: str
 
 
 class DatasetView(BaseModel):
@@ -223,6 +235,9 @@ class DatasetView(BaseModel):
     name: str
     builtin: bool
     arrays: list[ArrayView]
+    left_out: list[LeftOutArray] = Field(
+        default=[], description="parts of the uploaded file that nobody can train on, such as arrays of text"
+    )
     size: int | None = Field(description="bytes; null for a built-in data set that a worker downloads when it needs it")
     sha256: str | None
     source: str | None

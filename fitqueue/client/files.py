@@ -124,7 +124,7 @@ def _write(
 
 
 def upload(transport: Transport, path: Path, name: str | None, on_progress: OnProgress | None = None) -> DatasetView:
-    """Upload a data set in chunks. The service stores equal content only once, so a repeated upload does no harm.
+    """Upload a data set in chunks. The same content and name is stored once: repeating it does no harm.
 
     Raises:
         FitQueueError: the error that the service answered: InvalidDataset, NameTaken, …

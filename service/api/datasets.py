@@ -13,7 +13,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from fitqueue.datasets import BUILTIN, ArrayInfo
+from fitqueue.datasets import BUILTIN
 from fitqueue.errors import (
     BodyTooLarge,
     Conflict,
@@ -47,7 +47,7 @@ _CHUNK: Final = 1024**2
 _UPLOAD = {
     "requestBody": {
         "required": True,
-        "description": "An .npz file of plain numeric arrays, as numpy.savez writes it.",
+        "description": "An .npz file as numpy.savez writes it, or a single array as numpy.save writes it.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -68,7 +68,7 @@ class DatasetPath(BaseModel):
     responses={201: DatasetView, 200: DatasetView, **problems(409, 413, 415)},
 )
 def upload(query: UploadQuery) -> Response:
-    """The body is the .npz itself. The same content is stored once: a second upload gets 200 and the first data set."""
+    """The body is the file itself. The same content under the same name, or without one, gets 200 and the first one."""
     if request.mimetype not in _TYPES:
         raise UnsupportedMediaType(
             f"The Content-Type is '{request.mimetype}'; send the .npz itself as 'application/octet-stream'."
@@ -77,8 +77,8 @@ def upload(query: UploadQuery) -> Response:
     services = get_services()
     dataset_id = new_id("ds")
     with _received_file(services) as (path, sha256):
-        arrays = npz.inspect(path, services.settings.max_dataset_bytes)
-        dataset, is_new = _store(services, dataset_id, query.name or dataset_id, path, sha256, arrays)
+        inspection = npz.inspect(path, services.settings.max_dataset_bytes)
+        dataset, is_new = _store(services, dataset_id, query.name, path, sha256, inspection)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
     return answer(dataset_view(dataset), 201 if is_new else 200, headers)
 
@@ -158,11 +158,11 @@ def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> 
 
 
 def _store(
-    services: Services, dataset_id: str, name: str, path: Path, sha256: str, arrays: dict[str, ArrayInfo]
+    services: Services, dataset_id: str, name: str | None, path: Path, sha256: str, inspection: npz.Inspection
 ) -> tuple[Dataset, bool]:
     size = path.stat().st_size
     with services.database.read() as session:
-        existing = datasets.with_content(session, sha256)
+        existing = datasets.with_content(session, sha256, name)
     if existing is not None:
         return existing, False
     # The file first, under a key that nobody else uses: a job could use a row whose file is not there yet.
@@ -171,7 +171,9 @@ def _store(
         services.storage.put(key, path)
     try:
         with services.database.write() as session:
-            dataset, is_new = datasets.create(session, dataset_id, name, sha256, size, arrays)
+            dataset, is_new = datasets.create(
+                session, dataset_id, name or dataset_id, sha256, size, inspection.arrays, inspection.left_out
+            )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there
     except Exception:

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fitqueue.spec.fields.logged import LEARNING_RATE_CALLBACKS, batch_names, direction, epoch_names
 from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.filepath import COUNTERS, BadTemplate, Template
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects.legacy.logged_names import logged_as
+
+_MODES: Final = {"min": "down", "max": "up"}
 
 Metrics = Sequence[str | KerasObject]
 Callbacks = Sequence[KerasObject | None]
@@ -136,7 +138,15 @@ def _check_monitor(callback: KerasObject, metrics: Metrics, logs: Logs, pointer:
         return
     if monitor not in logs.names:
         logs.report_missing(monitor, "The monitor", pointer / "monitor")
-    elif callback.config["mode"] == "auto" and direction(monitor, metrics) is None:
+        return
+    better, mode = direction(monitor, metrics), callback.config["mode"]
+    if better is not None and _MODES.get(mode, better) != better:
+        (pointer / "mode").add_notice(
+            NoticeCode.SUSPICIOUS,
+            f"{callback.class_name} takes a {'lower' if mode == 'min' else 'higher'} {monitor!r} for better, but the "
+            f"other way is right: give the mode 'auto'.",
+        )
+    elif mode == "auto" and better is None:
         (pointer / "mode").add_fault(
             FaultCode.MISSING,
             f"Keras cannot tell whether a higher or a lower {monitor!r} is better.",

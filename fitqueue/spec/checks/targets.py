@@ -4,6 +4,7 @@ Keras itself checks whether the shapes agree. These checks find what it accepts 
 means something else.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +28,15 @@ _PROBABILITY_ACTIVATIONS: Final = {
     **dict.fromkeys(_BINARY_LOSSES, "sigmoid"),
 }
 # Names of losses that Keras accepts beside that of their function.
-_ALIASES: Final = {"bce": "binary_crossentropy"}
+_ALIASES: Final = {"bce": "binary_crossentropy", "kld": "kl_divergence", "msle": "mean_squared_logarithmic_error"}
+# The targets that a loss has a meaning for. Keras turns the labels 0 and 1 of a hinge loss into -1 and 1.
+_ACCEPTED: Final = {
+    **dict.fromkeys(_BINARY_LOSSES, (0.0, 1.0)),
+    **dict.fromkeys(("categorical_crossentropy", "categorical_focal_crossentropy"), (0.0, 1.0)),
+    **dict.fromkeys(("dice", "tversky", "kl_divergence"), (0.0, 1.0)),
+    **dict.fromkeys(("hinge", "squared_hinge", "categorical_hinge"), (-1.0, 1.0)),
+    **dict.fromkeys(("poisson", "mean_squared_logarithmic_error"), (0.0, math.inf)),
+}
 # Names for which Keras chooses a loss by the shapes of targets and outputs.
 _CHOSEN_BY_SHAPE: Final = {"crossentropy", "ce"}
 
@@ -48,11 +57,13 @@ class Targets:
         info: the prepared array.
         steps: the steps that prepared it.
         stored: the range of the stored values; None if it is not known before training.
+        labels_per_sample: the most ones in a row, if they are stored as rows of zeros and ones; None otherwise.
     """
 
     info: ArrayInfo
     steps: Sequence[PrepareStep]
     stored: Range | None
+    labels_per_sample: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -115,7 +126,8 @@ def check_targets(targets: Targets, loss: str | KerasObject | None, output: Outp
     if name == _SPARSE:
         _check_sparse(targets, loss, output, pointers)
     _warn_about_activation(loss, name, output, pointers.loss)
-    _warn_about_labels(name, targets.labels, pointers.loss)
+    _warn_about_several_labels(targets, output, pointers.loss)
+    _warn_about_values(name, targets.values, pointers.loss)
     _warn_about_broadcast(name, targets.shape, output, pointers.loss)
 
 
@@ -174,10 +186,31 @@ def _warn_about_activation(loss: str | KerasObject, name: str, output: Output, p
         pointer.add_notice(NoticeCode.SUSPICIOUS, message)
 
 
-def _warn_about_labels(name: str, labels: Range | None, pointer: Pointer) -> None:
-    if name in _BINARY_LOSSES and labels is not None and labels.high > 1:
-        message = f"The loss {name!r} is for two classes, but the labels go from {labels}."
-        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
+def _warn_about_several_labels(targets: Targets, output: Output, pointer: Pointer) -> None:
+    if output.activation == "softmax" and targets.labels_per_sample is not None and targets.labels_per_sample > 1:
+        pointer.add_notice(
+            NoticeCode.SUSPICIOUS,
+            f"A sample has up to {targets.labels_per_sample} labels, and the numbers of a softmax add up to 1: give "
+            "the last layer the activation 'sigmoid', and the loss 'binary_crossentropy'.",
+        )
+
+
+def _warn_about_values(name: str, values: Range | None, pointer: Pointer) -> None:
+    """Add a notice if some targets are numbers that the loss has no meaning for."""
+    low, high = _ACCEPTED.get(_ALIASES.get(name, name), (-math.inf, math.inf))
+    if values is None or low <= values.low <= values.high <= high:
+        return
+    what = (
+        "is for two classes" if name in _BINARY_LOSSES and values.integral else f"expects {_accepted_text(low, high)}"
+    )
+    pointer.add_notice(
+        NoticeCode.SUSPICIOUS,
+        f"The loss {name!r} {what}, but the {'labels' if values.integral else 'targets'} go from {values}.",
+    )
+
+
+def _accepted_text(low: float, high: float) -> str:
+    return f"targets from {low:g} to {high:g}" if math.isfinite(high) else f"targets of at least {low:g}"
 
 
 def _warn_about_broadcast(name: str, targets: Shape, output: Output, pointer: Pointer) -> None:

@@ -36,8 +36,6 @@ CHECK_REQUEST = ModelCheckRequest.model_validate(
             "seed": 1,
         },
         "arrays": {"x": {"shape": [9, 4], "dtype": "float32"}, "y": {"shape": [9, 1], "dtype": "float32"}},
-        "classes": None,
-        "dataset_path": None,
         "max_bytes": 10**9,
     }
 )

@@ -40,6 +40,7 @@ def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:
         "data": cnn["data"]
         | {
             "sample_weight": None,
+            "shuffle_split": False,
             "validation": cnn["data"]["validation"] | {"sample_weight": None},
         },
         "fit": {

@@ -48,7 +48,11 @@ _CODES: Final = {"string_pattern_mismatch": FaultCode.BAD_NAME, "literal_error":
 
 
 def report_validation_error(error: ValidationError, model: type[BaseModel], pointer: Pointer) -> None:
-    """Report each of pydantic's errors as a fault; `pointer` leads to the value that was validated as `model`."""
+    """Report each of pydantic's errors as a fault; `pointer` leads to the value that was validated as `model`.
+
+    What has a fault already is not reported again.
+    """
+    reported = {fault.pointer for fault in pointer.report.faults}
     for details in error.errors(include_url=False):
         # pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member. Neither is in
         # the JSON.
@@ -56,7 +60,8 @@ def report_validation_error(error: ValidationError, model: type[BaseModel], poin
         fault_pointer = pointer
         for key in keys:
             fault_pointer = fault_pointer / key
-        _report(details, keys, model, fault_pointer)
+        if fault_pointer.text not in reported:
+            _report(details, keys, model, fault_pointer)
 
 
 def _report(details: Any, keys: Sequence[str | int], model: type[BaseModel], pointer: Pointer) -> None:

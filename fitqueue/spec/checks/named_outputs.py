@@ -150,15 +150,17 @@ def check_compile(compiled: PartialCompile, names: IONames, pointer: Pointer) ->
     """Check losses, metrics and loss weights against the outputs of the model."""
     if names.outputs is None:
         return
-    _check_loss(compiled.loss, names.outputs, pointer / "loss", keyed=names.keyed)
+    _check_loss(compiled.loss, names.outputs, pointer / "loss", keyed=names.keyed, complete=compiled.loss_is_complete)
     _check_metrics(compiled.metrics, names.outputs, pointer / "metrics")
     _check_metrics(compiled.weighted_metrics, names.outputs, pointer / "weighted_metrics")
     _check_loss_weights(compiled.loss_weights, compiled.loss, names.outputs, pointer / "loss_weights")
 
 
-def _check_loss(loss: PartialLosses, outputs: Sequence[str], pointer: Pointer, *, keyed: bool) -> None:
+def _check_loss(loss: PartialLosses, outputs: Sequence[str], pointer: Pointer, *, keyed: bool, complete: bool) -> None:
     if not isinstance(loss, Mapping):
         return
+    if complete and loss and all(of_output is None for of_output in loss.values()):
+        pointer.add_fault(FaultCode.MISSING, "No output has a loss, so nothing is trained.", dict(loss), "a loss")
     if not outputs:
         _report_nameless("output", "loss", loss, pointer)
     elif keyed:

@@ -1,5 +1,6 @@
 """Check the Keras objects in a job as it was sent, each by itself."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from fitqueue.errors import MalformedJSON
@@ -7,6 +8,7 @@ from fitqueue.spec.fields.training import MAX_OBJECTS
 from fitqueue.spec.filepath import COUNTERS
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
+from fitqueue.spec.parsing.compile_arguments import present_arguments
 from fitqueue.spec.report import FaultCode, Pointer, listed
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
@@ -48,7 +50,7 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
 
 
 def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
-    draft = dict(value)
+    draft = value = present_arguments(value, pointer)
     if "optimizer" in value:
         draft["optimizer"] = check_object(value["optimizer"], "optimizers", pointer / "optimizer")
     if "loss" in value:
@@ -61,18 +63,34 @@ def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
 
 def _check_loss(value: Any, pointer: Pointer) -> Any:
     if value and is_by_name(value):
-        return {output: check_object(loss, "losses", pointer / output) for output, loss in value.items()}
+        return {output: _check_output_loss(loss, pointer / output) for output, loss in value.items()}
+    if isinstance(value, list):
+        return [_check_output_loss(loss, pointer / i) for i, loss in enumerate(value[: MAX_OBJECTS + 1])]
     return check_object(value, "losses", pointer)
+
+
+def _check_output_loss(value: Any, pointer: Pointer) -> Any:
+    """Return the loss of one output; None if the output is not trained."""
+    return None if value is None else check_object(value, "losses", pointer)
 
 
 def _check_metrics(value: Any, pointer: Pointer) -> Any:
     if value and is_by_name(value):
-        # Keras accepts a single metric without a list around it; what is stored is always a list.
-        return {
-            output: _check_list(metrics if isinstance(metrics, list) else [metrics], "metrics", pointer / output)
-            for output, metrics in value.items()
-        }
+        return {output: _check_output_metrics(metrics, pointer / output) for output, metrics in value.items()}
+    if isinstance(value, list) and any(item is None or isinstance(item, list) for item in value):
+        # What null means depends on the number of outputs: see `by_order.py`.
+        entries = enumerate(value[: MAX_OBJECTS + 1])
+        return [None if item is None else _check_output_metrics(item, pointer / i) for i, item in entries]
     return _check_list(value, "metrics", pointer) if isinstance(value, list) else value
+
+
+def _check_output_metrics(value: Any, pointer: Pointer) -> list[Any]:
+    """Return the metrics of one output. Keras accepts one without a list around it; what is stored is always a list."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return _check_list(value, "metrics", pointer)
+    return _check_list([value], "metrics", replace(pointer, renames={(pointer / 0).text: pointer.text}))
 
 
 _RESERVED_NAMES: Final = (*COUNTERS, "loss")

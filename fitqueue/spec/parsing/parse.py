@@ -15,6 +15,7 @@ from fitqueue.spec.checks.cross_checks import FindDataset, cross_check
 from fitqueue.spec.fields.partial import PartialJob, partial_job
 from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
+from fitqueue.spec.parsing.by_order import with_names
 from fitqueue.spec.parsing.draft import with_checked_objects
 from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
 from fitqueue.spec.report import MAX_FAULTS, FaultCode, Pointer, Report, TooManyFaults
@@ -83,7 +84,7 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 
 
 def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
-    draft = with_checked_objects(raw, pointer)
+    draft, pointer = with_names(with_checked_objects(raw, pointer), pointer)
     spec = None
     try:
         spec = JobSpec.model_validate(draft)

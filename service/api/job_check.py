@@ -11,6 +11,7 @@ from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
 from fitqueue.spec.fields.training import InitialWeights
+from fitqueue.spec.notices import grouped
 from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.spec.report import FaultCode, NoticeCode
 from fitqueue.views import ModelSummary, Notice
@@ -90,7 +91,7 @@ def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJo
     if examined.spec is None or faults:
         raise invalid_job(faults)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored)]
-    return CheckedJob(examined.spec, notices, result.summary)
+    return CheckedJob(examined.spec, grouped(notices), result.summary)
 
 
 def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:

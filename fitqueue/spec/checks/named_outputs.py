@@ -180,7 +180,7 @@ def _check_metrics(metrics: PartialMetrics, outputs: Sequence[str], pointer: Poi
                     f"The model has no output {quoted(name)}; the metrics are those of its only output, {outputs[0]!r}."
                 )
                 (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)
-    elif metrics and len(outputs) > 1:
+    elif any(metric is not None for metric in metrics) and len(outputs) > 1:
         pointer.add_fault(
             FaultCode.WRONG_TYPE,
             f"The model has the outputs {listed(outputs)}: give the metrics of each output under its name.",
@@ -194,7 +194,7 @@ def _check_loss_weights(
     """Check that each weight belongs to a loss. Keras pairs them by order if the names differ."""
     if isinstance(loss, Mapping):
         _check_weights_by_name(weights, list(loss), pointer)
-    elif isinstance(weights, Mapping):
+    elif isinstance(weights, Mapping) and loss is not None:
         _check_weights_of_single_loss(weights, outputs, pointer)
 
 

@@ -100,7 +100,8 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
 def arrays_for(model: keras.Model) -> dict[str, np.ndarray]:
     random = np.random.default_rng(1)
     return {
-        tensor.name: random.integers(0, 4, (8, *tensor.shape[1:])).astype(tensor.dtype) for tensor in model.inputs
+        f"x{i}": random.integers(0, 4, (8, *tensor.shape[1:])).astype(tensor.dtype)
+        for i, tensor in enumerate(model.inputs)
     }
 
 
@@ -110,7 +111,7 @@ def parsed(model: keras.Model) -> tuple[JobSpec, dict[str, ArrayInfo]]:
     raw: dict[str, Any] = {
         "model": model.to_json(),
         "compile": {"optimizer": "sgd", "loss": "mse"},
-        "data": {"dataset": "mine", "x": {name: name for name in arrays}, "y": "y"},
+        "data": {"dataset": "mine", "x": list(arrays), "y": "y"},
         "seed": 1,
     }
     return parse_job(raw, lambda name: DatasetInfo(name, infos)).spec, infos
@@ -135,12 +136,11 @@ def test_the_check_accepts_a_model_with_masks(name: str) -> None:
 
 
 def test_a_mask_of_a_wrong_shape_is_reported() -> None:
-    model = keras.Model(*(tensors := words())[:1], kl.LSTM(2)(tensors[1]))
-    spec, infos = parsed(model)
+    spec, infos = parsed(through(kl.LSTM(2)))
     stored = spec.to_json()
-    lstm = stored["model"]["config"]["layers"][-1]
-    operation = next(each for each in stored["model"]["config"]["layers"] if each["class_name"] == "NotEqual")
-    operation["inbound_nodes"][0]["args"] = [lstm["inbound_nodes"][0]["args"][0], "zero"]
+    _, embedding, operation, lstm = stored["model"]["config"]["layers"]
+    assert (embedding["class_name"], operation["class_name"]) == ("Embedding", "NotEqual")
+    operation["inbound_nodes"][0]["args"] = [lstm["inbound_nodes"][0]["args"][0], 0]
     request = {"spec": stored, "arrays": infos, "classes": None, "dataset_path": None, "max_bytes": 10**12}
     [fault] = check(ModelCheckRequest.model_validate(request), lambda pointer: None).faults
-    assert (fault.code, fault.pointer) == ("invalid_model", "/model/config/layers/2")
+    assert (fault.code, fault.pointer) == ("invalid_model", "/model/config/layers/3")

@@ -89,6 +89,4 @@ def test_refused_operations(
 
 def test_an_operation_is_no_layer_of_a_sequential() -> None:
     model = {"class_name": "Sequential", "config": {"layers": [MASKED["config"]["layers"][OPERATION]]}}
-    assert [(fault.pointer, fault.code) for fault in faults_of(model)] == [
-        ("/model/config/layers/0", "not_supported")
-    ]
+    assert [(fault.pointer, fault.code) for fault in faults_of(model)] == [("/model/config/layers/0", "not_supported")]

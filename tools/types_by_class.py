@@ -251,8 +251,8 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("TensorBoard", "profile_batch"): any_of(NATURAL, array(NATURAL, 2, 2)),
     ("TensorBoard", "embeddings_freq"): NATURAL,
     ("TensorBoard", "embeddings_metadata"): unsupported(
-        "It names files with a label for each row of an Embedding, and a job has no files: leave it out. The embeddings "
-        "themselves are written without it (embeddings_freq)."
+        "It names files with a label for each row of an Embedding, and a job has no files: leave it out. Without it, "
+        "embeddings_freq still writes the embeddings."
     ),
     ("BackupAndRestore", "backup_dir"): {"type": "string", "maxLength": 1024},
     ("BackupAndRestore", "save_freq"): any_of(POSITIVE, one_of("epoch")),

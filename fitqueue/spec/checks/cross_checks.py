@@ -7,7 +7,7 @@ from fitqueue.spec.checks import callbacks, named_outputs, shapes
 from fitqueue.spec.fields.logged import flat_metrics, output_names
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
-from fitqueue.spec.report import Pointer
+from fitqueue.spec.findings import Pointer
 
 FindDataset = Callable[[str], DatasetInfo | None]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from fitqueue.spec.report import FaultCode, Pointer
+from fitqueue.spec.findings import FaultCode, Pointer
 from fitqueue.spec.strict import Strict, report_validation_error
 
 
@@ -25,5 +25,5 @@ def check_renorm_clipping(value: Any, pointer: Pointer) -> Any:
     try:
         _Clipping.model_validate(value)
     except ValidationError as error:
-        report_validation_error(error, _Clipping, pointer)
+        report_validation_error(error, _Clipping, value, pointer)
     return value

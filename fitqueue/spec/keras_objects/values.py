@@ -2,18 +2,18 @@
 
 The schemas are JSON Schema with the keywords `anyOf`, `enum`, `type`, the usual bounds, and three of our own: `keras`,
 an object of that kind or a name for one; `declared`, which has a function of its own to check it; and `reason`, why
-nothing but null is accepted. Nothing is converted, except that a float without a fraction, such as 3.0, is read as an integer, with a notice. "3" is not a
-number.
+nothing but null is accepted. Nothing is converted, except that a float without a fraction, such as 3.0, is read as an
+integer, with a notice. "3" is not a number.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects.catalogue import OBJECTS_ONLY, Schema
 from fitqueue.spec.keras_objects.renorm import check_renorm_clipping
 from fitqueue.spec.keras_objects.schedules import check_schedule
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "integer": (int,),

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from fitqueue.spec.checks.named_outputs import io_names
 from fitqueue.spec.fields.training import KerasObject
+from fitqueue.spec.findings import FaultCode, Pointer, listed
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
-from fitqueue.spec.report import FaultCode, Pointer, listed
 
 _NO_LIST: Final = "The inputs of this model are an object, for which Keras accepts no list: give the arrays by name."
 _FAULTY_LIST: Final[list[Any]] = [FAULTY]
@@ -20,7 +20,7 @@ _FAULTY_LIST: Final[list[Any]] = [FAULTY]
 class Named(NamedTuple):
     """A job with objects by name in place of its lists, and the pointer to it."""
 
-    draft: dict[str, Any]
+    job: dict[str, Any]
     pointer: Pointer
 
 
@@ -39,19 +39,19 @@ class _Order:
     why_not: str = ""
 
 
-def with_names(draft: dict[str, Any], pointer: Pointer) -> Named:
+def with_names(job: dict[str, Any], pointer: Pointer) -> Named:
     """Replace each list in the order of the model's inputs or outputs, and report those that do not match the model.
 
     Args:
-        draft: the job with its Keras objects in canonical form.
+        job: the job with its Keras objects in canonical form.
     """
-    inputs, outputs = _orders(draft.get("model"))
+    inputs, outputs = _orders(job.get("model"))
     naming = _Naming(pointer, {})
-    named = dict(draft)
-    if isinstance(draft.get("compile"), dict):
-        named["compile"] = naming.in_compile(draft["compile"], outputs, pointer / "compile")
-    if isinstance(draft.get("data"), dict):
-        named["data"] = naming.in_data(draft["data"], inputs, outputs, pointer / "data")
+    named = dict(job)
+    if isinstance(job.get("compile"), dict):
+        named["compile"] = naming.in_compile(job["compile"], outputs, pointer / "compile")
+    if isinstance(job.get("data"), dict):
+        named["data"] = naming.in_data(job["data"], inputs, outputs, pointer / "data")
     return Named(named, replace(pointer, renames=naming.renames))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 
 _NULL_IS_DEFAULT: Final = (
     "metrics", "weighted_metrics", "loss_weights", "jit_compile", "steps_per_execution", "dtype_policy",
@@ -14,7 +14,7 @@ _OWN_DECISIONS: Final = {
 """Arguments that change no result here, with what a notice says if they have another value than null or false."""
 
 
-def present_arguments(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+def current_arguments(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return the arguments of `compile` without those that say nothing or that a job does not have.
 
     Null stands for the default. `run_eagerly` and `sample_weight_mode` are left out, with a notice if they ask for

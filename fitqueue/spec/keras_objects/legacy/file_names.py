@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from fitqueue.spec.filepath import is_template
-from fitqueue.spec.report import NoticeCode, Pointer, quoted
+from fitqueue.spec.findings import NoticeCode, Pointer, quoted
 
 _OLD_ENDINGS: Final = (".weights.h5", ".hdf5", ".hdf", ".h5")
 
@@ -11,7 +11,7 @@ _OLD_ENDINGS: Final = (".weights.h5", ".hdf5", ".hdf", ".h5")
 def translate_file_names(class_name: str, config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return a callback's config with the names of its files as Keras 3 and the service expect them."""
     config = _without_current_folder(config, pointer)
-    return _with_present_ending(config, pointer / "filepath") if class_name == "ModelCheckpoint" else config
+    return _with_current_ending(config, pointer / "filepath") if class_name == "ModelCheckpoint" else config
 
 
 def _without_current_folder(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def _without_current_folder(config: dict[str, Any], pointer: Pointer) -> dict[st
     return stripped
 
 
-def _with_present_ending(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+def _with_current_ending(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Replace the ending: Keras 3 tells by it whether a file holds weights or a whole model.
 
     A filepath that is not a template stays as it was sent, so that the fault shows it.

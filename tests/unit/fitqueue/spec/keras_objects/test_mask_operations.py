@@ -1,4 +1,4 @@
-"""The operations on masks in what `to_json` of Keras 3 writes; `tests/trainer/test_masks.py` compares them with Keras."""
+"""The operations on masks in what Keras 3 writes; `tests/trainer/test_masks.py` compares them with Keras."""
 
 import copy
 import json

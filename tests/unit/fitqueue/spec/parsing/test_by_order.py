@@ -42,7 +42,8 @@ def layer(class_name: str, name: str, *sources: str, **config: Any) -> dict[str,
 
 def model(inputs: Any = ("b", "a"), outputs: Any = ("o2", "o1")) -> dict[str, Any]:
     layers = [
-        layer("InputLayer", "b", shape=[4]), layer("InputLayer", "a", shape=[2]), layer("Concatenate", "both", "b", "a"),
+        layer("InputLayer", "b", shape=[4]), layer("InputLayer", "a", shape=[2]),
+        layer("Concatenate", "both", "b", "a"),
         layer("Dense", "o2", "both", units=1), layer("Dense", "o1", "both", units=3, activation="softmax"),
     ]  # fmt: skip
     input_layers, output_layers = (

@@ -64,7 +64,7 @@ class TooManyFaults(Exception):
 
 
 @dataclass
-class Report:
+class Findings:
     """The faults and notices found so far.
 
     The fault that reaches `limit` raises TooManyFaults: a hostile body could contain millions of faults.
@@ -83,7 +83,7 @@ class Pointer:
     what a pointer is in the job as it was sent, where the checked one has another form: see `parsing/by_order.py`.
     """
 
-    report: Report
+    findings: Findings
     text: str = ""
     nesting: int = 0
     renames: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Pointer:
         Raises:
             TooManyFaults: when the report is full.
         """
-        self.report.faults.append(
+        self.findings.faults.append(
             Fault(
                 pointer=self.text,
                 code=str(code),
@@ -111,12 +111,12 @@ class Pointer:
                 expected=expected,
             )
         )
-        if len(self.report.faults) >= self.report.limit:
+        if len(self.findings.faults) >= self.findings.limit:
             raise TooManyFaults
 
     def add_notice(self, code: NoticeCode, message: str) -> None:
         """Report a notice here."""
-        self.report.notices.append(Notice(pointer=self.text, code=str(code), message=message))
+        self.findings.notices.append(Notice(pointer=self.text, code=str(code), message=message))
 
 
 def _shortened(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""The schemas of the catalogue: JSON Schema, with two keywords of our own.
+"""The schemas of the catalogue: JSON Schema, with three keywords of our own.
 
 `{"keras": kind}` stands for an object of that kind in the catalogue, or its name. `{"declared": form}` stands for a
-declaration of our own, in place of a function in Keras.
+declaration of our own, in place of a function in Keras. `reason` says why an argument accepts nothing but null.
 """
 
 from typing import Any
@@ -52,6 +52,11 @@ def declared(form: str) -> Schema:
     return {"declared": form}
 
 
+def unsupported(reason: str) -> Schema:
+    """Return the schema of an argument that must be null; `reason` is a sentence for whoever gives it a value."""
+    return {"type": "null", "description": "Keras has it, this service does not: null only.", "reason": reason}
+
+
 def each_axis(items: Schema, axes: int) -> Schema:
     """Return the schema of one value for all axes, or a list with one for each axis."""
     return any_of(items, array(items, axes, axes))
@@ -61,7 +66,6 @@ NULL: Schema = {"type": "null"}
 BOOL: Schema = {"type": "boolean"}
 STRING: Schema = {"type": "string", "maxLength": 128}
 NAME: Schema = nullable({"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"})
-UNSUPPORTED: Schema = NULL | {"description": "Keras has it, this service does not: null only."}
 POSITIVE = integer(1)
 NATURAL = integer(0)
 SEED = nullable(integer(0))

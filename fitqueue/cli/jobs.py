@@ -160,7 +160,9 @@ def _parse_label(text: str) -> tuple[str, str]:
 
 def _remark_notices(notices: list[Notice]) -> None:
     for notice in notices:
-        remark(f"Notice: {notice.pointer}: {notice.message}")
+        others = len(notice.pointers) - 1
+        places = f" and {others} other {'places' if others > 1 else 'place'}" if others else ""
+        remark(f"Notice: {notice.pointer}{places}: {notice.message}")
 
 
 def _row(job: JobSummary) -> list[Any]:

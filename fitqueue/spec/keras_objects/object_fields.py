@@ -15,8 +15,9 @@ _FIELDS: Final = {
 # The modules of Keras's own classes, as `to_json` writes them. `keras.src.ops` is not one of them: operations are not
 # layers.
 _KERAS_MODULES: Final = re.compile(
-    r"(tensorflow\.|tf_)?(python\.)?keras(\.src)?(\.(layers|models|engine|initializers|regularizers|constraints|activations"
-    r"|optimizers|losses|metrics|callbacks|dtype_policies)(\.\w+)*)?|builtins"
+    r"(tensorflow\.|tf_)?(python\.|_api\.v2\.|compat\.v[12]\.)?keras(_core)?(\.api)?(\._v[12]\.keras)?(\.src)?"
+    r"(\.(layers|models|engine|initializers|regularizers|constraints|activations|optimizers|losses|metrics|callbacks"
+    r"|dtype_policies|mixed_precision)(\.\w+)*)?|builtins"
 )
 
 

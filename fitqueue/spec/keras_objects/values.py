@@ -2,8 +2,8 @@
 
 The schemas are JSON Schema with the keywords `anyOf`, `enum`, `type`, the usual bounds, and two of our own: `keras`,
 an object of that kind or a name for one, and `declared`, which has a function of its own to check it. Nothing is
-converted, except that a float without a fraction, such as 3.0, is read as an integer, with a notice. "3" is not a
-number.
+converted, except that a float without a fraction, such as 3.0, is read as an integer, and 0 and 1 as booleans, with a
+notice. "3" is not a number.
 """
 
 import re
@@ -28,14 +28,21 @@ _DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {"learning_rate_sch
 # --- Which alternative of a schema was meant -----------------------------------------------------------------------
 
 
-def read_integer(value: Any, schema: Schema, pointer: Pointer) -> Any:
-    """Return the integer that a float stands for, if the schema accepts an integer and no float; else the value."""
-    if not isinstance(value, float) or not value.is_integer() or select_alternatives(value, schema):
+def read_number(value: Any, schema: Schema, pointer: Pointer) -> Any:
+    """Return the integer or boolean that a number stands for, if the schema accepts that and no number like this one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or select_alternatives(value, schema):
         return value
-    if not select_alternatives(int(value), schema):
-        return value
-    pointer.add_notice(NoticeCode.TRANSLATED, f"{value} is read as {int(value)}.")
-    return int(value)
+    for meant in _meanings(value):
+        if select_alternatives(meant, schema):
+            pointer.add_notice(NoticeCode.TRANSLATED, f"{value} is read as {_literal(meant)}.")
+            return meant
+    return value
+
+
+def _meanings(value: float) -> list[Any]:
+    """Return what a number may stand for: 3.0 for 3, and 0 and 1 for false and true."""
+    integers = [int(value)] if isinstance(value, float) and value.is_integer() else []
+    return integers + ([bool(value)] if value in (0, 1) else [])
 
 
 def select_alternatives(value: Any, schema: Schema) -> Sequence[Schema]:

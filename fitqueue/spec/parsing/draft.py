@@ -6,6 +6,9 @@ from fitqueue.errors import MalformedJSON
 from fitqueue.spec.fields.training import MAX_OBJECTS
 from fitqueue.spec.filepath import COUNTERS
 from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.legacy.foreign_files import report_foreign_file
+from fitqueue.spec.keras_objects.legacy.names import present_class
+from fitqueue.spec.keras_objects.legacy.versions import with_defaults_of_version
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.report import FaultCode, Pointer, listed
 from fitqueue.spec.strict import is_by_name
@@ -32,8 +35,11 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
             message = f"A model that is sent as a string must be JSON. {error.message}"
             pointer.add_fault(FaultCode.WRONG_TYPE, message, value, "JSON")
             return FAULTY
-    if isinstance(value, dict) and isinstance(value.get("class_name"), str):
-        if value["class_name"] not in catalogue.MODELS and not catalogue.is_application(value["class_name"]):
+    if isinstance(value, dict):
+        if report_foreign_file(value, pointer):
+            return FAULTY
+        class_name = present_class(value.get("class_name"))
+        if class_name is not None and class_name not in catalogue.MODELS and not catalogue.is_application(class_name):
             (pointer / "class_name").add_fault(
                 FaultCode.UNKNOWN_CLASS,
                 "A model must be a Sequential, a Functional, or an architecture of keras.applications.",
@@ -41,6 +47,7 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
                 expected="'Sequential', 'Functional', or a name such as 'ResNet50'",
             )
             return FAULTY
+        value = with_defaults_of_version(value, pointer)
     elif isinstance(value, str):
         pointer.add_fault(FaultCode.WRONG_TYPE, "Expected an object.", value, "an object")
         return FAULTY

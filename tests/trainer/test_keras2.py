@@ -22,7 +22,8 @@ from workers.keras_tools.objects import make_object
 RECORDED = Path(__file__).with_name("keras2")
 MODELS = [
     "cnn", "text", "encoder_decoder", "branches", "several_ends", "shared", "nested", "attention", "separable",
-    "rnn", "thresholded", "augmented",
+    "rnn", "thresholded", "augmented", "operation", "operations", "op_layers", "causal", "old_functional", "old_sequence",
+    "gru_before_reset_after", "wrapped_values",
 ]  # fmt: skip
 
 
@@ -64,7 +65,6 @@ def test_an_activation_with_another_meaning_today_gets_a_notice() -> None:
     ("name", "pointer", "text"),
     [
         ("lambda_", "/model/config/layers/2/class_name", "Python code"),
-        ("operation", "/model/config/layers/2/class_name", "Operations on tensors are not supported"),
     ],
 )
 def test_code_and_operations_are_refused(name: str, pointer: str, text: str) -> None:

@@ -6,6 +6,7 @@ from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.graph import is_input
 from fitqueue.spec.keras_objects.legacy.names import present_class
+from fitqueue.spec.keras_objects.naming import SCOPE_NAME
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 
 # --- Bounds --------------------------------------------------------------------------------------------------------
@@ -80,8 +81,10 @@ def _layers_in(layer: dict[str, Any]) -> list[Any]:
 
 # --- Fields --------------------------------------------------------------------------------------------------------
 
-_NAME: Final = {"anyOf": [{"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"}, {"type": "null"}]}
-FIELDS: Final[dict[str, tuple[Schema, Any]]] = {"name": (_NAME, None), "trainable": ({"type": "boolean"}, True)}
+FIELDS: Final[dict[str, tuple[Schema, Any]]] = {
+    "name": ({"anyOf": [SCOPE_NAME, {"type": "null"}]}, None),
+    "trainable": ({"type": "boolean"}, True),
+}
 """The fields that every model has, with their schemas and defaults."""
 
 _FIELD_NAMES: Final = {

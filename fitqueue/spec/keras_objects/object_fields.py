@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS
 from fitqueue.spec.keras_objects.legacy.names import contains
 from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, quoted
@@ -26,7 +27,7 @@ def check_fields(value: dict[str, Any], pointer: Pointer) -> None:
     for name in (name for name in value if name not in _FIELDS):
         (pointer / name).add_fault(
             FaultCode.UNKNOWN_FIELD,
-            f"Unknown field {quoted(name)}." + did_you_mean(name, _FIELDS),
+            f"Unknown field {quoted(name)}." + _suggestion(name, value.get("class_name")),
             expected="class_name and config",
         )
     if str(value.get("keras_version", "")).startswith("2.") and contains(value.get("config"), "hard_sigmoid"):
@@ -39,6 +40,13 @@ def check_fields(value: dict[str, Any], pointer: Pointer) -> None:
         (pointer / "compile_config").add_notice(
             NoticeCode.IGNORED, "The compile_config of the model is ignored: the job has its own `compile`."
         )
+
+
+def _suggestion(name: str, class_name: Any) -> str:
+    """Return a sentence that says where an argument beside the config belongs, or which field was probably meant."""
+    if isinstance(class_name, str) and catalogue.has_argument(class_name, name):
+        return f" It is an argument: did you mean 'config.{name}'?"
+    return did_you_mean(name, _FIELDS)
 
 
 def is_custom(value: dict[str, Any], pointer: Pointer) -> bool:

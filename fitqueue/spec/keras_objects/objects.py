@@ -19,6 +19,7 @@ from fitqueue.spec.keras_objects.legacy.graphs import translate_graph
 from fitqueue.spec.keras_objects.legacy.input_arguments import AXIS_SCHEMA, InputArgument, take_input_arguments
 from fitqueue.spec.keras_objects.legacy.names import present_class, translate_class, translate_name
 from fitqueue.spec.keras_objects.legacy.operations import advice_on, is_operation
+from fitqueue.spec.keras_objects.legacy.slashes import replace_slashes
 from fitqueue.spec.keras_objects.legacy.wrapped_values import unwrapped
 from fitqueue.spec.keras_objects.object_fields import check_fields, config_with_name, is_custom
 from fitqueue.spec.report import FaultCode, Pointer, Report, TooManyFaults, did_you_mean, listed, quoted
@@ -161,7 +162,7 @@ def _check_alternative(value: Any, schema: Schema, pointer: Pointer) -> Any:
 def _check_model(class_name: str, value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return the config of a model, which may itself be a layer of another."""
     config, layers_pointer = model.with_layers_field(value, pointer)
-    config = config_with_name(value, config)
+    config = replace_slashes(config_with_name(value, config), pointer)
     model.report_unknown_fields(class_name, config, pointer)
     fields = {
         name: check_value(config[name], schema, pointer / name)

@@ -141,7 +141,7 @@ _MAX_INT32: Final = 2**31 - 1
 def describe(schema: Schema) -> str:
     """Return what a schema expects in words, for a message: "an integer ≥ 1 or null"."""
     if "anyOf" in schema:
-        return " or ".join(describe(alternative) for alternative in schema["anyOf"])
+        return " or ".join(dict.fromkeys(describe(alternative) for alternative in schema["anyOf"]))
     if "enum" in schema:
         literals = [_literal(member) for member in schema["enum"]]
         return literals[0] if len(literals) == 1 else "one of " + ", ".join(literals)

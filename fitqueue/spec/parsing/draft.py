@@ -6,10 +6,13 @@ from fitqueue.errors import MalformedJSON
 from fitqueue.spec.fields.training import MAX_OBJECTS
 from fitqueue.spec.filepath import COUNTERS
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.legacy.foreign_files import report_foreign_file
+from fitqueue.spec.keras_objects.legacy.keras1 import report_keras1
 from fitqueue.spec.keras_objects.legacy.names import present_class
+from fitqueue.spec.keras_objects.legacy.tensorflow_js import report_tensorflow_js
 from fitqueue.spec.keras_objects.legacy.versions import with_defaults_of_version
+from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
+from fitqueue.spec.parsing.present_names import with_present_names
 from fitqueue.spec.report import FaultCode, Pointer, listed
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
@@ -20,8 +23,9 @@ def with_checked_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, Any
     draft = dict(raw)
     if "model" in raw:
         draft["model"] = _check_model(raw["model"], pointer / "model")
-    if isinstance(raw.get("compile"), dict):
-        draft["compile"] = _check_compile(raw["compile"], pointer / "compile")
+        draft |= with_present_names(draft, draft["model"])
+    if isinstance(draft.get("compile"), dict):
+        draft["compile"] = _check_compile(draft["compile"], pointer / "compile")
     if isinstance(raw.get("callbacks"), list):
         draft["callbacks"] = _check_list(raw["callbacks"], "callbacks", pointer / "callbacks")
     return draft
@@ -36,7 +40,7 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
             pointer.add_fault(FaultCode.WRONG_TYPE, message, value, "JSON")
             return FAULTY
     if isinstance(value, dict):
-        if report_foreign_file(value, pointer):
+        if report_keras1(value, pointer) or report_tensorflow_js(value, pointer):
             return FAULTY
         class_name = present_class(value.get("class_name"))
         if class_name is not None and class_name not in catalogue.MODELS and not catalogue.is_application(class_name):
@@ -51,7 +55,15 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
     elif isinstance(value, str):
         pointer.add_fault(FaultCode.WRONG_TYPE, "Expected an object.", value, "an object")
         return FAULTY
-    return check_object(value, "layers", pointer)
+    model = check_object(value, "layers", pointer)
+    _check_root_name(model, pointer / "config" / "name")
+    return model
+
+
+def _check_root_name(model: dict[str, Any], pointer: Pointer) -> None:
+    name = model["config"].get("name")
+    if name is not None and not has_pattern(name, ROOT_NAME):
+        pointer.add_fault(FaultCode.BAD_NAME, f"Expected {ROOT_NAME['title']}.", name, ROOT_NAME["title"])
 
 
 def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:

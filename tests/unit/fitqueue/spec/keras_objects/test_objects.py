@@ -105,7 +105,7 @@ def test_accepted_objects(path: str, value: Any, changed: Changed, parse: Parse)
         (f"{CONV}/config/kernel_size", [3, 3, 3], f"{CONV}/config/kernel_size", "out_of_range", "a list of 2"),
         (f"{CONV}/config/kernel_size", [3, "3"], f"{CONV}/config/kernel_size/1", "wrong_type", "integer"),
         (f"{CONV}/config/padding", "smae", f"{CONV}/config/padding", "unknown_name", "'same'"),
-        (f"{CONV}/config/use_bias", 1, f"{CONV}/config/use_bias", "wrong_type", "true or false"),
+        (f"{CONV}/config/use_bias", 2, f"{CONV}/config/use_bias", "wrong_type", "true or false"),
         (f"{CONV}/config/activation", "rleu", f"{CONV}/config/activation", "unknown_name", "'relu'"),
         (f"{CONV}/config/activation", "keras.utils.get_file", f"{CONV}/config/activation", "unknown_name", ""),
         (f"{CONV}/config/kernelsize", 3, f"{CONV}/config/kernelsize", "unknown_field", "'kernel_size'"),

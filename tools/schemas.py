@@ -64,7 +64,9 @@ BOOL: Schema = {"type": "boolean"}
 # The longest name of a logged value that the database takes.
 STRING: Schema = {"type": "string", "maxLength": 256}
 INPUT_NAME = nullable(
-    pattern(ANY_NAME["pattern"].replace("[^", "[^/"), "a name of 1 to 255 characters without slashes and control characters")
+    pattern(
+        ANY_NAME["pattern"].replace("[^", "[^/"), "a name of 1 to 255 characters without slashes and control characters"
+    )
 )
 NAMES: dict[str, Schema] = {
     "layers": nullable(SCOPE_NAME),

@@ -48,7 +48,7 @@ class Pattern:
 
     def _validate(self, text: str) -> str:
         if re.fullmatch(self.expression, text) is None:
-            raise PydanticCustomError("string_pattern_mismatch", "{words}", {"words": self.words})
+            raise PydanticCustomError("string_pattern_mismatch", "Input should be {words}", {"words": self.words})
         return text
 
 

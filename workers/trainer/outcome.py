@@ -25,7 +25,9 @@ MAX_MESSAGE_LENGTH: Final = 2_000
 # A TensorFlow error in a graph: a heading, a stack of its own files, the message, and the nodes of the graph.
 _GRAPH_ERROR: Final = "Graph execution error"
 _GRAPH_STACK: Final = re.compile(r'\A.*^ *File "[^\n]*\n', re.DOTALL | re.MULTILINE)
-_GRAPH_HEADING: Final = re.compile(r"\AGraph execution error:\s*(Detected at node [^\n]*\s*)?(<stack traces unavailable>)?")
+_GRAPH_HEADING: Final = re.compile(
+    r"\AGraph execution error:\s*(Detected at node [^\n]*\s*)?(<stack traces unavailable>)?"
+)
 _GRAPH_NODES: Final = re.compile(r"\s*\[\[.*\Z", re.DOTALL)
 
 # The first type that matches counts.

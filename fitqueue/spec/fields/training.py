@@ -71,7 +71,6 @@ ClassIndex = Annotated[str, Pattern("0|[1-9][0-9]{0,6}", 'the number of a class 
 """The label of a class, as a string: the keys of a JSON object are strings."""
 
 
-
 def _of_one_output(weights: Any) -> Any:
     if isinstance(weights, dict) and any(isinstance(weight, dict) for weight in weights.values()):
         raise ValueError(
@@ -93,9 +92,7 @@ class FitSpec(Strict):
     epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
     batch_size: int = Field(default=32, ge=1, le=2**20)
     shuffle: bool = True
-    class_weight: ClassWeight | None = Field(
-        default=None, description="how much the samples of each class count"
-    )
+    class_weight: ClassWeight | None = Field(default=None, description="how much the samples of each class count")
     steps_per_epoch: int | None = Field(
         default=None,
         ge=1,

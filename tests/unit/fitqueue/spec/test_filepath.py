@@ -140,8 +140,8 @@ def test_formats_and_fields_of_python(text: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["epoch:c", "epoch:s", "loss:d", "loss:s", "loss:x", "loss:#.0f", "epoch:.>3", "epoch:/>3", "epoch:99d", "loss:.99f",
-     "epoch:.3d", "epoch:n", "epoch:{loss}", "a.b", "a[b]", "3", "a\n", "a/b"],
+    ["epoch:c", "epoch:s", "loss:d", "loss:s", "loss:x", "loss:#.0f", "epoch:.>3", "epoch:/>3", "epoch:99d",
+     "loss:.99f", "epoch:.3d", "epoch:n", "epoch:{loss}", "a.b", "a[b]", "3", "a\n", "a/b"],
 )  # fmt: skip
 def test_formats_and_fields_that_are_refused(field: str) -> None:
     with pytest.raises(BadTemplate):

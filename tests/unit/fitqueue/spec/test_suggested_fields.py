@@ -35,7 +35,9 @@ FindFault = Callable[[Any], Fault]
         ("/callbacks/0/patience", "'config.patience'"),
     ],
 )
-def test_a_field_in_another_place(path: str, suggestion: str, changed: Changed, find_faults: Callable[..., Any]) -> None:
+def test_a_field_in_another_place(
+    path: str, suggestion: str, changed: Changed, find_faults: Callable[..., Any]
+) -> None:
     job = changed("/callbacks", [{"class_name": "EarlyStopping", "config": {}}])
     *keys, last = path.removeprefix("/").split("/")
     place: Any = job

@@ -8,9 +8,7 @@ import pytest
 from fitqueue.errors import Fault
 from tests.unit.fitqueue.spec.jobs import layer, sequential_job
 
-OLD_DENSE = layer(
-    "Dense", output_dim=1, input_dim=12, init="uniform", bias=True, W_regularizer=None, b_constraint=None
-)
+OLD_DENSE = layer("Dense", output_dim=1, input_dim=12, init="uniform", bias=True, W_regularizer=None, b_constraint=None)
 
 
 @pytest.mark.parametrize(

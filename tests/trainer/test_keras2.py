@@ -14,16 +14,16 @@ import pytest
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import ParsedJob, parse_job
+from fitqueue.spec.findings import Findings, Pointer
 from fitqueue.spec.keras_objects.objects import check_object
-from fitqueue.spec.report import Pointer, Report
 from workers.keras_tools.models import build_model
 from workers.keras_tools.objects import make_object
 
 RECORDED = Path(__file__).with_name("keras2")
 MODELS = [
     "cnn", "text", "encoder_decoder", "branches", "several_ends", "shared", "nested", "attention", "separable",
-    "rnn", "thresholded", "augmented", "operation", "operations", "op_layers", "causal", "old_functional", "old_sequence",
-    "gru_before_reset_after", "wrapped_values",
+    "rnn", "thresholded", "augmented", "operation", "operations", "op_layers", "causal", "old_functional",
+    "old_sequence", "gru_before_reset_after", "wrapped_values",
 ]  # fmt: skip
 
 
@@ -82,6 +82,17 @@ def test_each_translation_gets_a_notice() -> None:
     assert json.loads((RECORDED / "cnn.json").read_text())["keras_version"].startswith("2.")
 
 
+LAYERS: dict[str, dict[str, Any]] = json.loads((RECORDED / "layers.json").read_text())
+"""The config of each layer of tf_keras that Keras 3 still has."""
+
+
+@pytest.mark.parametrize("class_name", LAYERS)
+def test_what_each_layer_wrote_is_taken(class_name: str) -> None:
+    findings = Findings()
+    check_object({"class_name": class_name, "config": LAYERS[class_name]}, "layers", Pointer(findings))
+    assert findings.faults == []
+
+
 # --- Losses, regularizers and constraints --------------------------------------------------------------------------
 
 OBJECTS: dict[str, dict[str, Any]] = json.loads((RECORDED / "objects.json").read_text())
@@ -94,9 +105,9 @@ WEIGHTS = np.arange(6, dtype="float32").reshape(2, 3)
 
 def build(value: Any, kind: str) -> Any:
     """Return the object that a job with this value gets from Keras 3."""
-    report = Report()
-    canonical = check_object(value, kind, Pointer(report))
-    assert not report.faults
+    findings = Findings()
+    canonical = check_object(value, kind, Pointer(findings))
+    assert not findings.faults
     built = make_object(kind, canonical, "")
     return getattr(keras, kind).get(built) if isinstance(built, str) and kind != "activations" else built
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects.catalogue import OBJECTS_ONLY, Schema
 from fitqueue.spec.keras_objects.schedules import check_schedule
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "integer": (int,),
@@ -29,7 +29,7 @@ _DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {"learning_rate_sch
 
 
 def read_number(value: Any, schema: Schema, pointer: Pointer) -> Any:
-    """Return the integer or boolean that a number stands for, if the schema accepts that and no number like this one."""
+    """Return the integer or boolean that a number stands for, if the schema accepts that and not the number itself."""
     if isinstance(value, bool) or not isinstance(value, int | float) or select_alternatives(value, schema):
         return value
     for meant in _meanings(value):

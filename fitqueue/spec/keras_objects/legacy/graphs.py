@@ -8,9 +8,9 @@ the graph to report.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from fitqueue.spec.findings import NoticeCode, Pointer
 from fitqueue.spec.keras_objects.legacy.histories import is_call_entry, is_history
 from fitqueue.spec.keras_objects.legacy.operations import translate_operations
-from fitqueue.spec.report import NoticeCode, Pointer
 
 # Their call takes the first tensor as the sequence, and the others as the initial state.
 _STATEFUL: Final = frozenset(

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from fitqueue.spec.findings import NoticeCode, Pointer
 from fitqueue.spec.keras_objects.legacy.rules import CLASSES, NAMES
-from fitqueue.spec.report import NoticeCode, Pointer
 
 
-def present_class(class_name: Any) -> str | None:
+def current_class(class_name: Any) -> str | None:
     """Return the present name of a layer's class; None if `class_name` is not a string."""
     return CLASSES.get(("layers", class_name), class_name) if isinstance(class_name, str) else None
 
@@ -15,7 +15,7 @@ def translate_class(value: dict[str, Any], kind: str, pointer: Pointer) -> dict[
     """Return the object under the present name of its class."""
     class_name = value.get("class_name")
     present = CLASSES.get((kind, class_name)) if isinstance(class_name, str) else None
-    if present is None:
+    if present is None or not isinstance(class_name, str):
         return value
     (pointer / "class_name").add_notice(NoticeCode.TRANSLATED, f"{class_name!r} is read as {present!r}.")
     translated = {**value, "class_name": present}

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fitqueue.spec.findings import NoticeCode, Pointer, quoted
 from fitqueue.spec.keras_objects.legacy.histories import is_call_entry, is_history
-from fitqueue.spec.report import NoticeCode, Pointer, quoted
 
 OPERATIONS: Final = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "TensorFlowOpLayer"})
 """The classes that Keras 2 wrote for operations on tensors."""

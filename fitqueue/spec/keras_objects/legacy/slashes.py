@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from fitqueue.spec.report import NoticeCode, Pointer, quoted
+from fitqueue.spec.findings import NoticeCode, Pointer, quoted
 
 
 def without_slashes(name: str) -> str:

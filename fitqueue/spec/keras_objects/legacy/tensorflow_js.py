@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fitqueue.spec.report import FaultCode, Pointer
+from fitqueue.spec.findings import FaultCode, Pointer
 
 
 def report_tensorflow_js(model: dict[str, Any], pointer: Pointer) -> bool:

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from fitqueue.spec.report import NoticeCode, Pointer
+from fitqueue.spec.findings import NoticeCode, Pointer
 
 # Keras 2.0 to 2.3, and tf.keras up to TensorFlow 1.12: the version of the latter ends in "-tf".
 _RESET_BEFORE: Final = re.compile(r"2\.([0-3](\.\d+)*|[01](\.\d+)*-tf)")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fitqueue.spec.report import Pointer
+from fitqueue.spec.findings import Pointer
 
 _WITH_ITEMS: Final = ("__tuple__", "TensorShape")
 _WITH_CONFIG: Final = ("__numpy__", "__tensor__")

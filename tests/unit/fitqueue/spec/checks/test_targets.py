@@ -6,11 +6,11 @@ from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.checks.targets import Output, TargetPointers, Targets, check_targets
 from fitqueue.spec.fields.data import PrepareStep
-from fitqueue.spec.report import Pointer, Report
+from fitqueue.spec.findings import Findings, Pointer
 
 
 def _notices(loss: str, values: Range | None, *steps: dict[str, float], activation: str = "sigmoid") -> list[str]:
-    report = Report()
+    report = Findings()
     pointer = Pointer(report)
     prepared = [PrepareStep.model_validate(step) for step in steps]
     targets = Targets(ArrayInfo((64, 3), "float32"), prepared, values)

@@ -22,9 +22,7 @@ def functional_job(class_name: str, *layers: Any) -> dict[str, Any]:
     source = {"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, 12]}}
     names = ["in", *(each["name"] for each in layers), "out"]
     chain = [*layers, {"class_name": "Dense", "config": {"units": 1}, "name": "out"}]
-    called = [
-        {**each, "inbound_nodes": [[[before, 0, 0, {}]]]} for each, before in zip(chain, names[:-1], strict=True)
-    ]
+    called = [{**each, "inbound_nodes": [[[before, 0, 0, {}]]]} for each, before in zip(chain, names[:-1], strict=True)]
     config = {"layers": [{**source, "name": "in", "inbound_nodes": []}, *called]}
     config |= {"input_layers": [["in", 0, 0]], "output_layers": [["out", 0, 0]]}
     return sequential_job() | {"model": {"class_name": class_name, "config": config, "keras_version": "2.2.4"}}
@@ -127,7 +125,7 @@ def test_batch_normalization_under_other_names(old: str, synchronized: bool | No
 
 @pytest.mark.parametrize("policy", ["Policy", "PolicyV1"])
 def test_a_policy(policy: str, parse: Parse) -> None:
-    dtype = {"class_name": policy, "config": {"name": "mixed_float16", "loss_scale": {"class_name": "DynamicLossScale"}}}
+    dtype = layer(policy, name="mixed_float16", loss_scale={"class_name": "DynamicLossScale"})
     stored = parse(sequential_job(layer("Dense", units=1, dtype=dtype))).spec.model.config["layers"][1]["config"]
     assert stored["dtype"] == layer("DTypePolicy", name="mixed_float16")
 

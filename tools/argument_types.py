@@ -13,7 +13,7 @@ from tools.schemas import (
     FRACTION,
     LEARNING_RATE,
     MODE,
-    NAME,
+    NAMES,
     NATURAL,
     NOT_NEGATIVE,
     POSITIVE,
@@ -40,7 +40,6 @@ _QUANTIZATION = unsupported("The service does not train quantized weights.")
 _KERNEL_AXES = unsupported("The service takes the axes from the shape of the weights, as Keras does for null.")
 
 BY_NAME: dict[str, Schema] = {
-    "name": NAME,
     "dtype": nullable(keras("dtype_policies")),
     "seed": SEED,
     "units": POSITIVE,
@@ -134,7 +133,7 @@ BY_AXES: dict[str, Schema] = {
 
 # Arguments that layers pass to their base class, so that they are not in the signature.
 _ALL_LAYERS: dict[str, Schema] = {
-    "name": NAME | {"default": None, "description": "The layer's name; by default its class's, numbered."},
+    "name": NAMES["layers"] | {"default": None, "description": "The layer's name; by default its class's, numbered."},
     "trainable": BOOL | {"default": True, "description": "Whether training changes the layer's weights."},
     "dtype": nullable(keras("dtype_policies"))
     | {"default": None, "description": "The type of the layer's weights and computations."},
@@ -204,6 +203,8 @@ def type_of(kind: str, cls: str, name: str, default: Any) -> Schema:
     """
     if (cls, name) in BY_CLASS:
         return BY_CLASS[cls, name]
+    if name == "name":
+        return NAMES[kind]
     if kind == "applications" and (schema := application_type(name)):
         return schema
     if kind in {"losses", "metrics"} and name == "dtype":

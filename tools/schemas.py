@@ -6,6 +6,8 @@ declaration of our own, in place of a function in Keras. `reason` says why an ar
 
 from typing import Any
 
+from fitqueue.spec.keras_objects.naming import ANY_NAME, ROOT_NAME, SCOPE_NAME
+
 Schema = dict[str, Any]
 
 MAX_INTEGER = 2**31 - 1
@@ -64,8 +66,27 @@ def each_axis(items: Schema, axes: int) -> Schema:
 
 NULL: Schema = {"type": "null"}
 BOOL: Schema = {"type": "boolean"}
-STRING: Schema = {"type": "string", "maxLength": 128}
-NAME: Schema = nullable({"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"})
+# The longest name of a logged value that the database takes.
+STRING: Schema = {"type": "string", "maxLength": 256}
+INPUT_NAME = nullable(
+    pattern(
+        ANY_NAME["pattern"].replace("[^", "[^/"), "a name of 1 to 255 characters without slashes and control characters"
+    )
+)
+NAMES: dict[str, Schema] = {
+    "layers": nullable(SCOPE_NAME),
+    "applications": nullable(SCOPE_NAME),
+    "losses": nullable(SCOPE_NAME),
+    "optimizers": nullable(ROOT_NAME),
+    "schedules": nullable(SCOPE_NAME),
+    "metrics": nullable(ANY_NAME),
+}
+"""The names with which Keras builds, trains, saves and loads, by the kind of the object."""
+_IN_FILE_NAME = ANY_NAME["pattern"].replace("[^", "[^/\\\\").removesuffix("{1,255}")
+FILE_NAME = pattern(
+    _IN_FILE_NAME.replace("[^", "[^.") + _IN_FILE_NAME + "{0,199}",
+    "a name of 1 to 200 characters without folders and control characters, not with a dot first",
+)
 POSITIVE = integer(1)
 NATURAL = integer(0)
 SEED = nullable(integer(0))

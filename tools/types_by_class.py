@@ -5,7 +5,9 @@ from tools.schemas import (
     ARRAY_DTYPES,
     AXIS,
     BOOL,
+    FILE_NAME,
     FRACTION,
+    INPUT_NAME,
     NATURAL,
     NOT_NEGATIVE,
     POSITIVE,
@@ -32,9 +34,6 @@ SIDES_3D = any_of(NATURAL, array(NATURAL, 3, 3), array(SIDES, 3, 3))
 INTERPOLATION = one_of("bicubic", "bilinear", "lanczos3", "lanczos5", "nearest")
 NUMBERS = any_of(number(), array(number(), 1, 4096))
 WORD = "letters, digits, underscores and slashes"
-FILE_NAME = pattern(
-    "[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "a name without folders, of letters, digits, dots, dashes and underscores"
-)
 
 # The own arguments of layers that prepare images, sound and categories, of attention, and of recurrent cells.
 _LAYERS: dict[tuple[str, str], Schema] = {
@@ -242,6 +241,7 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("EarlyStopping", "baseline"): nullable(number()),
     ("ReduceLROnPlateau", "factor"): number(exclusiveMinimum=0, exclusiveMaximum=1),
     ("ReduceLROnPlateau", "min_lr"): NOT_NEGATIVE,
+    ("InputLayer", "name"): INPUT_NAME,
     ("CSVLogger", "filename"): FILE_NAME,
     ("CSVLogger", "separator"): one_of(",", ";", "\t", "|", " "),
     ("LearningRateScheduler", "schedule"): declared("learning_rate_schedule"),

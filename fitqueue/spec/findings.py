@@ -1,6 +1,5 @@
 """What the checks of a job report: faults and notices, each with a code and a pointer into the job."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 from fitqueue.errors import Fault
 from fitqueue.json_pointer import pointer_to
+from fitqueue.spec.nearest import nearest
 from fitqueue.states import DescribedEnum
 from fitqueue.text import truncate
 from fitqueue.views import Notice
@@ -126,13 +126,6 @@ def _shortened(value: Any) -> Any:
     except (TypeError, ValueError):
         text = repr(value)
     return value if len(text) <= MAX_RECEIVED else truncate(text, MAX_RECEIVED)
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was probably meant, ignoring case."""
-    by_lower = {name.lower(): name for name in known}
-    matches = difflib.get_close_matches(word[:_MAX_QUOTED].lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -23,6 +23,7 @@ from fitqueue.errors import (
     InvalidRequest,
     UnsupportedMediaType,
 )
+from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz
 from service.api import PREFIX
@@ -40,7 +41,10 @@ blueprint = APIBlueprint(
     "datasets", __name__, url_prefix=f"{PREFIX}/datasets", abp_tags=[Tag(name="datasets")], abp_responses=ALWAYS
 )
 
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_NAME: Final = Pattern(
+    "[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
+    "1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+)
 _TYPES: Final = frozenset({"", "application/octet-stream", "application/zip", "application/x-npz"})
 _CHUNK: Final = 1024**2
 
@@ -54,7 +58,7 @@ _UPLOAD = {
 
 
 class UploadQuery(Query):
-    name: str | None = Field(default=None, pattern=_NAME, description="a name that jobs can use; default: its id")
+    name: Annotated[str, _NAME] | None = Field(default=None, description="a name that jobs can use; default: its id")
 
 
 class DatasetPath(BaseModel):

@@ -91,7 +91,7 @@ def raise_invalid_parameters(error: ValidationError) -> None:
     Raises:
         InvalidRequest: always.
     """
-    raise _invalid_request(error, lambda keys: ".".join(str(key) for key in keys)) from error
+    raise _invalid_request(error, lambda keys: str(keys[0])) from error
 
 
 def problem(error: FitQueueError, status: int | None = None) -> Response:

@@ -8,6 +8,9 @@ from fitqueue.spec.fields.training import CompileSpec, KerasObject, Losses, Metr
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.naming import AutoNames
 
+MAX_LOGGED_NAME: Final = 250
+"""The longest name of a logged value, so that it can be recorded with `val_` in front."""
+
 LEARNING_RATE_CALLBACKS: Final = frozenset({"ReduceLROnPlateau", "LearningRateScheduler"})
 """Callbacks that set the learning rate and log it as `learning_rate`."""
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fitqueue.spec.findings import FaultCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.mask_operations import is_operation
+from fitqueue.spec.keras_objects.naming import ANY_NAME, has_pattern
 
 MAX_CALLS: Final = 2000
 """How many calls all layers of a model may have together."""
@@ -196,6 +197,9 @@ def _check_io(value: Any, pointer: Pointer) -> Any:
     if isinstance(value, list) and len(value) == 1 and is_keras_history(value[0]):
         value = value[0]
     histories = histories_by_key(value)
+    for key in histories:
+        if isinstance(key, str) and not has_pattern(key, ANY_NAME):
+            pointer.add_fault(FaultCode.BAD_NAME, f"Expected {ANY_NAME['title']}.", key, ANY_NAME["title"])
     if not histories or len(histories) > MAX_IO or not all(map(is_keras_history, histories.values())):
         expected = "[layer, node, tensor], a list of these, or an object of these by name"
         pointer.add_fault(FaultCode.BAD_GRAPH, f"Expected {expected}.", value, expected)

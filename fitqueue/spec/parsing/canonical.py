@@ -8,8 +8,14 @@ from fitqueue.spec.fields.training import MAX_OBJECTS
 from fitqueue.spec.filepath import COUNTERS
 from fitqueue.spec.findings import FaultCode, Pointer, listed
 from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.legacy.keras1 import report_keras1
+from fitqueue.spec.keras_objects.legacy.names import current_class
+from fitqueue.spec.keras_objects.legacy.tensorflow_js import report_tensorflow_js
+from fitqueue.spec.keras_objects.legacy.versions import with_defaults_of_version
+from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.compile_arguments import current_arguments
+from fitqueue.spec.parsing.present_names import with_present_names
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
 
@@ -19,8 +25,9 @@ def with_canonical_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, A
     canonical = dict(raw)
     if "model" in raw:
         canonical["model"] = _check_model(raw["model"], pointer / "model")
-    if isinstance(raw.get("compile"), dict):
-        canonical["compile"] = _check_compile(raw["compile"], pointer / "compile")
+        canonical |= with_present_names(canonical, canonical["model"])
+    if isinstance(canonical.get("compile"), dict):
+        canonical["compile"] = _check_compile(canonical["compile"], pointer / "compile")
     if isinstance(raw.get("callbacks"), list):
         canonical["callbacks"] = _check_list(raw["callbacks"], _check_callback, pointer / "callbacks")
     return canonical
@@ -34,8 +41,11 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
             message = f"A model that is sent as a string must be JSON. {error.message}"
             pointer.add_fault(FaultCode.WRONG_TYPE, message, value, "JSON")
             return FAULTY
-    if isinstance(value, dict) and isinstance(value.get("class_name"), str):
-        if value["class_name"] not in catalogue.MODELS and not catalogue.is_application(value["class_name"]):
+    if isinstance(value, dict):
+        if report_keras1(value, pointer) or report_tensorflow_js(value, pointer):
+            return FAULTY
+        class_name = current_class(value.get("class_name"))
+        if class_name is not None and class_name not in catalogue.MODELS and not catalogue.is_application(class_name):
             (pointer / "class_name").add_fault(
                 FaultCode.UNKNOWN_CLASS,
                 "A model must be a Sequential, a Functional, or an architecture of keras.applications.",
@@ -43,10 +53,19 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
                 expected="'Sequential', 'Functional', or a name such as 'ResNet50'",
             )
             return FAULTY
+        value = with_defaults_of_version(value, pointer)
     elif isinstance(value, str):
         pointer.add_fault(FaultCode.WRONG_TYPE, "Expected an object.", value, "an object")
         return FAULTY
-    return check_object(value, "layers", pointer)
+    model = check_object(value, "layers", pointer)
+    _check_root_name(model, pointer / "config" / "name")
+    return model
+
+
+def _check_root_name(model: dict[str, Any], pointer: Pointer) -> None:
+    name = model["config"].get("name")
+    if name is not None and not has_pattern(name, ROOT_NAME):
+        pointer.add_fault(FaultCode.BAD_NAME, f"Expected {ROOT_NAME['title']}.", name, ROOT_NAME["title"])
 
 
 def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:

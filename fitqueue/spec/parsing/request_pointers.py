@@ -27,6 +27,9 @@ def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
             with suppress(ValueError):  # a whole model may be sent as the string that `to_json` returns
                 sent = json.loads(sent)
         key = unescape(token)
+        if key == "layers" and isinstance(sent, list) and isinstance(stored, dict):
+            stored = stored.get("layers")  # the config of a Sequential was this list itself
+            continue
         if isinstance(sent, dict) and isinstance(stored, dict) and key in sent:
             sent, stored = sent[key], stored.get(key)
             keys.append(key)

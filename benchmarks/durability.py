@@ -60,7 +60,7 @@ def measure_training(module: str, data: Path, epochs: int) -> float:
         began = ended = 0.0
         with ForkServer(module).spawn() as child:
             child.send(start)
-            for event in child.events(poll=1.0):
+            for event in child.outputs(poll=1.0):
                 if isinstance(event, PhaseChanged) and event.phase is Phase.TRAINING:
                     began = time.perf_counter()
                 if isinstance(event, Ended):

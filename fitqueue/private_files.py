@@ -16,7 +16,7 @@ def create_private(path: Path, text: str) -> None:
 
 def replace_private(path: Path, text: str) -> None:
     """Write such a file in place of the one at `path`, if there is one. Readers see the old text or the new one."""
-    aside = path.with_name(f"{path.name}.new")
-    aside.unlink(missing_ok=True)
-    create_private(aside, text)
-    aside.replace(path)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    create_private(temporary, text)
+    temporary.replace(path)

@@ -43,7 +43,7 @@ class EpochEnded(Message):
 
 
 class FileWritten(Message):
-    """A file is complete in the work directory: written aside, flushed, renamed. The supervisor stores it."""
+    """A file is complete in the work directory, flushed, and under its last name. The supervisor stores it."""
 
     file: str = Field(description="its name in the work directory")
     size: int = Field(description="bytes")

@@ -98,7 +98,10 @@ class Reason(DescribedEnum):
     OUT_OF_MEMORY = ("out_of_memory", "The machine or the device did not have enough memory.")
     MAX_RUNTIME = ("max_runtime", "The job ran longer than its `max_runtime_seconds`.")
     WORKER_LOST = ("worker_lost", "The worker was lost in the last of the job's `max_attempts`.")
-    STORAGE_FAILED = ("storage_failed", "A checkpoint could not be stored, or was not intact when it was read back.")
+    STORAGE_FAILED = (
+        "storage_failed",
+        "A checkpoint, snapshot or artifact could not be written or stored, or a checkpoint was damaged.",
+    )
     NO_PROGRESS = ("no_progress", "Three attempts in a row failed at the same position in the training.")
     INTERNAL_ERROR = ("internal_error", "The training process died or failed for a reason that is not in this list.")
 

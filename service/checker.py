@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from fitqueue.errors import Fault
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
-from fitqueue.spec.report import FaultCode
+from fitqueue.spec.findings import FaultCode
 from service import environment
 
 PROGRAM: Final = "workers.model_check.server"
@@ -202,10 +202,10 @@ def _ask(connection: socket.socket, request: ModelCheckRequest) -> ModelCheckRes
         TimeoutError: the result is late.
     """
     try:
-        greeting = connection.recv(1)
+        first_byte = connection.recv(1)
     except ConnectionResetError as error:
         raise _CheckerGone(str(error)) from error
-    if not greeting:
+    if not first_byte:
         raise _CheckerGone("it did not take a request")
     try:
         connection.sendall(request.model_dump_json().encode())

@@ -65,14 +65,14 @@ class DatasetCache:
     def _fetch(self, key: str, sha256: str, path: Path, on_chunk: Callable[[], None]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._make_room(self._storage.size(key))
-        aside = self._folder / f"{secrets.token_hex(16)}.part"
+        temporary = self._folder / f"{secrets.token_hex(16)}.part"
         try:
-            if (arrived := fetch(self._storage, key, aside, on_chunk)) != sha256:
+            if (arrived := fetch(self._storage, key, temporary, on_chunk)) != sha256:
                 raise OSError(f"the data set {key} arrived with sha256 {arrived}, and was stored with {sha256}")
-            flush(aside)
-            aside.replace(path)
+            flush(temporary)
+            temporary.replace(path)
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def _make_room(self, size: int) -> None:
         """Delete the least recently used data sets, and abandoned fetches, until this many bytes fit."""

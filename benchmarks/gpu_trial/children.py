@@ -48,7 +48,7 @@ def _follow(child: Child, *, kill: bool) -> tuple[dict[str, Any], list[str]]:
     began = time.perf_counter()
     seconds: dict[str, Any] = {}
     lines: list[str] = []
-    for output in child.events(poll=1.0):
+    for output in child.outputs(poll=1.0):
         now = round(time.perf_counter() - began, 3)
         match output:
             case PhaseChanged():

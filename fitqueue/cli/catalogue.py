@@ -7,9 +7,9 @@ import click
 
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table
+from fitqueue.spec.findings import did_you_mean
 from fitqueue.spec.keras_objects import catalogue as keras_catalogue
 from fitqueue.spec.keras_objects.values import describe
-from fitqueue.spec.report import did_you_mean
 
 Entries = list[tuple[str, keras_catalogue.Entry]]
 """Classes, each with its kind. One name can stand for several classes: MeanSquaredError is a loss and a metric."""

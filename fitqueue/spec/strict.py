@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fitqueue.spec.elsewhere import suggest_field
-from fitqueue.spec.report import FaultCode, Pointer, listed, quoted
+from fitqueue.spec.findings import FaultCode, Pointer, listed, quoted
 
 
 class Strict(BaseModel):
@@ -82,16 +82,29 @@ _EXPECTED_TYPES: Final = {
 _CODES: Final = {"string_pattern_mismatch": FaultCode.BAD_NAME, "literal_error": FaultCode.UNKNOWN_NAME}
 
 
-def report_validation_error(error: ValidationError, model: type[BaseModel], pointer: Pointer) -> None:
-    """Report each of pydantic's errors as a fault; `pointer` leads to the value that was validated as `model`."""
+def report_validation_error(error: ValidationError, model: type[BaseModel], value: Any, pointer: Pointer) -> None:
+    """Report each of pydantic's errors as a fault; `pointer` leads to `value`, which was validated as `model`."""
     for details in error.errors(include_url=False):
-        # pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member. Neither is in
-        # the JSON.
-        keys = [key for key in details["loc"] if key not in ("[key]", SINGLE.tag, BY_NAME.tag)]
+        keys = _keys_in(value, details["loc"])
         fault_pointer = pointer
         for key in keys:
             fault_pointer = fault_pointer / key
         _report(details, keys, model, fault_pointer)
+
+
+def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:
+    """Return the keys of a pydantic location that lead into the value.
+
+    pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member. A user's own key may
+    have the same name.
+    """
+    keys = []
+    for key in location:
+        is_in_value = isinstance(value, dict) and key in value
+        if is_in_value or key not in ("[key]", SINGLE.tag, BY_NAME.tag):
+            keys.append(key)
+            value = value[key] if is_in_value or isinstance(value, list) else None
+    return keys
 
 
 def _report(details: Any, keys: Sequence[str | int], model: type[BaseModel], pointer: Pointer) -> None:

@@ -43,7 +43,7 @@ def get_checkpoint(path: FilePath) -> Response:
 
 @blueprint.get("/weights/best", summary="Fetch the best weights", responses=DOWNLOAD)
 def get_best(path: JobPath) -> Response:
-    """By the monitor of the job's first ModelCheckpoint, else `val_loss`, else `loss`. 404 before the first epoch."""
+    """Best by the monitor of the first ModelCheckpoint, else `val_loss`, else `loss`. 404 before the first epoch."""
     return _download(path.job_id, "best")
 
 

@@ -11,8 +11,8 @@ from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
 from fitqueue.spec.fields.training import InitialWeights
+from fitqueue.spec.findings import FaultCode, NoticeCode
 from fitqueue.spec.parsing.request_pointers import request_pointer
-from fitqueue.spec.report import FaultCode, NoticeCode
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.models import Dataset

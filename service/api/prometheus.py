@@ -35,7 +35,7 @@ _DURATIONS: Final = {
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics() -> Response:
-    """In Prometheus's text format: jobs, queues, workers, GPUs, and how long things took."""
+    """Jobs, queues, workers, GPUs, and how long things took, in Prometheus's text format."""
     services = get_services()
     with services.database.read() as session:
         counts = counters.read(session)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
 from fitqueue.diagnosis import Losses, diagnose
-from fitqueue.states import JobState
+from fitqueue.states import JobState, Reason
 from fitqueue.views import (
     ArrayView,
     ArtifactView,
@@ -37,9 +37,10 @@ def job_summary(details: JobDetails) -> JobSummary:
     return JobSummary(**_job_fields(details))
 
 
-def job_view(details: JobDetails, losses: Sequence[Losses], language: Language) -> JobView:
+def job_view(details: JobDetails, losses: Sequence[Losses], language: Language, *, rate_share: float = 1.0) -> JobView:
     job = details.job
-    diagnosis = diagnose(losses, language) if losses else None
+    early_stopped = job.reason is Reason.EARLY_STOPPED
+    diagnosis = diagnose(losses, language, early_stopped=early_stopped, rate_share=rate_share) if losses else None
     return JobView(
         **_job_fields(details), spec=job.spec, notices=job.notices, model=job.model_summary, diagnosis=diagnosis
     )

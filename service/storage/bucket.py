@@ -35,7 +35,7 @@ _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 class BucketStorage(Storage):
-    """Writes a file aside on this machine, and uploads it once it is complete: a large one in parts.
+    """Writes a temporary file on this machine, and uploads it once it is complete: a large one in parts.
 
     A server that fails or does not answer is asked again, with growing pauses, until `retry_timeout` has passed. Parts
     that a dead process uploaded are not visible under the key; the bucket's lifecycle rule deletes them.

@@ -18,7 +18,7 @@ _CHUNK: Final = 256 * 1024
 
 
 class FolderStorage(Storage):
-    """Writes a file aside, flushes it and renames it."""
+    """Writes a temporary file, flushes it and renames it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -44,13 +44,13 @@ class FolderStorage(Storage):
 
     def _copy(self, source: Path, target: Path) -> None:
         """Copy a file from another disk."""
-        aside = self.temporary_folder() / secrets.token_hex(16)
+        temporary = self.temporary_folder() / secrets.token_hex(16)
         try:
-            shutil.copyfile(source, aside)
-            flush(aside)
-            _move(aside, target)
+            shutil.copyfile(source, temporary)
+            flush(temporary)
+            _move(temporary, target)
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         file = self.local_path(key).open("rb")

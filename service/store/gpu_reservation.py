@@ -15,16 +15,11 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import JobState
 from service.models import Job
-from service.store import workers
+from service.store import transitions, workers
 from service.store.gpus import Machine
 
 RESERVATION_DELAY: Final = timedelta(minutes=1)
 """How long a job lets later ones overtake it."""
-
-
-def is_due(now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a queued job does not pause."""
-    return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def may_claim_gpus(session: Session, machine: Machine, now: datetime, lease_seconds: float) -> ColumnElement[bool]:
@@ -52,7 +47,7 @@ def _first_reserving(session: Session, pool: str, free: int, most: int, now: dat
             Job.gpus > free,
             Job.gpus <= most,
             Job.created_at <= now - RESERVATION_DELAY,
-            is_due(now),
+            transitions.is_claimable(now),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
@@ -64,7 +59,8 @@ def _first_reserving(session: Session, pool: str, free: int, most: int, now: dat
 def _reachable_gpus(session: Session, machine: Machine, lease_seconds: float) -> dict[str, int]:
     """Return how many GPUs a job of each pool could get on this machine once other jobs have ended.
 
-    All workers of the machine count: they may serve different pools, and take GPUs from each other's jobs.
+    All workers of the machine count: they may serve different pools, and a GPU that a job of one of
+    them frees can go to a job of another.
     """
     most: dict[str, int] = {}
     for worker in workers.list_alive(session, lease_seconds):

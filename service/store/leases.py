@@ -54,7 +54,7 @@ class ClaimedJob:
     stalled_attempts: int
     """How many attempts in a row failed at the same position."""
     extended_at_epoch: int | None
-    """After how many epochs the job had ended when it was extended; None if it never was."""
+    """How many epochs had been trained when the job was extended; None if it never was."""
     initial_weights_key: str | None
     """The storage key of the weights to start from; None also if the job that had them was deleted."""
 
@@ -81,7 +81,7 @@ def claim(
     """
     if not gpus_seen:
         return _claim(session, worker_id, pools, Machine(), lease_seconds)
-    for _ in gpus_seen:  # a worker that was too late for a GPU sees fewer free ones the next time
+    for _ in gpus_seen:  # each GPUTaken means one free GPU fewer, so as many tries as GPUs are enough
         with suppress(GPUTaken), session.begin_nested():
             return _claim(session, worker_id, pools, gpus.inspect(session, gpus_seen), lease_seconds)
     return None
@@ -103,7 +103,7 @@ def _claim(
             Job.state == JobState.QUEUED,
             Job.pool.in_(pools),
             Job.gpus <= len(machine.free),
-            gpu_reservation.is_due(now),
+            transitions.is_claimable(now),
             gpu_reservation.may_claim_gpus(session, machine, now, lease_seconds),
         )
         .order_by(Job.priority.desc(), Job.id)
@@ -203,7 +203,7 @@ def finish(session: Session, lease: Lease, reason: Reason, message: str) -> bool
 
 
 def requeue(session: Session, lease: Lease, why: str) -> bool:
-    """Put the job back into the queue in order, as at a shutdown: it does not count as a failed attempt.
+    """Put the job back into the queue, as at a shutdown: this does not count as a failed attempt.
 
     A job that a user asked to cancel is cancelled, and one that a user asked to pause is paused.
 
@@ -213,7 +213,7 @@ def requeue(session: Session, lease: Lease, why: str) -> bool:
     Returns:
         False if the lease is lost.
     """
-    return _leave_worker(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
+    return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
 
 
 def fail_attempt(session: Session, lease: Lease, failure: AttemptFailure) -> bool:
@@ -250,7 +250,9 @@ def any_expired(session: Session) -> bool:
 
 def pools_with_work(session: Session) -> list[str]:
     """Return the pools in which a job is queued that may be claimed now."""
-    query = select(Job.pool).where(Job.state == JobState.QUEUED, gpu_reservation.is_due(clock.now(session))).distinct()
+    query = (
+        select(Job.pool).where(Job.state == JobState.QUEUED, transitions.is_claimable(clock.now(session))).distinct()
+    )
     return list(session.scalars(query.order_by(Job.pool)))
 
 
@@ -285,14 +287,14 @@ def _retry_or_fail(session: Session, job: Job, failure: AttemptFailure, now: dat
     if not isinstance(outcome, Retry):
         transitions.finish(session, job.id, job.attempt, outcome.reason, outcome.message, now)
         return False
-    moved = _leave_worker(
+    moved = _requeue_pause_or_cancel(
         session,
         job.id,
         job.attempt,
         outcome.message,
         now,
         failure.why,
-        not_before=now + timedelta(seconds=outcome.pause_seconds),
+        not_before=now + timedelta(seconds=outcome.delay_seconds),
         failed_attempts=Job.failed_attempts + 1,
         stalled_attempts=outcome.stalled_attempts,
         stalled_epoch=outcome.stalled_at.epoch,
@@ -316,7 +318,7 @@ def _history(session: Session, job: Job) -> AttemptHistory:
     )
 
 
-def _leave_worker(
+def _requeue_pause_or_cancel(
     session: Session,
     job_id: str,
     attempt: int,

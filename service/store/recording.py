@@ -24,7 +24,7 @@ MAX_LINES: Final = 20_000
 
 
 def begin_training(session: Session, job: Job, position: Position) -> None:
-    """Training starts at this position: delete what earlier attempts recorded beyond it."""
+    """Record that training starts at this position, and delete what earlier attempts recorded beyond it."""
     if position == Position(0):
         job.best_epoch = job.best_monitor = job.best_value = None
     job.epoch, job.step = position.epochs_begun, position.step
@@ -34,7 +34,7 @@ def begin_training(session: Session, job: Job, position: Position) -> None:
 
 
 def record_resumed(session: Session, job: Job, position: Position, differences: Sequence[str]) -> None:
-    """Training continues from a snapshot.
+    """Record that training continues from a snapshot.
 
     Args:
         differences: why its numbers may differ in their last bits from those of an uninterrupted training.
@@ -57,7 +57,7 @@ def record_phase(session: Session, job: Job, phase: Phase) -> None:
 
 
 def record_progress(job: Job, position: Position, steps: int) -> None:
-    """Training reached this position within an epoch of `steps` steps."""
+    """Record the position within an epoch of `steps` steps."""
     job.epoch, job.step, job.steps = position.epoch + 1, position.step, steps
     _changed(job)
 

@@ -1,4 +1,4 @@
-"""What follows a failed attempt: another one after a pause, or the end of the job. Pure functions."""
+"""What follows a failed attempt: another one after a delay, or the end of the job. Pure functions."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from fitqueue.reports import Position
 from fitqueue.states import Reason
 
-STALL_PAUSE_SECONDS: Final = 2.0
-"""How long a job pauses that has failed at the same position before: a job that kills workers must not do so often."""
-OUTAGE_PAUSE_SECONDS: Final = 10.0
-"""How long a job pauses after an outage: a moment later the disk is still full, or the network still down."""
-MAX_ATTEMPTS_WITH_SAME_REASON: Final = 2
-"""Attempts in a row at one position that end with a reason of the job's own. The first may be the machine's doing."""
+STALL_DELAY_SECONDS: Final = 2.0
+"""The delay for a job that has failed at this position before: a job that kills workers must not do so often."""
+OUTAGE_DELAY_SECONDS: Final = 10.0
+"""The delay after an outage: a moment later the disk is still full, or the network still down."""
+MAX_STALLED_ATTEMPTS_WITH_REASON: Final = 2
+"""Attempts in a row at one position of which the last failed with a reason of its own."""
 MAX_STALLED_ATTEMPTS: Final = 3
 """Attempts in a row at one position, whatever ended them."""
 
@@ -51,10 +51,10 @@ class AttemptHistory:
 
 @dataclass(frozen=True)
 class Retry:
-    """The job is queued again, and may be claimed after `pause_seconds`."""
+    """The job is queued again, and may be claimed after `delay_seconds`."""
 
     message: str
-    pause_seconds: float
+    delay_seconds: float
     stalled_attempts: int
     stalled_at: Position
 
@@ -70,24 +70,24 @@ class Fail:
 def retry_or_fail(failure: AttemptFailure, history: AttemptHistory) -> Retry | Fail:
     """Decide what follows a failed attempt.
 
-    The job ends if the same failure of its own ended two attempts at one position, if this was the last of
-    `max_attempts`, or if three attempts in a row made no progress. A job that is to be cancelled always leaves its
-    worker as if it were requeued.
+    The job ends if this attempt failed with a reason of its own and the attempt before it failed at the same position,
+    whatever its reason; if this was the last of `max_attempts`; or if three attempts in a row made no progress. A job
+    that is to be cancelled always leaves its worker as if it were requeued.
     """
     stalled = history.stalled_attempts + 1 if history.stalled_at == history.resumes_at else 1
-    fail = None if history.is_cancelled else _reason_to_fail(failure, history, stalled)
+    fail = None if history.is_cancelled else _final_failure(failure, history, stalled)
     if fail is not None:
         return fail
     return Retry(
         message=failure.message("the job is queued again"),
-        pause_seconds=_pause_seconds(stalled, failure.reason),
+        delay_seconds=_delay_seconds(stalled, failure.reason),
         stalled_attempts=stalled,
         stalled_at=history.resumes_at,
     )
 
 
-def _reason_to_fail(failure: AttemptFailure, history: AttemptHistory, stalled: int) -> Fail | None:
-    if failure.reason is not None and stalled >= MAX_ATTEMPTS_WITH_SAME_REASON:
+def _final_failure(failure: AttemptFailure, history: AttemptHistory, stalled: int) -> Fail | None:
+    if failure.reason is not None and stalled >= MAX_STALLED_ATTEMPTS_WITH_REASON:
         message = failure.message(f"this was attempt {stalled} in a row that failed at the same position")
         return Fail(failure.reason, message)
     if history.failed_attempts + 1 >= history.max_attempts:
@@ -99,7 +99,7 @@ def _reason_to_fail(failure: AttemptFailure, history: AttemptHistory, stalled: i
     return None
 
 
-def _pause_seconds(stalled_attempts: int, reason: Reason | None) -> float:
+def _delay_seconds(stalled_attempts: int, reason: Reason | None) -> float:
     if reason in _OUTAGES:
-        return OUTAGE_PAUSE_SECONDS
-    return STALL_PAUSE_SECONDS if stalled_attempts > 1 else 0.0
+        return OUTAGE_DELAY_SECONDS
+    return STALL_DELAY_SECONDS if stalled_attempts > 1 else 0.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from sqlalchemy import ScalarSelect, select, update
+from sqlalchemy import ScalarSelect, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -43,6 +43,11 @@ def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
     session.flush()
     session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in labels.items())
     events.append(session, job, EventKind.SUBMITTED, job.created_at, "The job was checked and stored.")
+
+
+def is_claimable(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a queued job may be claimed now: it is not waiting to be tried again."""
+    return or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def claim(
@@ -114,7 +119,7 @@ def requeue(
         changes: other columns, such as the time before which the job may not be claimed.
     """
     nothing_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_(None)
-    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
+    job = _end_lease(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
     if job is not None:
         _count_time(job, now)
         events.append(session, job, EventKind.REQUEUED, now, message, _failure_data(failure))
@@ -135,7 +140,7 @@ def pause(
     The arguments are those of `requeue`.
     """
     pause_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
-    job = _leave_worker(session, (Job.id == job_id, *_running(attempt), *pause_asked), JobState.PAUSED, changes)
+    job = _end_lease(session, (Job.id == job_id, *_running(attempt), *pause_asked), JobState.PAUSED, changes)
     if job is not None:
         _count_time(job, now)
         events.append(session, job, EventKind.PAUSED, now, message, _failure_data(failure))
@@ -190,7 +195,7 @@ def _cancel_idle(
     return _end(session, condition, Reason.CANCELLED_BY_USER, message, now, by, cancel_requested_at=now)
 
 
-def _leave_worker(
+def _end_lease(
     session: Session, condition: tuple[ColumnElement[bool], ...], state: JobState, changes: Mapping[str, object]
 ) -> Job | None:
     return _move(

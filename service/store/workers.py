@@ -87,7 +87,7 @@ def heartbeat(session: Session, worker_id: str, *, devices: Sequence[str], gpus:
 
 
 def sign_off(session: Session, worker_id: str) -> None:
-    """Record that the worker has stopped in order."""
+    """Record that the worker has shut down."""
     session.execute(update(Worker).where(Worker.id == worker_id).values(stopped_at=clock.now(session)))
 
 

@@ -39,7 +39,7 @@ SEARCH_SECONDS: Final = 12.0
 class Pace:
     """How fast the moves follow each other. They keep up with the jobs, so that slow machines finish, too."""
 
-    pause_seconds: tuple[float, float] = (0.3, 2.0)
+    delay_seconds: tuple[float, float] = (0.3, 2.0)
     """The shortest and the longest pause between two moves."""
     moves_per_job: float = 1.0
     """Moves for each job that has ended."""
@@ -102,7 +102,7 @@ class Killer:
     def _run(self) -> None:
         try:
             for kind in self._drawn_kinds():
-                self._wait(self._rng.uniform(*self._pace.pause_seconds))
+                self._wait(self._rng.uniform(*self._pace.delay_seconds))
                 while not (self._stopping.is_set() or self._is_due()):
                     self._wait(0.2)
                 if self._stopping.is_set():

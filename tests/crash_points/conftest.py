@@ -165,7 +165,7 @@ def train(
             shift[0] += timedelta(seconds=2 * LEASE_SECONDS)
             with database.write() as session:
                 leases.expire_leases(session)
-            shift[0] += timedelta(seconds=retry_policy.OUTAGE_PAUSE_SECONDS)
+            shift[0] += timedelta(seconds=retry_policy.OUTAGE_DELAY_SECONDS)
         return job, exit_codes
 
     return train

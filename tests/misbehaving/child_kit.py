@@ -19,7 +19,7 @@ def begin(pipes: ChildPipes, *messages: Message) -> tuple[Control, Reporter]:
 
 def begin_with_start(pipes: ChildPipes, *messages: Message) -> tuple[Control, Reporter, Start]:
     stdio.capture(pipes.stdout, pipes.stderr)
-    control, reporter = Control(pipes.control), Reporter(pipes.events)
+    control, reporter = Control(pipes.control), Reporter(pipes.reports)
     start = control.read_start()
     control.watch()
     for message in messages or (PhaseChanged(phase="training"),):

@@ -9,5 +9,5 @@ from workers.trainer.reporting import Reporter
 
 def main(pipes):
     stdio.capture(pipes.stdout, pipes.stderr)
-    Reporter(pipes.events).emit(PhaseChanged(phase="loading_data"))
+    Reporter(pipes.reports).emit(PhaseChanged(phase="loading_data"))
     threading.Event().wait()

@@ -132,7 +132,7 @@ def test_a_child_of_a_frozen_worker_exits_when_its_lease_ends(
     """Its worker cannot stop it any more, and another one may have the job by now."""
     with make_context("trains_for_ever").fork_server.spawn() as child:
         child.send(start_message(lease_seconds=0.5))
-        for _ in child.events(poll=30.0):
+        for _ in child.outputs(poll=30.0):
             pass
     assert child.exit_code == LEASE_NOT_RENEWED
 
@@ -141,7 +141,7 @@ def test_a_child_whose_lease_is_renewed_keeps_running(fork_server: ForkServer, m
     began = time.monotonic()
     with make_context("trains_for_ever").fork_server.spawn() as child:
         child.send(start_message(lease_seconds=1.0))
-        for _ in child.events(poll=30.0):
+        for _ in child.outputs(poll=30.0):
             child.send(Renewed())
             if time.monotonic() - began > 3.0:
                 break

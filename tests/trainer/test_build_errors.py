@@ -9,8 +9,8 @@ import pytest
 from keras import layers as kl
 
 from fitqueue.spec import KerasObject
+from fitqueue.spec.findings import Findings, Pointer
 from fitqueue.spec.keras_objects.objects import check_object
-from fitqueue.spec.report import Pointer, Report
 from tests.trainer.model_comparison import Layer, assert_round_trip, layer, parsed_spec, sequential
 from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.models import build_model
@@ -107,9 +107,9 @@ def test_each_call_of_a_shared_layer_is_unrolled() -> None:
 
 
 def canonical_model(serialized: dict[str, Any]) -> dict[str, Any]:
-    report = Report()
-    canonical: dict[str, Any] = check_object(serialized, "layers", Pointer(report))
-    assert not report.faults
+    findings = Findings()
+    canonical: dict[str, Any] = check_object(serialized, "layers", Pointer(findings))
+    assert not findings.faults
     return canonical
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import keras
 import pytest
 
+from fitqueue.spec.findings import Findings, Pointer
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.naming import snake_case
 from fitqueue.spec.keras_objects.objects import check_value
-from fitqueue.spec.report import Pointer, Report
 from tools.layer_counts import count_layers
 
 ROOT = Path(__file__).parents[2]
@@ -108,9 +108,9 @@ def test_only_text_that_a_pattern_allows_reaches_keras() -> None:
 def test_defaults_are_valid_values(kind: str, name: str) -> None:
     for argument, schema in catalogue.kind(kind).classes[name].properties.items():
         if "default" in schema and (kind, argument) != ("applications", "name"):
-            report = Report()
-            check_value(schema["default"], schema, Pointer(report))
-            assert report.faults == [], argument
+            findings = Findings()
+            check_value(schema["default"], schema, Pointer(findings))
+            assert findings.faults == [], argument
 
 
 @pytest.mark.parametrize("name", catalogue.kind("applications").classes)

@@ -14,8 +14,8 @@ import pytest
 from fitqueue.datasets import ArrayInfo, DatasetInfo
 from fitqueue.errors import InvalidSpec
 from fitqueue.spec import ParsedJob, parse_job
+from fitqueue.spec.findings import Findings, Pointer
 from fitqueue.spec.keras_objects.objects import check_object
-from fitqueue.spec.report import Pointer, Report
 from workers.keras_tools.models import build_model
 from workers.keras_tools.objects import make_object
 
@@ -94,9 +94,9 @@ WEIGHTS = np.arange(6, dtype="float32").reshape(2, 3)
 
 def build(value: Any, kind: str) -> Any:
     """Return the object that a job with this value gets from Keras 3."""
-    report = Report()
-    canonical = check_object(value, kind, Pointer(report))
-    assert not report.faults
+    findings = Findings()
+    canonical = check_object(value, kind, Pointer(findings))
+    assert not findings.faults
     built = make_object(kind, canonical, "")
     return getattr(keras, kind).get(built) if isinstance(built, str) and kind != "activations" else built
 

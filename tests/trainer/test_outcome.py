@@ -13,7 +13,7 @@ from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.npz import DataError
 from workers.shared.protocol import Ended, Stop, Stopped
 from workers.trainer import outcome
-from workers.trainer.checkpoints import CheckpointFailed
+from workers.trainer.checkpoints import WriteFailed
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
     [
         (DataError("x"), False, Reason.INVALID_DATA),
         (ModelBuildError("/model", "x"), False, Reason.INVALID_MODEL),
-        (CheckpointFailed("x"), True, Reason.STORAGE_FAILED),
+        (WriteFailed("x"), True, Reason.STORAGE_FAILED),
         (FULL, True, Reason.STORAGE_FAILED),
         (tf.errors.ResourceExhaustedError(None, None, "No space left on device"), True, Reason.STORAGE_FAILED),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), True, Reason.OUT_OF_MEMORY),

@@ -1,5 +1,6 @@
 """Snapshots as files, and what an extension changes in them."""
 
+import json
 from pathlib import Path
 
 import ml_dtypes
@@ -50,10 +51,24 @@ def test_half_a_snapshot_cannot_be_read(tmp_path: Path) -> None:
         read_snapshot(path)
 
 
+def test_a_snapshot_with_other_fields_is_not_read(tmp_path: Path) -> None:
+    """Another version may have written it."""
+    path = tmp_path / "1.snapshot"
+    write_snapshot(snapshot(), path)
+    with np.load(path) as file:
+        arrays = {**file}
+    about = json.loads(arrays["about"].tobytes())
+    about["position"]["batch"] = about["position"].pop("step")
+    with path.open("wb") as file:
+        np.savez(file, **arrays | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+    with pytest.raises(SnapshotMismatch, match=r"The snapshot cannot be read: .*'batch'"):
+        read_snapshot(path)
+
+
 def test_an_extension_gives_early_stopping_its_patience_again() -> None:
     extended = for_extension(snapshot())
     assert not extended.stop_training
-    assert extended.callbacks[0].counters == {"wait": 0, "stopped_epoch": 0, "best": 0.25}
+    assert extended.callbacks[0].attributes == {"wait": 0, "stopped_epoch": 0, "best": 0.25}
     assert extended.callbacks[1] == OTHER
 
 

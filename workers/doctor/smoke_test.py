@@ -51,7 +51,7 @@ def _run(child: Child, devices: Devices, began: float, started: float) -> None:
     child.send(Start(job_id="smoke_test", attempt=1, spec={}, dataset_path=None, work_dir="", threads=1,
                      gpus=devices.gpus, cpu_devices=devices.cpu_devices))  # fmt: skip
     ended, lines = None, []
-    for output in child.events(poll=1.0):
+    for output in child.outputs(poll=1.0):
         match output:
             case PhaseChanged():
                 waited = time.perf_counter() - started

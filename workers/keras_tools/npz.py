@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from fitqueue.spec.report import listed
+from fitqueue.spec.findings import listed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

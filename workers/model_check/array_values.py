@@ -59,15 +59,15 @@ class _StoredRanges:
             return Range(0, self._request.classes - 1)
         return self._with_validation("y", ref)
 
-    def _with_validation(self, axis: str, ref: ArrayRef) -> Range | None:
-        names = [ref.array, *self._validation_arrays(axis, ref)]
+    def _with_validation(self, field: str, ref: ArrayRef) -> Range | None:
+        names = [ref.array, *self._validation_arrays(field, ref)]
         ranges = [values for values in map(self._range, names) if values is not None]
         return ranges[0] | ranges[-1] if ranges else None
 
-    def _validation_arrays(self, axis: str, ref: ArrayRef) -> list[str]:
+    def _validation_arrays(self, field: str, ref: ArrayRef) -> list[str]:
         """Return the array, if there is one, to validate with for the same input or output."""
         validation = self._data.validation if self._data is not None else None
-        refs = array_refs(getattr(validation, axis)) if validation is not None else []
+        refs = array_refs(getattr(validation, field)) if validation is not None else []
         return [other.array for other in refs if other.key == ref.key]
 
     def _range(self, name: str) -> Range | None:

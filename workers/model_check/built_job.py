@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fitqueue.spec import KerasObject, PartialJob
 from fitqueue.spec.checks.consistency import without_state
 from fitqueue.spec.fields.partial import PartialLosses, PartialMetrics
-from fitqueue.spec.report import FaultCode, Pointer
+from fitqueue.spec.findings import FaultCode, Pointer
 from workers.keras_tools.callbacks import build_callback
 from workers.keras_tools.compiling import build_loss, build_metrics, build_optimizer
 from workers.keras_tools.errors import ModelBuildError
@@ -25,7 +25,7 @@ Announce = Callable[[str], None]
 
 # Arguments of callbacks that write or that Keras cannot take as data. Such callbacks are checked without Keras.
 _UNBUILDABLE: Final = {"filepath", "filename", "log_dir", "backup_dir", "schedule"}
-# How Keras puts it when something needs numbers of its own at once.
+# What Keras's error says when an object creates variables at once.
 _NEEDS_WEIGHTS: Final = "while in a stateless scope"
 # The pointer tells the index already, and it may be another one in the job as the user sent it.
 _LAYER_INDEX: Final = re.compile(r"^layer \d+, ")
@@ -50,8 +50,8 @@ class BuiltJob:
         """
         self._announce = announce
         compiled, compile_pointer = spec.compile, pointer / "compile"
-        # An optimizer creates numbers of its own, which a stateless scope does not allow. In a graph they are only
-        # named. TensorFlow's eager runtime would take long to start, and hardly any check needs it.
+        # An optimizer creates variables, which a stateless scope does not allow. In a graph they are only symbolic.
+        # TensorFlow's eager runtime would take long to start, and hardly any check needs it.
         with tf.Graph().as_default():
             self._build(compile_pointer / "optimizer", build_optimizer, compiled.optimizer)
         with keras.StatelessScope(initialize_variables=False):
@@ -69,19 +69,19 @@ class BuiltJob:
     def has_all_losses_and_metrics(self) -> bool:
         """Whether Keras has built every loss and every metric."""
         built = [*self.losses.values(), *(metric.metric for metric in self.metrics)]
-        return all(each is not None for each in built)
+        return None not in built
 
     def _build_losses(self, pointer: Pointer, loss: PartialLosses) -> dict[str | None, Any]:
         if isinstance(loss, dict):
-            return {name: self._build(pointer / name, build_loss, of_output) for name, of_output in loss.items()}
+            return {name: self._build(pointer / name, build_loss, output_loss) for name, output_loss in loss.items()}
         return {None: self._build(pointer, build_loss, loss)}
 
     def _build_metrics(self, pointer: Pointer, metrics: PartialMetrics, *, is_weighted: bool) -> list[BuiltMetric]:
         by_output = metrics if isinstance(metrics, dict) else {None: metrics}
         built = []
-        for output, of_output in by_output.items():
+        for output, output_metrics in by_output.items():
             output_pointer = pointer if output is None else pointer / output
-            for i, metric in enumerate(of_output):
+            for i, metric in enumerate(output_metrics):
                 keras_metric = self._build(output_pointer / i, _build_metric, metric)
                 built.append(BuiltMetric(output_pointer / i, output, keras_metric, is_weighted))
         return built
@@ -103,7 +103,7 @@ class BuiltJob:
                 raise  # a limit of this check, not a fault of the job
             # If the part is one of a list, the error does not know its index there.
             text = error.pointer if error.pointer.startswith(pointer.text) else pointer.text
-            Pointer(pointer.report, text).add_fault(code, _LAYER_INDEX.sub("", error.message))
+            Pointer(pointer.findings, text).add_fault(code, _LAYER_INDEX.sub("", error.message))
             return None
 
 

@@ -12,7 +12,7 @@ import keras
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import FitSpec, KerasObject, PartialJob
 from fitqueue.spec.checks import consistency
-from fitqueue.spec.report import FaultCode, Pointer, Report, TooManyFaults
+from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.views import ModelSummary
 from workers.model_check.array_values import JobArrays
 from workers.model_check.built_job import Announce, BuiltJob
@@ -37,10 +37,10 @@ def check(request: ModelCheckRequest, announce: Announce) -> ModelCheckResult:
         ModelBuildError: the model cannot be built without weights.
     """
     spec = PartialJob.model_validate(request.spec)
-    report = Report()
+    findings = Findings()
     summary = None
     with suppress(TooManyFaults):
-        pointer = Pointer(report)
+        pointer = Pointer(findings)
         built = BuiltJob(spec, request.initial_model, pointer, announce)
         arrays = JobArrays(spec, request)
         consistency.check_fit(spec, arrays.x, pointer)
@@ -49,7 +49,7 @@ def check(request: ModelCheckRequest, announce: Announce) -> ModelCheckResult:
             summary = _summarize(built.model, spec)
             if _has_allowed_size(summary, request.max_bytes, pointer / "model"):
                 _check_model(built, built.model, spec, arrays, pointer)
-    return ModelCheckResult(faults=report.faults, notices=report.notices, summary=summary)
+    return ModelCheckResult(faults=findings.faults, notices=findings.notices, summary=summary)
 
 
 def _summarize(model: keras.Model, spec: PartialJob) -> ModelSummary:

@@ -15,7 +15,7 @@ from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.targets import advice
 from fitqueue.spec.fields.training import KerasObject, LossWeights
-from fitqueue.spec.report import FaultCode, Pointer
+from fitqueue.spec.findings import FaultCode, Pointer
 from workers.keras_tools.errors import keras_message
 from workers.keras_tools.outputs import arrange_for_outputs, model_outputs
 
@@ -91,11 +91,11 @@ class TargetComparer:
 
     def compare(self, batch: Batch) -> None:
         """Compare a batch."""
-        faults_before = len(self._pointer.report.faults)
+        faults_before = len(self._pointer.findings.faults)
         for name in self._outputs:
             if _for_output(batch.targets, name) is not None:
                 self._compare_output(name, self._symbols(name, batch))
-        if len(self._pointer.report.faults) == faults_before and self._can_compare_together(batch):
+        if len(self._pointer.findings.faults) == faults_before and self._can_compare_together(batch):
             self._compare_together(batch)
 
     def _can_compare_together(self, batch: Batch) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras.src.saving import saving_lib
 
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, listed
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, listed
 
 Shapes = dict[str, list[list[int | None]]]
 """The shapes of the variables in a file of weights, by their paths in the file."""

@@ -11,8 +11,8 @@ from fitqueue.spec.checks.consistency import (
     warn_about_fractions,
 )
 from fitqueue.spec.checks.shapes import accepts_shape
+from fitqueue.spec.findings import FaultCode, Pointer
 from fitqueue.spec.keras_objects.model import input_layer
-from fitqueue.spec.report import FaultCode, Pointer
 from workers.model_check.array_values import JobArrays
 from workers.model_check.layer_pointers import layer_pointer
 
@@ -116,7 +116,7 @@ def check_batch_size(model: keras.Model, spec: PartialJob, x: PreparedArrays, po
     first_input = next(iter(named_inputs(model).values()), None)
     size = first_input.shape[0] if first_input is not None else None
     if size is None:
-        Pointer(pointer.report, stateful[0]).add_fault(
+        Pointer(pointer.findings, stateful[0]).add_fault(
             FaultCode.BAD_SHAPE,
             "A stateful layer needs batches of a fixed size.",
             expected="an InputLayer with a batch_shape that begins with the batch size",

@@ -1,16 +1,16 @@
-"""Find where the job says what a layer of the built model is."""
+"""Map the layers of the built model to JSON pointers into the job."""
 
 from typing import Any
 
 import keras
 
 from fitqueue.spec import KerasObject
+from fitqueue.spec.findings import Pointer
 from fitqueue.spec.keras_objects.graph import is_input
-from fitqueue.spec.report import Pointer
 
 
 def layer_pointer(spec: KerasObject, model: keras.Model, name: str, pointer: Pointer) -> Pointer:
-    """Return the pointer to the layer with this name, which Keras may have given; if it is not found, to the model.
+    """Return the pointer to the layer with this name, which Keras may have given it, or to the model if there is none.
 
     Args:
         pointer: to the job.

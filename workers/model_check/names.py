@@ -4,7 +4,7 @@ import keras
 
 from fitqueue.spec import PartialJob
 from fitqueue.spec.checks.named_outputs import IONames, check_arrays, check_compile, io_names
-from fitqueue.spec.report import Pointer, Report
+from fitqueue.spec.findings import Findings, Pointer
 from workers.model_check.inputs import named_inputs
 
 
@@ -22,7 +22,7 @@ def check_names(model: keras.Model, spec: PartialJob, pointer: Pointer) -> None:
 
 def has_valid_output_names(spec: PartialJob) -> bool:
     """Return whether losses, metrics and weights have names of outputs. If not, that has been reported already."""
-    report = Report()
+    findings = Findings()
     if spec.model is not None:
-        check_compile(spec.compile, io_names(spec.model), Pointer(report))
-    return not report.faults
+        check_compile(spec.compile, io_names(spec.model), Pointer(findings))
+    return not findings.faults

@@ -1,7 +1,7 @@
 """The model checker: the process in which the API has models checked, `python -m workers.model_check.server`.
 
-Its stdin is a socket to the API. The process imports TensorFlow once, sends a greeting, and forks a child for each
-request. Request and result go over a connection of their own, which the API passes along. This is not
+Its stdin is a socket to the API. The process imports TensorFlow once, sends whether it is ready, and forks a child for
+each request. Request and result go over a connection of their own, which the API passes along. This is not
 multiprocessing's fork server, because that would run the main module of the API, gunicorn, in each child, and give it
 the API's secrets with its environment.
 
@@ -37,7 +37,7 @@ WALL_SECONDS: Final = 60
 MEMORY_BYTES: Final = 1024**3
 """The limit beyond what the imports need already."""
 
-GREETING: Final = b"+"
+CHILD_STARTED: Final = b"+"
 """The first byte from each child. If nothing follows it, the child died while it checked the job."""
 
 
@@ -98,7 +98,7 @@ def _serve(connection: socket.socket, slowness: float) -> None:
     """
     try:
         _set_limits()
-        connection.sendall(GREETING)
+        connection.sendall(CHILD_STARTED)
         request = b"".join(iter(lambda: connection.recv(65_536), b""))
         connection.sendall(_check(request, slowness, lambda pointer: connection.sendall(f"{pointer}\n".encode())))
     finally:

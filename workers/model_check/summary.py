@@ -10,16 +10,16 @@ import keras
 from fitqueue.spec import KerasObject
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
 
-# How many numbers an optimizer keeps for each trainable weight. All others keep two.
-_SLOTS: Final = {"SGD": 0, "Adagrad": 1, "Adafactor": 1, "Lion": 1, "RMSprop": 1}
-_DEFAULT_SLOTS: Final = 2
+# How many variables an optimizer keeps for each trainable weight. All others keep two.
+_VARIABLES_PER_WEIGHT: Final = {"SGD": 0, "Adagrad": 1, "Adafactor": 1, "Lion": 1, "RMSprop": 1}
+_DEFAULT_VARIABLES: Final = 2
 
 
 def summarize(model: keras.Model, optimizer: KerasObject, batch_size: int) -> ModelSummary:
     """Return the summary of a model, which may have been built without weights."""
     trainable = _bytes(model.trainable_weights)
     weights = _bytes(model.weights)
-    slots = trainable * _slots(optimizer)
+    slots = trainable * _variables_per_weight(optimizer)
     activations = sum(_activation_bytes(layer, batch_size) for layer in model.layers)
     return ModelSummary(
         layers=[_layer_view(layer) for layer in model.layers],
@@ -66,15 +66,15 @@ def _activation_bytes(layer: keras.layers.Layer, batch_size: int) -> int:
     )
 
 
-def _slots(optimizer: KerasObject) -> int:
-    """Return how many numbers the optimizer keeps for each trainable weight."""
+def _variables_per_weight(optimizer: KerasObject) -> int:
+    """Return how many variables the optimizer keeps for each trainable weight."""
     config = optimizer.config
     inner = config.get("inner_optimizer")
     if isinstance(inner, dict):
-        return _slots(KerasObject.model_validate(inner))
+        return _variables_per_weight(KerasObject.model_validate(inner))
     extra = sum(bool(config.get(name)) for name in ("use_ema", "gradient_accumulation_steps", "amsgrad", "centered"))
     momentum = bool(config.get("momentum")) if optimizer.class_name in ("SGD", "RMSprop") else 0
-    return _SLOTS.get(optimizer.class_name, _DEFAULT_SLOTS) + extra + momentum
+    return _VARIABLES_PER_WEIGHT.get(optimizer.class_name, _DEFAULT_VARIABLES) + extra + momentum
 
 
 def _bytes(weights: Iterable[Any]) -> int:

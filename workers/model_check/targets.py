@@ -8,7 +8,7 @@ from fitqueue.datasets import ArrayInfo
 from fitqueue.spec import FitSpec, KerasObject, PartialJob
 from fitqueue.spec.checks.consistency import PreparedArrays
 from fitqueue.spec.checks.targets import Output, TargetPointers, Targets, check_class_weight, check_targets
-from fitqueue.spec.report import FaultCode, Pointer
+from fitqueue.spec.findings import FaultCode, Pointer
 from workers.keras_tools.outputs import model_outputs
 from workers.model_check.array_values import JobArrays
 from workers.model_check.built_job import BuiltJob

@@ -14,7 +14,7 @@ class ChildPipes(NamedTuple):
     """The child's ends of its pipes: Connections, because multiprocessing can pass those to a new process."""
 
     control: Connection
-    events: Connection
+    reports: Connection
     stdout: Connection
     stderr: Connection
 

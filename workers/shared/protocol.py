@@ -1,7 +1,7 @@
 """The messages between a supervisor and the training process (the child) of one job. You can read this in a minute.
 
 Each message is one line of JSON; `type` names its class. The supervisor writes on the child's control pipe, the child
-on its event pipe, and both pipes carry nothing else. The control pipe is also a lifeline: when it closes, the
+on its report pipe, and both pipes carry nothing else. The control pipe is also a lifeline: when it closes, the
 supervisor is gone and the child exits, as it does when no `renewed` arrives for the time of a lease. NaN and infinity
 are written as the constants that JSON lacks, because both ends are ours.
 """
@@ -96,7 +96,7 @@ class Ended(Message):
 
 
 class SnapshotRefused(Message):
-    """The last message of a child that cannot resume: another program took the snapshot."""
+    """The last message of a child that cannot resume: its snapshot is damaged, or does not match the job."""
 
     type: Literal["snapshot_refused"] = "snapshot_refused"
     message: str
@@ -110,11 +110,11 @@ class Stopped(Message):
 
 LastMessage = Ended | SnapshotRefused | Stopped
 FileReport = CheckpointWritten | SnapshotWritten | ArtifactWritten
-AnyEvent = PhaseChanged | Resumed | Progress | EpochEnded | FileReport | LastMessage
-Event = Annotated[AnyEvent, Field(discriminator="type")]
+AnyReport = PhaseChanged | Resumed | Progress | EpochEnded | FileReport | LastMessage
+Report = Annotated[AnyReport, Field(discriminator="type")]
 
 _COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Command)
-_EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Event)
+_REPORTS: TypeAdapter[AnyReport] = TypeAdapter(Report)
 
 
 def encode(message: Message) -> bytes:
@@ -130,10 +130,10 @@ def decode_command(line: bytes) -> AnyCommand:
     return _COMMANDS.validate_json(line)
 
 
-def decode_event(line: bytes) -> AnyEvent:
-    """Return the event in a line.
+def decode_report(line: bytes) -> AnyReport:
+    """Return the report in a line.
 
     Raises:
-        pydantic.ValidationError: the line is not an event.
+        pydantic.ValidationError: the line is not a report.
     """
-    return _EVENTS.validate_json(line)
+    return _REPORTS.validate_json(line)

@@ -45,9 +45,10 @@ Result = TypeVar("Result")
 
 
 class AttemptRecorder:
-    """Writes what one attempt reports. Every method but `add_lines` raises LeaseLost when the attempt is over.
+    """Writes what one attempt reports.
 
-    One thread may store files while another one writes everything else.
+    Every method that writes to the database, except `add_lines`, raises LeaseLost when the attempt is over. One thread
+    may store files while another one writes everything else.
     """
 
     def __init__(self, database: Database, storage: Storage, lease: Lease, stopping: Event) -> None:
@@ -157,7 +158,7 @@ class AttemptRecorder:
         _logger.info("The job ended.", extra={"reason": str(reason)})
 
     def requeue(self, why: str) -> None:
-        """Put the job back into the queue in order; see `leases.requeue`."""
+        """Put the job back into the queue, as at a shutdown; see `leases.requeue`."""
         self._end(lambda session: leases.requeue(session, self._lease, why))
         _logger.info("The job was requeued.", extra={"why": why})
 

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Final, Self
 
 from workers.shared.protocol import AnyCommand, encode
-from workers.supervisor.child_output import ChildOutput, EventReader, LogReader, Readers, read_available
+from workers.supervisor.child_output import ChildOutput, LogReader, Readers, ReportReader, read_available
 
 _SEND_TIMEOUT: Final = 10.0
 _REAP_TIMEOUT: Final = 5.0
@@ -25,7 +25,7 @@ class ChildNotReading(Exception):
 
 
 class Child:
-    """A training process. It has ended when nobody holds its event pipe open any more.
+    """A training process. It has ended when nobody holds its report pipe open any more.
 
     We watch the pipe instead of the process's sentinel, because the sentinel belongs to the fork server: when that
     dies, it fires for every child at once, although the children train on.
@@ -37,7 +37,7 @@ class Child:
         Args:
             lock: held while a process is started or joined.
             control: our end of its control pipe.
-            outputs: our ends of its event pipe, its stdout and its stderr.
+            outputs: our ends of its report pipe, its stdout and its stderr.
         """
         assert process.pid is not None
         self.pid = process.pid
@@ -46,13 +46,13 @@ class Child:
         self._process = process
         self._lock = lock
         self._control = control
-        self._events, self._stdout, self._stderr = outputs
+        self._reports, self._stdout, self._stderr = outputs
         self._is_reaped = False
         self._send_lock = Lock()
         os.set_blocking(control.fileno(), False)
 
     def send(self, message: AnyCommand, timeout: float = _SEND_TIMEOUT) -> None:
-        """Send a message, from any thread. If the child has ended already, do nothing: its event pipe will show it.
+        """Send a message, from any thread. If the child has ended already, do nothing: its report pipe will show it.
 
         Raises:
             ChildNotReading: it did not read for `timeout` seconds.
@@ -71,17 +71,17 @@ class Child:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def events(self, poll: float) -> Iterator[ChildOutput | None]:
+    def outputs(self, poll: float) -> Iterator[ChildOutput | None]:
         """Yield what the child sends and prints, in the order of arrival, and None for each `poll` seconds of silence.
 
         The iterator ends with the child; then `exit_code` is set.
         """
         readers: Readers = {
-            self._events: EventReader(),
+            self._reports: ReportReader(),
             self._stdout: LogReader("stdout"),
             self._stderr: LogReader("stderr"),
         }
-        while self._events in readers:
+        while self._reports in readers:
             yield from read_available(readers, poll)
         # A process that the child started may hold the child's stdout open, so read only what is already there.
         for _ in list(readers):
@@ -108,5 +108,5 @@ class Child:
         self.exit_code = None if code == _UNKNOWN_EXIT_CODE else code
         with self._send_lock:
             self._is_reaped = True
-            for pipe in (self._control, self._events, self._stdout, self._stderr):
+            for pipe in (self._control, self._reports, self._stdout, self._stderr):
                 pipe.close()

@@ -1,4 +1,4 @@
-"""What arrives from a child: messages on its event pipe, and lines on its stdout and stderr."""
+"""What arrives from a child: messages on its report pipe, and lines on its stdout and stderr."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from workers.shared.protocol import AnyEvent, decode_event
+from workers.shared.protocol import AnyReport, decode_report
 from workers.supervisor.log_lines import LineSplitter
 
 _READ_BYTES: Final = 65_536
@@ -26,17 +26,17 @@ class LogLines:
 
 @dataclass(frozen=True)
 class UnparsableLine:
-    """A line on the event pipe that is not a message."""
+    """A line on the report pipe that is not a message."""
 
     line: bytes
     error: str
 
 
-ChildOutput = AnyEvent | LogLines | UnparsableLine
+ChildOutput = AnyReport | LogLines | UnparsableLine
 
 
-class EventReader:
-    """Turns the bytes of an event pipe into messages."""
+class ReportReader:
+    """Turns the bytes of an report pipe into messages."""
 
     def __init__(self) -> None:
         self._incomplete = b""
@@ -69,7 +69,7 @@ class LogReader:
         return [LogLines(self._stream, shown)] if shown else []
 
 
-Readers = dict[Connection, EventReader | LogReader]
+Readers = dict[Connection, ReportReader | LogReader]
 
 
 def read_available(readers: Readers, timeout: float) -> Iterator[ChildOutput | None]:
@@ -82,8 +82,8 @@ def read_available(readers: Readers, timeout: float) -> Iterator[ChildOutput | N
         yield from readers[pipe].feed(chunk) if chunk else readers.pop(pipe).close()
 
 
-def _decode(line: bytes) -> AnyEvent | UnparsableLine:
+def _decode(line: bytes) -> AnyReport | UnparsableLine:
     try:
-        return decode_event(line)
+        return decode_report(line)
     except ValidationError as error:
         return UnparsableLine(line, str(error))

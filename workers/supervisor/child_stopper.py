@@ -20,7 +20,7 @@ def requested_cause(requests: StopRequests) -> StopCause | None:
 
 
 class ChildStopper:
-    """Keeps the deadlines of one child, and remembers why it was stopped."""
+    """Enforces the deadlines of one child, and remembers why it was stopped."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ChildStopper:
         self._active_at = time.monotonic()
 
     def enforce(self) -> None:
-        """Do what is due: ask the child to stop, press it, or kill it."""
+        """Do what is due: ask the child to stop, then send SIGTERM, then SIGKILL."""
         now = time.monotonic()
         if now - self._active_at >= (self._timeouts.silence if self.was_active else self._timeouts.first_message):
             self.was_killed_for_silence = True
@@ -63,7 +63,7 @@ class ChildStopper:
         if self.cause is None:
             self._ask(self._due_cause(now))
         if self.cause is not None:
-            self._press(now - self._asked_at)
+            self._escalate(now - self._asked_at)
 
     def _due_cause(self, now: float) -> StopCause | None:
         requested = requested_cause(self._get_requests())
@@ -79,7 +79,7 @@ class ChildStopper:
             with suppress(ChildNotReading):  # SIGTERM and SIGKILL follow
                 self._child.send(Stop(cause=cause))
 
-    def _press(self, waited: float) -> None:
+    def _escalate(self, waited: float) -> None:
         if waited >= self._timeouts.kill:
             self._child.signal(SIGKILL)
         elif waited >= self._timeouts.term:

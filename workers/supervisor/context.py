@@ -24,7 +24,7 @@ class Timeouts:
     silence: float = 1800.0
     """Between two messages or lines of a child."""
     hang: float = 1800.0
-    """Between two turns of a supervisor's loop; after that its lease is not renewed any more."""
+    """Between two iterations of a supervisor's loop; after that its lease is not renewed any more."""
     uploads: float = 40.0
     """For the files that are not stored yet when the worker shuts down. Together with the end of the child, this is
     less than the minute that our containers get."""

@@ -1,4 +1,4 @@
-"""Explains how a training process ended that sent no last message, and which reason its job gets for it."""
+"""Explains how a training process that sent no last message ended, and which reason its job gets."""
 
 import signal
 from collections.abc import Sequence

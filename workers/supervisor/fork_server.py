@@ -50,7 +50,7 @@ class ForkServer:
             if pid == self._probed_pid:
                 return
             with self._fork(FORK_PROBE) as child:
-                printed = [output for output in child.events(poll=1.0) if isinstance(output, LogLines)]
+                printed = [output for output in child.outputs(poll=1.0) if isinstance(output, LogLines)]
             if child.exit_code != 0:
                 _kill_fork_server(pid)
                 problems = "\n".join(line for output in printed for line in output.lines)

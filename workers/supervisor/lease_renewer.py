@@ -42,7 +42,7 @@ class LeaseRenewer:
         self._lease = lease
         self._lease_seconds = lease_seconds
         self._hang_timeout = hang_timeout
-        self._verified_at = time.monotonic()
+        self._checked_in_at = time.monotonic()
         self._child: Child | None = None
         self._is_lost = False
         self._leaving = Event()
@@ -75,13 +75,13 @@ class LeaseRenewer:
             with suppress(ChildNotReading):  # then it exits by itself
                 self._child.send(Renewed(), timeout=0)
 
-    def verify(self) -> None:
-        """Show that the supervisor does not hang.
+    def check_in(self) -> None:
+        """Note that the supervisor does not hang, and raise if the lease is lost.
 
         Raises:
             LeaseLost: the attempt no longer holds the job.
         """
-        self._verified_at = time.monotonic()
+        self._checked_in_at = time.monotonic()
         if self._is_lost:
             raise LeaseLost("the lease could not be renewed")
 
@@ -102,7 +102,7 @@ class LeaseRenewer:
 
     def _renew_repeatedly(self) -> None:
         while not self._leaving.wait(min(RENEWAL_SECONDS, self._lease_seconds / 3)):
-            if time.monotonic() - self._verified_at > self._hang_timeout:
+            if time.monotonic() - self._checked_in_at > self._hang_timeout:
                 _logger.error("The supervisor hangs; its lease is no longer renewed.")
                 return
             try:

@@ -40,8 +40,8 @@ from workers.supervisor.child import Child, ChildNotReading
 from workers.supervisor.child_output import ChildOutput, LogLines, UnparsableLine
 from workers.supervisor.child_stopper import ChildStopper, requested_cause
 from workers.supervisor.context import WorkerContext
+from workers.supervisor.fetched_files import fetch_dataset, fetch_initial_weights, first_readable
 from workers.supervisor.fork_server import ForkServerBroken
-from workers.supervisor.inputs import fetch_dataset, fetch_initial_weights, first_readable
 from workers.supervisor.lease_renewer import LeaseRenewer
 from workers.supervisor.outcome import (
     AttemptEnd,
@@ -181,7 +181,7 @@ class Supervisor:
         return 1 if has_stalled and self._claimed.extended_at_epoch is None else 0
 
     def _raise_if_stopped(self) -> None:
-        self._renewer.verify()
+        self._renewer.check_in()
         cause = "shutdown" if self._context.stopping.is_set() else requested_cause(self._renewer.requests)
         if cause is not None:
             raise _StoppedBeforeTraining(cause)
@@ -198,16 +198,16 @@ class Supervisor:
                 child.send(start)
             self._renewer.watch(child)
             stopper = self._make_stopper(child)
-            for output in child.events(POLL_SECONDS):
+            for output in child.outputs(POLL_SECONDS):
                 if output is not None:
                     stopper.note_activity()
                     self._handle(output, uploads)
                 self._recorder.store_lines()
-                self._look_after(child, uploads, stopper)
+                self._enforce_limits(child, uploads, stopper)
                 while uploads.is_full and uploads.failure is None and not self._context.stopping.is_set():
                     uploads.wait(POLL_SECONDS)
                     stopper.note_activity()
-                    self._look_after(child, uploads, stopper)
+                    self._enforce_limits(child, uploads, stopper)
             self._recorder.store_lines(flush=True)
             self._wait_for(uploads)
         return self._make_end(child, uploads, stopper)
@@ -239,8 +239,8 @@ class Supervisor:
             case UnparsableLine():
                 _logger.error("The child sent a line that is not a message.", extra={"line": repr(output.line[:200])})
 
-    def _look_after(self, child: Child, uploads: Uploads, stopper: ChildStopper) -> None:
-        self._renewer.verify()
+    def _enforce_limits(self, child: Child, uploads: Uploads, stopper: ChildStopper) -> None:
+        self._renewer.check_in()
         uploads.collect()
         if uploads.failure is not None:
             child.signal(SIGKILL)
@@ -256,7 +256,7 @@ class Supervisor:
                 uploads.abandon()
                 return
             uploads.wait(POLL_SECONDS)
-            self._renewer.verify()
+            self._renewer.check_in()
             uploads.collect()
 
     def _make_end(self, child: Child, uploads: Uploads, stopper: ChildStopper) -> AttemptEnd:

@@ -60,7 +60,7 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     configure_logging(settings.log_level)
     stopping = Event()
     _stop_on_signals(stopping)
-    # Before the reaper would: otherwise the file of its predecessor makes a restarted container look ready.
+    # Now, and not only when the reaper runs: the file of its predecessor makes a restarted container look ready.
     remove_abandoned(settings.work_dir)
     fork_server = ForkServer(trainer)
     fork_server.start()

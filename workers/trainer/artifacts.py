@@ -12,7 +12,7 @@ from fitqueue.reports import ArtifactWritten, Message
 from fitqueue.spec import KerasObject
 from fitqueue.text import csv_heading
 from workers.keras_tools.callbacks import callback_arguments
-from workers.trainer.checkpoints import CheckpointFailed, flush_and_hash
+from workers.trainer.checkpoints import WriteFailed, flush_and_hash
 
 WRITING_CALLBACKS: Final = frozenset({"CSVLogger", "TensorBoard"})
 
@@ -82,7 +82,7 @@ class Artifacts:
             fit_is_complete: whether Keras has reached the end of `fit` and closed the files.
 
         Raises:
-            CheckpointFailed: a file cannot be written completely.
+            WriteFailed: a file cannot be written completely.
         """
         for artifact in self._artifacts:
             if not fit_is_complete:
@@ -98,7 +98,7 @@ class Artifacts:
                 path = Path(shutil.make_archive(str(path), "zip", path))
             size, sha256 = flush_and_hash(path)
         except OSError as error:
-            raise CheckpointFailed(f"The artifact {artifact.name!r} could not be written: {error}") from error
+            raise WriteFailed(f"The artifact {artifact.name!r} could not be written: {error}") from error
         self._emit(ArtifactWritten(file=path.name, name=artifact.name, size=size, sha256=sha256))
 
 

@@ -1,4 +1,7 @@
-"""The callbacks that are not simply Keras's own: those that save checkpoints, and two with declared or delayed effects.
+"""The callbacks that are not simply Keras's own.
+
+They are those that save checkpoints, LearningRateScheduler, whose function is declared as data, and SwapEMAWeights,
+whose last step is delayed.
 
 Keras's ModelCheckpoint decides when to save, with its own counters and messages. Where a file goes and how it is
 written is our part: instead of the model, each ModelCheckpoint gets an object with the model's two methods for saving.

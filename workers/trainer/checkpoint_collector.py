@@ -40,7 +40,7 @@ class CheckpointCollector:
         """Have the requested checkpoints written.
 
         Raises:
-            CheckpointFailed: one could not be written, or an earlier one.
+            WriteFailed: one could not be written, or an earlier one.
         """
         requested, self._names = self._names, {}
         weights_only = {format: names for (format, with_optimizer), names in requested.items() if not with_optimizer}
@@ -61,26 +61,26 @@ class CheckpointCollector:
         They differ if training stopped within an epoch, or if EarlyStopping has restored the best weights.
 
         Raises:
-            CheckpointFailed: it could not be written, or an earlier one.
+            WriteFailed: it could not be written, or an earlier one.
         """
         weights = self._model.get_weights()
         if self._saved_weights is None or _differ(weights, self._saved_weights):
             self.request(LAST, "weights.h5")
             self.commit(position, logs)
 
-    def submit_snapshot(self, snapshot: Snapshot, *, can_wait: bool) -> None:
+    def submit_snapshot(self, snapshot: Snapshot, *, can_be_superseded: bool) -> None:
         """Have a snapshot written.
 
         Raises:
-            CheckpointFailed: an earlier file could not be written.
+            WriteFailed: an earlier file could not be written.
         """
-        self._ensure_writer().submit(SnapshotRequest(snapshot, can_wait))
+        self._ensure_writer().submit(SnapshotRequest(snapshot, can_be_superseded))
 
     def close(self) -> None:
         """Return when everything is written and reported.
 
         Raises:
-            CheckpointFailed: something could not be written.
+            WriteFailed: something could not be written.
         """
         if self._writer is not None:
             self._writer.close()

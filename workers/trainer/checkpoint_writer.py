@@ -34,7 +34,7 @@ class WriteRequest:
     weights: list[Array]
 
     @property
-    def can_wait(self) -> bool:
+    def can_be_superseded(self) -> bool:
         """Whether a newer checkpoint makes this one superfluous."""
         return set(self.names) <= {BEST, LAST}
 
@@ -44,11 +44,11 @@ class SnapshotRequest:
     """A snapshot to write.
 
     Attributes:
-        can_wait: whether a newer snapshot makes this one superfluous.
+        can_be_superseded: whether a newer snapshot makes this one superfluous.
     """
 
     snapshot: Snapshot
-    can_wait: bool
+    can_be_superseded: bool
 
 
 Request = WriteRequest | SnapshotRequest
@@ -57,8 +57,8 @@ Request = WriteRequest | SnapshotRequest
 class CheckpointWriter:
     """Writes what is requested, in order, in a thread. Close it: until then the newest requests may wait.
 
-    A snapshot is reported after everything that was requested before it. A training that resumes from it saves those
-    checkpoints never again, so they must be stored first.
+    A snapshot is reported after everything that was requested before it. A training that resumes from it never saves
+    those checkpoints again, so they must be stored first.
     """
 
     def __init__(self, shadow_model: keras.Model, files: CheckpointFiles) -> None:
@@ -68,9 +68,9 @@ class CheckpointWriter:
         self._changed = Condition()
         self._is_closing = False
         self._failure: Exception | None = None
-        self._batch: list[Request] = []
-        """Requests that can wait and are due, because the pause before them is over."""
-        self._batch_began = -PAUSE_SECONDS
+        self._due: list[Request] = []
+        """Requests that need not wait for newer ones any more."""
+        self._last_due_at = -PAUSE_SECONDS
         self._thread = Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
@@ -78,22 +78,22 @@ class CheckpointWriter:
         """Have something written. Blocks while the disk cannot keep up.
 
         Raises:
-            CheckpointFailed: an earlier request failed.
+            WriteFailed: an earlier request failed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._failure or self._count_urgent() < MAX_WAITING)
             self._raise_failure()
             self._drop_superseded(request)
             self._requests.append(request)
-            if isinstance(request, SnapshotRequest) and not request.can_wait:
-                self._batch = list(self._requests)
+            if isinstance(request, SnapshotRequest) and not request.can_be_superseded:
+                self._due = list(self._requests)
             self._changed.notify_all()
 
     def close(self) -> None:
         """Write and report everything, then return.
 
         Raises:
-            CheckpointFailed: a request failed.
+            WriteFailed: a request failed.
         """
         with self._changed:
             self._is_closing = True
@@ -102,13 +102,15 @@ class CheckpointWriter:
         self._raise_failure()
 
     def _count_urgent(self) -> int:
-        return sum(not request.can_wait for request in self._requests)
+        return sum(not request.can_be_superseded for request in self._requests)
 
     def _drop_superseded(self, newer: Request) -> None:
         """Drop what a newer request makes superfluous: names of checkpoints, or snapshots."""
         if isinstance(newer, SnapshotRequest):
             self._requests = [
-                request for request in self._requests if isinstance(request, WriteRequest) or not request.can_wait
+                request
+                for request in self._requests
+                if isinstance(request, WriteRequest) or not request.can_be_superseded
             ]
             return
         checkpoints = [request for request in self._requests if isinstance(request, WriteRequest)]
@@ -133,7 +135,7 @@ class CheckpointWriter:
         """Wait for the next request that is due; return None when everything is written and nothing more will come."""
         with self._changed:
             while True:
-                self._begin_batch()
+                self._make_due()
                 due = next((request for request in self._requests if self._is_due(request)), None)
                 if due is not None:
                     self._requests = [request for request in self._requests if request is not due]
@@ -141,17 +143,17 @@ class CheckpointWriter:
                     return due
                 if self._is_closing:
                     return None
-                pause = self._batch_began + PAUSE_SECONDS - time.monotonic() if self._requests else None
+                pause = self._last_due_at + PAUSE_SECONDS - time.monotonic() if self._requests else None
                 self._changed.wait(timeout=pause)
 
-    def _begin_batch(self) -> None:
+    def _make_due(self) -> None:
         """After a pause, make everything that waits now due, so that `best`, `last` and a snapshot share the pause."""
         now = time.monotonic()
-        if self._requests and now - self._batch_began >= PAUSE_SECONDS:
-            self._batch, self._batch_began = list(self._requests), now
+        if self._requests and now - self._last_due_at >= PAUSE_SECONDS:
+            self._due, self._last_due_at = list(self._requests), now
 
     def _is_due(self, request: Request) -> bool:
-        return self._is_closing or not request.can_wait or any(request is due for due in self._batch)
+        return self._is_closing or not request.can_be_superseded or any(request is other for other in self._due)
 
     def _write(self, request: Request) -> None:
         if isinstance(request, SnapshotRequest):

@@ -1,4 +1,4 @@
-"""Writes the files of checkpoints and snapshots: aside, flushed, renamed, then reported with size and SHA-256."""
+"""Writes the files of checkpoints and snapshots: to a temporary file, flushed, renamed, then reported."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ BEST: Final = "best"
 LAST: Final = "last"
 
 
-class CheckpointFailed(Exception):
+class WriteFailed(Exception):
     """A checkpoint, snapshot or artifact could not be written."""
 
 
@@ -49,7 +49,7 @@ class CheckpointFiles:
         """Write a checkpoint with `save(path)`, then report it under its names.
 
         Raises:
-            CheckpointFailed: it could not be written completely, for example because the disk is full.
+            WriteFailed: it could not be written completely, for example because the disk is full.
         """
         file = self._write_file(format, f"A checkpoint of epoch {position.epochs_begun}", save)
         self._emit(
@@ -70,7 +70,7 @@ class CheckpointFiles:
         """Write a snapshot, then report it.
 
         Raises:
-            CheckpointFailed: it could not be written completely.
+            WriteFailed: it could not be written completely.
         """
         position = snapshot.position
         description = f"A snapshot after epoch {position.epoch}"
@@ -80,15 +80,15 @@ class CheckpointFiles:
     def _write_file(self, suffix: str, description: str, save: Callable[[str], object]) -> _WrittenFile:
         self._count += 1
         name = f"{self._count:06d}.{suffix}"
-        aside, path = self._directory / f"{WRITING_PREFIX}{name}", self._directory / name
+        temporary, path = self._directory / f"{WRITING_PREFIX}{name}", self._directory / name
         try:
-            save(str(aside))
-            size, sha256 = flush_and_hash(aside)
-            aside.rename(path)
+            save(str(temporary))
+            size, sha256 = flush_and_hash(temporary)
+            temporary.rename(path)
             _sync(self._directory)
         except (OSError, ValueError, RuntimeError) as error:  # h5py has errors of its own for a full disk
-            aside.unlink(missing_ok=True)
-            raise CheckpointFailed(f"{description} could not be written: {error}") from error
+            temporary.unlink(missing_ok=True)
+            raise WriteFailed(f"{description} could not be written: {error}") from error
         return _WrittenFile(name, size, sha256)
 
 

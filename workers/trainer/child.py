@@ -19,11 +19,12 @@ def run_child(pipes: ChildPipes, work: Callable[[Start, Control, Reporter], Mess
     """Do the work of a child and exit.
 
     Args:
-        work: returns the last message. It must not raise: the worker takes a child without a last message for killed.
+        work: returns the last message. It must not raise: the worker treats a child without a last message as
+            killed.
     """
     stdio.capture(pipes.stdout, pipes.stderr)
     control = Control(pipes.control)
-    reporter = Reporter(pipes.events)
+    reporter = Reporter(pipes.reports)
     start = control.read_start()
     control.watch()
     reporter.emit(work(start, control, reporter))

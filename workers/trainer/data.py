@@ -106,9 +106,9 @@ def _array_names(names: DataSpec | Validation) -> list[str]:
 def _prepare_samples(names: DataSpec | Validation, spec: DataSpec, arrays: Mapping[str, Array]) -> Samples:
     _check_lengths(_array_names(names), arrays)
     return Samples(
-        _prepare_arrays(names.x, spec.prepare.x, arrays, axis="x"),
-        _prepare_arrays(names.y, spec.prepare.y, arrays, axis="y"),
-        _prepare_arrays(names.sample_weight, [], arrays, axis="sample_weight")
+        _prepare_arrays(names.x, spec.prepare.x, arrays, field="x"),
+        _prepare_arrays(names.y, spec.prepare.y, arrays, field="y"),
+        _prepare_arrays(names.sample_weight, [], arrays, field="sample_weight")
         if names.sample_weight is not None
         else None,
     )
@@ -127,16 +127,16 @@ def _check_lengths(names: Sequence[str], arrays: Mapping[str, Array]) -> None:
         raise DataError(f"{first!r} has no samples.")
 
 
-def _prepare_arrays(names: ArrayNames, steps: Steps, arrays: Mapping[str, Array], axis: str) -> Arrays:
+def _prepare_arrays(names: ArrayNames, steps: Steps, arrays: Mapping[str, Array], field: str) -> Arrays:
     refs = array_refs(names, steps)
-    return single_or_by_name({ref.key: prepare(arrays[ref.array], ref.steps, axis) for ref in refs})
+    return single_or_by_name({ref.key: prepare(arrays[ref.array], ref.steps, field) for ref in refs})
 
 
-def prepare(array: Array, steps: Iterable[PrepareStep], axis: str) -> Array:
+def prepare(array: Array, steps: Iterable[PrepareStep], field: str) -> Array:
     """Return the array after all steps.
 
     Args:
-        axis: `x` or `y`, for the message of an error.
+        field: `x` or `y`, for the message of an error.
 
     Raises:
         DataError: a step cannot be applied to the array.
@@ -146,7 +146,7 @@ def prepare(array: Array, steps: Iterable[PrepareStep], axis: str) -> Array:
             array = STEPS[step.kind](array, getattr(step, step.kind))
         except (ValueError, TypeError, IndexError) as error:
             raise DataError(
-                f"The step {step.kind!r} of data.prepare.{axis} failed on an array of shape {array.shape} and dtype "
+                f"The step {step.kind!r} of data.prepare.{field} failed on an array of shape {array.shape} and dtype "
                 f"{array.dtype}: {error}"
             ) from error
     return array

@@ -17,7 +17,7 @@ from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.messages import without_graph_words
 from workers.keras_tools.npz import DataError
 from workers.shared.protocol import Ended, Stop, Stopped
-from workers.trainer.checkpoints import CheckpointFailed
+from workers.trainer.checkpoints import WriteFailed
 from workers.trainer.control import StopRequested
 
 MAX_MESSAGE_LENGTH: Final = 2_000
@@ -34,7 +34,7 @@ _GRAPH_NODES: Final = re.compile(r"\s*\[\[.*\Z", re.DOTALL)
 _REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...]] = (
     (DataError, Reason.INVALID_DATA),
     (ModelBuildError, Reason.INVALID_MODEL),
-    (CheckpointFailed, Reason.STORAGE_FAILED),
+    (WriteFailed, Reason.STORAGE_FAILED),
     ((MemoryError, tf.errors.ResourceExhaustedError), Reason.OUT_OF_MEMORY),
 )
 # What `fit` raises if the arrays are not compatible with the model, the loss or the metrics.

@@ -69,7 +69,7 @@ def make_batches(
 
 
 def _couples_samples(model: keras.Model) -> bool:
-    """Return whether a layer computes something over all samples of a batch, so that none may occur more often."""
+    """Return whether a layer computes something over all samples of a batch, so that all must occur equally often."""
     return any(
         isinstance(layer, keras.layers.BatchNormalization) or layer.activity_regularizer is not None
         for layer in model._flatten_layers()

@@ -20,7 +20,7 @@ Emit = Callable[[Message], None]
 
 
 class Reporter:
-    """The child's end of the event pipe. Thread-safe: another thread reports the checkpoints that it has written."""
+    """The child's end of the report pipe. Thread-safe: another thread reports the checkpoints that it has written."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

@@ -97,7 +97,7 @@ class Snapshots(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         self._taken_at = self._clock()
 
     def _finish_averages(self, position: Position) -> None:
-        """After the last epoch, do what Keras's SwapEMAWeights would do before its snapshot could be taken."""
+        """After the last epoch, swap in the averaged weights. Keras's own callback would do so before the snapshot."""
         for callback in self._callbacks:
             if isinstance(callback, SwapEMAWeights) and position == Position(self._epochs):
                 callback.finish()

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 
 import keras
 
-from workers.trainer.checkpoints import CheckpointFailed
+from workers.trainer.checkpoints import WriteFailed
 
 
 def make_shadow_model(build: Callable[[], keras.Model], model: keras.Model) -> keras.Model:
     """Return the model that `build` gives, on the CPU, with weights of the same shapes as those of `model`.
 
     Raises:
-        CheckpointFailed: its weights have other shapes.
+        WriteFailed: its weights have other shapes.
     """
     with _unchanged_random_state(), keras.device("cpu:0"):
         shadow = build()
@@ -26,7 +26,7 @@ def make_shadow_model(build: Callable[[], keras.Model], model: keras.Model) -> k
             shadow.build(model.input_shape)
     shapes, shadow_shapes = ([tuple(weight.shape) for weight in built.weights] for built in (model, shadow))
     if shadow_shapes != shapes:
-        raise CheckpointFailed(f"The model was built twice with different weights: {shapes}, then {shadow_shapes}.")
+        raise WriteFailed(f"The model was built twice with different weights: {shapes}, then {shadow_shapes}.")
     return shadow
 
 

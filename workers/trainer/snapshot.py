@@ -23,7 +23,7 @@ from fitqueue.reports import Position
 from workers.keras_tools.npz import Array
 
 # The attributes that a callback of each class changes while it runs. All others follow from its arguments.
-_COUNTERS: Final[Mapping[str, tuple[str, ...]]] = {
+_STATE_ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
     "ModelCheckpoint": ("best", "_batches_seen_since_last_saving", "_last_batch_seen", "_epochs_since_saved"),
@@ -41,12 +41,12 @@ class CallbackState:
     """The state of one callback.
 
     Attributes:
-        counters: its attributes that change while it runs.
+        attributes: those that change while it runs.
         arrays: how many arrays of weights it holds.
     """
 
     class_name: str
-    counters: dict[str, Any]
+    attributes: dict[str, Any]
     arrays: int
 
 
@@ -99,21 +99,21 @@ class TrainingState:
         class_names = [type(callback).__name__ for callback in self._callbacks]
         if [state.class_name for state in snapshot.callbacks] != class_names:
             raise SnapshotMismatch("The snapshot is of a job with other callbacks.")
-        self._restore_counters(snapshot)
+        self._restore_attributes(snapshot)
         self._restore_held_weights(snapshot, arrays)
         self._model.stop_training = snapshot.stop_training
 
     def restore_epoch(self, snapshot: Snapshot) -> None:
         """Restore once more what Keras resets at the beginning of an epoch, above all the sums in the metrics."""
-        self._restore_counters(snapshot)
+        self._restore_attributes(snapshot)
         metrics = {id(value) for variable in self._model.metrics_variables for value in _per_replica(variable)}
         pairs = zip(self._variables, snapshot.arrays, strict=False)
         reset = [(variable, array) for variable, array in pairs if id(variable) in metrics]
         _assign([variable for variable, _ in reset], [array for _, array in reset])
 
-    def _restore_counters(self, snapshot: Snapshot) -> None:
+    def _restore_attributes(self, snapshot: Snapshot) -> None:
         for callback, state in zip(self._callbacks, snapshot.callbacks, strict=True):
-            for name, value in state.counters.items():
+            for name, value in state.attributes.items():
                 setattr(callback, name, value)
 
     def _restore_held_weights(self, snapshot: Snapshot, arrays: Iterator[Array]) -> None:
@@ -128,7 +128,7 @@ def for_extension(snapshot: Snapshot) -> Snapshot:
     An EarlyStopping that stopped it starts to count its patience again.
     """
     callbacks = [
-        replace(state, counters={**state.counters, "wait": 0, "stopped_epoch": 0})
+        replace(state, attributes={**state.attributes, "wait": 0, "stopped_epoch": 0})
         if snapshot.stop_training and state.class_name == "EarlyStopping"
         else state
         for state in snapshot.callbacks
@@ -168,16 +168,16 @@ def read_snapshot(path: Path) -> Snapshot:
             stored = (file[f"array_{i}"] for i in range(len(about["dtypes"])))
             arrays = [array.view(dtype) for array, dtype in zip(stored, about["dtypes"], strict=True)]
             files = {name: file[f"file_{i}"].tobytes() for i, name in enumerate(about["files"])}
+            return Snapshot(
+                position=Position(**about["position"]),
+                stop_training=about["stop_training"],
+                arrays=arrays,
+                callbacks=[CallbackState(**state) for state in about["callbacks"]],
+                files=files,
+                fingerprint=about["fingerprint"],
+            )
     except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
         raise SnapshotMismatch(f"The snapshot cannot be read: {error}") from error
-    return Snapshot(
-        position=Position(**about["position"]),
-        stop_training=about["stop_training"],
-        arrays=arrays,
-        callbacks=[CallbackState(**state) for state in about["callbacks"]],
-        files=files,
-        fingerprint=about["fingerprint"],
-    )
 
 
 def _storable(array: Array) -> Array:
@@ -233,9 +233,9 @@ def _assign(variables: Sequence[tf.Variable], arrays: Sequence[Array]) -> None:
 
 
 def _callback_state(callback: keras.callbacks.Callback) -> CallbackState:
-    names = [name for cls in type(callback).__mro__ for name in _COUNTERS.get(cls.__name__, ())]
-    counters = {name: _as_python(getattr(callback, name)) for name in names if hasattr(callback, name)}
-    return CallbackState(type(callback).__name__, counters, len(_held_weights(callback)))
+    names = [name for cls in type(callback).__mro__ for name in _STATE_ATTRIBUTES.get(cls.__name__, ())]
+    attributes = {name: _as_python(getattr(callback, name)) for name in names if hasattr(callback, name)}
+    return CallbackState(type(callback).__name__, attributes, len(_held_weights(callback)))
 
 
 def _held_weights(callback: keras.callbacks.Callback) -> list[Array]:

@@ -12,7 +12,7 @@ def capture(stdout: Connection, stderr: Connection) -> None:
     for pipe, descriptor in ((stdout, 1), (stderr, 2)):
         os.dup2(pipe.fileno(), descriptor)
         pipe.close()
-    # The fork server's own objects were made for what it had there, such as a file in which one can seek.
+    # The fork server's own sys.stdout and sys.stderr were opened for other files, for example seekable ones.
     sys.stdout, sys.stderr = (_open_line_buffered(descriptor) for descriptor in (1, 2))
 
 

@@ -251,7 +251,7 @@ class Training:
         return Snapshots(
             callbacks,
             self._artifacts.read_files,
-            lambda snapshot: collector.submit_snapshot(snapshot, can_wait=seconds > 0),
+            lambda snapshot: collector.submit_snapshot(snapshot, can_be_superseded=seconds > 0),
             epochs=self._spec.fit.epochs,
             seconds=seconds,
             fingerprint=fingerprint,

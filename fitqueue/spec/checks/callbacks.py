@@ -8,8 +8,8 @@ from typing import Any
 from fitqueue.spec.fields.logged import LEARNING_RATE_CALLBACKS, batch_names, direction, epoch_names
 from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.filepath import COUNTERS, BadTemplate, Template
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects.legacy.logged_names import logged_as
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 
 Metrics = Sequence[str | KerasObject]
 Callbacks = Sequence[KerasObject | None]
@@ -83,10 +83,10 @@ def _with_logged_names(callback: KerasObject, logged_names: Sequence[str], point
 
 
 def _translate(name: str, logged_names: Sequence[str], pointer: Pointer) -> str:
-    present_name = logged_as(name, logged_names)
-    if present_name != name:
-        pointer.add_notice(NoticeCode.TRANSLATED, f"{name!r} is logged as {present_name!r} and is read as that.")
-    return present_name
+    current_name = logged_as(name, logged_names)
+    if current_name != name:
+        pointer.add_notice(NoticeCode.TRANSLATED, f"{name!r} is logged as {current_name!r} and is read as that.")
+    return current_name
 
 
 def without_redundant(callbacks: Sequence[KerasObject], pointer: Pointer) -> list[KerasObject]:

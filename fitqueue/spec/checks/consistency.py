@@ -14,7 +14,7 @@ from fitqueue.spec.checks.replication import objects_in, obstacles
 from fitqueue.spec.fields.data import ArrayRef, StepError, prepared_info
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 
 PreparedArrays = Mapping[str | None, ArrayInfo]
 """Prepared arrays by the input or output they are for; a single one is under None."""
@@ -85,7 +85,7 @@ def check_devices(spec: PartialJob, pointer: Pointer) -> None:
     all_obstacles = list(obstacles(spec.model, spec.compile.optimizer))
     for obstacle in all_obstacles:
         devices = f"only one of the {gpus} devices reserved for it" if gpus > 1 else "one device"
-        Pointer(pointer.report, obstacle.pointer).add_notice(
+        Pointer(pointer.findings, obstacle.pointer).add_notice(
             NoticeCode.SUSPICIOUS, f"{obstacle.reason}: the job trains on {devices}, without MirroredStrategy."
         )
     for option in spec.compile.single_device_options if gpus > 1 and not all_obstacles else ():

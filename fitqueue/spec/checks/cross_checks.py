@@ -7,7 +7,7 @@ from fitqueue.spec.checks import callbacks, named_outputs, shapes
 from fitqueue.spec.fields.logged import MAX_LOGGED_NAME, batch_names, flat_metrics, output_names
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
-from fitqueue.spec.report import FaultCode, Pointer, quoted
+from fitqueue.spec.findings import FaultCode, Pointer, quoted
 
 FindDataset = Callable[[str], DatasetInfo | None]
 

@@ -11,9 +11,9 @@ from typing import Any
 from fitqueue.spec.fields.data import DataSpec
 from fitqueue.spec.fields.partial import PartialCompile, PartialLosses, PartialMetrics
 from fitqueue.spec.fields.training import KerasObject, LossWeights
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.graph import histories_by_key, is_input
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.spec.fields.data import DataSpec, PrepareStep, StepError, Validation, array_refs, prepared_info
 from fitqueue.spec.fields.training import FitSpec, KerasObject
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects.model import input_layer, with_input
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 
 Shape = tuple[int | None, ...]
 
@@ -82,27 +82,27 @@ def check_data(data: DataSpec, info: DatasetInfo, pointer: Pointer) -> Shape | N
         The shape of one prepared sample; None if there are several inputs, or if a fault was found on the way.
     """
     stored = _find_arrays(data, info, pointer)
-    prepared = {axis: _prepare(axis, data, stored[axis], pointer) for axis in ("x", "y")}
+    prepared = {field: _prepare(field, data, stored[field], pointer) for field in ("x", "y")}
     if data.validation is not None:
         _check_validation_arrays(data, data.validation, info, prepared, pointer / "validation")
-    for axis, arrays in prepared.items():
+    for field, arrays in prepared.items():
         for key, array in arrays.items():
-            _check_equal_lengths(array, _inside(pointer / axis, key))
+            _check_equal_lengths(array, _inside(pointer / field, key))
     single = prepared["x"].get(None)
     return single.shape[1:] if single is not None else None
 
 
 def _find_arrays(names: DataSpec | Validation, info: DatasetInfo, pointer: Pointer) -> dict[str, ArraysByKey]:
-    by_axis: dict[str, ArraysByKey] = {}
-    for axis in ("x", "y", "sample_weight"):
-        refs = array_refs(getattr(names, axis))
-        by_axis[axis] = {ref.key: _find_array(ref.array, info, _inside(pointer / axis, ref.key)) for ref in refs}
-    first = next((array for array in by_axis["x"].values() if array is not None), None)
-    for axis, arrays in by_axis.items():
+    by_field: dict[str, ArraysByKey] = {}
+    for field in ("x", "y", "sample_weight"):
+        refs = array_refs(getattr(names, field))
+        by_field[field] = {ref.key: _find_array(ref.array, info, _inside(pointer / field, ref.key)) for ref in refs}
+    first = next((array for array in by_field["x"].values() if array is not None), None)
+    for field, arrays in by_field.items():
         for key, array in arrays.items():
-            _check_sample_count(first, array, _inside(pointer / axis, key))
-    _check_sample_weights(names, by_axis["sample_weight"], pointer / "sample_weight")
-    return by_axis
+            _check_sample_count(first, array, _inside(pointer / field, key))
+    _check_sample_weights(names, by_field["sample_weight"], pointer / "sample_weight")
+    return by_field
 
 
 def _find_array(name: str, info: DatasetInfo, pointer: Pointer) -> ArrayInfo | None:
@@ -157,15 +157,15 @@ def _check_sample_weights(names: DataSpec | Validation, weights: ArraysByKey, po
 # --- Preparation ---------------------------------------------------------------------------------------------------
 
 
-def _prepare(axis: str, data: DataSpec, arrays: ArraysByKey, pointer: Pointer) -> ArraysByKey:
-    """Return the prepared arrays of an axis ("x" or "y"), and report steps that cannot be applied to them."""
-    names, steps, steps_pointer = getattr(data, axis), getattr(data.prepare, axis), pointer / "prepare" / axis
+def _prepare(field: str, data: DataSpec, arrays: ArraysByKey, pointer: Pointer) -> ArraysByKey:
+    """Return the prepared arrays of a field ("x" or "y"), and report steps that cannot be applied to them."""
+    names, steps, steps_pointer = getattr(data, field), getattr(data.prepare, field), pointer / "prepare" / field
     by_name = isinstance(steps, Mapping)
     for key in steps if by_name else ():
         if isinstance(names, str) or key not in names:
             (steps_pointer / key).add_fault(
                 FaultCode.UNKNOWN_NAME,
-                f"`data.{axis}` has no array under the name {quoted(key)}.",
+                f"`data.{field}` has no array under the name {quoted(key)}.",
                 received=key,
                 expected="a list of steps" if isinstance(names, str) else f"one of {listed(list(names))}",
             )
@@ -201,22 +201,22 @@ def _check_validation_arrays(
     data: DataSpec, validation: Validation, info: DatasetInfo, trained: Mapping[str, ArraysByKey], pointer: Pointer
 ) -> None:
     arrays = _find_arrays(validation, info, pointer)
-    for axis in ("x", "y"):
-        expected_keys, keys = list(trained[axis]), list(arrays[axis])
+    for field in ("x", "y"):
+        expected_keys, keys = list(trained[field]), list(arrays[field])
         if set(expected_keys) != set(keys):
             names = "the name of one array"
             if expected_keys != [None]:
                 names = f"an object with an array for each of {listed([str(key) for key in expected_keys])}"
-            (pointer / axis).add_fault(
+            (pointer / field).add_fault(
                 FaultCode.CONFLICT,
-                f"`data.{axis}` and `data.validation.{axis}` do not have the same keys.",
-                received=getattr(validation, axis),
+                f"`data.{field}` and `data.validation.{field}` do not have the same keys.",
+                received=getattr(validation, field),
                 expected=names,
             )
             continue
-        for ref in array_refs(getattr(data, axis), getattr(data.prepare, axis)):
-            array_pointer = _inside(pointer / axis, ref.key)
-            _check_same_shape(trained[axis][ref.key], arrays[axis][ref.key], ref.steps, array_pointer)
+        for ref in array_refs(getattr(data, field), getattr(data.prepare, field)):
+            array_pointer = _inside(pointer / field, ref.key)
+            _check_same_shape(trained[field][ref.key], arrays[field][ref.key], ref.steps, array_pointer)
 
 
 def _check_same_shape(

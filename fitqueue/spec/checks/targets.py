@@ -13,8 +13,8 @@ from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.ranges import Range, ranges_before
 from fitqueue.spec.fields.data import PrepareStep
 from fitqueue.spec.fields.training import KerasObject
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects.naming import snake_case
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 
 Shape = Sequence[int | None]
 

@@ -1,14 +1,14 @@
 """Look up classes and names in the catalogue, and report those that it does not have."""
 
+from fitqueue.spec.findings import FaultCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.legacy.rules import TENSOR_OPERATIONS
-from fitqueue.spec.report import FaultCode, Pointer, did_you_mean, listed, quoted
 
 NO_OPERATIONS = "Operations on tensors are not supported: use a layer that does the same, if there is one."
 
 
 def find_class(class_name: str, kind: str) -> catalogue.Entry | None:
-    """Return the class with this name, in lower case as well: Keras ignores the case of optimizers."""
+    """Return the class with this name, or with it in lower case, because Keras ignores the case of optimizers."""
     known = catalogue.kind(kind)
     return known.find(class_name) or known.find(class_name.lower())
 
@@ -27,7 +27,7 @@ def report_unknown_class(class_name: str, kind: str, pointer: Pointer) -> None:
 
 
 def check_name(name: str, kind: str, pointer: Pointer) -> str:
-    """Return a name that stands for an object, and report it if it does not."""
+    """Return the name unchanged, and report it if it does not stand for an object."""
     known = catalogue.kind(kind)
     if name in known.names:
         return name

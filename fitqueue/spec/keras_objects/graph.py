@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.naming import ANY_NAME, has_pattern
-from fitqueue.spec.report import FaultCode, Pointer, did_you_mean, listed, quoted
 
 MAX_CALLS: Final = 2000
 """How many calls all layers of a model may have together."""

@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.graph import is_input
-from fitqueue.spec.keras_objects.legacy.names import present_class
+from fitqueue.spec.keras_objects.legacy.names import current_class
 from fitqueue.spec.keras_objects.naming import SCOPE_NAME
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 
 # --- Bounds --------------------------------------------------------------------------------------------------------
 
@@ -54,7 +54,7 @@ def check_layer_list(layers: Any, pointer: Pointer) -> bool:
 
 def build_cost(layer: Any) -> int:
     """Return how many plain layers Keras could build in the time that this layer or model takes."""
-    class_name = present_class(layer.get("class_name")) if isinstance(layer, dict) else None
+    class_name = current_class(layer.get("class_name")) if isinstance(layer, dict) else None
     if class_name is None:
         return 1
     if catalogue.is_application(class_name):

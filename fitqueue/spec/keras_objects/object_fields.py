@@ -3,10 +3,10 @@
 import re
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, quoted
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS
 from fitqueue.spec.keras_objects.legacy.names import contains
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer, did_you_mean, quoted
 
 # Only `name` and `inbound_nodes` are used, beside the class name and the config.
 _FIELDS: Final = {

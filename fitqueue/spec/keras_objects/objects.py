@@ -4,23 +4,23 @@ An object is written as Keras serializes it, `{"class_name", "config"}`, or as a
 class name of the catalogue and the arguments of today, and nothing else. A name that Keras accepts in place of an
 object ("relu", "glorot_uniform") stays a string.
 
-This module is recursive, and the only one that is: the arguments of an object are values, a value may be an object, and
-a model holds layers.
+The functions of this module call each other recursively: the arguments of an object are values, a value may be an
+object, and a model holds layers.
 """
 
 from contextlib import suppress
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue, graph, model, values
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.class_lookup import check_name, find_class, report_unknown_class
 from fitqueue.spec.keras_objects.legacy.arguments import sent_argument, translate_arguments
 from fitqueue.spec.keras_objects.legacy.graphs import translate_graph
 from fitqueue.spec.keras_objects.legacy.input_arguments import AXIS_SCHEMA, InputArgument, take_input_arguments
-from fitqueue.spec.keras_objects.legacy.names import present_class, translate_class, translate_name
+from fitqueue.spec.keras_objects.legacy.names import current_class, translate_class, translate_name
 from fitqueue.spec.keras_objects.legacy.slashes import replace_slashes
 from fitqueue.spec.keras_objects.object_fields import check_fields, config_with_name, is_custom
-from fitqueue.spec.report import FaultCode, Pointer, Report, TooManyFaults, did_you_mean, listed, quoted
 
 MAX_NESTING: Final = 16
 
@@ -38,9 +38,9 @@ def check_object(value: Any, kind: str, pointer: Pointer) -> Any:
 
     If it has faults, they are reported, and FAULTY is returned.
     """
-    faults_before = len(pointer.report.faults)
+    faults_before = len(pointer.findings.faults)
     canonical = _canonical(value, kind, pointer)
-    return canonical if len(pointer.report.faults) == faults_before else FAULTY
+    return canonical if len(pointer.findings.faults) == faults_before else FAULTY
 
 
 def _canonical(value: Any, kind: str, pointer: Pointer) -> Any:
@@ -62,7 +62,7 @@ def _canonical(value: Any, kind: str, pointer: Pointer) -> Any:
 
 
 def _completed(name: str, kind: str, pointer: Pointer) -> Any:
-    """Return the object with all defaults that a name stands for."""
+    """Return the object that a name stands for, with all its defaults."""
     entry = find_class(name, kind)
     if entry is None:
         report_unknown_class(name, kind, pointer)
@@ -72,7 +72,7 @@ def _completed(name: str, kind: str, pointer: Pointer) -> Any:
 
 def _check_serialized(value: dict[str, Any], kind: str, pointer: Pointer) -> dict[str, Any]:
     check_fields(value, pointer)
-    if kind == "activations" and present_class(value.get("class_name")) in catalogue.ACTIVATION_LAYERS:
+    if kind == "activations" and current_class(value.get("class_name")) in catalogue.ACTIVATION_LAYERS:
         kind = "layers"
     value = translate_class(value, kind, pointer)
     class_name, config = value.get("class_name"), value.get("config", {})
@@ -134,10 +134,10 @@ def check_value(value: Any, schema: Schema, pointer: Pointer) -> Any:
     if len(alternatives) == 1:
         return _check_alternative(value, alternatives[0], pointer)
     for alternative in alternatives:
-        trial = Pointer(Report(limit=1), pointer.text, pointer.nesting)
+        trial = Pointer(Findings(limit=1), pointer.text, pointer.nesting)
         with suppress(TooManyFaults):
             checked = _check_alternative(value, alternative, trial)
-            pointer.report.notices.extend(trial.report.notices)
+            pointer.findings.notices.extend(trial.findings.notices)
             return checked
     values.report_mismatch(value, schema, pointer)
     return value

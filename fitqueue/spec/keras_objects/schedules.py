@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
-from fitqueue.spec.report import FaultCode, Pointer, did_you_mean
+from fitqueue.spec.findings import FaultCode, Pointer, did_you_mean
 from fitqueue.spec.strict import Strict, report_validation_error
 
 Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -143,5 +143,5 @@ def _check(value: dict[str, Any], model: type[Strict], pointer: Pointer) -> Any:
     try:
         return model.model_validate(value).model_dump(mode="json")
     except ValidationError as error:
-        report_validation_error(error, model, pointer)
+        report_validation_error(error, model, value, pointer)
         return value

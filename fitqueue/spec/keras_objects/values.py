@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects.catalogue import OBJECTS_ONLY, Schema
 from fitqueue.spec.keras_objects.schedules import check_schedule
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "integer": (int,),

@@ -14,10 +14,10 @@ from fitqueue.spec.checks.callbacks import with_logged_names, without_redundant
 from fitqueue.spec.checks.cross_checks import FindDataset, cross_check
 from fitqueue.spec.fields.partial import PartialJob, partial_job
 from fitqueue.spec.fields.training import KerasObject
+from fitqueue.spec.findings import MAX_FAULTS, FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
-from fitqueue.spec.parsing.draft import with_checked_objects
+from fitqueue.spec.parsing.canonical import with_canonical_objects
 from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
-from fitqueue.spec.report import MAX_FAULTS, FaultCode, Pointer, Report, TooManyFaults
 from fitqueue.spec.strict import report_validation_error
 from fitqueue.views import Notice
 
@@ -62,15 +62,15 @@ def parse_job(raw: Any, find_dataset: FindDataset) -> ParsedJob:
 
 def examine_job(raw: Any, find_dataset: FindDataset) -> ExaminedJob:
     """Parse a job as `parse_job` does, but return the faults and the valid parts of a job with faults."""
-    report = Report()
-    pointer = Pointer(report)
+    findings = Findings()
+    pointer = Pointer(findings)
     spec, partial = None, PartialJob()
     if isinstance(raw, dict):
         with suppress(TooManyFaults):
             spec, partial = _examine(raw, find_dataset, pointer)
     else:
         pointer.add_fault(FaultCode.WRONG_TYPE, "Expected an object.", raw, "an object")
-    return ExaminedJob(spec, partial, report.faults, report.notices)
+    return ExaminedJob(spec, partial, findings.faults, findings.notices)
 
 
 def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
@@ -83,16 +83,16 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 
 
 def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
-    draft = with_checked_objects(raw, pointer)
+    canonical = with_canonical_objects(raw, pointer)
     spec = None
     try:
-        spec = JobSpec.model_validate(draft)
+        spec = JobSpec.model_validate(canonical)
     except ValidationError as error:
-        report_validation_error(error, JobSpec, pointer)
-    partial = _with_first_layers(partial_job(draft), raw.get("model"), pointer / "model")
-    model = cross_check(partial, _has_validation_data(draft), find_dataset, pointer)
+        report_validation_error(error, JobSpec, canonical, pointer)
+    partial = _with_first_layers(partial_job(canonical), raw.get("model"), pointer / "model")
+    model = cross_check(partial, _has_validation_data(canonical), find_dataset, pointer)
     partial = partial.model_copy(update={"model": model})
-    return None if spec is None or pointer.report.faults else _complete(spec, partial, pointer), partial
+    return None if spec is None or pointer.findings.faults else _complete(spec, partial, pointer), partial
 
 
 def _complete(spec: JobSpec, partial: PartialJob, pointer: Pointer) -> JobSpec:
@@ -104,8 +104,8 @@ def _complete(spec: JobSpec, partial: PartialJob, pointer: Pointer) -> JobSpec:
     return spec.model_copy(update={"callbacks": without_redundant(callbacks, pointer / "callbacks")})
 
 
-def _has_validation_data(draft: Mapping[str, Any]) -> bool:
-    data, fit = (value if isinstance(value, dict) else {} for value in (draft.get("data"), draft.get("fit")))
+def _has_validation_data(canonical: Mapping[str, Any]) -> bool:
+    data, fit = (value if isinstance(value, dict) else {} for value in (canonical.get("data"), canonical.get("fit")))
     return bool(data.get("validation") or fit.get("validation_split"))
 
 
@@ -118,7 +118,7 @@ def _with_first_layers(partial: PartialJob, raw_model: Any, pointer: Pointer) ->
     if raw_model.get("class_name") != "Sequential" or not isinstance(layers, list) or not count:
         return partial
     first_layers = {**raw_model, "config": {**raw_model["config"], "layers": layers[:count]}}
-    model = check_object(first_layers, "layers", Pointer(Report()))
+    model = check_object(first_layers, "layers", Pointer(Findings()))
     if model is FAULTY:
         return partial
     return partial.model_copy(update={"model": KerasObject(**model), "model_is_complete": False})
@@ -127,5 +127,5 @@ def _with_first_layers(partial: PartialJob, raw_model: Any, pointer: Pointer) ->
 def _first_faulty_index(pointer: Pointer) -> int:
     """Return the index of the first item with a fault in the list at `pointer`; 0 if no item has one."""
     pattern = re.compile(re.escape(pointer.text) + r"/(\d+)(/|$)")
-    matches = (pattern.match(fault.pointer) for fault in pointer.report.faults)
+    matches = (pattern.match(fault.pointer) for fault in pointer.findings.faults)
     return min((int(match[1]) for match in matches if match), default=0)

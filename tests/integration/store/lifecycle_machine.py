@@ -25,7 +25,7 @@ from service.models import Event, GPUClaim, Job
 from service.store import actions, jobs, leases, recording, snapshots
 from service.store.gpus import VisibleGPU
 from service.store.leases import Lease, LeaseLost, StopRequests
-from service.store.retry_policy import OUTAGE_PAUSE_SECONDS, AttemptFailure
+from service.store.retry_policy import OUTAGE_DELAY_SECONDS, AttemptFailure
 from tests.integration.fixture_types import MakeSpec
 from tests.integration.store.expected_job import MAX_ATTEMPTS, ExpectedJob
 from tests.reports import epoch_ended, snapshot_written
@@ -219,7 +219,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.time.shift += timedelta(seconds=LEASE_SECONDS + 1)
         self._expire_leases()
         assert self.held == {}
-        self.time.shift += timedelta(seconds=OUTAGE_PAUSE_SECONDS)
+        self.time.shift += timedelta(seconds=OUTAGE_DELAY_SECONDS)
         self.claim("w3")
 
     def _expire_leases(self) -> None:

@@ -11,7 +11,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.store import actions, jobs, leases
 from service.store.leases import ClaimedJob
-from service.store.retry_policy import OUTAGE_PAUSE_SECONDS, STALL_PAUSE_SECONDS
+from service.store.retry_policy import OUTAGE_DELAY_SECONDS, STALL_DELAY_SECONDS
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit, TryClaim
 from tests.integration.store.operations import (
     KILLED,
@@ -35,7 +35,7 @@ def claim_again(claim: Claim, advance_clock: AdvanceClock) -> ClaimAgain:
     """A function that waits until every pause is over, and claims the job."""
 
     def claim_again() -> ClaimedJob:
-        advance_clock(OUTAGE_PAUSE_SECONDS)
+        advance_clock(OUTAGE_DELAY_SECONDS)
         return claim()
 
     return claim_again
@@ -72,7 +72,7 @@ def test_a_job_pauses_after_an_outage(
 ) -> None:
     submit()
     fail_attempt(database, claim().lease, replace(KILLED, reason=reason))
-    advance_clock(OUTAGE_PAUSE_SECONDS - 1)
+    advance_clock(OUTAGE_DELAY_SECONDS - 1)
     assert try_claim() is None
     advance_clock(1)
     assert try_claim() is not None
@@ -85,7 +85,7 @@ def test_a_job_pauses_after_its_second_failure_at_one_position(
     fail_attempt(database, claim_again().lease)
     fail_attempt(database, claim_again().lease)
     assert try_claim() is None
-    advance_clock(STALL_PAUSE_SECONDS)
+    advance_clock(STALL_DELAY_SECONDS)
     claimed = try_claim()
     assert claimed is not None
     assert claimed.lease.attempt == 3
@@ -214,7 +214,7 @@ def test_silent_workers_count_as_failures_at_one_position(
 ) -> None:
     job_id = submit(max_attempts=20)
     for _ in range(3):
-        advance_clock(OUTAGE_PAUSE_SECONDS)
+        advance_clock(OUTAGE_DELAY_SECONDS)
         claim(seconds=30)
         advance_clock(31)
         pools = expire_leases(database)
@@ -238,7 +238,7 @@ def test_a_job_fails_when_its_last_worker_is_silent(
         assert pools == ["default"]
         assert job.not_before is not None
         assert failures == 1 or try_claim() is None, "the job pauses"
-        advance_clock(STALL_PAUSE_SECONDS)
+        advance_clock(STALL_DELAY_SECONDS)
     assert pools == []
     assert (failures, job.reason, job.state) == (3, Reason.WORKER_LOST, JobState.FAILED)
     assert job.message == "The worker w1 was silent for too long; this was the last of 3 attempts."

@@ -8,7 +8,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.store import leases
 from service.store.leases import Lease, StopRequests
-from service.store.retry_policy import OUTAGE_PAUSE_SECONDS
+from service.store.retry_policy import OUTAGE_DELAY_SECONDS
 from tests.integration.fixture_types import AdvanceClock, Claim, Perform, Submit, TryClaim
 from tests.integration.store.leaving import WAYS_TO_LEAVE
 from tests.integration.store.operations import (
@@ -105,7 +105,7 @@ def test_pausing_and_resuming_a_queued_job_ends_the_pause_after_its_failure(
     """Whoever resumes a job wants it to run now."""
     job_id = submit()
     for _ in range(2):
-        advance_clock(OUTAGE_PAUSE_SECONDS)
+        advance_clock(OUTAGE_DELAY_SECONDS)
         fail_attempt(database, claim().lease)
     assert try_claim() is None
     perform("pause", job_id)

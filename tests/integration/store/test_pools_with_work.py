@@ -2,7 +2,7 @@
 
 from service.db import Database
 from service.store import actions, leases
-from service.store.retry_policy import OUTAGE_PAUSE_SECONDS, STALL_PAUSE_SECONDS
+from service.store.retry_policy import OUTAGE_DELAY_SECONDS, STALL_DELAY_SECONDS
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit
 from tests.integration.store.operations import fail_attempt, requeue
 
@@ -23,12 +23,12 @@ def test_pools_with_work_have_a_job_that_could_be_claimed_now(
         actions.pause(session, ids["paused"])
         actions.cancel(session, ids["cancelled"])
     for _ in range(2):
-        advance_clock(OUTAGE_PAUSE_SECONDS)
+        advance_clock(OUTAGE_DELAY_SECONDS)
         fail_attempt(database, claim(pools=("pausing",)).lease)
     assert _pools_with_work(database) == ["a", "many-gpus", "z"]
     claims = [claim(pools=("a",)), claim(pools=("a",)), claim(pools=("z",))]
     assert _pools_with_work(database) == ["many-gpus"]
-    advance_clock(STALL_PAUSE_SECONDS)
+    advance_clock(STALL_DELAY_SECONDS)
     assert _pools_with_work(database) == ["many-gpus", "pausing"]
     requeue(database, claims[0].lease)
     with database.write() as session:

@@ -9,7 +9,7 @@ from fitqueue.views import QueuePosition
 from service.db import Database
 from service.store import job_details, jobs, queue_position, workers
 from service.store.jobs import Filter
-from service.store.retry_policy import OUTAGE_PAUSE_SECONDS, AttemptFailure
+from service.store.retry_policy import OUTAGE_DELAY_SECONDS, AttemptFailure
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit
 from tests.integration.store.operations import KILLED, expire_leases, fail_attempt, get_job, requeue
 
@@ -112,6 +112,6 @@ def test_a_pausing_job_names_the_newest_of_several_failures(
     requeue(database, claim().lease)
     fail_attempt(database, claim().lease, replace(FULL_DISK, reason=None))
     assert _position(database, job_id).waiting_for == _expected(database, job_id, FULL_DISK.why)
-    advance_clock(OUTAGE_PAUSE_SECONDS)
+    advance_clock(OUTAGE_DELAY_SECONDS)
     _register(database, "w1")
     assert _position(database, job_id).waiting_for == "a free worker"

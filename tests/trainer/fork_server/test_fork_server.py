@@ -38,7 +38,7 @@ def fork_server_for(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) ->
 def description(fork_server_for: Callable[[str], ForkServer]) -> dict[str, Any]:
     """Return what a child says about its process."""
     with fork_server_for("describes_itself").spawn() as child:
-        lines = [line for event in child.events(1.0) if isinstance(event, LogLines) for line in event.lines]
+        lines = [line for event in child.outputs(1.0) if isinstance(event, LogLines) for line in event.lines]
     assert child.exit_code == 7
     assert "native output" in lines
     lines.remove("native output")
@@ -96,7 +96,7 @@ def test_no_file_descriptor_stays_open(fork_server_for: Callable[[str], ForkServ
 def test_a_child_is_killed_at_the_end_of_its_context(fork_server_for: Callable[[str], ForkServer]) -> None:
     with fork_server_for("sends_progress").spawn() as child:
         child.send(START)
-        assert next(child.events(1.0)) == Progress(position=Position(0, 1), steps=2)
+        assert next(child.outputs(1.0)) == Progress(position=Position(0, 1), steps=2)
     assert child.exit_code == -signal.SIGKILL
 
 
@@ -111,7 +111,7 @@ def test_sending_to_a_child_that_does_not_read_times_out(fork_server_for: Callab
 def test_a_long_message_arrives_completely(fork_server_for: Callable[[str], ForkServer]) -> None:
     with fork_server_for("sends_progress").spawn() as child:
         child.send(START.model_copy(update={"spec": {"long": "x" * 5_000_000}}))
-        assert isinstance(next(child.events(SECONDS)), Progress)
+        assert isinstance(next(child.outputs(SECONDS)), Progress)
 
 
 def test_sending_to_a_child_that_has_ended_does_nothing(fork_server_for: Callable[[str], ForkServer]) -> None:
@@ -144,7 +144,7 @@ def test_children_survive_the_fork_server_and_a_new_one_is_started(
     fork_server = fork_server_for("sends_progress")
     with fork_server.spawn() as child:
         child.send(START)
-        events = child.events(1.0)
+        events = child.outputs(1.0)
         next(events)
         parent = psutil.Process(child.pid).parent()
         assert parent is not None
@@ -156,7 +156,7 @@ def test_children_survive_the_fork_server_and_a_new_one_is_started(
     assert child.exit_code is None
     with fork_server.spawn() as another:
         another.send(START)
-        assert isinstance(next(another.events(60.0)), Progress)
+        assert isinstance(next(another.outputs(60.0)), Progress)
 
 
 def test_a_fork_server_that_fails_its_probe_is_broken(
@@ -168,7 +168,7 @@ def test_a_fork_server_that_fails_its_probe_is_broken(
 
 
 def wait_for_end(child: Child) -> None:
-    for _ in child.events(1.0):
+    for _ in child.outputs(1.0):
         pass
 
 
@@ -194,5 +194,5 @@ def test_a_restarted_fork_server_is_probed_before_it_gets_a_job(
         fork_server.spawn()
     fork_server._context.set_forkserver_preload([fork_server_module.PRELOAD])
     with fork_server.spawn() as child:
-        assert [event for event in child.events(1.0) if isinstance(event, LogLines)]
+        assert [event for event in child.outputs(1.0) if isinstance(event, LogLines)]
     assert child.exit_code == 7

@@ -12,7 +12,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent / "children"))
     child = ForkServer("sends_progress").spawn()
     child.send(Start(job_id="j", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0))
-    for _ in child.events(1.0):
+    for _ in child.outputs(1.0):
         sys.stdout.write(f"{child.pid}\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -125,7 +125,7 @@ def train(start: Callable[..., tuple[Child, Path]]) -> Callable[..., Trained]:
         child, directory = start(spec, **changes)
         trained = Trained(directory)
         with child:
-            for event in child.events(poll=1.0):
+            for event in child.outputs(poll=1.0):
                 if isinstance(event, LogLines):
                     trained.lines += event.lines
                 elif event is not None:

@@ -11,7 +11,7 @@ import pytest
 
 from fitqueue.reports import Position
 from workers.trainer.checkpoint_writer import CheckpointWriter, WriteRequest
-from workers.trainer.checkpoints import CheckpointFailed, CheckpointFiles
+from workers.trainer.checkpoints import CheckpointFiles, WriteFailed
 from workers.trainer.shadow_model import make_shadow_model
 
 SECONDS = 20.0
@@ -37,7 +37,7 @@ class SlowDisk(CheckpointFiles):
         self.was_called.set()
         assert self.may_write.wait(SECONDS)
         if self.fails:
-            raise CheckpointFailed("no space")
+            raise WriteFailed("no space")
         self.written.append((position.epoch, names, float(self._shadow_model.get_weights()[0][0, 0])))
 
 
@@ -108,9 +108,9 @@ def test_a_failure_is_raised_in_the_training(writer: CheckpointWriter, disk: Slo
     disk.fails = True
     disk.may_write.set()
     writer.submit(request(1, "e1"))
-    with pytest.raises(CheckpointFailed, match="no space"):
+    with pytest.raises(WriteFailed, match="no space"):
         writer.close()
-    with pytest.raises(CheckpointFailed, match="no space"):
+    with pytest.raises(WriteFailed, match="no space"):
         writer.submit(request(2, "e2"))
 
 
@@ -122,7 +122,7 @@ def test_an_incomplete_file_is_deleted(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     files = CheckpointFiles(tmp_path, emitted.append, "loss")
-    with pytest.raises(CheckpointFailed, match=r"epoch 3 could not be written: .*No space left"):
+    with pytest.raises(WriteFailed, match=r"epoch 3 could not be written: .*No space left"):
         files.write(Position(3), {}, "keras", ["last"], write_half)
     assert list(tmp_path.iterdir()) == []
     assert emitted == []

@@ -18,8 +18,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from fitqueue.model_check import ModelCheckRequest
+from fitqueue.spec.findings import Findings, Pointer
 from fitqueue.spec.keras_objects.objects import check_object
-from fitqueue.spec.report import Pointer, Report
 from service.checker import Checker
 from workers.model_check.server import MEMORY_BYTES
 
@@ -163,7 +163,7 @@ def test_some_hundred_layers_are_accepted(layers: list[dict[str, Any]], checker:
 
 
 def assert_passes(model: dict[str, Any], checker: Checker) -> None:
-    canonical = check_object(model, "layers", Pointer(Report()))
+    canonical = check_object(model, "layers", Pointer(Findings()))
     spec = {"model": canonical, "seed": 1, "fit": {"batch_size": 1}}
     check_request = {"spec": spec, "arrays": {}, "classes": None, "dataset_path": None, "max_bytes": 10**13}
     response = checker.check(ModelCheckRequest.model_validate(check_request))

@@ -11,8 +11,8 @@ from fitqueue.advice import Verdict
 from fitqueue.cli import cli
 from fitqueue.diagnosis import RULES
 from fitqueue.errors import ERRORS_BY_CODE, FitQueueError
+from fitqueue.spec.findings import FaultCode, NoticeCode
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
-from fitqueue.spec.report import FaultCode, NoticeCode
 from fitqueue.states import DescribedEnum, EventKind, JobState, Phase, Reason
 from fitqueue.trends import Trend
 from service.api.errors import status_of

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Any, Final
 
+from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.legacy.file_names import translate_file_names
 from fitqueue.spec.keras_objects.legacy.rules import ARGUMENTS, Rule
-from fitqueue.spec.report import FaultCode, NoticeCode, Pointer
 
 
 def translate_arguments(
@@ -43,7 +43,7 @@ def sent_argument(kind: str, class_name: str, argument: str, config: dict[str, A
     return next((rule.argument for rule in rules if rule.becomes == argument), argument)
 
 
-def present_arguments(kind: str, class_name: str) -> Collection[str]:
+def current_arguments(kind: str, class_name: str) -> Collection[str]:
     """Return the names of the arguments that a class has today."""
     entry = catalogue.kind(kind).find(class_name)
     return entry.properties if entry is not None else ()
@@ -61,7 +61,7 @@ def _rules_for(kind: str, class_name: str, config: dict[str, Any]) -> list[Rule]
 def _is_for(rule: Rule, class_name: str) -> bool:
     if rule.classes is not None:
         return class_name in rule.classes
-    return rule.argument not in present_arguments(rule.kind, class_name)
+    return rule.argument not in current_arguments(rule.kind, class_name)
 
 
 def _apply(rule: Rule, config: dict[str, Any], sent_class_name: str, pointer: Pointer) -> None:
@@ -152,7 +152,7 @@ def _explain_forget_bias(class_name: str, config: dict[str, Any], pointer: Point
     """Add a notice where an old document misleads: `unit_forget_bias` does not force the other biases to zero."""
     initializer = config.get("bias_initializer", "zeros")
     name = initializer.get("class_name") if isinstance(initializer, dict) else initializer
-    if "unit_forget_bias" not in present_arguments("layers", class_name) or name in _ZEROS:
+    if "unit_forget_bias" not in current_arguments("layers", class_name) or name in _ZEROS:
         return
     if config.get("use_bias", True) and config.get("unit_forget_bias", True):
         pointer.add_notice(

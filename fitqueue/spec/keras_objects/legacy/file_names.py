@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fitqueue.spec.filepath import is_template
-from fitqueue.spec.report import NoticeCode, Pointer, quoted
+from fitqueue.spec.findings import NoticeCode, Pointer, quoted
 
 _SLASHES: Final = re.compile(r"[/\\]+")
 _DEFAULT_LOG_DIR: Final = "logs"
@@ -15,7 +15,7 @@ _OLD_ENDINGS: Final = (".weights.h5", ".hdf5", ".hdf", ".h5")
 def translate_file_names(class_name: str, config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return a callback's config with the names of its files as Keras 3 and the service expect them."""
     config = _without_folders(config, pointer)
-    return _with_present_ending(config, pointer / "filepath") if class_name == "ModelCheckpoint" else config
+    return _with_current_ending(config, pointer / "filepath") if class_name == "ModelCheckpoint" else config
 
 
 def _without_folders(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
@@ -51,7 +51,7 @@ _LABELS: Final[Mapping[str, Callable[[str], str]]] = {
 """What becomes of the paths in the arguments of callbacks."""
 
 
-def _with_present_ending(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+def _with_current_ending(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Replace the ending: Keras 3 tells by it whether a file holds weights or a whole model.
 
     A filepath that is not a template stays as it was sent, so that the fault shows it.

@@ -8,7 +8,7 @@ the graph to report.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fitqueue.spec.report import NoticeCode, Pointer
+from fitqueue.spec.findings import NoticeCode, Pointer
 
 # Their call takes the first tensor as the sequence, and the others as the initial state.
 _STATEFUL: Final = frozenset(

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fitqueue.spec.findings import NoticeCode, Pointer
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.legacy.arguments import is_number, present_arguments
-from fitqueue.spec.keras_objects.legacy.names import present_class
+from fitqueue.spec.keras_objects.legacy.arguments import current_arguments, is_number
+from fitqueue.spec.keras_objects.legacy.names import current_class
 from fitqueue.spec.keras_objects.legacy.rules import EMBEDDINGS, RECURRENT
-from fitqueue.spec.report import NoticeCode, Pointer
 
 AXIS_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"type": "null"}]}
 """The schema of the length of one axis; null: any length."""
@@ -39,7 +39,7 @@ def take_input_arguments(layer: Any, pointer: Pointer) -> tuple[Any, list[InputA
     `input_dim`, `batch_input_shape`, or, on embeddings and recurrent layers, `input_length`, each with or without
     `batch_size`.
     """
-    class_name = present_class(layer.get("class_name")) if isinstance(layer, dict) else None
+    class_name = current_class(layer.get("class_name")) if isinstance(layer, dict) else None
     if class_name is None or class_name in _INPUT_CLASSES or not isinstance(layer.get("config"), dict):
         return layer, []
     config, values = _split(layer["config"], _arguments_for(class_name))
@@ -57,7 +57,7 @@ def take_input_arguments(layer: Any, pointer: Pointer) -> tuple[Any, list[InputA
 
 def _arguments_for(class_name: str) -> tuple[str, ...]:
     """Return the arguments that describe the input and not the layer: an Embedding's `input_dim` is its own."""
-    own = present_arguments("applications" if catalogue.is_application(class_name) else "layers", class_name)
+    own = current_arguments("applications" if catalogue.is_application(class_name) else "layers", class_name)
     has_length = class_name in RECURRENT | EMBEDDINGS
     return tuple(name for name in _ARGUMENTS if name not in own and (name != "input_length" or has_length))
 

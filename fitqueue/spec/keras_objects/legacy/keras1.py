@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fitqueue.spec.report import FaultCode, Pointer
+from fitqueue.spec.findings import FaultCode, Pointer
 
 _ARGUMENTS: Final = frozenset(
     {

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from fitqueue.spec.findings import NoticeCode, Pointer
 from fitqueue.spec.keras_objects.legacy.rules import CLASSES, NAMES
-from fitqueue.spec.report import NoticeCode, Pointer
 
 
-def present_class(class_name: Any) -> str | None:
+def current_class(class_name: Any) -> str | None:
     """Return the present name of a layer's class; None if `class_name` is not a string."""
     return CLASSES.get(("layers", class_name), class_name) if isinstance(class_name, str) else None
 

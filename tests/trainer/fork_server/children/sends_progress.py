@@ -11,7 +11,7 @@ from workers.trainer.reporting import Reporter
 
 def main(pipes):
     stdio.capture(pipes.stdout, pipes.stderr)
-    control, reporter = Control(pipes.control), Reporter(pipes.events)
+    control, reporter = Control(pipes.control), Reporter(pipes.reports)
     control.read_start()
     control.watch()
     try:

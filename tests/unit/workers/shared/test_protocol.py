@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from fitqueue.reports import EpochEnded, Position, SnapshotWritten
-from workers.shared.protocol import Progress, Start, Stop, decode_command, decode_event, encode
+from workers.shared.protocol import Progress, Start, Stop, decode_command, decode_report, encode
 
 
 def test_a_message_is_one_line() -> None:
@@ -16,7 +16,7 @@ def test_a_message_is_one_line() -> None:
 def test_an_event_with_a_position_is_decoded() -> None:
     progress = Progress(position=Position(2, 7), steps=9)
     snapshot = SnapshotWritten(file="1.snapshot", size=3, sha256="0", position=Position(1))
-    assert [decode_event(encode(event)) for event in (progress, snapshot)] == [progress, snapshot]
+    assert [decode_report(encode(event)) for event in (progress, snapshot)] == [progress, snapshot]
 
 
 def test_nan_and_infinity_are_decoded() -> None:
@@ -24,7 +24,7 @@ def test_nan_and_infinity_are_decoded() -> None:
         epoch=1, logs={"loss": math.nan, "mae": math.inf}, learning_rate=0.1, next_learning_rate=0.1, seconds=1.0,
         steps=3,
     )  # fmt: skip
-    decoded = decode_event(encode(ended))
+    decoded = decode_report(encode(ended))
     assert isinstance(decoded, EpochEnded)
     assert math.isnan(decoded.logs["loss"])
     assert decoded.logs["mae"] == math.inf

@@ -112,7 +112,7 @@ def test_a_child_is_stopped_when_its_job_has_run_long_enough(watched: Watched) -
     assert watched.after(1.0) == ["max_runtime"]
 
 
-def test_a_child_that_does_not_read_is_pressed_all_the_same(watched: Watched) -> None:
+def test_a_child_that_does_not_read_is_killed_all_the_same(watched: Watched) -> None:
     watched.child.is_deaf = True
     watched.requests = StopRequests(cancel=True)
     assert watched.after(0.0) == []

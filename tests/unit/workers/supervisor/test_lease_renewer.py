@@ -66,7 +66,7 @@ def test_a_lease_is_renewed_and_brings_what_users_have_asked(
         with database.write() as session:
             actions.pause(session, lease.job_id)
         until(lambda: renewer.requests == StopRequests(pause=True), SECONDS, "a renewal")
-        renewer.verify()
+        renewer.check_in()
     assert expires_at() > first
 
 
@@ -77,7 +77,7 @@ def test_a_lost_lease_is_reported(database: Database, lease: Lease) -> None:
     with renewer:
         until(lambda: not renewer._thread.is_alive(), SECONDS, "the failed renewal")
         with pytest.raises(LeaseLost):
-            renewer.verify()
+            renewer.check_in()
 
 
 def test_the_lease_of_a_hanging_supervisor_is_not_renewed(

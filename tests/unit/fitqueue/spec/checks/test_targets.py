@@ -6,19 +6,19 @@ from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.checks.ranges import Range
 from fitqueue.spec.checks.targets import Output, TargetPointers, Targets, check_targets
 from fitqueue.spec.fields.data import PrepareStep
-from fitqueue.spec.report import Pointer, Report
+from fitqueue.spec.findings import Findings, Pointer
 
 
 def _notices(loss: str, values: Range | None, *steps: dict[str, float], activation: str = "sigmoid") -> list[str]:
-    report = Report()
-    pointer = Pointer(report)
+    findings = Findings()
+    pointer = Pointer(findings)
     prepared = [PrepareStep.model_validate(step) for step in steps]
     targets = Targets(ArrayInfo((64, 3), "float32"), prepared, values)
     pointers = TargetPointers(pointer / "prepare", pointer / "loss", pointer / "units")
     check_targets(targets, loss, Output([3], activation), pointers)
-    assert report.faults == []
-    assert all((notice.pointer, notice.code) == ("/loss", "suspicious") for notice in report.notices)
-    return [notice.message for notice in report.notices]
+    assert findings.faults == []
+    assert all((notice.pointer, notice.code) == ("/loss", "suspicious") for notice in findings.notices)
+    return [notice.message for notice in findings.notices]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from fitqueue.spec.findings import Findings, Pointer
 from fitqueue.spec.keras_objects.schedules import check_schedule, read_schedule
-from fitqueue.spec.report import Pointer, Report
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ from fitqueue.spec.report import Pointer, Report
     ],
 )
 def test_the_rate_of_each_epoch(schedule: dict[str, Any], rates: list[float]) -> None:
-    report = Report()
-    stored = check_schedule(schedule, Pointer(report))
-    assert report.faults == []
+    findings = Findings()
+    stored = check_schedule(schedule, Pointer(findings))
+    assert findings.faults == []
     for epoch, expected in enumerate(rates):
         assert math.isclose(read_schedule(stored).rate_at(epoch, 1.0), expected, abs_tol=1e-12)
 
@@ -48,6 +48,6 @@ def test_the_rate_of_each_epoch(schedule: dict[str, Any], rates: list[float]) ->
     ],
 )
 def test_invalid_schedules(schedule: Any, pointer: str, code: str) -> None:
-    report = Report()
-    check_schedule(schedule, Pointer(report))
-    assert [(fault.pointer, fault.code) for fault in report.faults] == [(pointer, code)]
+    findings = Findings()
+    check_schedule(schedule, Pointer(findings))
+    assert [(fault.pointer, fault.code) for fault in findings.faults] == [(pointer, code)]

@@ -276,6 +276,19 @@ def test_a_metric_cannot_have_a_name_that_keras_logs(name: str, cnn: dict[str, A
     assert (fault.pointer, fault.code) == ("/compile/metrics/0/config/name", "bad_name")
 
 
+def test_a_fault_of_a_single_metric_points_to_the_metric(cnn: dict[str, Any], only_fault: FindFault) -> None:
+    cnn["compile"]["metrics"] = {"dense_1": "accuracyy"}
+    assert only_fault(cnn).pointer == "/compile/metrics/dense_1"
+
+
+@pytest.mark.parametrize("name", ["[by name]", "[single]", "[key]"])
+@pytest.mark.parametrize("parent", ["", "/data", "/data/prepare"])
+def test_an_unknown_field_may_have_any_name(parent: str, name: str, changed: Changed, only_fault: FindFault) -> None:
+    """pydantic gives the location of a fault with names like these between the keys of the job."""
+    fault = only_fault(changed(f"{parent}/{name}", 1))
+    assert (fault.pointer, fault.code) == (f"{parent}/{name}", "unknown_field")
+
+
 def test_layers_in_wrappers_are_counted(cnn: dict[str, Any], only_fault: FindFault) -> None:
     inner = {"class_name": "Sequential", "config": {"layers": [{"class_name": "ReLU"}] * 600}}
     wrapped = {"class_name": "TimeDistributed", "config": {"layer": inner}}

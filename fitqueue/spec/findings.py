@@ -64,7 +64,7 @@ class TooManyFaults(Exception):
 
 
 @dataclass
-class Report:
+class Findings:
     """The faults and notices found so far.
 
     The fault that reaches `limit` raises TooManyFaults: a hostile body could contain millions of faults.
@@ -82,16 +82,16 @@ class Pointer:
     `pointer / key` leads to the member or item inside. `nesting` counts the Keras objects around it.
     """
 
-    report: Report
+    findings: Findings
     text: str = ""
     nesting: int = 0
 
     def __truediv__(self, key: str | int) -> "Pointer":
-        return Pointer(self.report, self.text + pointer_to(key), self.nesting)
+        return Pointer(self.findings, self.text + pointer_to(key), self.nesting)
 
     def nested(self) -> "Pointer":
         """Return the same pointer, nested one Keras object deeper."""
-        return Pointer(self.report, self.text, self.nesting + 1)
+        return Pointer(self.findings, self.text, self.nesting + 1)
 
     def add_fault(self, code: FaultCode, message: str, received: Any = None, expected: str | None = None) -> None:
         """Report a fault here.
@@ -99,7 +99,7 @@ class Pointer:
         Raises:
             TooManyFaults: when the report is full.
         """
-        self.report.faults.append(
+        self.findings.faults.append(
             Fault(
                 pointer=self.text,
                 code=str(code),
@@ -108,12 +108,12 @@ class Pointer:
                 expected=expected,
             )
         )
-        if len(self.report.faults) >= self.report.limit:
+        if len(self.findings.faults) >= self.findings.limit:
             raise TooManyFaults
 
     def add_notice(self, code: NoticeCode, message: str) -> None:
         """Report a notice here."""
-        self.report.notices.append(Notice(pointer=self.text, code=str(code), message=message))
+        self.findings.notices.append(Notice(pointer=self.text, code=str(code), message=message))
 
 
 def _shortened(value: Any) -> Any:

@@ -1,31 +1,32 @@
 """Check the Keras objects in a job as it was sent, each by itself."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from fitqueue.errors import MalformedJSON
 from fitqueue.spec.fields.training import MAX_OBJECTS
 from fitqueue.spec.filepath import COUNTERS
+from fitqueue.spec.findings import FaultCode, Pointer, listed
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.legacy.keras1 import report_keras1
 from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
-from fitqueue.spec.parsing.present_names import with_present_names
-from fitqueue.spec.report import FaultCode, Pointer, listed
+from fitqueue.spec.parsing.current_names import with_current_names
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
 
 
-def with_checked_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+def with_canonical_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return the job with its Keras objects in canonical form, and FAULTY in place of those with faults."""
-    draft = dict(raw)
+    canonical = dict(raw)
     if "model" in raw:
-        draft["model"] = _check_model(raw["model"], pointer / "model")
-        draft |= with_present_names(draft, draft["model"])
-    if isinstance(draft.get("compile"), dict):
-        draft["compile"] = _check_compile(draft["compile"], pointer / "compile")
+        canonical["model"] = _check_model(raw["model"], pointer / "model")
+        canonical |= with_current_names(canonical, canonical["model"])
+    if isinstance(canonical.get("compile"), dict):
+        canonical["compile"] = _check_compile(canonical["compile"], pointer / "compile")
     if isinstance(raw.get("callbacks"), list):
-        draft["callbacks"] = _check_list(raw["callbacks"], "callbacks", pointer / "callbacks")
-    return draft
+        canonical["callbacks"] = _check_list(raw["callbacks"], _check_callback, pointer / "callbacks")
+    return canonical
 
 
 def _check_model(value: Any, pointer: Pointer) -> Any:
@@ -62,15 +63,15 @@ def _check_root_name(model: dict[str, Any], pointer: Pointer) -> None:
 
 
 def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
-    draft = dict(value)
+    canonical = dict(value)
     if "optimizer" in value:
-        draft["optimizer"] = check_object(value["optimizer"], "optimizers", pointer / "optimizer")
+        canonical["optimizer"] = check_object(value["optimizer"], "optimizers", pointer / "optimizer")
     if "loss" in value:
-        draft["loss"] = _check_loss(value["loss"], pointer / "loss")
+        canonical["loss"] = _check_loss(value["loss"], pointer / "loss")
     for name in ("metrics", "weighted_metrics"):
         if name in value:
-            draft[name] = _check_metrics(value[name], pointer / name)
-    return draft
+            canonical[name] = _check_metrics(value[name], pointer / name)
+    return canonical
 
 
 def _check_loss(value: Any, pointer: Pointer) -> Any:
@@ -81,26 +82,34 @@ def _check_loss(value: Any, pointer: Pointer) -> Any:
 
 def _check_metrics(value: Any, pointer: Pointer) -> Any:
     if value and is_by_name(value):
-        # Keras accepts a single metric without a list around it; what is stored is always a list.
-        return {
-            output: _check_list(metrics if isinstance(metrics, list) else [metrics], "metrics", pointer / output)
-            for output, metrics in value.items()
-        }
-    return _check_list(value, "metrics", pointer) if isinstance(value, list) else value
+        return {output: _check_metrics_of_output(metrics, pointer / output) for output, metrics in value.items()}
+    return _check_list(value, _check_metric, pointer) if isinstance(value, list) else value
+
+
+def _check_metrics_of_output(value: Any, pointer: Pointer) -> list[Any]:
+    """Return a list also for a single metric, which Keras accepts without a list around it."""
+    return _check_list(value, _check_metric, pointer) if isinstance(value, list) else [_check_metric(value, pointer)]
 
 
 _RESERVED_NAMES: Final = (*COUNTERS, "loss")
 
 
-def _check_list(values: list[Any], kind: str, pointer: Pointer) -> list[Any]:
+def _check_metric(value: Any, pointer: Pointer) -> Any:
+    metric = check_object(value, "metrics", pointer)
+    if isinstance(metric, dict) and metric["config"].get("name") in _RESERVED_NAMES:
+        (pointer / "config" / "name").add_fault(
+            FaultCode.BAD_NAME,
+            "A metric with this name would hide a value that Keras itself logs.",
+            received=metric["config"]["name"],
+            expected="a name other than " + listed(_RESERVED_NAMES),
+        )
+    return metric
+
+
+def _check_callback(value: Any, pointer: Pointer) -> Any:
+    return check_object(value, "callbacks", pointer)
+
+
+def _check_list(values: list[Any], check: Callable[[Any, Pointer], Any], pointer: Pointer) -> list[Any]:
     # One more than the maximum is enough for the list to be reported as too long.
-    checked = [check_object(value, kind, pointer / i) for i, value in enumerate(values[: MAX_OBJECTS + 1])]
-    for i, metric in enumerate(checked):
-        if kind == "metrics" and isinstance(metric, dict) and metric["config"].get("name") in _RESERVED_NAMES:
-            (pointer / i / "config" / "name").add_fault(
-                FaultCode.BAD_NAME,
-                "A metric with this name would hide a value that Keras itself logs.",
-                received=metric["config"]["name"],
-                expected="a name other than " + listed(_RESERVED_NAMES),
-            )
-    return checked
+    return [check(value, pointer / i) for i, value in enumerate(values[: MAX_OBJECTS + 1])]

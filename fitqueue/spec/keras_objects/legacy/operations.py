@@ -5,7 +5,8 @@ TensorFlow 2.4), and a slice a SlicingOpLambda. An operation passes no mask on a
 translated in a model that makes masks. What has no layer is left as it is, for the look-up of its class to report.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -226,9 +227,13 @@ def _with_second_constant(function: str, constant: Any) -> dict[str, Any] | None
         return {"scale": 1.0, "offset": _mapped(constant, lambda number: -number)}
     if function in _MULTIPLY:
         return {"scale": constant}
-    if function in _DIVIDE and constant != 0 and constant != [] and 0 not in _numbers(constant):
+    if function in _DIVIDE and all(map(_has_reciprocal, _numbers(constant))):
         return {"scale": _mapped(constant, lambda number: 1 / number)}
     return None
+
+
+def _has_reciprocal(number: float) -> bool:
+    return number != 0 and math.isfinite(1 / number)
 
 
 def _reshape(operation: _Operation) -> _Layer | None:
@@ -281,5 +286,5 @@ def _is_numeric(value: Any) -> bool:
     return bool(numbers) and all(isinstance(item, int | float) and not isinstance(item, bool) for item in numbers)
 
 
-def _mapped(value: Any, function: Any) -> Any:
+def _mapped(value: Any, function: Callable[[float], float]) -> Any:
     return [function(item) for item in value] if isinstance(value, list) else function(value)

@@ -27,6 +27,12 @@ def strip_ansi(text: str) -> str:
     return _ANSI.sub("", text)
 
 
+def non_finite_text(nan: int, infinite: int, size: int) -> str:
+    """Return how many of the values of an array are not finite, in words: «NaN in 1 of 256 values»."""
+    kinds = " and ".join(f"{kind} in {count:,}" for kind, count in (("NaN", nan), ("infinity", infinite)) if count)
+    return f"{kinds} of {size:,} values"
+
+
 def csv_heading(name: str) -> str:
     """Return a name as the heading of a column: a spreadsheet would run one that begins like a formula."""
     return f"'{name}" if name.startswith(_FORMULA) else name

@@ -22,7 +22,6 @@ from tools.schemas import (
     SEED,
     SPAN,
     STRING,
-    UNSUPPORTED,
     Schema,
     any_of,
     array,
@@ -32,8 +31,13 @@ from tools.schemas import (
     nullable,
     number,
     one_of,
+    unsupported,
 )
-from tools.types_by_class import BY_CLASS, application_type
+from tools.types_by_class import BY_CLASS, NO_TENSOR, application_type
+
+_LORA = unsupported("The service does not train low-rank adapters (LoRA).")
+_QUANTIZATION = unsupported("The service does not train quantized weights.")
+_KERNEL_AXES = unsupported("The service takes the axes from the shape of the weights, as Keras does for null.")
 
 BY_NAME: dict[str, Schema] = {
     "dtype": nullable(keras("dtype_policies")),
@@ -88,14 +92,14 @@ BY_NAME: dict[str, Schema] = {
     "threshold": nullable(number()),
     "axis": AXIS,
     "decay_steps": POSITIVE,
-    "lora_rank": UNSUPPORTED,
-    "lora_alpha": UNSUPPORTED,
-    "quantization_config": UNSUPPORTED,
-    "weights": UNSUPPORTED,
-    "input_axes": UNSUPPORTED,
-    "output_axes": UNSUPPORTED,
-    "gptq_unpacked_column_size": UNSUPPORTED,
-    "input_tensor": UNSUPPORTED,
+    "lora_rank": _LORA,
+    "lora_alpha": _LORA,
+    "quantization_config": _QUANTIZATION,
+    "weights": unsupported("A model is sent without weights. Use the job's `initial_weights` instead."),
+    "input_axes": _KERNEL_AXES,
+    "output_axes": _KERNEL_AXES,
+    "gptq_unpacked_column_size": _QUANTIZATION,
+    "input_tensor": NO_TENSOR,
     "noise_shape": nullable(array(nullable(POSITIVE), 1, 16)),
     "height": POSITIVE,
     "width": POSITIVE,
@@ -169,7 +173,7 @@ _EXTRA_ARGUMENTS: dict[str, dict[str, Schema]] = {
         for name in ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
     },
     "AdditiveAttention": {"seed": SEED | {"default": None, "description": "For its dropout."}},
-    "ReversibleEmbedding": {"quantization_config": UNSUPPORTED | {"default": None}},
+    "ReversibleEmbedding": {"quantization_config": _QUANTIZATION | {"default": None}},
     "IntegerLookup": {
         "vocabulary_size": nullable(NATURAL) | {"default": None, "description": "Keras writes it; it has no effect."}
     },

@@ -1,7 +1,7 @@
-"""The schemas of the catalogue: JSON Schema, with two keywords of our own.
+"""The schemas of the catalogue: JSON Schema, with three keywords of our own.
 
 `{"keras": kind}` stands for an object of that kind in the catalogue, or its name. `{"declared": form}` stands for a
-declaration of our own, in place of a function in Keras.
+declaration of our own, in place of a function in Keras. `reason` says why an argument accepts nothing but null.
 """
 
 from typing import Any
@@ -54,6 +54,11 @@ def declared(form: str) -> Schema:
     return {"declared": form}
 
 
+def unsupported(reason: str) -> Schema:
+    """Return the schema of an argument that must be null; `reason` is a sentence for whoever gives it a value."""
+    return {"type": "null", "description": "Keras has it, this service does not: null only.", "reason": reason}
+
+
 def each_axis(items: Schema, axes: int) -> Schema:
     """Return the schema of one value for all axes, or a list with one for each axis."""
     return any_of(items, array(items, axes, axes))
@@ -82,7 +87,6 @@ FILE_NAME = pattern(
     _IN_FILE_NAME.replace("[^", "[^.") + _IN_FILE_NAME + "{0,199}",
     "a name of 1 to 200 characters without folders and control characters, not with a dot first",
 )
-UNSUPPORTED: Schema = NULL | {"description": "Keras has it, this service does not: null only."}
 POSITIVE = integer(1)
 NATURAL = integer(0)
 SEED = nullable(integer(0))

@@ -1,8 +1,8 @@
 """What the checks of a job report: faults and notices, each with a code and a pointer into the job."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fitqueue.errors import Fault
@@ -79,19 +79,22 @@ class Findings:
 class Pointer:
     """A JSON pointer into the job, with the report that takes what is found there.
 
-    `pointer / key` leads to the member or item inside. `nesting` counts the Keras objects around it.
+    `pointer / key` leads to the member or item inside. `nesting` counts the Keras objects around it. `renames` says
+    what a pointer is in the job as it was sent, where the checked one has another form: see `parsing/by_order.py`.
     """
 
     findings: Findings
     text: str = ""
     nesting: int = 0
+    renames: Mapping[str, str] = field(default_factory=dict)
 
     def __truediv__(self, key: str | int) -> "Pointer":
-        return Pointer(self.findings, self.text + pointer_to(key), self.nesting)
+        text = self.text + pointer_to(key)
+        return replace(self, text=self.renames.get(text, text))
 
     def nested(self) -> "Pointer":
         """Return the same pointer, nested one Keras object deeper."""
-        return Pointer(self.findings, self.text, self.nesting + 1)
+        return replace(self, nesting=self.nesting + 1)
 
     def add_fault(self, code: FaultCode, message: str, received: Any = None, expected: str | None = None) -> None:
         """Report a fault here.

@@ -83,13 +83,18 @@ _CODES: Final = {"string_pattern_mismatch": FaultCode.BAD_NAME, "literal_error":
 
 
 def report_validation_error(error: ValidationError, model: type[BaseModel], value: Any, pointer: Pointer) -> None:
-    """Report each of pydantic's errors as a fault; `pointer` leads to `value`, which was validated as `model`."""
+    """Report each of pydantic's errors as a fault; `pointer` leads to `value`, which was validated as `model`.
+
+    What has a fault already is not reported again.
+    """
+    reported = {fault.pointer for fault in pointer.findings.faults}
     for details in error.errors(include_url=False):
         keys = _keys_in(value, details["loc"])
         fault_pointer = pointer
         for key in keys:
             fault_pointer = fault_pointer / key
-        _report(details, keys, model, fault_pointer)
+        if fault_pointer.text not in reported:
+            _report(details, keys, model, fault_pointer)
 
 
 def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,7 +13,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from fitqueue.datasets import BUILTIN, ArrayInfo
+from fitqueue.datasets import BUILTIN
 from fitqueue.errors import (
     BodyTooLarge,
     Conflict,
@@ -28,6 +28,7 @@ from fitqueue.views import DatasetView, Page
 from service import npz
 from service.api import PREFIX
 from service.api.context import Services, get_services
+from service.api.errors import storage_errors
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
 from service.api.views import builtin_view, dataset_view
 from service.ids import new_id
@@ -50,7 +51,7 @@ _CHUNK: Final = 1024**2
 _UPLOAD = {
     "requestBody": {
         "required": True,
-        "description": "An .npz file of plain numeric arrays, as numpy.savez writes it.",
+        "description": "An .npz file as numpy.savez writes it, or a single array as numpy.save writes it.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -71,7 +72,7 @@ class DatasetPath(BaseModel):
     responses={201: DatasetView, 200: DatasetView, **problems(409, 413, 415)},
 )
 def upload(query: UploadQuery) -> Response:
-    """The body is the .npz itself. The same content is stored once: a second upload gets 200 and the first data set."""
+    """The body is the file itself. The same content under the same name, or without one, gets 200 and the first one."""
     if request.mimetype not in _TYPES:
         raise UnsupportedMediaType(
             f"The Content-Type is '{request.mimetype}'; send the .npz itself as 'application/octet-stream'."
@@ -80,8 +81,8 @@ def upload(query: UploadQuery) -> Response:
     services = get_services()
     dataset_id = new_id("ds")
     with _received_file(services) as (path, sha256):
-        arrays = npz.inspect(path, services.settings.max_dataset_bytes)
-        dataset, is_new = _store(services, dataset_id, query.name or dataset_id, path, sha256, arrays)
+        inspection = npz.inspect(path, services.settings.max_dataset_bytes)
+        dataset, is_new = _store(services, dataset_id, query.name, path, sha256, inspection)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
     return answer(dataset_view(dataset), 201 if is_new else 200, headers)
 
@@ -128,41 +129,55 @@ def _received_file(services: Services) -> Iterator[tuple[Path, str]]:
     Raises:
         BodyTooLarge: it is larger than the service accepts.
         InvalidDataset: the client disconnected.
+        StorageUnavailable: the file cannot be written.
     """
-    limit = services.settings.max_dataset_bytes
-    request.max_content_length = limit
-    # No worker sweeps this folder if the API runs on a machine of its own and files are stored in a bucket.
-    services.storage.delete_old_incoming(MIN_AGE)
-    path = services.storage.temporary_folder() / f"upload-{secrets.token_hex(16)}"
-    sha256 = hashlib.sha256()
+    path, sha256 = _new_file(services), hashlib.sha256()
     try:
-        with path.open("wb") as file:
-            while chunk := request.stream.read(_CHUNK):
-                sha256.update(chunk)
-                file.write(chunk)
+        _write_body(path, services.settings.max_dataset_bytes, sha256.update)
         yield path, sha256.hexdigest()
-    except RequestEntityTooLarge:
-        raise BodyTooLarge(f"The data set is too large: this service accepts at most {limit} bytes.") from None
-    except ClientDisconnected:
-        raise InvalidDataset("The body ended before its Content-Length.") from None
     finally:
         path.unlink(missing_ok=True)
 
 
+@storage_errors()
+def _new_file(services: Services) -> Path:
+    """Return where to write a new file."""
+    # No worker sweeps this folder if the API runs on a machine of its own and files are stored in a bucket.
+    services.storage.delete_old_incoming(MIN_AGE)
+    return services.storage.temporary_folder() / f"upload-{secrets.token_hex(16)}"
+
+
+@storage_errors()
+def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> None:
+    request.max_content_length = limit
+    try:
+        with path.open("wb") as file:
+            while chunk := request.stream.read(_CHUNK):
+                on_chunk(chunk)
+                file.write(chunk)
+    except RequestEntityTooLarge:
+        raise BodyTooLarge(f"The data set is too large: this service accepts at most {limit} bytes.") from None
+    except ClientDisconnected:
+        raise InvalidDataset("The body ended before its Content-Length.") from None
+
+
 def _store(
-    services: Services, dataset_id: str, name: str, path: Path, sha256: str, arrays: dict[str, ArrayInfo]
+    services: Services, dataset_id: str, name: str | None, path: Path, sha256: str, inspection: npz.Inspection
 ) -> tuple[Dataset, bool]:
     size = path.stat().st_size
     with services.database.read() as session:
-        existing = datasets.with_content(session, sha256)
+        existing = datasets.with_content(session, sha256, name)
     if existing is not None:
         return existing, False
     # The file first, under a key that nobody else uses: a job could use a row whose file is not there yet.
     key = dataset_key(dataset_id)
-    services.storage.put(key, path)
+    with storage_errors():
+        services.storage.put(key, path)
     try:
         with services.database.write() as session:
-            dataset, is_new = datasets.create(session, dataset_id, name, sha256, size, arrays)
+            dataset, is_new = datasets.create(
+                session, dataset_id, name or dataset_id, sha256, size, inspection.arrays, inspection.left_out
+            )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there
     except Exception:

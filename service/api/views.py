@@ -19,12 +19,14 @@ from fitqueue.views import (
     EventView,
     JobSummary,
     JobView,
+    LeftOutArray,
     LogLine,
     Progress,
     WorkerView,
 )
 from service import models
 from service.api import PREFIX
+from service.store import datasets
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
 from service.store.workers import WorkerDetails
@@ -147,7 +149,8 @@ def dataset_view(row: models.Dataset) -> DatasetView:
         id=row.id,
         name=row.name,
         builtin=False,
-        arrays=[ArrayView.model_validate(array) for array in row.arrays],
+        arrays=[_array_view(name, array) for name, array in datasets.info(row).arrays.items()],
+        left_out=[LeftOutArray.model_validate(array) for array in row.left_out],
         size=row.size,
         sha256=row.sha256,
         source=None,
@@ -186,7 +189,19 @@ def worker_view(details: WorkerDetails) -> WorkerView:
 
 
 def _array_view(name: str, array: ArrayInfo) -> ArrayView:
-    return ArrayView(name=name, shape=list(array.shape), dtype=array.dtype)
+    view = ArrayView(name=name, shape=list(array.shape), dtype=array.dtype)
+    values = array.values
+    if values is None:
+        return view
+    return view.model_copy(
+        update={
+            "minimum": values.low,
+            "maximum": values.high,
+            "nan_count": values.nan,
+            "infinite_count": values.infinite,
+            "class_count": len(values.classes) if values.classes else None,
+        }
+    )
 
 
 def _finite(value: float | None) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
-from fitqueue.spec.checks import callbacks, named_outputs, shapes
+from fitqueue.spec.checks import callbacks, named_outputs, pixels, shapes, splits, stored_values, timing
 from fitqueue.spec.fields.logged import MAX_LOGGED_NAME, batch_names, flat_metrics, output_names
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
@@ -32,6 +32,8 @@ def cross_check(
         shapes.check_validation(partial.data, partial.fit, has_validation_data, pointer / "fit")
         shapes.check_class_weight(partial.data, partial.fit, pointer / "fit" / "class_weight")
     _check_callbacks(partial, model, has_validation_data, pointer)
+    if partial.compile.optimizer is not None:
+        timing.check_learning_rate(partial.compile.optimizer, pointer / "compile" / "optimizer")
     return model
 
 
@@ -50,6 +52,9 @@ def _check_data(partial: PartialJob, find_dataset: FindDataset, pointer: Pointer
     if info is None:
         return partial.model
     shape = shapes.check_data(partial.data, info, pointer / "data")
+    stored_values.check_stored_values(partial.data, info, pointer / "data")
+    splits.check_split(partial, partial.data, info, pointer)
+    pixels.check_pixels(partial.model, partial.data, info, pointer / "data")
     if partial.model is None or shape is None:
         return partial.model
     return shapes.match_input_shape(partial.model, shape, pointer / "model")
@@ -77,6 +82,7 @@ def _check_callbacks(
     if partial.fit is not None:
         callbacks.check_validation_fields(partial.callbacks, partial.fit.validation_freq, pointer)
     callbacks.check_checkpoints(partial.callbacks, pointer)
+    timing.check_timing(partial.callbacks, partial.fit, partial.compile.optimizer, pointer)
 
 
 def _check_name_lengths(names: Sequence[str], pointer: Pointer) -> None:

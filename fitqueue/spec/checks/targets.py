@@ -25,7 +25,7 @@ _BINARY_LOSSES: Final = {"binary_crossentropy", "binary_focal_crossentropy"}
 # The values that the targets of a loss may have.
 _TARGET_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     **dict.fromkeys(_BINARY_LOSSES, (0, 1)),
-    **dict.fromkeys([_CATEGORICAL, "categorical_focal_crossentropy", "kl_divergence"], (0, 1)),
+    **dict.fromkeys([_CATEGORICAL, "categorical_focal_crossentropy", "dice", "tversky", "kl_divergence"], (0, 1)),
     **dict.fromkeys(["hinge", "squared_hinge", "categorical_hinge"], (-1, 1)),
     **dict.fromkeys(["poisson", "mean_squared_logarithmic_error"], (0, math.inf)),
 }
@@ -62,11 +62,13 @@ class Targets:
         info: the prepared array.
         steps: the steps that prepared it.
         stored: the range of the stored values; None if it is not known before training.
+        labels_per_sample: the most ones in a row, if they are stored as rows of zeros and ones; None otherwise.
     """
 
     info: ArrayInfo
     steps: Sequence[PrepareStep]
     stored: Range | None
+    labels_per_sample: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -129,6 +131,7 @@ def check_targets(targets: Targets, loss: str | KerasObject | None, output: Outp
     if name == _SPARSE:
         _check_sparse(targets, loss, output, pointers)
     _warn_about_activation(loss, name, output, pointers.loss)
+    _warn_about_several_labels(targets, output, pointers.loss)
     _warn_about_values(name, targets, pointers.loss)
     _warn_about_broadcast(name, targets.shape, output, pointers.loss)
 
@@ -186,6 +189,15 @@ def _warn_about_activation(loss: str | KerasObject, name: str, output: Output, p
     elif output.activation == "softmax" and output.shape[-1] == 1:
         message = "A softmax over a single number is always 1, so nothing can be learned."
         pointer.add_notice(NoticeCode.SUSPICIOUS, message)
+
+
+def _warn_about_several_labels(targets: Targets, output: Output, pointer: Pointer) -> None:
+    if output.activation == "softmax" and targets.labels_per_sample is not None and targets.labels_per_sample > 1:
+        pointer.add_notice(
+            NoticeCode.SUSPICIOUS,
+            f"A sample has up to {targets.labels_per_sample} labels, and the numbers of a softmax add up to 1: give "
+            "the last layer the activation 'sigmoid', and the loss 'binary_crossentropy'.",
+        )
 
 
 def _warn_about_values(name: str, targets: Targets, pointer: Pointer) -> None:

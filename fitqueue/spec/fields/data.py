@@ -100,6 +100,9 @@ class DataSpec(Strict):
     y: ArrayNames
     sample_weight: ArrayNames | None = Field(default=None, description="how much each sample counts in the loss")
     validation: Validation | None = None
+    shuffle_split: bool = Field(
+        default=False, description="shuffle the samples by the seed of the job before `validation_split` takes its part"
+    )
     prepare: Prepare = Field(default_factory=Prepare)
 
 

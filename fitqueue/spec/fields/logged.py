@@ -53,7 +53,7 @@ def flat_metrics(
 ) -> list[str | KerasObject]:
     """Return all metrics in one list. Those of one of several outputs are names that start with the output's name."""
     flat = [*_of_outputs(metrics, outputs), *_of_outputs(weighted_metrics, outputs)]
-    with_loss = [name for name in outputs if not isinstance(loss, dict) or name in loss]
+    with_loss = [name for name in outputs if not isinstance(loss, dict) or loss.get(name) is not None]
     return [*flat, *(f"{name}_loss" for name in with_loss)] if len(with_loss) > 1 else flat
 
 

@@ -23,9 +23,11 @@ DTypePolicy = Literal["float16", "float32", "float64", "bfloat16", "mixed_float1
 
 Losses = Annotated[
     Annotated[str | KerasObject, SINGLE]
-    | Annotated[dict[str, str | KerasObject], Field(max_length=MAX_OBJECTS), BY_NAME],
+    | Annotated[dict[str, str | KerasObject | None], Field(max_length=MAX_OBJECTS), BY_NAME],
     SINGLE_OR_BY_NAME,
 ]
+"""One loss, or a loss for each output by its name; null for an output that is not trained."""
+
 MetricList = Annotated[list[str | KerasObject], Field(max_length=MAX_OBJECTS)]
 Metrics = Annotated[
     Annotated[MetricList, SINGLE] | Annotated[dict[str, MetricList], Field(max_length=MAX_OBJECTS), BY_NAME],

@@ -22,6 +22,7 @@ from fitqueue.spec.keras_objects.legacy.names import current_class, translate_cl
 from fitqueue.spec.keras_objects.legacy.operations import advice_on, is_operation
 from fitqueue.spec.keras_objects.legacy.slashes import replace_slashes
 from fitqueue.spec.keras_objects.legacy.wrapped_values import unwrapped
+from fitqueue.spec.keras_objects.mask_operations import MODULE, find_operation
 from fitqueue.spec.keras_objects.object_fields import check_fields, config_with_name, is_custom
 
 MAX_NESTING: Final = 16
@@ -207,4 +208,17 @@ def _check_functional(config: dict[str, Any], pointer: Pointer) -> dict[str, Any
 
 
 def _check_called_layer(layer: Any, pointer: Pointer) -> dict[str, Any]:
-    return graph.with_calls(check_object(layer, "layers", pointer), layer, pointer)
+    operation = find_operation(layer)
+    checked = (
+        check_object(layer, "layers", pointer) if operation is None else _check_operation(operation, layer, pointer)
+    )
+    return graph.with_calls(checked, layer, pointer)
+
+
+def _check_operation(entry: catalogue.Entry, layer: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+    faults_before = len(pointer.findings.faults)
+    check_fields(layer, pointer)
+    config = _check_arguments(entry, "operations", layer, pointer / "config")
+    if len(pointer.findings.faults) > faults_before:
+        return FAULTY
+    return {"class_name": entry.name, "module": MODULE, "config": config}

@@ -1,9 +1,9 @@
 """Check plain values against the schemas that the catalogue gives the arguments, and describe schemas in words.
 
-The schemas are JSON Schema with the keywords `anyOf`, `enum`, `type`, the usual bounds, and two of our own: `keras`,
-an object of that kind or a name for one, and `declared`, which has a function of its own to check it. Nothing is
-converted, except that a float without a fraction, such as 3.0, is read as an integer, and 0 and 1 as booleans, with a
-notice. "3" is not a number.
+The schemas are JSON Schema with the keywords `anyOf`, `enum`, `type`, the usual bounds, and three of our own: `keras`,
+an object of that kind or a name for one; `declared`, which has a function of its own to check it; and `reason`, why
+nothing but null is accepted. Nothing is converted, except that a float without a fraction, such as 3.0, is read as an
+integer, and 0 and 1 as booleans, with a notice. "3" is not a number.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects.catalogue import OBJECTS_ONLY, Schema
+from fitqueue.spec.keras_objects.renorm import check_renorm_clipping
 from fitqueue.spec.keras_objects.schedules import check_schedule
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -22,7 +23,10 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
-_DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {"learning_rate_schedule": check_schedule}
+_DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {
+    "learning_rate_schedule": check_schedule,
+    "renorm_clipping": check_renorm_clipping,
+}
 
 
 # --- Which alternative of a schema was meant -----------------------------------------------------------------------
@@ -52,6 +56,9 @@ def select_alternatives(value: Any, schema: Schema) -> Sequence[Schema]:
 
 def report_mismatch(value: Any, schema: Schema, pointer: Pointer) -> None:
     """Report a value that none of the schema's alternatives accepts."""
+    if "reason" in schema:
+        pointer.add_fault(FaultCode.NOT_SUPPORTED, schema["reason"], received=value, expected="null")
+        return
     code = FaultCode.WRONG_TYPE
     if any(_has_type(value, alternative) for alternative in _alternatives(schema)):
         code = FaultCode.OUT_OF_RANGE if select_alternatives(value, schema) else FaultCode.UNKNOWN_NAME

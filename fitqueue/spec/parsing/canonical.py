@@ -14,6 +14,7 @@ from fitqueue.spec.keras_objects.legacy.tensorflow_js import report_tensorflow_j
 from fitqueue.spec.keras_objects.legacy.versions import with_defaults_of_version
 from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
+from fitqueue.spec.parsing.compile_arguments import current_arguments
 from fitqueue.spec.parsing.present_names import with_present_names
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
@@ -68,7 +69,7 @@ def _check_root_name(model: dict[str, Any], pointer: Pointer) -> None:
 
 
 def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
-    canonical = dict(value)
+    canonical = value = current_arguments(value, pointer)
     if "optimizer" in value:
         canonical["optimizer"] = check_object(value["optimizer"], "optimizers", pointer / "optimizer")
     if "loss" in value:
@@ -81,18 +82,31 @@ def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
 
 def _check_loss(value: Any, pointer: Pointer) -> Any:
     if value and is_by_name(value):
-        return {output: check_object(loss, "losses", pointer / output) for output, loss in value.items()}
+        return {output: _check_output_loss(loss, pointer / output) for output, loss in value.items()}
+    if isinstance(value, list):
+        return [_check_output_loss(loss, pointer / i) for i, loss in enumerate(value[: MAX_OBJECTS + 1])]
     return check_object(value, "losses", pointer)
+
+
+def _check_output_loss(value: Any, pointer: Pointer) -> Any:
+    """Return the loss of one output; None if the output is not trained."""
+    return None if value is None else check_object(value, "losses", pointer)
 
 
 def _check_metrics(value: Any, pointer: Pointer) -> Any:
     if value and is_by_name(value):
         return {output: _check_metrics_of_output(metrics, pointer / output) for output, metrics in value.items()}
+    if isinstance(value, list) and any(item is None or isinstance(item, list) for item in value):
+        # What null means depends on the number of outputs: see `by_order.py`.
+        entries = enumerate(value[: MAX_OBJECTS + 1])
+        return [None if item is None else _check_metrics_of_output(item, pointer / i) for i, item in entries]
     return _check_list(value, _check_metric, pointer) if isinstance(value, list) else value
 
 
 def _check_metrics_of_output(value: Any, pointer: Pointer) -> list[Any]:
     """Return a list also for a single metric, which Keras accepts without a list around it."""
+    if value is None:
+        return []
     return _check_list(value, _check_metric, pointer) if isinstance(value, list) else [_check_metric(value, pointer)]
 
 

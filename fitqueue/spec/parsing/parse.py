@@ -17,6 +17,7 @@ from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.findings import MAX_FAULTS, FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.spec.keras_objects.model import with_layers_field
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
+from fitqueue.spec.parsing.by_order import with_names
 from fitqueue.spec.parsing.canonical import with_canonical_objects
 from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
 from fitqueue.spec.strict import report_validation_error
@@ -84,7 +85,7 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 
 
 def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
-    canonical = with_canonical_objects(raw, pointer)
+    canonical, pointer = with_names(with_canonical_objects(raw, pointer), pointer)
     spec = None
     try:
         spec = JobSpec.model_validate(canonical)

@@ -165,7 +165,7 @@ def test_some_hundred_layers_are_accepted(layers: list[dict[str, Any]], checker:
 def assert_passes(model: dict[str, Any], checker: Checker) -> None:
     canonical = check_object(model, "layers", Pointer(Findings()))
     spec = {"model": canonical, "seed": 1, "fit": {"batch_size": 1}}
-    check_request = {"spec": spec, "arrays": {}, "classes": None, "dataset_path": None, "max_bytes": 10**13}
+    check_request = {"spec": spec, "arrays": {}, "max_bytes": 10**13}
     response = checker.check(ModelCheckRequest.model_validate(check_request))
     assert response is not None
     assert response.faults == []

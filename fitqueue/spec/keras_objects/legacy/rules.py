@@ -98,7 +98,6 @@ ARGUMENTS: Final = (
     Rule("layers", "fused", _NORMALIZATION),
     Rule("layers", "virtual_batch_size", _NORMALIZATION, harmless=(None,), otherwise=_NO_SUCH_ARGUMENT),
     Rule("layers", "adjustment", _NORMALIZATION, harmless=(None,), otherwise=_NO_SUCH_ARGUMENT),
-    Rule("layers", "renorm_momentum", _NORMALIZATION),
     Rule("layers", "rng_type"),
     Rule("layers", "force_generator"),
     Rule("layers", "query_shape", frozenset({"MultiHeadAttention"})),

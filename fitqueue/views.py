@@ -7,7 +7,7 @@ The models ignore unknown fields, because a newer service may send fields that a
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import Fault
@@ -38,9 +38,17 @@ class Problem(BaseModel):
 class Notice(BaseModel):
     """Something in the job that was translated, or that deserves a second look."""
 
-    pointer: str
+    pointer: str = Field(description="where: a JSON pointer (RFC 6901) into the body")
     code: str
     message: str
+    pointers: list[str] = Field(
+        default_factory=list, description="every place that the message is about; the first is `pointer`"
+    )
+
+    @model_validator(mode="after")
+    def _has_its_pointer(self) -> "Notice":
+        self.pointers = self.pointers or [self.pointer]
+        return self
 
 
 class LayerView(BaseModel):

@@ -7,12 +7,13 @@ import click
 from fitqueue.cli.batch import for_each
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
+from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client
 from fitqueue.views import ArrayView, DatasetView
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def dataset() -> None:
     """Add, list, show and remove data sets."""
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -23,10 +23,12 @@ from fitqueue.errors import (
     InvalidRequest,
     UnsupportedMediaType,
 )
+from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz
 from service.api import PREFIX
 from service.api.context import Services, get_services
+from service.api.errors import storage_errors
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
 from service.api.views import builtin_view, dataset_view
 from service.ids import new_id
@@ -39,7 +41,10 @@ blueprint = APIBlueprint(
     "datasets", __name__, url_prefix=f"{PREFIX}/datasets", abp_tags=[Tag(name="datasets")], abp_responses=ALWAYS
 )
 
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_NAME: Final = Pattern(
+    "[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
+    "1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+)
 _TYPES: Final = frozenset({"", "application/octet-stream", "application/zip", "application/x-npz"})
 _CHUNK: Final = 1024**2
 
@@ -53,7 +58,7 @@ _UPLOAD = {
 
 
 class UploadQuery(Query):
-    name: str | None = Field(default=None, pattern=_NAME, description="a name that jobs can use; default: its id")
+    name: Annotated[str, _NAME] | None = Field(default=None, description="a name that jobs can use; default: its id")
 
 
 class DatasetPath(BaseModel):
@@ -124,25 +129,36 @@ def _received_file(services: Services) -> Iterator[tuple[Path, str]]:
     Raises:
         BodyTooLarge: it is larger than the service accepts.
         InvalidDataset: the client disconnected.
+        StorageUnavailable: the file cannot be written.
     """
-    limit = services.settings.max_dataset_bytes
-    request.max_content_length = limit
+    path, sha256 = _new_file(services), hashlib.sha256()
+    try:
+        _write_body(path, services.settings.max_dataset_bytes, sha256.update)
+        yield path, sha256.hexdigest()
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@storage_errors()
+def _new_file(services: Services) -> Path:
+    """Return where to write a new file."""
     # No worker sweeps this folder if the API runs on a machine of its own and files are stored in a bucket.
     services.storage.delete_old_incoming(MIN_AGE)
-    path = services.storage.temporary_folder() / f"upload-{secrets.token_hex(16)}"
-    sha256 = hashlib.sha256()
+    return services.storage.temporary_folder() / f"upload-{secrets.token_hex(16)}"
+
+
+@storage_errors()
+def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> None:
+    request.max_content_length = limit
     try:
         with path.open("wb") as file:
             while chunk := request.stream.read(_CHUNK):
-                sha256.update(chunk)
+                on_chunk(chunk)
                 file.write(chunk)
-        yield path, sha256.hexdigest()
     except RequestEntityTooLarge:
         raise BodyTooLarge(f"The data set is too large: this service accepts at most {limit} bytes.") from None
     except ClientDisconnected:
         raise InvalidDataset("The body ended before its Content-Length.") from None
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _store(
@@ -155,7 +171,8 @@ def _store(
         return existing, False
     # The file first, under a key that nobody else uses: a job could use a row whose file is not there yet.
     key = dataset_key(dataset_id)
-    services.storage.put(key, path)
+    with storage_errors():
+        services.storage.put(key, path)
     try:
         with services.database.write() as session:
             dataset, is_new = datasets.create(

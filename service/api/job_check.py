@@ -10,6 +10,7 @@ from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
 from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.spec.findings import FaultCode, NoticeCode
+from fitqueue.spec.notices import grouped
 from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
@@ -66,7 +67,7 @@ def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJo
     if examined.spec is None or faults:
         raise invalid_job(faults)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored)]
-    return CheckedJob(examined.spec, notices, result.summary)
+    return CheckedJob(examined.spec, grouped(notices), result.summary)
 
 
 def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
@@ -139,5 +140,5 @@ def _initial_weights(
 _UNCHECKED = Notice(
     pointer="/model",
     code=str(NoticeCode.UNCHECKED),
-    message="The checker was not ready: only the run will show whether Keras can build the model.",
+    message="The checker was not ready or too busy: only the run will show whether Keras can build the model.",
 )

@@ -1,13 +1,13 @@
 """Check the parts of a job against each other, as far as this is possible without Keras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.spec.checks import callbacks, named_outputs, pixels, shapes, splits, stored_values, timing
-from fitqueue.spec.fields.logged import flat_metrics, output_names
+from fitqueue.spec.fields.logged import MAX_LOGGED_NAME, batch_names, flat_metrics, output_names
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
-from fitqueue.spec.findings import Pointer
+from fitqueue.spec.findings import FaultCode, Pointer, quoted
 
 FindDataset = Callable[[str], DatasetInfo | None]
 
@@ -31,7 +31,7 @@ def cross_check(
     if partial.data is not None and partial.fit is not None:
         shapes.check_validation(partial.data, partial.fit, has_validation_data, pointer / "fit")
         shapes.check_class_weight(partial.data, partial.fit, pointer / "fit" / "class_weight")
-    _check_callbacks(partial, model, has_validation_data, pointer / "callbacks")
+    _check_callbacks(partial, model, has_validation_data, pointer)
     if partial.compile.optimizer is not None:
         timing.check_learning_rate(partial.compile.optimizer, pointer / "compile" / "optimizer")
     return model
@@ -68,8 +68,9 @@ def _find_dataset(name: str, find_dataset: FindDataset, pointer: Pointer) -> Dat
 
 
 def _check_callbacks(
-    partial: PartialJob, model: KerasObject | None, has_validation_data: bool, pointer: Pointer
+    partial: PartialJob, model: KerasObject | None, has_validation_data: bool, job_pointer: Pointer
 ) -> None:
+    pointer = job_pointer / "callbacks"
     loss, metrics = partial.compile.complete_loss, partial.compile.named_metrics()
     if partial.compile.optimizer is not None:
         callbacks.check_optimizer(partial.callbacks, partial.compile.optimizer, pointer)
@@ -77,10 +78,24 @@ def _check_callbacks(
         flat = flat_metrics(metrics["metrics"], metrics["weighted_metrics"], loss, output_names(model))
         not_validated = _why_not_validated(has_validation_data, partial.fit)
         callbacks.check_logged_names(partial.callbacks, flat, not_validated, pointer)
+        _check_name_lengths(batch_names(flat), job_pointer / "compile" / "metrics")
     if partial.fit is not None:
         callbacks.check_validation_fields(partial.callbacks, partial.fit.validation_freq, pointer)
     callbacks.check_checkpoints(partial.callbacks, pointer)
     timing.check_timing(partial.callbacks, partial.fit, partial.compile.optimizer, pointer)
+
+
+def _check_name_lengths(names: Sequence[str], pointer: Pointer) -> None:
+    """Report a logged name that is too long to be recorded; the names of an output and its metric are joined."""
+    longest = max(names, key=len)
+    if len(longest) > MAX_LOGGED_NAME:
+        pointer.add_fault(
+            FaultCode.OUT_OF_RANGE,
+            f"Training would log a value under a name of {len(longest)} characters, {quoted(longest)}; at most "
+            f"{MAX_LOGGED_NAME} are allowed.",
+            received=longest,
+            expected="a shorter name of the metric or of the output",
+        )
 
 
 def _why_not_validated(has_validation_data: bool, fit: FitSpec | None) -> str | None:

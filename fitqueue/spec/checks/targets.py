@@ -22,20 +22,25 @@ _SPARSE: Final = "sparse_categorical_crossentropy"
 _CATEGORICAL: Final = "categorical_crossentropy"
 _CLASSIFICATION_LOSSES: Final = {_SPARSE, _CATEGORICAL, "categorical_focal_crossentropy"}
 _BINARY_LOSSES: Final = {"binary_crossentropy", "binary_focal_crossentropy"}
+# The values that the targets of a loss may have.
+_TARGET_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    **dict.fromkeys(_BINARY_LOSSES, (0, 1)),
+    **dict.fromkeys([_CATEGORICAL, "categorical_focal_crossentropy", "dice", "tversky", "kl_divergence"], (0, 1)),
+    **dict.fromkeys(["hinge", "squared_hinge", "categorical_hinge"], (-1, 1)),
+    **dict.fromkeys(["poisson", "mean_squared_logarithmic_error"], (0, math.inf)),
+}
+# A factor such as 0.00392157 maps 255 to a little more than 1.
+_ROUNDING: Final = 1e-3
 # The activation that turns logits into probabilities, for each loss that takes either.
 _PROBABILITY_ACTIVATIONS: Final = {
     **dict.fromkeys(_CLASSIFICATION_LOSSES, "softmax"),
     **dict.fromkeys(_BINARY_LOSSES, "sigmoid"),
 }
 # Names of losses that Keras accepts beside that of their function.
-_ALIASES: Final = {"bce": "binary_crossentropy", "kld": "kl_divergence", "msle": "mean_squared_logarithmic_error"}
-# The targets that a loss has a meaning for. Keras turns the labels 0 and 1 of a hinge loss into -1 and 1.
-_ACCEPTED: Final = {
-    **dict.fromkeys(_BINARY_LOSSES, (0.0, 1.0)),
-    **dict.fromkeys(("categorical_crossentropy", "categorical_focal_crossentropy"), (0.0, 1.0)),
-    **dict.fromkeys(("dice", "tversky", "kl_divergence"), (0.0, 1.0)),
-    **dict.fromkeys(("hinge", "squared_hinge", "categorical_hinge"), (-1.0, 1.0)),
-    **dict.fromkeys(("poisson", "mean_squared_logarithmic_error"), (0.0, math.inf)),
+_ALIASES: Final = {
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+    "msle": "mean_squared_logarithmic_error",
 }
 # Names for which Keras chooses a loss by the shapes of targets and outputs.
 _CHOSEN_BY_SHAPE: Final = {"crossentropy", "ce"}
@@ -127,7 +132,7 @@ def check_targets(targets: Targets, loss: str | KerasObject | None, output: Outp
         _check_sparse(targets, loss, output, pointers)
     _warn_about_activation(loss, name, output, pointers.loss)
     _warn_about_several_labels(targets, output, pointers.loss)
-    _warn_about_values(name, targets.values, pointers.loss)
+    _warn_about_values(name, targets, pointers.loss)
     _warn_about_broadcast(name, targets.shape, output, pointers.loss)
 
 
@@ -195,22 +200,18 @@ def _warn_about_several_labels(targets: Targets, output: Output, pointer: Pointe
         )
 
 
-def _warn_about_values(name: str, values: Range | None, pointer: Pointer) -> None:
-    """Add a notice if some targets are numbers that the loss has no meaning for."""
-    low, high = _ACCEPTED.get(_ALIASES.get(name, name), (-math.inf, math.inf))
-    if values is None or low <= values.low <= values.high <= high:
+def _warn_about_values(name: str, targets: Targets, pointer: Pointer) -> None:
+    """Add a notice if a loss gets targets that it has no meaning for, on either side."""
+    values, (low, high) = targets.values, _TARGET_BOUNDS.get(name, (-math.inf, math.inf))
+    if values is None or low - _ROUNDING <= values.low <= values.high <= high + _ROUNDING:
         return
-    what = (
-        "is for two classes" if name in _BINARY_LOSSES and values.integral else f"expects {_accepted_text(low, high)}"
-    )
-    pointer.add_notice(
-        NoticeCode.SUSPICIOUS,
-        f"The loss {name!r} {what}, but the {'labels' if values.integral else 'targets'} go from {values}.",
-    )
-
-
-def _accepted_text(low: float, high: float) -> str:
-    return f"targets from {low:g} to {high:g}" if math.isfinite(high) else f"targets of at least {low:g}"
+    if name in _BINARY_LOSSES and targets.labels is not None:
+        message = f"The loss {name!r} is for two classes, 0 and 1, but the labels go from {values}."
+    elif high == math.inf:
+        message = f"The loss {name!r} is for targets of {low:g} or more, but they go from {values}."
+    else:
+        message = f"The loss {name!r} is for targets from {low:g} to {high:g}, but they go from {values}."
+    pointer.add_notice(NoticeCode.SUSPICIOUS, message)
 
 
 def _warn_about_broadcast(name: str, targets: Shape, output: Output, pointer: Pointer) -> None:

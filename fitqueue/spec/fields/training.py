@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Strict
+from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Pattern, Strict
 
 MAX_EPOCHS: Final = 1_000_000
 MAX_OBJECTS: Final = 64
@@ -23,9 +23,11 @@ DTypePolicy = Literal["float16", "float32", "float64", "bfloat16", "mixed_float1
 
 Losses = Annotated[
     Annotated[str | KerasObject, SINGLE]
-    | Annotated[dict[str, str | KerasObject], Field(max_length=MAX_OBJECTS), BY_NAME],
+    | Annotated[dict[str, str | KerasObject | None], Field(max_length=MAX_OBJECTS), BY_NAME],
     SINGLE_OR_BY_NAME,
 ]
+"""One loss, or a loss for each output by its name; null for an output that is not trained."""
+
 MetricList = Annotated[list[str | KerasObject], Field(max_length=MAX_OBJECTS)]
 Metrics = Annotated[
     Annotated[MetricList, SINGLE] | Annotated[dict[str, MetricList], Field(max_length=MAX_OBJECTS), BY_NAME],
@@ -67,9 +69,22 @@ def single_device_options(steps_per_execution: int, jit_compile: bool | str) -> 
     return [name for name, is_used in used.items() if is_used]
 
 
-ClassIndex = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,6})$")]
+ClassIndex = Annotated[str, Pattern("0|[1-9][0-9]{0,6}", 'the number of a class as a string, such as "0"')]
 """The label of a class, as a string: the keys of a JSON object are strings."""
 
+
+def _of_one_output(weights: Any) -> Any:
+    if isinstance(weights, dict) and any(isinstance(weight, dict) for weight in weights.values()):
+        raise ValueError(
+            "Class weights are for a single output. Give `data.sample_weight` by output instead: an object with the "
+            "name of each output and an array of weights for its samples."
+        )
+    return weights
+
+
+ClassWeight = Annotated[
+    dict[ClassIndex, float], Field(min_length=1, max_length=10_000), BeforeValidator(_of_one_output)
+]
 EpochNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -79,9 +94,7 @@ class FitSpec(Strict):
     epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
     batch_size: int = Field(default=32, ge=1, le=2**20)
     shuffle: bool = True
-    class_weight: Annotated[dict[ClassIndex, float], Field(min_length=1, max_length=10_000)] | None = Field(
-        default=None, description="how much the samples of each class count"
-    )
+    class_weight: ClassWeight | None = Field(default=None, description="how much the samples of each class count")
     steps_per_epoch: int | None = Field(
         default=None,
         ge=1,
@@ -114,11 +127,20 @@ class InitialWeights(Strict):
     job: str = Field(max_length=64, description="the id of a job with the same model; its best weights are used")
 
 
+PoolName = Annotated[
+    str,
+    Pattern(
+        "[a-z0-9][a-z0-9_-]{0,62}",
+        "1 to 63 lower-case letters, digits, dashes and underscores, beginning with a letter or digit",
+    ),
+]
+
+
 class Resources(Strict):
     """What a job needs of a worker."""
 
     gpus: int = Field(default=0, ge=0, le=64)
-    pool: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    pool: PoolName = "default"
     strategy: Literal["auto", "mirrored"] = Field(
         default="auto", description="auto: MirroredStrategy on several devices, Keras's default on one"
     )

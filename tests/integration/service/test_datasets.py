@@ -51,6 +51,18 @@ def test_an_upload_is_stored_and_described(http: FlaskClient, storage_folder: Pa
         assert DatasetView.model_validate_json(http.get(f"{URL}/{reference}").data) == dataset
 
 
+@pytest.mark.parametrize("broken", ["", "incoming", "datasets"])
+def test_an_upload_that_the_storage_cannot_keep_is_503(
+    http: FlaskClient, database: Database, storage_folder: Path, broken: str
+) -> None:
+    path = storage_folder / broken
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("A file is where the folder would have to be created.")
+    response = http.post(f"{URL}?name=mine", data=_random_npz())
+    assert (response.status_code, Problem.model_validate_json(response.data).code) == (503, "storage_unavailable")
+    assert http.get(f"{URL}/mine").status_code == 404
+
+
 def test_the_same_content_under_two_names_is_two_data_sets(http: FlaskClient, storage_folder: Path) -> None:
     body = _random_npz()
     first, second, again = (http.post(f"{URL}?name={name}", data=body) for name in ("mine", "theirs", "mine"))

@@ -65,7 +65,7 @@ def test_a_sound_job_gets_no_notice(changes: dict[str, Any], job: dict[str, Any]
         ({"/data/x": "x_nan"}, "/data/x", "The array 'x_nan' has NaN in 1 of 256 values"),
         ({"/data/sample_weight": "w_nan"}, "/data/sample_weight", "The array 'w_nan' has NaN in 1 of 64 values"),
         ({"/data/sample_weight": "w_negative"}, "/data/sample_weight", "With a negative weight"),
-        ({"/data/y": "y_sign", **WITH_SIGMOID}, "/compile/loss", "for two classes, but the labels go from -1 to 1"),
+        ({"/data/y": "y_sign", **WITH_SIGMOID}, "/compile/loss", "but the labels go from -1 to 1"),
         (SORTED, "/fit/validation_split", "the class 2 (20 samples)"),
         (SEVERAL, "/compile/loss", "A sample has up to 3 labels"),
         ({"/data/x": "images"}, "/data/x", "The pixels go from 0 to 255"),

@@ -65,7 +65,7 @@ def test_the_response_has_the_notices(case: tuple[str, dict[str, Any], set[tuple
     base, changes, expected = case
     response = api.post("/api/v1/jobs?dry_run=true", json=changed(VALID[base], changes))
     assert response.status_code == 200, response.json
-    notices = {(notice["pointer"], notice["code"]) for notice in response.json["notices"]}
+    notices = {(pointer, each["code"]) for each in response.json["notices"] for pointer in each["pointers"]}
     assert notices == expected, response.json["notices"]
 
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fitqueue.spec.keras_objects.catalogue import Entry, Schema
+from fitqueue.spec.keras_objects.naming import SCOPE_NAME
 
 MODULE: Final = "keras.ops"
 """The module of an operation in canonical form. It is what distinguishes an operation from the layer of its name."""
 
 _MODULES: Final = re.compile(r"keras(\.src)?\.ops(\.\w+)?")
-_NAME: Final[Schema] = {"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"}
 _AXIS: Final[Schema] = {"type": "integer", "minimum": -16, "maximum": 16}
 _BOOL: Final[Schema] = {"type": "boolean"}
 _DTYPE: Final[Schema] = {"enum": ["bool", None]}
@@ -33,7 +33,7 @@ _ARGUMENTS: Final[dict[str, dict[str, Schema]]] = {
     "ConvertToTensor": {"dtype": _DTYPE, "sparse": _FALSE, "ragged": _FALSE},
 }
 OPERATIONS: Final = {
-    name: Entry(name, "", {"name": _NAME, **arguments}, required=("axis",) if name == "ExpandDims" else ())
+    name: Entry(name, "", {"name": SCOPE_NAME, **arguments}, required=("axis",) if name == "ExpandDims" else ())
     for name, arguments in _ARGUMENTS.items()
 }
 

@@ -54,6 +54,11 @@ JOBS: dict[str, dict[str, Any]] = {
         ),
         "compile": compiled(adam()),
     },
+    "batch renormalization, averages in an inner optimizer": {
+        "model": sequential(layer("BatchNormalization", renorm=True, renorm_clipping={"rmax": 2, "dmax": 1}), *HEAD),
+        "compile": compiled(layer("LossScaleOptimizer", inner_optimizer=adam(use_ema=True))),
+        "callbacks": [{"class_name": "SwapEMAWeights", "config": {"swap_on_epoch": True}}],
+    },
     "augmentation": {
         "model": sequential(
             layer("Reshape", target_shape=[8, 8, 1]),

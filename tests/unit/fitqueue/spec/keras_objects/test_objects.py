@@ -112,8 +112,8 @@ def test_accepted_objects(path: str, value: Any, changed: Changed, parse: Parse)
         (f"{CONV}/config/name", "../../x", f"{CONV}/config/name", "bad_name", "letters"),
         (f"{CONV}/config/name", "x" * 256, f"{CONV}/config/name", "bad_name", ""),
         (f"{CONV}/config/name", "x\n", f"{CONV}/config/name", "bad_name", ""),
-        (f"{DENSE}/config/quantization_config", {"a": 1}, f"{DENSE}/config/quantization_config", "not_supported", ""),
-        (f"{DENSE}/config/lora_rank", 4, f"{DENSE}/config/lora_rank", "not_supported", ""),
+        (f"{DENSE}/config/quantization_config", {"a": 1}, f"{DENSE}/config/quantization_config", "wrong_type", "null"),
+        (f"{DENSE}/config/lora_rank", 4, f"{DENSE}/config/lora_rank", "wrong_type", "null"),
         (
             f"{CONV}/config/kernel_initializer",
             {"class_name": "HeNormal", "config": {"seed": "x"}},

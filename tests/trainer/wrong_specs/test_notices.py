@@ -72,7 +72,7 @@ def test_the_response_has_the_notices(case: tuple[str, dict[str, Any], set[tuple
 def test_the_same_notice_of_several_layers_is_one(api: FlaskClient) -> None:
     normalized = [{"class_name": "BatchNormalization", "config": {"axis": [3], "fused": True}}] * 3
     changes = {"/model/config/layers": [{"class_name": "Input", "config": {"shape": [8, 8, 1]}}, *normalized,
-                                        *VALID["cnn"]["model"]["config"]["layers"][-2:]]}  # fmt: skip
+                                        *VALID["cnn"]["model"]["config"]["layers"][-3:]]}  # fmt: skip
     response = api.post("/api/v1/jobs?dry_run=true", json=changed(VALID["cnn"], changes))
     assert response.status_code == 200, response.json
     notices = {notice["message"]: notice for notice in response.json["notices"]}

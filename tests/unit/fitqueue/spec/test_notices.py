@@ -9,10 +9,17 @@ def notice(pointer: str, message: str = "It is left out.", code: str = "ignored"
 
 
 def test_equal_sentences_are_one_notice_with_all_places() -> None:
-    found = grouped([notice("/a/0"), notice("/b", "It is read as 3."), notice("/a/1"), notice("/a/2")])
+    found = grouped([notice("/0/axis"), notice("/b", "It is read as 3."), notice("/1/axis"), notice("/2/axis/0")])
     assert [(each.pointer, each.message, each.pointers) for each in found] == [
-        ("/a/0", "It is left out.", ["/a/0", "/a/1", "/a/2"]),
+        ("/0/axis", "It is left out.", ["/0/axis", "/1/axis", "/2/axis/0"]),
         ("/b", "It is read as 3.", ["/b"]),
+    ]
+
+
+def test_the_same_sentence_about_another_argument_is_another_notice() -> None:
+    assert [each.pointer for each in grouped([notice("/fit/steps"), notice("/fit/size")])] == [
+        "/fit/steps",
+        "/fit/size",
     ]
 
 

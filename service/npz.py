@@ -10,6 +10,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
@@ -53,8 +54,14 @@ class _BoundedFile:
         return getattr(self._file, name)
 
 
-def inspect(path: Path, max_bytes: int) -> dict[str, ArrayInfo]:
+def inspect(
+    path: Path, max_bytes: int, *, max_arrays: int = MAX_ARRAYS, is_name: Callable[[str], object] = _NAME.fullmatch
+) -> dict[str, ArrayInfo]:
     """Return the arrays by name, in the order of the file.
+
+    Args:
+        max_arrays: how many it may hold.
+        is_name: tells whether an array may have this name.
 
     Raises:
         InvalidDataset: it is not an `.npz` of plain numeric arrays, or they take more than `max_bytes`; `errors` names
@@ -63,23 +70,25 @@ def inspect(path: Path, max_bytes: int) -> dict[str, ArrayInfo]:
     try:
         with path.open("rb") as file, zipfile.ZipFile(_BoundedFile(file)) as archive:
             members = archive.infolist()
-            _check_members(members, max_bytes)
-            return _arrays(archive, members)
+            _check_members(members, max_bytes, max_arrays)
+            return _arrays(archive, members, is_name)
     except (zipfile.BadZipFile, _Rejected, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise InvalidDataset(f"The file is not an .npz as numpy.savez writes it: {error}.") from error
 
 
-def _check_members(members: list[zipfile.ZipInfo], max_bytes: int) -> None:
+def _check_members(members: list[zipfile.ZipInfo], max_bytes: int, max_arrays: int) -> None:
     if not members:
         raise _Rejected("it holds no arrays")
-    if len(members) > MAX_ARRAYS:
-        raise _Rejected(f"it holds {len(members)} arrays; at most {MAX_ARRAYS} are accepted")
+    if len(members) > max_arrays:
+        raise _Rejected(f"it holds {len(members)} arrays; at most {max_arrays} are accepted")
     total = sum(member.file_size for member in members)
     if total > max_bytes:
         raise _Rejected(f"its arrays take {total} bytes; at most {max_bytes} are accepted")
 
 
-def _arrays(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> dict[str, ArrayInfo]:
+def _arrays(
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], is_name: Callable[[str], object]
+) -> dict[str, ArrayInfo]:
     faults: list[Fault] = []
     arrays: dict[str, ArrayInfo] = {}
     for member in members:
@@ -87,7 +96,7 @@ def _arrays(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> dict[st
         try:
             if name in arrays:
                 raise _Rejected("two arrays have this name")
-            arrays[name] = _array(archive, member, name)
+            arrays[name] = _array(archive, member, name, is_name)
         except _Rejected as error:
             fault = Fault(pointer=member.filename[:160], code="invalid_array", message=str(error))
             faults.append(fault)
@@ -96,8 +105,8 @@ def _arrays(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> dict[st
     return arrays
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> ArrayInfo:
-    if not member.filename.endswith(".npy") or not _NAME.fullmatch(name):
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, is_name: Callable[[str], object]) -> ArrayInfo:
+    if not member.filename.endswith(".npy") or not is_name(name):
         raise _Rejected("expected a name of letters, digits, '_', '.' and '-' that ends in .npy")
     if member.flag_bits & 1 or member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise _Rejected("expected a member that is stored or deflated, and not encrypted")

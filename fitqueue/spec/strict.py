@@ -20,6 +20,9 @@ class Strict(BaseModel):
 SINGLE: Final = Tag("[single]")
 BY_NAME: Final = Tag("[by name]")
 
+BAD_KEY: Final = "bad_key"
+"""The type of a validator's error about a key that is not one of those expected; its message says which are."""
+
 
 def is_by_name(value: Any) -> bool:
     """Return whether a value is an object with one value for each input or output, and not a single value for all."""
@@ -44,7 +47,11 @@ _EXPECTED_TYPES: Final = {
     "model_attributes_type": "an object",
     "none_required": "null",
 }
-_CODES: Final = {"string_pattern_mismatch": FaultCode.BAD_NAME, "literal_error": FaultCode.UNKNOWN_NAME}
+_CODES: Final = {
+    "string_pattern_mismatch": FaultCode.BAD_NAME,
+    BAD_KEY: FaultCode.BAD_NAME,
+    "literal_error": FaultCode.UNKNOWN_NAME,
+}
 
 
 def report_validation_error(error: ValidationError, model: type[BaseModel], value: Any, pointer: Pointer) -> None:
@@ -60,13 +67,13 @@ def report_validation_error(error: ValidationError, model: type[BaseModel], valu
 def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:
     """Return the keys of a pydantic location that lead into the value.
 
-    pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member. A user's own key may
-    have the same name.
+    pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member, which we write like
+    "[single]". A user's own key may have the same name.
     """
     keys = []
     for key in location:
         is_in_value = isinstance(value, dict) and key in value
-        if is_in_value or key not in ("[key]", SINGLE.tag, BY_NAME.tag):
+        if is_in_value or not str(key).startswith("["):
             keys.append(key)
             value = value[key] if is_in_value or isinstance(value, list) else None
     return keys

@@ -24,7 +24,7 @@ from fitqueue.errors import (
     UnsupportedMediaType,
 )
 from fitqueue.views import DatasetView, Page
-from service import npz
+from service import npz, weights_upload
 from service.api import PREFIX
 from service.api.context import Services, get_services
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
@@ -40,13 +40,17 @@ blueprint = APIBlueprint(
 )
 
 _NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-_TYPES: Final = frozenset({"", "application/octet-stream", "application/zip", "application/x-npz"})
+_TYPES: Final = frozenset(
+    {"", "application/octet-stream", "application/zip", "application/x-npz", "application/x-hdf5"}
+)
 _CHUNK: Final = 1024**2
 
 _UPLOAD = {
     "requestBody": {
         "required": True,
-        "description": "An .npz file of plain numeric arrays, as numpy.savez writes it.",
+        "description": (
+            "An .npz file of plain numeric arrays, as numpy.savez writes it, or weights: a .weights.h5, .keras or .h5."
+        ),
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -67,7 +71,10 @@ class DatasetPath(BaseModel):
     responses={201: DatasetView, 200: DatasetView, **problems(409, 413, 415)},
 )
 def upload(query: UploadQuery) -> Response:
-    """The body is the .npz itself. The same content is stored once: a second upload gets 200 and the first data set."""
+    """The body is the file itself; weights are kept as an .npz.
+
+    The same content is stored once: a second upload gets 200 and the first data set.
+    """
     if request.mimetype not in _TYPES:
         raise UnsupportedMediaType(
             f"The Content-Type is '{request.mimetype}'; send the .npz itself as 'application/octet-stream'."
@@ -75,8 +82,7 @@ def upload(query: UploadQuery) -> Response:
     _refuse_reserved(query.name)
     services = get_services()
     dataset_id = new_id("ds")
-    with _received_file(services) as (path, sha256):
-        arrays = npz.inspect(path, services.settings.max_dataset_bytes)
+    with _inspected_file(services) as (path, sha256, arrays):
         dataset, is_new = _store(services, dataset_id, query.name or dataset_id, path, sha256, arrays)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
     return answer(dataset_view(dataset), 201 if is_new else 200, headers)
@@ -115,6 +121,29 @@ def _refuse_reserved(name: str | None) -> None:
     if name is not None and name.startswith("ds_"):
         message = "names that begin with 'ds_' are reserved for ids"
         raise InvalidRequest(errors=[Fault(pointer="name", code="reserved", message=message, received=name)])
+
+
+@contextmanager
+def _inspected_file(services: Services) -> Iterator[tuple[Path, str, dict[str, ArrayInfo]]]:
+    """Receive the body; yield the path of the `.npz` to store, its sha256 and its arrays.
+
+    Raises:
+        BodyTooLarge: the body is larger than the service accepts.
+        InvalidDataset: it cannot be read, or the client disconnected.
+    """
+    limit = services.settings.max_dataset_bytes
+    with _received_file(services) as (path, sha256):
+        if not weights_upload.holds_weights(path):
+            yield path, sha256, npz.inspect(path, limit)
+            return
+        converted = path.with_suffix(".npz")
+        try:
+            arrays = weights_upload.convert(path, converted, limit)
+            with converted.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            yield converted, sha256, arrays
+        finally:
+            converted.unlink(missing_ok=True)
 
 
 @contextmanager

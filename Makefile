@@ -10,14 +10,19 @@ TWO_AT_ONCE := --numprocesses 2 --dist loadfile
 # Thousands of random jobs, a fifth of the time of all unit tests.
 NOT_FAST := --ignore tests/unit/fitqueue/spec/test_any_job.py
 
+# Only what is typed after `make up`: a shell may have a HOST or a PORT of its own.
+up_option = $(if $(findstring command line,$(origin $(1))),--$(2) "$($(1))")
+UP_OPTIONS = $(call up_option,HOST,host) $(call up_option,PORT,port) $(call up_option,WORKERS,workers) \
+             $(call up_option,SLOTS,slots) $(call up_option,DIR,dir)
+
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(ENVIRONMENT) ## train a CNN on real handwritten digits, end to end, then stop everything
 	@$(BIN)/fitqueue up --run examples/digits_demo.py
 
-up: $(ENVIRONMENT) ## start the API, Redis and one worker here; Ctrl-C stops everything
-	@$(BIN)/fitqueue up
+up: $(ENVIRONMENT) ## start the API, Redis and a worker here, or WORKERS=4; also HOST=, PORT=, SLOTS=, DIR=
+	@$(BIN)/fitqueue up $(UP_OPTIONS)
 
 fast: lint ## run the linters and the unit tests, which need no TensorFlow and no containers
 	$(BIN)/pytest $(TWO_AT_ONCE) $(NOT_FAST) --quiet tests/unit
@@ -28,7 +33,7 @@ test: $(ENVIRONMENT) ## run the tests
 test-slow: $(ENVIRONMENT) ## run the tests, and those that train on whole data sets
 	$(BIN)/pytest $(TWO_AT_ONCE) -m "not chaos and not docker"
 
-test-docker: $(ENVIRONMENT) ## build the images and test `docker compose up --scale worker=4`; needs a Docker engine
+test-docker: $(ENVIRONMENT) ## build the images and test `docker compose up` with four workers; needs a Docker engine
 	$(BIN)/pytest -m docker
 
 chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare the results; CHAOS_JOBS=1000: long form

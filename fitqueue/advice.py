@@ -17,6 +17,7 @@ class Verdict(StrEnum):
     OVERFITTING = "overfitting"
     DATA_PROBLEM = "data_problem"
     BOTTLENECK = "bottleneck"
+    CONVERGED = "converged"
     DIVERGING = "diverging"
     NO_VALIDATION = "no_validation"
     UNCLEAR = "unclear"
@@ -24,14 +25,15 @@ class Verdict(StrEnum):
 
 TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
     "en": {
-        Verdict.TOO_EARLY: ("Too early to say: telling a trend from noise takes more epochs.", ""),
+        Verdict.TOO_EARLY: ("Too early to say: in fewer than five epochs, a trend looks like noise.", ""),
         Verdict.LEARNING: (
             "Training loss and validation loss both keep falling: the network is still learning, the best case.",
             "Keep training; if the job has ended, give it more epochs (`fitqueue extend`).",
         ),
         Verdict.OVERFITTING: (
             "The validation loss no longer follows the training loss down: the network is overfitting.",
-            "Add max pooling or regularization (Dropout, L2), use more data or data augmentation, or stop earlier.",
+            "Add max pooling or regularization (Dropout, L2), or use more data or data augmentation. Until then, the "
+            "best epoch has better weights than the last one.",
         ),
         Verdict.DATA_PROBLEM: (
             "The validation loss falls while the training loss stays flat: something is wrong with the data.",
@@ -41,6 +43,12 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
             "Training loss and validation loss both stay flat: learning has reached a bottleneck.",
             "Reduce the learning rate (ReduceLROnPlateau can do it) or the batch size. If the losses are good enough, "
             "the training is done.",
+        ),
+        Verdict.CONVERGED: (
+            "The training has run its course: the losses fell and now stand still, or the learning rate has become too "
+            "small to move them.",
+            "Use the weights of the best epoch. For lower losses, change the model or the data, or start again with "
+            "another learning rate.",
         ),
         Verdict.DIVERGING: (
             "Training loss and validation loss keep rising, or are no longer finite: the worst case. The network is "
@@ -53,18 +61,19 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
         ),
         Verdict.UNCLEAR: (
             "The losses are too noisy to show a direction, or they move in a way that no rule covers.",
-            "Wait for more epochs; if nothing changes, try a smaller learning rate or larger batches.",
+            "If it stays so, try a smaller learning rate or larger batches, which make the losses less noisy.",
         ),
     },
     "zh": {
-        Verdict.TOO_EARLY: ("为时尚早：需要更多训练轮才能区分趋势与噪声。", ""),
+        Verdict.TOO_EARLY: ("为时尚早：少于五个训练轮时，无法区分趋势与噪声。", ""),
         Verdict.LEARNING: (
             "train loss 不断下降，val loss 不断下降，说明网络仍在学习（最好的情况）。",
             "继续训练；如果训练以此结束，请增加训练轮数。",
         ),
         Verdict.OVERFITTING: (
             "val loss 不再随 train loss 下降，说明网络过拟合。",
-            "增加 max pooling 或正则化（Dropout、L2），使用更多数据或数据增强，或更早停止训练。",
+            "增加 max pooling 或正则化（Dropout、L2），或使用更多数据或数据增强。"
+            "在此之前，最佳训练轮的权重优于最后一轮。",
         ),
         Verdict.DATA_PROBLEM: (
             "train loss 趋于不变，val loss 不断下降，说明数据集有问题。",
@@ -73,6 +82,10 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
         Verdict.BOTTLENECK: (
             "train loss 趋于不变，val loss 趋于不变，说明学习遇到瓶颈。",
             "减小学习率（可用 ReduceLROnPlateau）或批量数目。如果 loss 已足够好，则训练已完成。",
+        ),
+        Verdict.CONVERGED: (
+            "训练已收敛：loss 下降后趋于不变，或学习率已小到无法再改变 loss。",
+            "请使用最佳训练轮的权重。若要进一步降低 loss，请修改模型或数据，或以其他学习率重新训练。",
         ),
         Verdict.DIVERGING: (
             "train loss 不断上升，val loss 不断上升，或已不是有限数（最不好的情况），"
@@ -85,8 +98,36 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
         ),
         Verdict.UNCLEAR: (
             "loss 波动过大，无法判断走向，或其变化不符合任何一条规律。",
-            "等待更多训练轮；如果仍然如此，请尝试更小的学习率或更大的批量。",
+            "如果一直如此，请尝试更小的学习率或更大的批量，以减小 loss 的波动。",
         ),
     },
 }
 """Summary and advice for each verdict."""
+
+TEXTS_AFTER_STOP: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
+    "en": TEXTS["en"]
+    | {
+        Verdict.LEARNING: (
+            "Training loss and validation loss were both still falling when a callback stopped the training.",
+            "Use the weights of the best epoch. If it stopped too soon, change the callback: EarlyStopping tolerates "
+            "more noise with a larger `patience`, and sees smaller improvements with a smaller `min_delta`.",
+        ),
+        Verdict.UNCLEAR: (
+            "A callback stopped the training, and the losses do not show whether it was finished.",
+            "Use the weights of the best epoch. EarlyStopping with a larger `patience` would show more.",
+        ),
+    },
+    "zh": TEXTS["zh"]
+    | {
+        Verdict.LEARNING: (
+            "回调函数停止训练时，train loss 与 val loss 仍在下降。",
+            "请使用最佳训练轮的权重。如果停止得过早，请修改回调函数：EarlyStopping 的 `patience` 越大，越能容忍噪声；"
+            "`min_delta` 越小，越能识别微小的提升。",
+        ),
+        Verdict.UNCLEAR: (
+            "回调函数停止了训练，而 loss 无法说明训练是否已完成。",
+            "请使用最佳训练轮的权重。增大 EarlyStopping 的 `patience` 可看得更清楚。",
+        ),
+    },
+}
+"""The same for a job that a callback ended: to advise it more epochs would contradict the callback."""

@@ -55,7 +55,7 @@ class InvalidSpec(FitQueueError):
 
 
 class InvalidDataset(FitQueueError):
-    """The file is not an `.npz` archive of plain numeric arrays."""
+    """The file is not an `.npz` of arrays, or has no array of plain numbers."""
 
     code = "invalid_dataset"
 

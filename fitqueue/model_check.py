@@ -19,8 +19,6 @@ class ModelCheckRequest(BaseModel):
 
     spec: dict[str, Any] = Field(description="a JobSpec, or the PartialJob of a job with faults")
     arrays: dict[str, ArrayInfo] = Field(description="the stored arrays of the job's data set, by name")
-    classes: int | None = Field(description="the number of classes in the labels of a built-in data set")
-    dataset_path: str | None = Field(description="the path of the uploaded .npz file, if it is on this machine")
     initial_model: dict[str, Any] | None = Field(
         default=None, description="the model of the job that this one takes its initial weights from"
     )

@@ -1,8 +1,12 @@
-"""Text operations that several parts need: truncation and the removal of terminal colours. Pure functions."""
+"""Text operations that several parts need: truncation, terminal colours, names in CSV and of files. Pure functions."""
 
 import re
 from typing import Final
 
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_MAX_FILE_NAME: Final = 220
+"""Bytes of a file name. Most file systems take 255, and a download has a longer name until it is complete."""
+_UNSAFE_IN_FILE_NAMES: Final = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -21,3 +25,25 @@ def truncate(text: str, length: int, *, tail: int = 0) -> str:
 def strip_ansi(text: str) -> str:
     """Return `text` without ANSI control sequences (ECMA-48), such as colours."""
     return _ANSI.sub("", text)
+
+
+def non_finite_text(nan: int, infinite: int, size: int) -> str:
+    """Return how many of the values of an array are not finite, in words: «NaN in 1 of 256 values»."""
+    kinds = " and ".join(f"{kind} in {count:,}" for kind, count in (("NaN", nan), ("infinity", infinite)) if count)
+    return f"{kinds} of {size:,} values"
+
+
+def csv_heading(name: str) -> str:
+    """Return a name as the heading of a column: a spreadsheet would run one that begins like a formula."""
+    return f"'{name}" if name.startswith(_FORMULA) else name
+
+
+def local_file_name(name: str) -> str:
+    """Return a name for a file on any machine: no folders, no characters that a file system refuses, not too long."""
+    safe = _UNSAFE_IN_FILE_NAMES.sub("_", name)
+    safe = f"_{safe[1:]}" if safe.startswith(".") else safe
+    stem, dot, ending = safe.partition(".")
+    while len(safe.encode()) > _MAX_FILE_NAME and len(stem) > 1:
+        stem = stem[:-1]
+        safe = f"{stem}{dot}{ending}"
+    return safe.encode()[:_MAX_FILE_NAME].decode(errors="ignore")

@@ -23,6 +23,9 @@ FLAT_BELOW: Final = 0.02
 UNCLEAR_ABOVE: Final = 0.25
 """Where noise could hide a change of more than this share, calling the series flat would be a guess."""
 
+LAGS_BELOW: Final = 0.25
+"""One loss stands still while another one falls, only if it certainly falls by less than this share of the other."""
+
 SMALLEST_SCALE: Final = 0.01
 """The least value to compare changes with, as a share of the range that the series has covered. A loss that fell from
 2.3 to 0.0002 and then halves does not move, to anybody who looks at its curve."""
@@ -45,6 +48,8 @@ class Movement(NamedTuple):
         low: the lower bound of the slope.
         high: the upper bound of the slope.
         change: the change over all points, as a share of their median.
+        lowest: the lower bound of the change.
+        highest: the upper bound of the change.
     """
 
     trend: Trend
@@ -52,6 +57,21 @@ class Movement(NamedTuple):
     low: float
     high: float
     change: float
+    lowest: float
+    highest: float
+
+    def lags_behind(self, other: "Movement") -> bool:
+        """Tell whether it certainly fell by less than a quarter of what another one fell."""
+        return self.lowest > LAGS_BELOW * other.change
+
+    def follow(self, other: "Movement") -> "Movement":
+        """Return this movement with the trend of the other one, if it certainly has the same direction.
+
+        A change that is small on its own means something if the other loss makes it, too.
+        """
+        falls_along = other.trend is Trend.FALLING and self.highest < 0
+        rises_along = other.trend is Trend.RISING and self.lowest > 0
+        return self._replace(trend=other.trend) if falls_along or rises_along else self
 
 
 def measure_movement(points: Sequence[Point], value_range: float) -> Movement:
@@ -67,7 +87,7 @@ def measure_movement(points: Sequence[Point], value_range: float) -> Movement:
     scale = max(median(abs(value) for _, value in points), SMALLEST_SCALE * value_range)
     epochs = points[-1][0] - points[0][0]
     change, lowest, highest = (rate * epochs / scale if scale > 0 else 0.0 for rate in (slope, low, high))
-    return Movement(_classify(change, lowest, highest), slope, low, high, change)
+    return Movement(_classify(change, lowest, highest), slope, low, high, change, lowest, highest)
 
 
 def _slopes_outside_interval(count: int) -> int:

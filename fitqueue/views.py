@@ -7,7 +7,7 @@ The models ignore unknown fields, because a newer service may send fields that a
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import Fault
@@ -38,9 +38,17 @@ class Problem(BaseModel):
 class Notice(BaseModel):
     """Something in the job that was translated, or that deserves a second look."""
 
-    pointer: str
+    pointer: str = Field(description="where: a JSON pointer (RFC 6901) into the body")
     code: str
     message: str
+    pointers: list[str] = Field(
+        default_factory=list, description="every place that the message is about; the first is `pointer`"
+    )
+
+    @model_validator(mode="after")
+    def _has_its_pointer(self) -> "Notice":
+        self.pointers = self.pointers or [self.pointer]
+        return self
 
 
 class LayerView(BaseModel):
@@ -209,11 +217,23 @@ class ArtifactView(BaseModel):
 
 
 class ArrayView(BaseModel):
-    """One array of a data set."""
+    """One array of a data set. What is not known of a built-in one is null."""
 
     name: str
     shape: list[int | None] = Field(description="samples first; null for an axis whose length varies between samples")
     dtype: str
+    minimum: float | None = Field(default=None, description="the lowest of its finite values")
+    maximum: float | None = Field(default=None, description="the highest of its finite values")
+    nan_count: int | None = Field(default=None, description="how many values are NaN")
+    infinite_count: int | None = Field(default=None, description="how many values are infinite")
+    class_count: int | None = Field(default=None, description="how many classes it has, if it is an array of labels")
+
+
+class LeftOutArray(BaseModel):
+    """Part of an uploaded file that nobody can train on."""
+
+    name: str
+    reason: str
 
 
 class DatasetView(BaseModel):
@@ -223,6 +243,9 @@ class DatasetView(BaseModel):
     name: str
     builtin: bool
     arrays: list[ArrayView]
+    left_out: list[LeftOutArray] = Field(
+        default=[], description="parts of the uploaded file that nobody can train on, such as arrays of text"
+    )
     size: int | None = Field(description="bytes; null for a built-in data set that a worker downloads when it needs it")
     sha256: str | None
     source: str | None

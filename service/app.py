@@ -28,7 +28,6 @@ from service.api import (
 )
 from service.api.context import Services
 from service.checker import Checker
-from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.queue import Notifier
 from service.settings import Settings
@@ -75,12 +74,10 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-    storage = open_storage(settings, REQUEST_RETRY_TIMEOUT)
     app.extensions[context.EXTENSION] = Services(
         settings=settings,
         database=Database(settings.database_url),
-        storage=storage,
-        datasets=DatasetCache(storage, settings.work_dir / "datasets", settings.dataset_cache_bytes),
+        storage=open_storage(settings, REQUEST_RETRY_TIMEOUT),
         notifier=Notifier(settings.redis_url),
         checker=checker,
     )

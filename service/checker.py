@@ -29,10 +29,13 @@ READY_TIMEOUT: Final = 5.0
 """Seconds that a request waits for a checker that is still starting."""
 
 ANSWER_TIMEOUT: Final = 30.0
-"""Seconds that a check may take. It takes a tenth of one, and its process exits after some seconds of CPU time."""
+"""Seconds that a check may take, including the wait while others are checked. Alone it takes a tenth of one."""
 
 RESTART_PAUSE: Final = 30.0
 """Seconds between two starts of a checker that cannot be started."""
+
+STARTING: Final = "it is starting"
+"""The status of a checker that imports TensorFlow."""
 
 _CHUNK: Final = 65_536
 _logger = logging.getLogger(__name__)
@@ -54,8 +57,8 @@ class Checker:
         self._is_starting = False
         self._not_before = 0.0
         self._problem = "it was not started"
-        # More concurrent checks than processors would make each of them late.
-        self._turns = BoundedSemaphore(os.cpu_count() or 1)
+        # More concurrent checks than processors that this process may use would make each of them late.
+        self._turns = BoundedSemaphore(len(os.sched_getaffinity(0)))
 
     def start(self) -> None:
         """Start the checker in the background, unless it is running or starting."""
@@ -63,7 +66,7 @@ class Checker:
             if self._is_starting or self._control is not None or time.monotonic() < self._not_before:
                 return
             self._is_starting = True
-            self._problem = "it is starting"
+            self._problem = STARTING
         try:
             Thread(target=self._start, name="checker", daemon=True).start()
         except RuntimeError as error:  # no thread is left
@@ -87,6 +90,7 @@ class Checker:
             return None
         deadline = time.monotonic() + ANSWER_TIMEOUT
         if not self._turns.acquire(timeout=ANSWER_TIMEOUT):
+            _logger.warning("A model was not checked: too many others were.", extra={"seconds": ANSWER_TIMEOUT})
             return None
         try:
             return self._exchange(request, deadline)
@@ -96,6 +100,8 @@ class Checker:
             self.start()
         except TimeoutError:
             _logger.warning("The check of a model took too long.", extra={"seconds": ANSWER_TIMEOUT})
+        except OSError as error:  # no file descriptor or memory is left
+            _logger.warning("A model was not checked.", extra={"error": str(error)})
         finally:
             self._turns.release()
         return None
@@ -112,8 +118,7 @@ class Checker:
         with ours:
             with theirs:
                 self._hand_over(theirs)
-            ours.settimeout(max(0.0, deadline - time.monotonic()))
-            return _ask(ours, request)
+            return _ask(_Connection(ours, deadline), request)
 
     def _hand_over(self, connection: socket.socket) -> None:
         """Give the checker its end of the connection for one request."""
@@ -194,7 +199,35 @@ def _read_greeting(control: socket.socket) -> str | None:
     return problem
 
 
-def _ask(connection: socket.socket, request: ModelCheckRequest) -> ModelCheckResult | None:
+class _Connection:
+    """Our end of the connection for one request. Every operation ends at the same deadline."""
+
+    def __init__(self, end: socket.socket, deadline: float) -> None:
+        self._end = end
+        self._deadline = deadline
+
+    def receive(self, size: int) -> bytes:
+        return self._in_time().recv(size)
+
+    def send_all(self, content: bytes) -> None:
+        end = self._in_time()
+        end.sendall(content)
+        end.shutdown(socket.SHUT_WR)
+
+    def _in_time(self) -> socket.socket:
+        """Return the socket, with the time that is left as its timeout.
+
+        Raises:
+            TimeoutError: no time is left. A timeout of 0 would instead make the socket fail at once.
+        """
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        self._end.settimeout(seconds)
+        return self._end
+
+
+def _ask(connection: _Connection, request: ModelCheckRequest) -> ModelCheckResult | None:
     """Send a request and read the result.
 
     Raises:
@@ -202,15 +235,14 @@ def _ask(connection: socket.socket, request: ModelCheckRequest) -> ModelCheckRes
         TimeoutError: the result is late.
     """
     try:
-        first_byte = connection.recv(1)
+        first_byte = connection.receive(1)
     except ConnectionResetError as error:
         raise _CheckerGone(str(error)) from error
     if not first_byte:
         raise _CheckerGone("it did not take a request")
     try:
-        connection.sendall(request.model_dump_json().encode())
-        connection.shutdown(socket.SHUT_WR)
-        answer = b"".join(iter(lambda: connection.recv(_CHUNK), b""))
+        connection.send_all(request.model_dump_json().encode())
+        answer = b"".join(iter(lambda: connection.receive(_CHUNK), b""))
     except (BrokenPipeError, ConnectionResetError):
         answer = b""
     *pointers, last = answer.decode().split("\n")

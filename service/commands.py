@@ -18,6 +18,7 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.client.configuration import files_above
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured
 from service.db import Database, sqlite_file
@@ -42,15 +43,33 @@ PROGRAM_STOP_TIMEOUT: Final = 1.0
     show_default=True,
     help="The folder for the database, files and logs.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="The API's port; 0: any.")
+@click.option(
+    "--host",
+    envvar="FITQUEUE_HOST",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address that the API listens on; 0.0.0.0: all addresses of this machine.",
+)
+@click.option(
+    "--port",
+    envvar="FITQUEUE_PORT",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="The API's port, or if it is taken one of the next; 0: any.",
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many workers to start.")
+@click.option(
+    "--slots", type=click.IntRange(1, 64), help="How many jobs each worker trains at a time; by default FITQUEUE_SLOTS."
+)
 @click.option(
     "--run",
     "program",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Run this Python program when everything is ready, then stop everything and exit with its exit code.",
 )
-def up(folder: Path, port: int, program: Path | None) -> int:
-    """Start the API, Redis and one worker on this machine.
+def up(folder: Path, host: str, port: int, workers: int, slots: int | None, program: Path | None) -> int:
+    """Start the API, Redis and workers on this machine.
 
     Everything is in one folder: the database, files, logs, and `client.json` with the address and the token, which the
     other commands read. Ctrl-C stops everything; running jobs are requeued and resume at the next start.
@@ -58,8 +77,9 @@ def up(folder: Path, port: int, program: Path | None) -> int:
     # `kill` and a closed terminal end it as orderly as Ctrl-C does.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.default_int_handler)
+    settings = {} if slots is None else {"FITQUEUE_SLOTS": str(slots)}
     try:
-        with Stack(folder, port=port, echo=click.echo) as stack:
+        with Stack(folder, host=host, port=port, workers=workers, environment=settings, echo=click.echo) as stack:
             if program is not None:
                 return _run(program, stack)
             click.echo(_welcome(stack))
@@ -133,7 +153,7 @@ def migrate() -> None:
     click.echo("The database is up to date.")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def token() -> None:
     """Create, list and revoke the tokens of a service, in its database.
 

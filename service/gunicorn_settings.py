@@ -4,12 +4,13 @@ One process, because a request takes milliseconds; many threads, because a long 
 """
 
 from service.logs import JSONFormatter
+from service.processes import host_and_port
 from service.settings import Settings
 
 _settings = Settings()
 
 wsgi_app = "service.wsgi:app"
-bind = f"{_settings.host}:{_settings.port}"
+bind = host_and_port(_settings.host, _settings.port)
 worker_class = "gthread"
 threads = 64
 graceful_timeout = 5

@@ -248,17 +248,25 @@ class Snapshot(Base):
 
 
 class Dataset(Base):
-    """An uploaded `.npz`, stored once for its content. `arrays` is a list of `{name, shape, dtype}`."""
+    """An uploaded `.npz`.
+
+    - `arrays` is a list of `{name, shape, dtype, values}`, with the fields of ArrayInfo.
+    - `left_out` is a list of `{name, reason}`: what nobody can train on.
+    - `sha256` is not unique: the same content may have several names, each with a file of its own.
+    """
 
     __tablename__ = "datasets"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(128), unique=True)
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     storage_key: Mapped[str] = mapped_column(String(255))
     arrays: Mapped[list[Any]]
+    left_out: Mapped[list[Any]]
     created_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "sha256"),)
 
 
 class Worker(Base):

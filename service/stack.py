@@ -1,8 +1,8 @@
-"""The embedded stack: Redis, the API and one worker on this machine, with everything in one folder.
+"""The embedded stack: Redis, the API and workers on this machine, with everything in one folder.
 
 It starts the same programs that the compose file starts, each as a process, and stops them in the order that loses
-nothing: the worker first (it requeues its jobs), then the API, then Redis. Redis and the worker may die without loss,
-and are started again, as the compose file's `restart` does.
+nothing: the workers first (they requeue their jobs), then the API, then Redis. Redis and the workers may die without
+loss, and are started again, as the compose file's `restart` does.
 """
 
 import contextlib
@@ -24,14 +24,25 @@ import httpx
 
 from fitqueue.errors import FitQueueError
 from fitqueue.private_files import replace_private
-from fitqueue.views import Page, WorkerView
+from fitqueue.views import Page, Readiness, WorkerView
+from service.checker import STARTING
 from service.db import Database
 from service.migrate import upgrade
-from service.processes import end, end_with_parent, free_port, redis_server, signals_ignored
+from service.processes import (
+    end,
+    end_with_parent,
+    free_port,
+    redis_server,
+    signals_ignored,
+    url_on_this_machine,
+)
 from service.store import tokens
 
-READY_TIMEOUT: Final = 120.0
-"""Seconds until all must be ready. A worker must import TensorFlow, which takes 5 to 40 s on a cold disk."""
+READY_TIMEOUT: Final = 240.0
+"""Seconds until all must be ready. The model checker and each worker import TensorFlow, in 5 to 40 s if all is idle."""
+
+READY_TIMEOUT_PER_WORKER: Final = 30.0
+"""Added for each worker after the first."""
 
 STOP_TIMEOUTS: Final = {"worker": 30.0, "api": 10.0, "redis": 5.0}
 
@@ -61,13 +72,15 @@ class _Program:
 
 @dataclass
 class Stack:
-    """A context manager: entered when everything is ready, and left when everything has stopped.
+    """A context manager: entered when everything is ready, the model checker too, and left when everything has stopped.
 
     Call `supervise` about every second while it is entered.
 
     Args:
         folder: where the database, the files, the logs and `client.json` are.
+        host: the address that the API listens on.
         port: the API's port; if it is taken, the next free one. 0: any.
+        workers: how many workers are started.
         environment: settings (`FITQUEUE_…`) for all processes, over those of this process.
         echo: called with each line for people.
 
@@ -76,7 +89,9 @@ class Stack:
     """
 
     folder: Path
+    host: str = "127.0.0.1"
     port: int = 8765
+    workers: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     echo: Callable[[str], None] = print
     url: str = field(init=False, default="")
@@ -109,14 +124,14 @@ class Stack:
         database_url = f"sqlite:///{self.folder / 'fitqueue.db'}"
         upgrade(database_url)
         try:
-            server, port = redis_server(), free_port(self.port)
+            server, port = redis_server(), free_port(self.port, self.host)
         except OSError as error:
             raise StackFailed(str(error)) from error
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = url_on_this_machine(self.host, port)
         self.token = _valid_token(self.folder / "client.json", database_url)
         replace_private(self.folder / "client.json", json.dumps({"url": self.url, "token": self.token}))
 
-        self.echo("Starting Redis, the API and one worker …")
+        self.echo(f"Starting Redis, the API and {_count(self.workers)} …")
         self._programs = self._make_programs(server, port, database_url)
         for name in self._programs:
             self._start_process(name)
@@ -134,7 +149,7 @@ class Stack:
         settings = {
             **os.environ,
             **self.environment,
-            "FITQUEUE_HOST": "127.0.0.1",
+            "FITQUEUE_HOST": self.host,
             "FITQUEUE_PORT": str(port),
             "FITQUEUE_DATABASE_URL": database_url,
             "FITQUEUE_REDIS_URL": f"redis://:{password}@127.0.0.1:{redis_port}/0",
@@ -145,8 +160,11 @@ class Stack:
         return {
             "redis": _Program([server, "-"], os.environ, configuration.encode()),
             "api": _Program(gunicorn, settings),
-            "worker": _Program([sys.executable, "-m", "workers"], settings),
-        }
+        } | {name: _Program([sys.executable, "-m", "workers"], settings) for name in self._worker_names}
+
+    @property
+    def _worker_names(self) -> list[str]:
+        return ["worker", *(f"worker-{number}" for number in range(2, self.workers + 1))]
 
     def _start_process(self, name: str) -> None:
         assert self._lock is not None
@@ -170,28 +188,33 @@ class Stack:
             process.stdin.write(program.input)
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_TIMEOUT
-        with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}) as http:
-            while not _is_ready(http, self._started_at):
+        seconds = READY_TIMEOUT + READY_TIMEOUT_PER_WORKER * (self.workers - 1)
+        deadline = time.monotonic() + seconds
+        headers = {"Authorization": f"Bearer {self.token}"}
+        with httpx.Client(base_url=self.url, headers=headers, trust_env=False) as http:  # without a proxy
+            while (checker := _checker_if_ready(http, self._started_at, self.workers)) is None:
                 for name in self._exited():
                     raise StackFailed(self._exit_report(name))
                 if time.monotonic() > deadline:
-                    raise StackFailed(f"Not ready after {READY_TIMEOUT:.0f} s. See {self.folder / 'logs'}.")
+                    raise StackFailed(f"Not ready after {seconds:.0f} s. See {self.folder / 'logs'}.")
                 time.sleep(0.1)
+        if checker != "ok":
+            self.echo(f"Models are not checked before they run, because the model checker does not work: {checker}.")
 
     def supervise(self) -> None:
-        """Start Redis or the worker again if it died.
+        """Start Redis or a worker again if it died.
 
         Raises:
             StackFailed: the API exited.
         """
         for name in self._exited():
-            if name not in RESTARTED:
+            effect = RESTARTED.get(name.partition("-")[0])
+            if effect is None:
                 raise StackFailed(self._exit_report(name))
             if time.monotonic() - self._process_started_at[name] > RESTART_PAUSE:
                 code = self.processes[name].returncode
                 self._start_process(name)
-                self.echo(f"The {name} process exited with code {code} and was started again. {RESTARTED[name]}")
+                self.echo(f"The {name} process exited with code {code} and was started again. {effect}")
 
     def _exited(self) -> list[str]:
         return [name for name, process in self.processes.items() if process.poll() is not None]
@@ -204,13 +227,19 @@ class Stack:
     def stop(self) -> None:
         """Stop what runs, in the order that loses nothing. May be called again."""
         with signals_ignored():
-            for name in ("worker", "api", "redis"):
+            for name in self.processes.keys() & self._worker_names:
+                self.processes[name].terminate()  # so that the workers stop at the same time
+            for name in (*self._worker_names, "api", "redis"):
                 process = self.processes.pop(name, None)
                 if process is not None:
-                    end(process, STOP_TIMEOUTS[name])
+                    end(process, STOP_TIMEOUTS[name.partition("-")[0]])
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None
+
+
+def _count(workers: int) -> str:
+    return "one worker" if workers == 1 else f"{workers} workers"
 
 
 def _lock_folder(folder: Path) -> IO[str]:
@@ -245,16 +274,21 @@ def _valid_token(client_file: Path, database_url: str) -> str:
         database.close()
 
 
-def _is_ready(http: httpx.Client, started_at: datetime) -> bool:
-    """Tell whether the API answers and this start's worker is there; a killed one may seem alive for a while."""
+def _checker_if_ready(http: httpx.Client, started_at: datetime, workers: int) -> str | None:
+    """Return the status of the model checker when it, the API and this start's workers are ready, and None until then.
+
+    Only workers of this start count: a killed one may seem alive for a while.
+    """
     try:
-        ready, workers = http.get("/readyz"), http.get("/api/v1/workers")
+        ready, page = http.get("/readyz"), http.get("/api/v1/workers")
     except httpx.TransportError:
-        return False
-    if not (ready.is_success and workers.is_success):
-        return False
-    page = Page[WorkerView].model_validate_json(workers.content)
-    return any(worker.alive and worker.started_at >= started_at for worker in page.data)
+        return None
+    if not (ready.is_success and page.is_success):
+        return None
+    rows = Page[WorkerView].model_validate_json(page.content).data
+    checker = Readiness.model_validate_json(ready.content).parts["checker"]
+    is_ready = sum(worker.alive and worker.started_at >= started_at for worker in rows) >= workers
+    return checker if is_ready and checker != STARTING else None
 
 
 def _redis_quoted(path: Path) -> str:

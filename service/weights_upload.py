@@ -1,6 +1,6 @@
 """Turns an uploaded file of weights into an `.npz`, in a process that is named by its module and never imported.
 
-The API loads neither HDF5 nor NumPy. What the process writes is inspected like an `.npz` from a user.
+The API does not load HDF5. What the process writes is inspected like an `.npz` from a user.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Final
 
 from fitqueue.datasets import ArrayInfo
 from fitqueue.errors import InvalidDataset
-from fitqueue.weights import MAX_VARIABLES, parse_name
+from fitqueue.weights import MAX_NAME, MAX_VARIABLES
 from service import environment, npz
 
 PROGRAM: Final = "workers.weights_reader"
@@ -38,14 +38,15 @@ def holds_weights(path: Path) -> bool:
         return _KERAS_MEMBER in file.read()
 
 
-def convert(source: Path, target: Path, max_bytes: int) -> dict[str, ArrayInfo]:
+def convert(source: Path, target: Path, max_bytes: int) -> npz.Inspection:
     """Write the weights in a file as an `.npz`, and return its arrays.
 
     Raises:
         InvalidDataset: it is not a file of Keras's, or it cannot be read within the limits.
     """
     _to_npz(source, target, max_bytes)
-    return npz.inspect(target, max_bytes + _HEADERS, max_arrays=MAX_VARIABLES, is_name=parse_name)
+    arrays = npz.inspect(target, max_bytes + _HEADERS, npz.Limits(MAX_VARIABLES, MAX_NAME)).arrays
+    return npz.Inspection({name: ArrayInfo(array.shape, array.dtype) for name, array in arrays.items()})
 
 
 def _to_npz(source: Path, target: Path, max_bytes: int) -> None:

@@ -13,7 +13,7 @@ from tools.schemas import (
     FRACTION,
     LEARNING_RATE,
     MODE,
-    NAME,
+    NAMES,
     NATURAL,
     NOT_NEGATIVE,
     POSITIVE,
@@ -22,7 +22,6 @@ from tools.schemas import (
     SEED,
     SPAN,
     STRING,
-    UNSUPPORTED,
     Schema,
     any_of,
     array,
@@ -32,11 +31,15 @@ from tools.schemas import (
     nullable,
     number,
     one_of,
+    unsupported,
 )
-from tools.types_by_class import BY_CLASS, application_type
+from tools.types_by_class import BY_CLASS, NO_TENSOR, application_type
+
+_LORA = unsupported("The service does not train low-rank adapters (LoRA).")
+_QUANTIZATION = unsupported("The service does not train quantized weights.")
+_KERNEL_AXES = unsupported("The service takes the axes from the shape of the weights, as Keras does for null.")
 
 BY_NAME: dict[str, Schema] = {
-    "name": NAME,
     "dtype": nullable(keras("dtype_policies")),
     "seed": SEED,
     "units": POSITIVE,
@@ -89,14 +92,14 @@ BY_NAME: dict[str, Schema] = {
     "threshold": nullable(number()),
     "axis": AXIS,
     "decay_steps": POSITIVE,
-    "lora_rank": UNSUPPORTED,
-    "lora_alpha": UNSUPPORTED,
-    "quantization_config": UNSUPPORTED,
-    "weights": UNSUPPORTED,
-    "input_axes": UNSUPPORTED,
-    "output_axes": UNSUPPORTED,
-    "gptq_unpacked_column_size": UNSUPPORTED,
-    "input_tensor": UNSUPPORTED,
+    "lora_rank": _LORA,
+    "lora_alpha": _LORA,
+    "quantization_config": _QUANTIZATION,
+    "weights": unsupported("A model is sent without weights. Use the job's `initial_weights` instead."),
+    "input_axes": _KERNEL_AXES,
+    "output_axes": _KERNEL_AXES,
+    "gptq_unpacked_column_size": _QUANTIZATION,
+    "input_tensor": NO_TENSOR,
     "noise_shape": nullable(array(nullable(POSITIVE), 1, 16)),
     "height": POSITIVE,
     "width": POSITIVE,
@@ -130,7 +133,7 @@ BY_AXES: dict[str, Schema] = {
 
 # Arguments that layers pass to their base class, so that they are not in the signature.
 _ALL_LAYERS: dict[str, Schema] = {
-    "name": NAME | {"default": None, "description": "The layer's name; by default its class's, numbered."},
+    "name": NAMES["layers"] | {"default": None, "description": "The layer's name; by default its class's, numbered."},
     "trainable": BOOL | {"default": True, "description": "Whether training changes the layer's weights."},
     "dtype": nullable(keras("dtype_policies"))
     | {"default": None, "description": "The type of the layer's weights and computations."},
@@ -170,7 +173,7 @@ _EXTRA_ARGUMENTS: dict[str, dict[str, Schema]] = {
         for name in ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
     },
     "AdditiveAttention": {"seed": SEED | {"default": None, "description": "For its dropout."}},
-    "ReversibleEmbedding": {"quantization_config": UNSUPPORTED | {"default": None}},
+    "ReversibleEmbedding": {"quantization_config": _QUANTIZATION | {"default": None}},
     "IntegerLookup": {
         "vocabulary_size": nullable(NATURAL) | {"default": None, "description": "Keras writes it; it has no effect."}
     },
@@ -200,6 +203,8 @@ def type_of(kind: str, cls: str, name: str, default: Any) -> Schema:
     """
     if (cls, name) in BY_CLASS:
         return BY_CLASS[cls, name]
+    if name == "name":
+        return NAMES[kind]
     if kind == "applications" and (schema := application_type(name)):
         return schema
     if kind in {"losses", "metrics"} and name == "dtype":

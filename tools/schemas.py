@@ -1,10 +1,12 @@
-"""The schemas of the catalogue: JSON Schema, with two keywords of our own.
+"""The schemas of the catalogue: JSON Schema, with three keywords of our own.
 
 `{"keras": kind}` stands for an object of that kind in the catalogue, or its name. `{"declared": form}` stands for a
-declaration of our own, in place of a function in Keras.
+declaration of our own, in place of a function in Keras. `reason` says why an argument accepts nothing but null.
 """
 
 from typing import Any
+
+from fitqueue.spec.keras_objects.naming import ANY_NAME, ROOT_NAME, SCOPE_NAME
 
 Schema = dict[str, Any]
 
@@ -52,6 +54,11 @@ def declared(form: str) -> Schema:
     return {"declared": form}
 
 
+def unsupported(reason: str) -> Schema:
+    """Return the schema of an argument that must be null; `reason` is a sentence for whoever gives it a value."""
+    return {"type": "null", "description": "Keras has it, this service does not: null only.", "reason": reason}
+
+
 def each_axis(items: Schema, axes: int) -> Schema:
     """Return the schema of one value for all axes, or a list with one for each axis."""
     return any_of(items, array(items, axes, axes))
@@ -59,9 +66,27 @@ def each_axis(items: Schema, axes: int) -> Schema:
 
 NULL: Schema = {"type": "null"}
 BOOL: Schema = {"type": "boolean"}
-STRING: Schema = {"type": "string", "maxLength": 128}
-NAME: Schema = nullable({"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"})
-UNSUPPORTED: Schema = NULL | {"description": "Keras has it, this service does not: null only."}
+# The longest name of a logged value that the database takes.
+STRING: Schema = {"type": "string", "maxLength": 256}
+INPUT_NAME = nullable(
+    pattern(
+        ANY_NAME["pattern"].replace("[^", "[^/"), "a name of 1 to 255 characters without slashes and control characters"
+    )
+)
+NAMES: dict[str, Schema] = {
+    "layers": nullable(SCOPE_NAME),
+    "applications": nullable(SCOPE_NAME),
+    "losses": nullable(SCOPE_NAME),
+    "optimizers": nullable(ROOT_NAME),
+    "schedules": nullable(SCOPE_NAME),
+    "metrics": nullable(ANY_NAME),
+}
+"""The names with which Keras builds, trains, saves and loads, by the kind of the object."""
+_IN_FILE_NAME = ANY_NAME["pattern"].replace("[^", "[^/\\\\").removesuffix("{1,255}")
+FILE_NAME = pattern(
+    _IN_FILE_NAME.replace("[^", "[^.") + _IN_FILE_NAME + "{0,199}",
+    "a name of 1 to 200 characters without folders and control characters, not with a dot first",
+)
 POSITIVE = integer(1)
 NATURAL = integer(0)
 SEED = nullable(integer(0))

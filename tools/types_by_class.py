@@ -5,14 +5,15 @@ from tools.schemas import (
     ARRAY_DTYPES,
     AXIS,
     BOOL,
+    FILE_NAME,
     FRACTION,
+    INPUT_NAME,
     NATURAL,
     NOT_NEGATIVE,
     POSITIVE,
     RATE,
     SHAPE,
     SPAN,
-    UNSUPPORTED,
     Schema,
     any_of,
     array,
@@ -24,6 +25,7 @@ from tools.schemas import (
     number,
     one_of,
     pattern,
+    unsupported,
 )
 
 SIDES = array(NATURAL, 2, 2)
@@ -32,9 +34,6 @@ SIDES_3D = any_of(NATURAL, array(NATURAL, 3, 3), array(SIDES, 3, 3))
 INTERPOLATION = one_of("bicubic", "bilinear", "lanczos3", "lanczos5", "nearest")
 NUMBERS = any_of(number(), array(number(), 1, 4096))
 WORD = "letters, digits, underscores and slashes"
-FILE_NAME = pattern(
-    "[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "a name without folders, of letters, digits, dots, dashes and underscores"
-)
 
 # The own arguments of layers that prepare images, sound and categories, of attention, and of recurrent cells.
 _LAYERS: dict[tuple[str, str], Schema] = {
@@ -146,6 +145,8 @@ def application_type(name: str) -> Schema | None:
     return _APPLICATIONS.get(name)
 
 
+NO_TENSOR = unsupported("JSON cannot contain a tensor: leave it out and name the data in `data`.")
+
 BY_CLASS: dict[tuple[str, str], Schema] = {
     **_LAYERS,
     ("InputLayer", "shape"): SHAPE,
@@ -155,7 +156,7 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("InputLayer", "sparse"): nullable(BOOL),
     ("InputLayer", "ragged"): nullable(one_of(False)),
     ("InputLayer", "optional"): one_of(False),
-    ("InputLayer", "input_tensor"): UNSUPPORTED,
+    ("InputLayer", "input_tensor"): NO_TENSOR,
     ("Reshape", "target_shape"): array(any_of(POSITIVE, one_of(-1)), 0, 16),
     ("Permute", "dims"): array(POSITIVE, 1, 16),
     ("RepeatVector", "n"): POSITIVE,
@@ -191,8 +192,8 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("UnitNormalization", "axis"): any_of(AXIS, array(AXIS, 1, 16)),
     ("GroupNormalization", "groups"): any_of(POSITIVE, one_of(-1)),
     ("BatchNormalization", "momentum"): number(),
-    ("BatchNormalization", "renorm"): one_of(False),
-    ("BatchNormalization", "renorm_clipping"): UNSUPPORTED,
+    ("BatchNormalization", "renorm_clipping"): declared("renorm_clipping"),
+    ("BatchNormalization", "renorm_momentum"): number(),
     ("Rescaling", "scale"): any_of(number(), array(number(), 1, 4096)),
     ("Rescaling", "offset"): any_of(number(), array(number(), 1, 4096)),
     ("Ftrl", "learning_rate_power"): number(maximum=0),
@@ -240,6 +241,7 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("EarlyStopping", "baseline"): nullable(number()),
     ("ReduceLROnPlateau", "factor"): number(exclusiveMinimum=0, exclusiveMaximum=1),
     ("ReduceLROnPlateau", "min_lr"): NOT_NEGATIVE,
+    ("InputLayer", "name"): INPUT_NAME,
     ("CSVLogger", "filename"): FILE_NAME,
     ("CSVLogger", "separator"): one_of(",", ";", "\t", "|", " "),
     ("LearningRateScheduler", "schedule"): declared("learning_rate_schedule"),
@@ -248,7 +250,10 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("TensorBoard", "update_freq"): any_of(POSITIVE, one_of("epoch", "batch")),
     ("TensorBoard", "profile_batch"): any_of(NATURAL, array(NATURAL, 2, 2)),
     ("TensorBoard", "embeddings_freq"): NATURAL,
-    ("TensorBoard", "embeddings_metadata"): UNSUPPORTED,
+    ("TensorBoard", "embeddings_metadata"): unsupported(
+        "It names files with a label for each row of an Embedding, and a job has no files: leave it out. Without it, "
+        "embeddings_freq still writes the embeddings."
+    ),
     ("BackupAndRestore", "backup_dir"): {"type": "string", "maxLength": 1024},
     ("BackupAndRestore", "save_freq"): any_of(POSITIVE, one_of("epoch")),
     ("STFT", "side"): nullable(one_of("real", "imag")),

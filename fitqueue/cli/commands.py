@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from fitqueue.cli.suggestions import SuggestingGroup
+
 SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Jobs": {
         "submit": "Submit the job in a JSON file.",
@@ -31,7 +33,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "dataset": "Add, list, show and remove data sets.",
         "catalogue": "Show the Keras objects that a job may use.",
         "workers": "List the workers and the jobs they are training.",
-        "up": "Start the API, Redis and one worker on this machine.",
+        "up": "Start the API, Redis and workers on this machine.",
         "init": "Create the passwords that `docker compose up` needs.",
         "token": "Create, list and revoke tokens.",
         "doctor": "Check whether this machine can run a worker.",
@@ -56,7 +58,7 @@ BROKEN_PIPE: Final = 141
 """The exit code that shells show for a program that SIGPIPE ended."""
 
 
-class Commands(click.Group):
+class Commands(SuggestingGroup):
     """A click group that imports a command only when it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -82,15 +84,6 @@ class Commands(click.Group):
             return command
         return _load_plugin(cmd_name)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, and suggest the nearest one for a name that does not exist."""
-        known = self.list_commands(ctx)
-        if args and args[0] not in known and not args[0].startswith("-"):
-            ctx.fail(_unknown_command(args[0], known))
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the list of commands for `--help`, section by section."""
         listed = {name for commands in SECTIONS.values() for name in commands}
@@ -99,13 +92,6 @@ class Commands(click.Group):
             if commands:
                 with formatter.section(title):
                     formatter.write_dl(list(commands.items()))
-
-
-def _unknown_command(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
-
-    similar = get_close_matches(name, known, n=1)
-    return f"There is no command '{name}'." + (f" Did you mean '{similar[0]}'?" if similar else "")
 
 
 def _plugins() -> dict[str, str]:

@@ -7,22 +7,23 @@ import click
 from fitqueue.cli.batch import for_each
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
+from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client
 from fitqueue.views import ArrayView, DatasetView
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def dataset() -> None:
     """Add, list, show and remove data sets."""
 
 
 @dataset.command()
-@click.argument("file", metavar="FILE.npz", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", help="The name that jobs use for it; by default the name of the file without `.npz`.")
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", help="The name that jobs use for it; by default the name of the file without its ending.")
 @json_option
 def add(file: Path, name: str | None, as_json: bool) -> None:
-    """Upload FILE.npz, a file of plain numeric arrays, and print its id.
+    """Upload FILE, an `.npz` of arrays or a single `.npy`, and print its id.
 
     Content that is already there under this name is not uploaded again.
     """
@@ -32,6 +33,8 @@ def add(file: Path, name: str | None, as_json: bool) -> None:
         print_json(view)
         return
     click.echo(view.id)
+    for array in view.left_out:
+        remark(f"Left out: {array.name}: {array.reason}.")
     remark(f'To use it in a job: "data": {{"dataset": "{view.name}", …}}')
 
 
@@ -57,11 +60,14 @@ def show(name_or_id: str, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    arrays = "\n".join(f"{array.name} {_shape(array)} {array.dtype}" for array in view.arrays)
+    arrays = "\n".join(
+        ", ".join([f"{array.name} {_shape(array)} {array.dtype}", *_values(array)]) for array in view.arrays
+    )
     rows = [
         ("Name", view.name),
         ("Id", view.id),
         ("Arrays", arrays),
+        ("Left out", "\n".join(f"{array.name}: {array.reason}" for array in view.left_out)),
         ("Size", size(view.size)),
         ("sha256", view.sha256 or ""),
         ("Source", view.source or ""),
@@ -92,3 +98,14 @@ def _row(view: DatasetView) -> list[str]:
 
 def _shape(array: ArrayView) -> str:
     return "×".join("?" if length is None else str(length) for length in array.shape)
+
+
+def _values(array: ArrayView) -> list[str]:
+    """Return what is worth knowing about the values of an array, in words."""
+    counts = (
+        (array.class_count, "class", "classes"),
+        (array.nan_count, "NaN", "NaN"),
+        (array.infinite_count, "infinite", "infinite"),
+    )
+    extent = [] if array.minimum is None else [f"{array.minimum:.6g} to {array.maximum:.6g}"]
+    return extent + [f"{count} {singular if count == 1 else plural}" for count, singular, plural in counts if count]

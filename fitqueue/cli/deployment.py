@@ -22,16 +22,17 @@ _GPU_LINES: Final = f"COMPOSE_FILE={COMPOSE_FILE}:docker-compose.gpu.yml\nFITQUE
     default=Path(),
     help=f"The folder of {COMPOSE_FILE}; by default the current folder.",
 )
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="How many workers `up` starts.")
 @click.option("--gpu", is_flag=True, help="For a host with NVIDIA GPUs: the workers use the GPU image and all GPUs.")
-def init(folder: Path, gpu: bool) -> None:
-    """Create .env with random passwords for Redis and PostgreSQL.
+def init(folder: Path, workers: int, gpu: bool) -> None:
+    """Create .env with random passwords for Redis and PostgreSQL, and with the number of workers.
 
     Docker Compose reads .env from the folder of docker-compose.yml and does not start without it. Only you can read
     the file. An existing .env is never changed, because PostgreSQL's volume keeps the password it was created with.
 
     \b
     Next:
-      docker compose up -d --wait --scale worker=4
+      docker compose up -d --wait
       docker compose exec api fitqueue token create me
     """
     if not (folder / COMPOSE_FILE).is_file():
@@ -40,7 +41,7 @@ def init(folder: Path, gpu: bool) -> None:
         )
     env_file = folder / ".env"
     try:
-        create_private(env_file, _passwords() + (_GPU_LINES if gpu else ""))
+        create_private(env_file, _passwords() + f"FITQUEUE_WORKERS={workers}\n" + (_GPU_LINES if gpu else ""))
     except FileExistsError:
         raise click.ClickException(
             f"{env_file} already exists and was not changed, because the volumes use its passwords. To start over "
@@ -55,7 +56,7 @@ def _passwords() -> str:
 
 
 def _next_commands(folder: Path) -> str:
-    commands = ["docker compose up -d --wait --scale worker=4", "docker compose exec api fitqueue token create me"]
+    commands = ["docker compose up -d --wait", "docker compose exec api fitqueue token create me"]
     if folder.absolute() != Path.cwd():
         commands.insert(0, f"cd {shlex.quote(str(folder))}")
     return "\n".join(f"    {command}" for command in commands)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fitqueue.cli import screen
+from fitqueue.cli.job_file import read_job
 from fitqueue.cli.models import print_model
 from fitqueue.cli.options import json_option, wait_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
@@ -37,7 +38,7 @@ def submit(job: Any, wait: bool, dry_run: bool, name: str | None, assignments: t
 
     With `-` as the file, read the job from standard input.
     """
-    body = apply_overrides(job.read(), name, assignments)
+    body = apply_overrides(read_job(job), name, assignments)
     with Client() as client:
         if dry_run:
             return _dry_run(client, body, as_json)
@@ -159,7 +160,9 @@ def _parse_label(text: str) -> tuple[str, str]:
 
 def _remark_notices(notices: list[Notice]) -> None:
     for notice in notices:
-        remark(f"Notice: {notice.pointer}: {notice.message}")
+        others = len(notice.pointers) - 1
+        places = f" and {others} other {'places' if others > 1 else 'place'}" if others else ""
+        remark(f"Notice: {notice.pointer}{places}: {notice.message}")
 
 
 def _row(job: JobSummary) -> list[Any]:

@@ -16,7 +16,7 @@ class DatasetMethods(ClientBase):
     def upload(
         self, path: str | os.PathLike[str], name: str | None = None, *, on_progress: files.OnProgress | None = None
     ) -> DatasetView:
-        """Upload a data set: an `.npz` file of plain numeric arrays. Content that the service already has is not sent.
+        """Upload a data set: an `.npz` of arrays, or a single `.npy`. What the service already has is not sent.
 
         Args:
             path: the file.
@@ -27,7 +27,7 @@ class DatasetMethods(ClientBase):
             The data set: the new one, or the one that already has this content and name.
 
         Raises:
-            InvalidDataset: the file is not an `.npz` archive of plain numeric arrays.
+            InvalidDataset: the file is not an `.npz` of arrays, or has no array of plain numbers.
             NameTaken: another data set already has this name.
             BodyTooLarge: the file is larger than the service accepts.
         """

@@ -12,6 +12,7 @@ import httpx
 from fitqueue.client.retry import RetryBudget
 from fitqueue.client.transport import LONG_RETRY_SECONDS, Call, Transport
 from fitqueue.errors import ChecksumMismatch, Unreachable
+from fitqueue.text import truncate
 from fitqueue.views import DatasetView
 
 OnProgress = Callable[[int, int], None]
@@ -19,12 +20,24 @@ OnProgress = Callable[[int, int], None]
 
 CHUNK_BYTES = 1 << 18
 UPLOAD_SECONDS = 300.0
+MAX_NAME_BYTES = 255
+"""The longest name that most file systems allow, in UTF-8."""
 
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fitting_name(name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """Return the name of a file, with an ellipsis in it if file systems do not allow so long a name.
+
+    A letter of Latin takes one byte, and one of Chinese three.
+    """
+    lengths = range(len(name), 0, -1)
+    shortened = (truncate(name, length, tail=min(40, length - 1)) for length in lengths)
+    return next(candidate for candidate in shortened if len(candidate.encode()) <= max_bytes)
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,8 @@ class _PartialFile:
             raise ChecksumMismatch(
                 f"{source} did not announce a sha256: its ETag is {sha256!r}; expected 64 hexadecimal digits"
             )
-        return cls(target.with_name(f".{target.name}.{sha256[:16]}.part"), sha256)
+        suffix = f".{sha256[:16]}.part"
+        return cls(target.with_name(f".{fitting_name(target.name, MAX_NAME_BYTES - 1 - len(suffix))}{suffix}"), sha256)
 
     @property
     def size(self) -> int:
@@ -110,7 +124,7 @@ def _write(
 
 
 def upload(transport: Transport, path: Path, name: str | None, on_progress: OnProgress | None = None) -> DatasetView:
-    """Upload a data set in chunks. The service stores equal content only once, so a repeated upload does no harm.
+    """Upload a data set in chunks. The same content and name is stored once: repeating it does no harm.
 
     Raises:
         FitQueueError: the error that the service answered: InvalidDataset, NameTaken, …

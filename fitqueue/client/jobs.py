@@ -17,6 +17,9 @@ Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
 
 _JSON = {"Content-Type": "application/json"}
 
+_SUBMIT_SECONDS = 90.0
+"""The service may check a model for half a minute while many jobs arrive, and needs other parts besides."""
+
 
 class JobMethods(ClientBase):
     """The methods of `Client` about jobs."""
@@ -49,11 +52,13 @@ class JobMethods(ClientBase):
         """
         body = _to_json(spec)
         if dry_run:
-            answer = self._call("POST", "/jobs", params={"dry_run": "true"}, headers=_JSON, body=lambda: body)
-            return DryRun.model_validate_json(answer)
+            return DryRun.model_validate_json(self._post_job(body, _JSON, params={"dry_run": "true"}))
         headers = {**_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        job = JobView.model_validate_json(self._call("POST", "/jobs", headers=headers, body=lambda: body))
+        job = JobView.model_validate_json(self._post_job(body, headers))
         return self.wait(job.id) if wait else job
+
+    def _post_job(self, body: bytes, headers: Mapping[str, str], **options: Any) -> bytes:
+        return self._call("POST", "/jobs", headers=headers, body=lambda: body, timeout=_SUBMIT_SECONDS, **options)
 
     def get(self, job_id: str) -> JobView:
         """Return a job as it is now.

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from fitqueue.client import files, follow
 from fitqueue.client.base import ClientBase, Row, job_path
+from fitqueue.text import local_file_name
 from fitqueue.views import ArtifactView, CheckpointView, EpochView, EventView, LogLine
 
 _ALIASES = frozenset({"best", "last"})
@@ -160,6 +161,6 @@ class ResultMethods(ClientBase):
         target = Path(path) if path is not None else Path()
         if target.is_dir():
             # The name comes from the service: it may name a file in this folder, and must not lead out of it.
-            target /= name.replace("/", "_").replace("\\", "_")
+            target /= local_file_name(name)
         files.download(self._transport, source, target, on_progress)
         return target

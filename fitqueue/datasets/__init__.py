@@ -4,23 +4,38 @@
 worker when a job first uses it.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fitqueue.datasets.values import MAX_CLASSES as MAX_CLASSES
+from fitqueue.datasets.values import ArrayValues, ClassCount
+
+__all__ = [
+    "BUILTIN",
+    "MAX_CLASSES",
+    "SINGLE_ARRAY",
+    "ArrayInfo",
+    "ArrayValues",
+    "BuiltinDataset",
+    "ClassCount",
+    "DatasetInfo",
+]
+
+SINGLE_ARRAY: Final = "arr_0"
+"""The name of the array in an `.npy` file, which has none. `numpy.savez` gives this one to an array without a name."""
+
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """The shape and dtype of an array. The first axis is that of samples; None is an axis of unequal lengths."""
+    """The shape and dtype of an array. The first axis is that of samples; None is an axis of unequal lengths.
+
+    `values` is what is known of its values as they are stored; None if nothing is.
+    """
 
     shape: tuple[int | None, ...]
     dtype: str
-
-    @property
-    def estimated_bytes(self) -> int:
-        """The size in memory at eight bytes a value; an axis of unknown length counts as one."""
-        return 8 * math.prod(length or 1 for length in self.shape)
+    values: ArrayValues | None = None
 
 
 @dataclass(frozen=True)
@@ -42,32 +57,45 @@ class BuiltinDataset:
     source: str
     path: Path | None = None
     keras_module: str | None = None
-    classes: int | None = None
-    """The number of classes in `y_train` and `y_test`, whose labels count from 0; None if they are not labels."""
 
 
 def _arrays(
-    train: int, test: int, sample: tuple[int | None, ...], dtype: str, *, label: tuple[int, ...] = (), label_dtype: str
+    train: int,
+    test: int,
+    sample: tuple[int | None, ...],
+    dtype: str,
+    *,
+    high: int | None = None,
+    label: tuple[int, ...] = (),
+    label_dtype: str,
+    classes: int | None = None,
 ) -> dict[str, ArrayInfo]:
-    """Return the four arrays that every data set of `keras.datasets` has."""
+    """Return the four arrays that every data set of `keras.datasets` has.
+
+    Args:
+        high: the highest value of a sample, where the lowest is 0; None if it is not known.
+        classes: the number of classes, whose labels count from 0; None if the targets are not labels. No data set is
+            sorted by them.
+    """
+    x = ArrayValues(0, high) if high is not None else None
+    y = ArrayValues(0, classes - 1) if classes is not None else None
     return {
-        "x_train": ArrayInfo((train, *sample), dtype),
-        "y_train": ArrayInfo((train, *label), label_dtype),
-        "x_test": ArrayInfo((test, *sample), dtype),
-        "y_test": ArrayInfo((test, *label), label_dtype),
+        "x_train": ArrayInfo((train, *sample), dtype, x),
+        "y_train": ArrayInfo((train, *label), label_dtype, y),
+        "x_test": ArrayInfo((test, *sample), dtype, x),
+        "y_test": ArrayInfo((test, *label), label_dtype, y),
     }
 
 
-def _from_keras(name: str, source: str, arrays: dict[str, ArrayInfo], *, classes: int | None = None) -> BuiltinDataset:
-    return BuiltinDataset(DatasetInfo(name, arrays), source, keras_module=name, classes=classes)
+def _from_keras(name: str, source: str, arrays: dict[str, ArrayInfo]) -> BuiltinDataset:
+    return BuiltinDataset(DatasetInfo(name, arrays), source, keras_module=name)
 
 
 _DIGITS: Final = BuiltinDataset(
-    DatasetInfo("digits", _arrays(1437, 360, (8, 8), "uint8", label_dtype="uint8")),
+    DatasetInfo("digits", _arrays(1437, 360, (8, 8), "uint8", high=16, label_dtype="uint8", classes=10)),
     "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998; "
     "CC BY 4.0",
     path=Path(__file__).with_name("digits.npz"),
-    classes=10,
 )
 
 BUILTIN: Final[dict[str, BuiltinDataset]] = {
@@ -77,38 +105,32 @@ BUILTIN: Final[dict[str, BuiltinDataset]] = {
         _from_keras(
             "mnist",
             "MNIST handwritten digits, Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0",
-            _arrays(60_000, 10_000, (28, 28), "uint8", label_dtype="uint8"),
-            classes=10,
+            _arrays(60_000, 10_000, (28, 28), "uint8", high=255, label_dtype="uint8", classes=10),
         ),
         _from_keras(
             "fashion_mnist",
             "Fashion-MNIST, Zalando SE, 2017; MIT",
-            _arrays(60_000, 10_000, (28, 28), "uint8", label_dtype="uint8"),
-            classes=10,
+            _arrays(60_000, 10_000, (28, 28), "uint8", high=255, label_dtype="uint8", classes=10),
         ),
         _from_keras(
             "cifar10",
             "CIFAR-10, A. Krizhevsky, 2009",
-            _arrays(50_000, 10_000, (32, 32, 3), "uint8", label=(1,), label_dtype="uint8"),
-            classes=10,
+            _arrays(50_000, 10_000, (32, 32, 3), "uint8", high=255, label=(1,), label_dtype="uint8", classes=10),
         ),
         _from_keras(
             "cifar100",
             "CIFAR-100 (fine labels), A. Krizhevsky, 2009",
-            _arrays(50_000, 10_000, (32, 32, 3), "uint8", label=(1,), label_dtype="int64"),
-            classes=100,
+            _arrays(50_000, 10_000, (32, 32, 3), "uint8", high=255, label=(1,), label_dtype="int64", classes=100),
         ),
         _from_keras(
             "imdb",
             "IMDB movie reviews as word indices, A. Maas and others, 2011",
-            _arrays(25_000, 25_000, (None,), "int64", label_dtype="int64"),
-            classes=2,
+            _arrays(25_000, 25_000, (None,), "int64", label_dtype="int64", classes=2),
         ),
         _from_keras(
             "reuters",
             "Reuters newswire topics as word indices",
-            _arrays(8_982, 2_246, (None,), "int64", label_dtype="int64"),
-            classes=46,
+            _arrays(8_982, 2_246, (None,), "int64", label_dtype="int64", classes=46),
         ),
         _from_keras(
             "california_housing",

@@ -1,8 +1,8 @@
 """The filepath template of a ModelCheckpoint, such as `ep{epoch:03d}-val_loss{val_loss:.3f}.weights.h5`.
 
 A template names checkpoints for people and is never used as a path. It resembles a format string for `str.format` but
-allows far less: a field is a plain name, its width and precision are bounded, and the text between the fields contains
-no characters of a path.
+allows less: a field is a plain name, its width and precision are bounded, and neither the text between the fields nor
+what fills them up contains characters of a path.
 """
 
 import re
@@ -20,9 +20,14 @@ MAX_RENDERED: Final = 255
 COUNTERS: Final = ("epoch", "batch")
 """Fields that every training has. All others are names of logged values."""
 
-_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_COUNTER_SPEC: Final = re.compile(r"(0?[1-9]|0?1[0-9])?d?")
-_VALUE_SPEC: Final = re.compile(r"(0?[1-9]|0?1[0-9])?(\.[0-9]|\.1[0-6])?[eEfFgG]?")
+# What `str.format` takes as one key: without a dot or bracket, which would lead into the value, and not a number.
+_FIELD: Final = re.compile(r"(?![0-9]+$)[^.\[\]{}:!/\\\x00-\x1f\x7f-\x9f]+")
+# Python's format specification (https://docs.python.org/3/library/string.html#formatspec) within bounds, and without
+# `#`, `c`, `n` and `s`: these could end in a dot, in any character or in a locale's, or print any value.
+_FORMAT: Final = re.compile(
+    r"([\w=+@() -]?[<>=^])?[+ -]?z?0*(?P<width>[0-9]|1[0-9])?[,_]?"
+    r"(\.0*([0-9]|1[0-6]))?(?P<type>[bdoxXeEfFgG%])?"
+)
 _LITERAL: Final = re.compile(r"[\w.,=+@()\[\] -]*")
 _MAX_QUOTED: Final = 40
 
@@ -96,8 +101,8 @@ def is_template(text: str) -> bool:
 
 
 def _width(spec: str) -> int:
-    digits = re.match(r"\d*", spec)
-    return int(digits.group() or 0) if digits else 0
+    match = _FORMAT.fullmatch(spec)
+    return int(match["width"] or 0) if match else 0
 
 
 def _format_piece(piece: Piece) -> str:
@@ -130,8 +135,19 @@ def _piece(literal: str, field: str | None, spec: str | None, conversion: str | 
         )
     if conversion:
         raise BadTemplate(f"{{{field}!{conversion}}}: conversions are not allowed. Write {{{field}}}.")
-    allowed, example = (_COUNTER_SPEC, "02d") if field in COUNTERS else (_VALUE_SPEC, ".3f")
-    if not allowed.fullmatch(spec or ""):
+    if not _is_format(spec or "", 1 if field in COUNTERS else 1.0):
+        example = "02d" if field in COUNTERS else ".3f"
         shown = truncate(spec or "", _MAX_QUOTED)
         raise BadTemplate(f"{{{field}:{shown}}}: this format is not allowed. Use one such as {example}.")
     return Piece(literal, field, spec or "")
+
+
+def _is_format(spec: str, sample: float) -> bool:
+    """Return whether Python formats such a number by this specification, and within our bounds."""
+    if not _FORMAT.fullmatch(spec):
+        return False
+    try:
+        format(sample, spec)
+    except ValueError:
+        return False
+    return True

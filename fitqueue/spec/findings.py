@@ -1,13 +1,13 @@
 """What the checks of a job report: faults and notices, each with a code and a pointer into the job."""
 
-import difflib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fitqueue.errors import Fault
 from fitqueue.json_pointer import pointer_to
+from fitqueue.spec.nearest import nearest
 from fitqueue.states import DescribedEnum
 from fitqueue.text import truncate
 from fitqueue.views import Notice
@@ -80,19 +80,22 @@ class Findings:
 class Pointer:
     """A JSON pointer into the job, with the report that takes what is found there.
 
-    `pointer / key` leads to the member or item inside. `nesting` counts the Keras objects around it.
+    `pointer / key` leads to the member or item inside. `nesting` counts the Keras objects around it. `renames` says
+    what a pointer is in the job as it was sent, where the checked one has another form: see `parsing/by_order.py`.
     """
 
     findings: Findings
     text: str = ""
     nesting: int = 0
+    renames: Mapping[str, str] = field(default_factory=dict)
 
     def __truediv__(self, key: str | int) -> "Pointer":
-        return Pointer(self.findings, self.text + pointer_to(key), self.nesting)
+        text = self.text + pointer_to(key)
+        return replace(self, text=self.renames.get(text, text))
 
     def nested(self) -> "Pointer":
         """Return the same pointer, nested one Keras object deeper."""
-        return Pointer(self.findings, self.text, self.nesting + 1)
+        return replace(self, nesting=self.nesting + 1)
 
     def add_fault(self, code: FaultCode, message: str, received: Any = None, expected: str | None = None) -> None:
         """Report a fault here.
@@ -124,13 +127,6 @@ def _shortened(value: Any) -> Any:
     except (TypeError, ValueError):
         text = repr(value)
     return value if len(text) <= MAX_RECEIVED else truncate(text, MAX_RECEIVED)
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was probably meant, ignoring case."""
-    by_lower = {name.lower(): name for name in known}
-    matches = difflib.get_close_matches(word[:_MAX_QUOTED].lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[matches[0]] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,11 +1,24 @@
 """The strict base class of everything in a job, and pydantic's validation errors as faults."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from fitqueue.spec.findings import FaultCode, Pointer, did_you_mean, listed, quoted
+from fitqueue.spec.elsewhere import suggest_field
+from fitqueue.spec.findings import FaultCode, Pointer, listed, quoted
 
 
 class Strict(BaseModel):
@@ -17,11 +30,30 @@ class Strict(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """A regular expression that the whole of a string must match, with the words that stand for it in messages.
+
+    It annotates a string, as in `Annotated[str, Pattern("[a-z]+", "lower-case letters")]`.
+    """
+
+    expression: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": f"^{self.expression}$", "description": self.words}
+
+    def _validate(self, text: str) -> str:
+        if re.fullmatch(self.expression, text) is None:
+            raise PydanticCustomError("string_pattern_mismatch", "Input should be {words}", {"words": self.words})
+        return text
+
+
 SINGLE: Final = Tag("[single]")
 BY_NAME: Final = Tag("[by name]")
-
-BAD_KEY: Final = "bad_key"
-"""The type of a validator's error about a key that is not one of those expected; its message says which are."""
 
 
 def is_by_name(value: Any) -> bool:
@@ -49,19 +81,23 @@ _EXPECTED_TYPES: Final = {
 }
 _CODES: Final = {
     "string_pattern_mismatch": FaultCode.BAD_NAME,
-    BAD_KEY: FaultCode.BAD_NAME,
     "literal_error": FaultCode.UNKNOWN_NAME,
 }
 
 
 def report_validation_error(error: ValidationError, model: type[BaseModel], value: Any, pointer: Pointer) -> None:
-    """Report each of pydantic's errors as a fault; `pointer` leads to `value`, which was validated as `model`."""
+    """Report each of pydantic's errors as a fault; `pointer` leads to `value`, which was validated as `model`.
+
+    What has a fault already is not reported again.
+    """
+    reported = {fault.pointer for fault in pointer.findings.faults}
     for details in error.errors(include_url=False):
         keys = _keys_in(value, details["loc"])
         fault_pointer = pointer
         for key in keys:
             fault_pointer = fault_pointer / key
-        _report(details, keys, model, fault_pointer)
+        if fault_pointer.text not in reported:
+            _report(details, keys, model, fault_pointer)
 
 
 def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:
@@ -85,7 +121,7 @@ def _report(details: Any, keys: Sequence[str | int], model: type[BaseModel], poi
         name, known = str(keys[-1]), _fields_at(model, keys[:-1])
         pointer.add_fault(
             FaultCode.UNKNOWN_FIELD,
-            f"Unknown field {quoted(name)}." + did_you_mean(name, known),
+            f"Unknown field {quoted(name)}." + suggest_field(name, ".".join(map(str, keys[:-1])), known, model),
             received=received,
             expected="one of " + listed(known, most=40),
         )
@@ -98,7 +134,6 @@ def _report(details: Any, keys: Sequence[str | int], model: type[BaseModel], poi
         pointer.add_fault(FaultCode.CONFLICT, str(details["ctx"]["error"]), received)
     else:
         expected = details["msg"].removeprefix("Input should be ").replace("String should have", "a string of")
-        expected = expected.replace("String should match pattern", "a string that matches the pattern")
         pointer.add_fault(_CODES.get(kind, FaultCode.OUT_OF_RANGE), f"Expected {expected}.", received, expected)
 
 

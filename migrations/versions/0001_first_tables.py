@@ -30,11 +30,12 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("storage_key", sa.String(length=255), nullable=False),
         sa.Column("arrays", sa.JSON(), nullable=False),
+        sa.Column("left_out", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_datasets"),
         sa.UniqueConstraint("name", name="uq_datasets_name"),
-        sa.UniqueConstraint("sha256", name="uq_datasets_sha256"),
     )
+    op.create_index("ix_datasets_sha256", "datasets", ["sha256"], unique=False)
     op.create_table(
         "tokens",
         sa.Column("id", sa.String(length=64), nullable=False),

@@ -7,7 +7,6 @@ from typing import Final, cast
 from flask import current_app, g
 
 from service.checker import Checker
-from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.queue import Notifier
 from service.settings import Settings
@@ -23,7 +22,6 @@ class Services:
     settings: Settings
     database: Database
     storage: Storage
-    datasets: DatasetCache
     notifier: Notifier
     checker: Checker | None
     """None: models are not checked before they run."""

@@ -2,10 +2,10 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -13,7 +13,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from fitqueue.datasets import BUILTIN, ArrayInfo
+from fitqueue.datasets import BUILTIN
 from fitqueue.errors import (
     BodyTooLarge,
     Conflict,
@@ -23,10 +23,12 @@ from fitqueue.errors import (
     InvalidRequest,
     UnsupportedMediaType,
 )
+from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz, weights_upload
 from service.api import PREFIX
 from service.api.context import Services, get_services
+from service.api.errors import storage_errors
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
 from service.api.views import builtin_view, dataset_view
 from service.ids import new_id
@@ -39,7 +41,10 @@ blueprint = APIBlueprint(
     "datasets", __name__, url_prefix=f"{PREFIX}/datasets", abp_tags=[Tag(name="datasets")], abp_responses=ALWAYS
 )
 
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_NAME: Final = Pattern(
+    "[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
+    "1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+)
 _TYPES: Final = frozenset(
     {"", "application/octet-stream", "application/zip", "application/x-npz", "application/x-hdf5"}
 )
@@ -49,7 +54,8 @@ _UPLOAD = {
     "requestBody": {
         "required": True,
         "description": (
-            "An .npz file of plain numeric arrays, as numpy.savez writes it, or weights: a .weights.h5, .keras or .h5."
+            "An .npz file as numpy.savez writes it, a single array as numpy.save writes it, or weights: a .weights.h5, "
+            "a .keras or a legacy .h5."
         ),
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
@@ -57,7 +63,7 @@ _UPLOAD = {
 
 
 class UploadQuery(Query):
-    name: str | None = Field(default=None, pattern=_NAME, description="a name that jobs can use; default: its id")
+    name: Annotated[str, _NAME] | None = Field(default=None, description="a name that jobs can use; default: its id")
 
 
 class DatasetPath(BaseModel):
@@ -73,7 +79,7 @@ class DatasetPath(BaseModel):
 def upload(query: UploadQuery) -> Response:
     """The body is the file itself; weights are kept as an .npz.
 
-    The same content is stored once: a second upload gets 200 and the first data set.
+    The same content under the same name, or without one, gets 200 and the first one.
     """
     if request.mimetype not in _TYPES:
         raise UnsupportedMediaType(
@@ -82,8 +88,8 @@ def upload(query: UploadQuery) -> Response:
     _refuse_reserved(query.name)
     services = get_services()
     dataset_id = new_id("ds")
-    with _inspected_file(services) as (path, sha256, arrays):
-        dataset, is_new = _store(services, dataset_id, query.name or dataset_id, path, sha256, arrays)
+    with _inspected_file(services) as (path, sha256, inspection):
+        dataset, is_new = _store(services, dataset_id, query.name, path, sha256, inspection)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
     return answer(dataset_view(dataset), 201 if is_new else 200, headers)
 
@@ -124,8 +130,8 @@ def _refuse_reserved(name: str | None) -> None:
 
 
 @contextmanager
-def _inspected_file(services: Services) -> Iterator[tuple[Path, str, dict[str, ArrayInfo]]]:
-    """Receive the body; yield the path of the `.npz` to store, its sha256 and its arrays.
+def _inspected_file(services: Services) -> Iterator[tuple[Path, str, npz.Inspection]]:
+    """Receive the body; yield the path of the `.npz` to store, its sha256 and what it holds.
 
     Raises:
         BodyTooLarge: the body is larger than the service accepts.
@@ -138,10 +144,10 @@ def _inspected_file(services: Services) -> Iterator[tuple[Path, str, dict[str, A
             return
         converted = path.with_suffix(".npz")
         try:
-            arrays = weights_upload.convert(path, converted, limit)
+            inspection = weights_upload.convert(path, converted, limit)
             with converted.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            yield converted, sha256, arrays
+            yield converted, sha256, inspection
         finally:
             converted.unlink(missing_ok=True)
 
@@ -153,41 +159,55 @@ def _received_file(services: Services) -> Iterator[tuple[Path, str]]:
     Raises:
         BodyTooLarge: it is larger than the service accepts.
         InvalidDataset: the client disconnected.
+        StorageUnavailable: the file cannot be written.
     """
-    limit = services.settings.max_dataset_bytes
-    request.max_content_length = limit
-    # No worker sweeps this folder if the API runs on a machine of its own and files are stored in a bucket.
-    services.storage.delete_old_incoming(MIN_AGE)
-    path = services.storage.temporary_folder() / f"upload-{secrets.token_hex(16)}"
-    sha256 = hashlib.sha256()
+    path, sha256 = _new_file(services), hashlib.sha256()
     try:
-        with path.open("wb") as file:
-            while chunk := request.stream.read(_CHUNK):
-                sha256.update(chunk)
-                file.write(chunk)
+        _write_body(path, services.settings.max_dataset_bytes, sha256.update)
         yield path, sha256.hexdigest()
-    except RequestEntityTooLarge:
-        raise BodyTooLarge(f"The data set is too large: this service accepts at most {limit} bytes.") from None
-    except ClientDisconnected:
-        raise InvalidDataset("The body ended before its Content-Length.") from None
     finally:
         path.unlink(missing_ok=True)
 
 
+@storage_errors()
+def _new_file(services: Services) -> Path:
+    """Return where to write a new file."""
+    # No worker sweeps this folder if the API runs on a machine of its own and files are stored in a bucket.
+    services.storage.delete_old_incoming(MIN_AGE)
+    return services.storage.temporary_folder() / f"upload-{secrets.token_hex(16)}"
+
+
+@storage_errors()
+def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> None:
+    request.max_content_length = limit
+    try:
+        with path.open("wb") as file:
+            while chunk := request.stream.read(_CHUNK):
+                on_chunk(chunk)
+                file.write(chunk)
+    except RequestEntityTooLarge:
+        raise BodyTooLarge(f"The data set is too large: this service accepts at most {limit} bytes.") from None
+    except ClientDisconnected:
+        raise InvalidDataset("The body ended before its Content-Length.") from None
+
+
 def _store(
-    services: Services, dataset_id: str, name: str, path: Path, sha256: str, arrays: dict[str, ArrayInfo]
+    services: Services, dataset_id: str, name: str | None, path: Path, sha256: str, inspection: npz.Inspection
 ) -> tuple[Dataset, bool]:
     size = path.stat().st_size
     with services.database.read() as session:
-        existing = datasets.with_content(session, sha256)
+        existing = datasets.with_content(session, sha256, name)
     if existing is not None:
         return existing, False
     # The file first, under a key that nobody else uses: a job could use a row whose file is not there yet.
     key = dataset_key(dataset_id)
-    services.storage.put(key, path)
+    with storage_errors():
+        services.storage.put(key, path)
     try:
         with services.database.write() as session:
-            dataset, is_new = datasets.create(session, dataset_id, name, sha256, size, arrays)
+            dataset, is_new = datasets.create(
+                session, dataset_id, name or dataset_id, sha256, size, inspection.arrays, inspection.left_out
+            )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there
     except Exception:

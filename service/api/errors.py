@@ -1,7 +1,8 @@
 """Answers errors with RFC 9457 problem documents. The only place that knows the status code of each error."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -51,7 +52,6 @@ _MAX_FAULTS: Final = 100
 def register(app: Flask) -> None:
     app.register_error_handler(FitQueueError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_exception)
-    app.register_error_handler(OSError, _answer_os_error)
     app.register_error_handler(Exception, _answer_unexpected)
 
 
@@ -60,6 +60,22 @@ def status_of(error: FitQueueError) -> int:
         if error_type in STATUSES:
             return STATUSES[error_type]
     return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Translate the OSErrors of a block that uses the storage, or files on their way to it, and nothing else.
+
+    Raises:
+        StorageUnavailable: the storage failed.
+        FileNotFoundError: it works, and does not have the file.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise errors.StorageUnavailable from error
 
 
 def invalid_body(error: ValidationError) -> errors.InvalidRequest:
@@ -75,7 +91,7 @@ def raise_invalid_parameters(error: ValidationError) -> None:
     Raises:
         InvalidRequest: always.
     """
-    raise _invalid_request(error, lambda keys: ".".join(str(key) for key in keys)) from error
+    raise _invalid_request(error, lambda keys: str(keys[0])) from error
 
 
 def problem(error: FitQueueError, status: int | None = None) -> Response:
@@ -120,12 +136,6 @@ def _answer_http_exception(error: HTTPException) -> Response | HTTPException:
         if name in {"Allow", "Content-Range"}:
             response.headers[name] = value
     return response
-
-
-def _answer_os_error(error: OSError) -> Response:
-    """Answer for the storage: a request uses no other files of this machine than its, and those on their way to it."""
-    _logger.error("The storage failed.", exc_info=error)
-    return problem(errors.StorageUnavailable())
 
 
 def _answer_unexpected(error: Exception) -> Response:

@@ -1,14 +1,16 @@
 """Answers with stored files: a whole file or one range, tagged with its sha256, or a redirect to the bucket."""
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import quote
 
 from flask import Response, request
 from flask_openapi3.types import ResponseDict
 from werkzeug.http import dump_options_header, unquote_etag
 
 from fitqueue.errors import RangeNotSatisfiable
-from service.api.errors import problem
+from service.api.errors import problem, storage_errors
 from service.api.parameters import problems
 from service.models import Artifact, Checkpoint
 from service.storage import Storage
@@ -22,17 +24,18 @@ DOWNLOAD: Final[ResponseDict] = {
     **problems(404, 416),
 }
 
+_SAFE_IN_HEADERS: Final = "!#$&+-.^_`|~"
+"""What `quote` keeps apart from letters and digits: the `attr-char` of RFC 5987."""
+
 
 def send(storage: Storage, row: Checkpoint | Artifact, name: str) -> Response:
     """Answer with a file, or the one range of it that the request asks for. Browsers save it under `name`.
 
     Raises:
         FileNotFoundError: it was deleted.
+        StorageUnavailable: the storage failed.
     """
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": dump_options_header("attachment", {"filename": name}),
-    }
+    headers = {"Accept-Ranges": "bytes", "Content-Disposition": content_disposition(name)}
     if request.if_none_match.contains_weak(row.sha256):
         response = Response(status=304, headers=headers)
     else:
@@ -53,6 +56,25 @@ def send(storage: Storage, row: Checkpoint | Artifact, name: str) -> Response:
     return response
 
 
+def content_disposition(name: str) -> str:
+    """Return the header that tells browsers under which name to save a file.
+
+    A header is Latin-1, so other names follow in the form of RFC 5987. Programs that do not know it get a similar name
+    in ASCII.
+    """
+    if name.isascii():
+        return dump_options_header("attachment", {"filename": name})
+    encoded = quote(name, safe=_SAFE_IN_HEADERS)
+    return dump_options_header("attachment", {"filename": _similar_ascii(name), "filename*": f"UTF-8''{encoded}"})
+
+
+def _similar_ascii(name: str) -> str:
+    """Return the name without accents, and with `_` for each other character that is not ASCII."""
+    letters = [letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter)]
+    return "".join(letter if letter.isascii() else "_" for letter in letters)
+
+
+@storage_errors()
 def _redirect(storage: Storage, row: Checkpoint | Artifact) -> Response | None:
     """Redirect a GET to the storage, if that gives files out itself. The signature is for this method only."""
     url = storage.signed_url(row.storage_key) if request.method == "GET" else None
@@ -64,6 +86,7 @@ def _redirect(storage: Storage, row: Checkpoint | Artifact) -> Response | None:
     return response
 
 
+@storage_errors()
 def _chunks(storage: Storage, row: Checkpoint | Artifact, start: int, stop: int) -> Iterator[bytes]:
     if request.method == "GET":
         return storage.open(row.storage_key, start, stop - start)

@@ -22,7 +22,8 @@ def read_job(services: Services, job_id: str) -> tuple[JobView, int]:
     with services.database.read() as session:
         details = job_details.read(session, jobs.get(session, job_id), services.settings.lease_seconds)
         losses = metrics.losses(session, job_id)
-    return job_view(details, losses, languages.preferred()), details.job.version
+        rate_share = metrics.rate_share(session, job_id)
+    return job_view(details, losses, languages.preferred(), rate_share=rate_share), details.job.version
 
 
 def has_changed(services: Services, job_id: str, version: int) -> bool:

@@ -1,16 +1,15 @@
 """The check of a job at the POST: its data set, its rules, and Keras's verdict, with pointers into the request."""
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from fitqueue.datasets import BUILTIN, DatasetInfo
+from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
 from fitqueue.spec.findings import FaultCode, NoticeCode
+from fitqueue.spec.notices import grouped
 from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
@@ -18,12 +17,7 @@ from service.api.initial_weights import InitialWeightsFound, find_initial_weight
 from service.models import Dataset
 from service.store import datasets
 
-_FETCHED_BYTES: Final = 64 * 1024**2
-"""The largest data set that is fetched to check its values: the user is waiting for the answer."""
-
 Finding = TypeVar("Finding", Fault, Notice)
-
-_logger = logging.getLogger(__name__)
 
 
 class DatasetFinder:
@@ -47,23 +41,6 @@ class DatasetFinder:
         """Return the id of a data set that was found before; None for a built-in one."""
         dataset = self._uploaded.get(reference)
         return dataset.id if dataset else None
-
-    def path(self, reference: str) -> str | None:
-        """Return where its file is on this machine; None if it is not here."""
-        dataset = self._uploaded.get(reference)
-        path = _path(self._services, dataset) if dataset else None
-        return str(path) if path else None
-
-
-def _path(services: Services, dataset: Dataset) -> Path | None:
-    stored = services.storage.local_path(dataset.storage_key)
-    if stored is not None or dataset.size > _FETCHED_BYTES:
-        return stored
-    try:
-        return services.datasets.path(dataset.storage_key, dataset.sha256)
-    except OSError as error:
-        _logger.warning("A data set could not be fetched; its values are not checked.", extra={"error": str(error)})
-        return None
 
 
 @dataclass(frozen=True)
@@ -91,7 +68,7 @@ def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJo
     if examined.spec is None or faults:
         raise invalid_job(faults)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored)]
-    return CheckedJob(examined.spec, notices, result.summary, initial.dataset_id)
+    return CheckedJob(examined.spec, grouped(notices), result.summary, initial.dataset_id)
 
 
 def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
@@ -124,12 +101,9 @@ def _check_with_keras(
         return ModelCheckResult()
     reference = job.data.dataset if job.data is not None else ""
     info = finder(reference)
-    builtin = BUILTIN.get(reference)
     request = ModelCheckRequest(
         spec=stored,
-        arrays=info.arrays if info else {},
-        classes=builtin.classes if builtin else None,
-        dataset_path=finder.path(reference),
+        arrays={name: _for_checker(array) for name, array in info.arrays.items()} if info else {},
         initial_model=initial.model,
         initial_arrays=initial.arrays,
         max_bytes=services.settings.max_model_bytes,
@@ -138,8 +112,13 @@ def _check_with_keras(
     return result or ModelCheckResult(notices=[_UNCHECKED])
 
 
+def _for_checker(array: ArrayInfo) -> ArrayInfo:
+    """Return an array without its classes: there may be thousands, and only the rules of this process use them."""
+    return array if array.values is None else replace(array, values=replace(array.values, classes=None))
+
+
 _UNCHECKED = Notice(
     pointer="/model",
     code=str(NoticeCode.UNCHECKED),
-    message="The checker was not ready: only the run will show whether Keras can build the model.",
+    message="The checker was not ready or too busy: only the run will show whether Keras can build the model.",
 )

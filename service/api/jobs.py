@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from fitqueue.errors import DatasetNotFound, Fault, InvalidRequest
+from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
 from fitqueue.text import truncate
 from fitqueue.views import DryRun, JobSummary, JobView, Page
@@ -82,7 +83,7 @@ class SubmitQuery(Query):
 
 class ListQuery(PageQuery):
     state: list[JobState] = Field(default=[], max_length=len(JobState), description="any of these")
-    label: list[Annotated[str, StringConstraints(pattern=r"^[^=\x00]+=[^\x00]*$")]] = Field(
+    label: list[Annotated[str, Pattern(r"[^=\x00]+=[^\x00]*", "a label and its value, as in `team=vision`")]] = Field(
         default=[], max_length=16, description="`key=value`; all of them"
     )
     pool: Text | None = Field(default=None, max_length=64)

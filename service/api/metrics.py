@@ -10,6 +10,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
+from fitqueue.text import csv_heading
 from fitqueue.views import EpochView, Page
 from service.api import PREFIX
 from service.api.context import Services, get_services
@@ -54,7 +55,7 @@ def _prefers_csv(query: MetricsQuery) -> bool:
 def _csv_lines(services: Services, job_id: str, names: Sequence[str]) -> Iterator[str]:
     """Yield the lines. NaN and infinity are `nan`, `inf` and `-inf`, which readers of CSV know."""
     columns = [name for name in names if name not in _FIXED_COLUMNS]
-    yield _csv_line(["epoch", *columns, *_FIXED_COLUMNS[1:]])
+    yield _csv_line(["epoch", *map(csv_heading, columns), *_FIXED_COLUMNS[1:]])
     after = 0
     while True:
         with services.database.read() as session:

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Final
 
 from flask import Response, request
 from flask_openapi3.types import ResponseDict
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
 from fitqueue.errors import UnsupportedMediaType
 from fitqueue.spec import parse_json
+from fitqueue.spec.strict import Pattern
 from fitqueue.views import Problem
 
 MAX_LIMIT: Final = 200
@@ -15,7 +16,7 @@ MAX_ROWS: Final = 5_000
 
 
 # PostgreSQL cannot store NUL, so no name has one.
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Pattern(r"[^\x00]*", "a string without the NUL character")]
 RowNumber = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
 from fitqueue.diagnosis import Losses, diagnose
-from fitqueue.states import JobState
+from fitqueue.states import JobState, Reason
 from fitqueue.views import (
     ArrayView,
     ArtifactView,
@@ -19,12 +19,14 @@ from fitqueue.views import (
     EventView,
     JobSummary,
     JobView,
+    LeftOutArray,
     LogLine,
     Progress,
     WorkerView,
 )
 from service import models
 from service.api import PREFIX
+from service.store import datasets
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
 from service.store.workers import WorkerDetails
@@ -37,9 +39,10 @@ def job_summary(details: JobDetails) -> JobSummary:
     return JobSummary(**_job_fields(details))
 
 
-def job_view(details: JobDetails, losses: Sequence[Losses], language: Language) -> JobView:
+def job_view(details: JobDetails, losses: Sequence[Losses], language: Language, *, rate_share: float = 1.0) -> JobView:
     job = details.job
-    diagnosis = diagnose(losses, language) if losses else None
+    early_stopped = job.reason is Reason.EARLY_STOPPED
+    diagnosis = diagnose(losses, language, early_stopped=early_stopped, rate_share=rate_share) if losses else None
     return JobView(
         **_job_fields(details), spec=job.spec, notices=job.notices, model=job.model_summary, diagnosis=diagnosis
     )
@@ -146,7 +149,8 @@ def dataset_view(row: models.Dataset) -> DatasetView:
         id=row.id,
         name=row.name,
         builtin=False,
-        arrays=[ArrayView.model_validate(array) for array in row.arrays],
+        arrays=[_array_view(name, array) for name, array in datasets.info(row).arrays.items()],
+        left_out=[LeftOutArray.model_validate(array) for array in row.left_out],
         size=row.size,
         sha256=row.sha256,
         source=None,
@@ -185,7 +189,19 @@ def worker_view(details: WorkerDetails) -> WorkerView:
 
 
 def _array_view(name: str, array: ArrayInfo) -> ArrayView:
-    return ArrayView(name=name, shape=list(array.shape), dtype=array.dtype)
+    view = ArrayView(name=name, shape=list(array.shape), dtype=array.dtype)
+    values = array.values
+    if values is None:
+        return view
+    return view.model_copy(
+        update={
+            "minimum": values.low,
+            "maximum": values.high,
+            "nan_count": values.nan,
+            "infinite_count": values.infinite,
+            "class_count": len(values.classes) if values.classes else None,
+        }
+    )
 
 
 def _finite(value: float | None) -> float | None:

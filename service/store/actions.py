@@ -82,9 +82,10 @@ def resume(session: Session, job_id: str, token_id: str | None = None) -> Job:
 
 
 def extend(session: Session, job_id: str, epochs: int, token_id: str | None = None) -> Job:
-    """Give an ended job more epochs, to resume where it stopped, with its runtime and attempts reset.
+    """Give an ended job so many epochs beyond those that it has trained, with its runtime and attempts reset.
 
-    The same extension again, while the job has not ended, changes nothing.
+    It resumes where it stopped. An epoch that the stop interrupted has not been trained, so it is one of them. The same
+    extension again, while the job has not ended, changes nothing.
 
     Raises:
         JobNotFound: there is no such job.
@@ -97,11 +98,12 @@ def extend(session: Session, job_id: str, epochs: int, token_id: str | None = No
         if job.extended_by_epochs == epochs:
             return job
         raise JobNotEnded(f"The job {job_id} is {job.state}; it can be extended when it has ended.")
-    _check_extendable(session, job, epochs)
+    trained = session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id)) or 0
+    _check_extendable(session, job, trained + epochs)
     changes = {
-        "spec": {**job.spec, "fit": {**job.spec["fit"], "epochs": job.epochs + epochs}},
-        "epochs": job.epochs + epochs,
-        "extended_at_epoch": session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id)) or 0,
+        "spec": {**job.spec, "fit": {**job.spec["fit"], "epochs": trained + epochs}},
+        "epochs": trained + epochs,
+        "extended_at_epoch": trained,
         "extended_by_epochs": epochs,
         "failed_attempts": 0,
         "stalled_attempts": 0,
@@ -118,7 +120,7 @@ def _lock_dataset(session: Session, job_id: str) -> None:
 
 
 def _check_extendable(session: Session, job: Job, epochs: int) -> None:
-    """Check that more epochs make sense.
+    """Check that more epochs make sense, `epochs` of them in all.
 
     Raises:
         JobNotExtendable: they do not.
@@ -130,8 +132,8 @@ def _check_extendable(session: Session, job: Job, epochs: int) -> None:
     dataset = job.spec["data"]["dataset"]
     if job.dataset_id is None and dataset not in BUILTIN:
         raise JobNotExtendable(f"The data set '{dataset}' of the job {job.id} was deleted.")
-    if job.epochs + epochs > MAX_EPOCHS:
-        raise JobNotExtendable(f"A job has at most {MAX_EPOCHS:,} epochs; {job.id} already has {job.epochs:,}.")
+    if epochs > MAX_EPOCHS:
+        raise JobNotExtendable(f"A job has at most {MAX_EPOCHS:,} epochs; {job.id} would have {epochs:,}.")
 
 
 def _require_not_ended(job: Job) -> None:

@@ -1,7 +1,9 @@
-"""Uploaded data sets, each stored once for its content."""
+"""Uploaded data sets. The same content may have several names; each of them is a data set with a file of its own."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
+from pydantic import TypeAdapter
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -9,38 +11,45 @@ from sqlalchemy.orm import Session
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
 from fitqueue.states import FINAL_STATES
+from fitqueue.views import LeftOutArray
 from service import clock
 from service.models import Dataset, Job
 from service.storage import dataset_key
 
+_ARRAY: Final = TypeAdapter(ArrayInfo)
+
 
 def create(
-    session: Session, dataset_id: str, name: str, sha256: str, size: int, arrays: Mapping[str, ArrayInfo]
+    session: Session,
+    dataset_id: str,
+    name: str,
+    sha256: str,
+    size: int,
+    arrays: Mapping[str, ArrayInfo],
+    left_out: Sequence[LeftOutArray] = (),
 ) -> tuple[Dataset, bool]:
-    """Return the data set with this content, and whether it is new. One that was there before keeps its name.
+    """Return the data set with this content and name, and whether it is new.
 
     Raises:
         NameTaken: a data set with other content has this name.
     """
     if name in BUILTIN:
         raise NameTaken(f"'{name}' is the name of a built-in data set.")
-    existing = with_content(session, sha256)
-    if existing is not None:
-        return existing, False
     dataset = Dataset(
         id=dataset_id,
         name=name,
         sha256=sha256,
         size=size,
         storage_key=dataset_key(dataset_id),
-        arrays=[{"name": array, "shape": list(info.shape), "dtype": info.dtype} for array, info in arrays.items()],
+        arrays=[{"name": array, **_ARRAY.dump_python(info, mode="json")} for array, info in arrays.items()],
+        left_out=[array.model_dump() for array in left_out],
         created_at=clock.now(session),
     )
     try:
         with session.begin_nested():
             session.add(dataset)
     except IntegrityError as error:
-        existing = with_content(session, sha256)
+        existing = with_content(session, sha256, name)
         if existing is None:
             raise NameTaken(f"Another data set already has the name '{name}'.") from error
         return existing, False
@@ -71,7 +80,7 @@ def get(session: Session, reference: str) -> Dataset:
 
 def info(dataset: Dataset) -> DatasetInfo:
     """Return what the check of a job needs to know."""
-    arrays = {array["name"]: ArrayInfo(tuple(array["shape"]), array["dtype"]) for array in dataset.arrays}
+    arrays = {array["name"]: _ARRAY.validate_python(array) for array in dataset.arrays}
     return DatasetInfo(dataset.name, arrays)
 
 
@@ -110,6 +119,7 @@ def delete(session: Session, reference: str) -> str:
     return dataset.storage_key
 
 
-def with_content(session: Session, sha256: str) -> Dataset | None:
-    """Return the data set whose file has this sha256."""
-    return session.scalar(select(Dataset).where(Dataset.sha256 == sha256))
+def with_content(session: Session, sha256: str, name: str | None) -> Dataset | None:
+    """Return the data set whose file has this sha256, and which has this name; without a name, the oldest one."""
+    query = select(Dataset).where(Dataset.sha256 == sha256).order_by(Dataset.created_at, Dataset.id).limit(1)
+    return session.scalar(query if name is None else query.where(Dataset.name == name))

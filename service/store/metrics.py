@@ -77,6 +77,17 @@ def losses(session: Session, job_id: str) -> list[Losses]:
     return (history or [Losses(*row, None) for row in session.execute(last)])[::-1]
 
 
+def rate_share(session: Session, job_id: str) -> float:
+    """Return the learning rate of the last epoch as a share of the highest one so far; 1 if no rate was logged.
+
+    The highest one, because a schedule with a warmup starts near zero.
+    """
+    rates = select(Epoch.learning_rate).where(Epoch.job_id == job_id)
+    last = session.scalar(rates.order_by(Epoch.epoch.desc()).limit(1))
+    highest = session.scalar(select(func.max(Epoch.learning_rate)).where(Epoch.job_id == job_id))
+    return last / highest if last is not None and highest else 1.0
+
+
 def _metrics_by_epoch(session: Session, job_id: str, epochs: Sequence[Epoch]) -> dict[int, dict[str, float]]:
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
     if epochs:

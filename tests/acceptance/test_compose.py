@@ -1,4 +1,4 @@
-"""`docker compose up -d --wait --scale worker=4` on a real engine, while containers are killed and restarted.
+"""`docker compose up -d --wait` with four workers on a real engine, while containers are killed and restarted.
 
 `make test-docker` runs these tests. They build the images, and need no GPU: an engine that merely accepts the
 reservation shows that the GPU file gives each worker all GPUs.
@@ -180,6 +180,41 @@ def test_passwords_are_not_in_layers_or_logs_or_lists_of_processes(deployed: Dep
     assert not [secret for secret in deployed.secrets if secret in visible]
     copied = deployed.compose("exec", "-T", "api", "ls", "--almost-all").split()
     assert set(copied) == {"fitqueue", "service", "workers", "migrations", "pyproject.toml", "README.md"}
+
+
+def replicas(deployment: Deployment, *files: str) -> int:
+    """Return how many workers Compose would start."""
+    options = [option for file in files for option in ("--file", file)]
+    config = json.loads(deployment.compose(*options, "config", "--format", "json"))
+    return int(config["services"]["worker"]["deploy"]["replicas"])
+
+
+@pytest.mark.parametrize("files", [(), ("docker-compose.yml", "docker-compose.gpu.yml")])
+def test_the_number_of_workers_comes_from_env(tmp_path: Path, files: tuple[str, ...]) -> None:
+    deployment = Deployment(tmp_path, "--workers", "4")
+    assert replicas(deployment, *files) == 4
+    without = [line for line in (tmp_path / ".env").read_text().splitlines() if "FITQUEUE_WORKERS" not in line]
+    (tmp_path / ".env").write_text("\n".join([*without, ""]))
+    assert replicas(deployment, *files) == 1, "an older .env does not name it"
+
+
+def test_up_after_a_changed_setting_keeps_the_number_of_workers(deployed: Deployment, tmp_path: Path) -> None:
+    deployed.compose("stop", "worker")  # two cores cannot run two sets of workers
+    with deployment(tmp_path, "--workers", "2") as another:
+        another.compose("build")
+        another.compose("up", "--detach", "--wait")
+        first = another.containers("worker")
+        assert len(first) == 2
+        with (tmp_path / ".env").open("a") as file:
+            file.write("FITQUEUE_LOG_LEVEL=WARNING\n")
+        another.compose("up", "--detach", "--wait")
+        second = another.containers("worker")
+        assert len(second) == 2
+        assert not set(first) & set(second), "each was started anew with the changed setting"
+        another.up(1)
+        assert len(another.containers("worker")) == 1, "--scale goes before .env"
+        another.compose("up", "--detach", "--wait")
+        assert len(another.containers("worker")) == 2
 
 
 def test_nothing_starts_without_passwords(tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ def program_of(process: subprocess.Popen[str], text: str) -> psutil.Process:
     return program
 
 
-def queue_status(folder: Path) -> str:
-    """Return what the API reports about the queue."""
+def part_status(folder: Path, part: str) -> str:
+    """Return what the API reports about a part of the service."""
     connection = json.loads((folder / "client.json").read_text())
     headers = {"Authorization": f"Bearer {connection['token']}"}
-    return str(httpx.get(f"{connection['url']}/readyz", headers=headers).json()["parts"]["queue"])
+    return str(httpx.get(f"{connection['url']}/readyz", headers=headers).json()["parts"][part])
 
 
 def test_ctrl_c_requeues_running_jobs_and_the_next_start_trains_them(
@@ -111,12 +111,12 @@ def test_jobs_are_accepted_and_trained_while_redis_is_down(tmp_path: Path, digit
         client = connect(folder)
         process.send_signal(signal.SIGSTOP)  # so that Redis is not restarted yet
         program_of(process, "redis-server").kill()
-        assert queue_status(folder) != "ok"
+        assert part_status(folder, "queue") != "ok"
         first = client.submit(digits_job | {"fit": {"epochs": 1, "batch_size": 64}})
         assert client.wait(first.id).state == JobState.SUCCEEDED, "workers poll the database"
         process.send_signal(signal.SIGCONT)
         read_until(process, "The redis process exited with code -9 and was started again.")
-        while queue_status(folder) != "ok":
+        while part_status(folder, "queue") != "ok":
             assert process.poll() is None
         second = client.submit(digits_job | {"fit": {"epochs": 1, "batch_size": 64}})
         assert client.wait(second.id).state == JobState.SUCCEEDED
@@ -138,6 +138,25 @@ def test_a_worker_that_died_is_restarted(tmp_path: Path, endless_job: dict[str, 
         assert next(event for event in events if event.kind == EventKind.CLAIMED).attempt == 2
         process.send_signal(signal.SIGINT)
         read_until(process, "Stopped")
+
+
+def test_a_stack_listens_and_trains_as_its_options_say_and_is_ready_with_its_checker(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    options = ["--workers", "2", "--slots", "3"]
+    with fitqueue_up(folder, *options, FITQUEUE_HOST="127.0.0.2", FITQUEUE_SLOTS="1") as process:
+        read_until(process, "FitQueue is ready")
+        assert part_status(folder, "checker") == "ok"
+        client = connect(folder)
+        assert client.url.startswith("http://127.0.0.2:")
+        assert [(worker.alive, worker.slots) for worker in client.workers()] == [(True, 3)] * 2
+        assert (folder / "logs" / "worker-2.log").exists()
+        for worker in psutil.Process(process.pid).children():
+            if "-m workers" in " ".join(worker.cmdline()):
+                worker.kill()
+        read_until(process, "The worker-2 process exited with code -9 and was started again.")
+        process.send_signal(signal.SIGINT)
+        read_until(process, "Stopped")
+        assert process.wait(60) == 0
 
 
 def test_a_stack_exits_when_its_api_dies(tmp_path: Path) -> None:

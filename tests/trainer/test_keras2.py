@@ -22,7 +22,8 @@ from workers.keras_tools.objects import make_object
 RECORDED = Path(__file__).with_name("keras2")
 MODELS = [
     "cnn", "text", "encoder_decoder", "branches", "several_ends", "shared", "nested", "attention", "separable",
-    "rnn", "thresholded", "augmented",
+    "rnn", "thresholded", "augmented", "operation", "operations", "op_layers", "causal", "old_functional",
+    "old_sequence", "gru_before_reset_after", "wrapped_values",
 ]  # fmt: skip
 
 
@@ -64,7 +65,6 @@ def test_an_activation_with_another_meaning_today_gets_a_notice() -> None:
     ("name", "pointer", "text"),
     [
         ("lambda_", "/model/config/layers/2/class_name", "Python code"),
-        ("operation", "/model/config/layers/2/class_name", "Operations on tensors are not supported"),
     ],
 )
 def test_code_and_operations_are_refused(name: str, pointer: str, text: str) -> None:
@@ -80,6 +80,17 @@ def test_each_translation_gets_a_notice() -> None:
     translated = {notice.pointer.rsplit("/", 1)[1] for notice in notices}
     assert {"batch_input_shape", "axis", "alpha", "groups"} <= translated
     assert json.loads((RECORDED / "cnn.json").read_text())["keras_version"].startswith("2.")
+
+
+LAYERS: dict[str, dict[str, Any]] = json.loads((RECORDED / "layers.json").read_text())
+"""The config of each layer of tf_keras that Keras 3 still has."""
+
+
+@pytest.mark.parametrize("class_name", LAYERS)
+def test_what_each_layer_wrote_is_taken(class_name: str) -> None:
+    findings = Findings()
+    check_object({"class_name": class_name, "config": LAYERS[class_name]}, "layers", Pointer(findings))
+    assert findings.faults == []
 
 
 # --- Losses, regularizers and constraints --------------------------------------------------------------------------

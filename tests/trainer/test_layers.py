@@ -98,8 +98,13 @@ SINGLE: dict[str, tuple[dict[str, Any], tuple[int, ...], Callable[[], kl.Layer]]
     "SpatialDropout2D": ({"rate": 0.5}, (6, 6, 2), lambda: kl.SpatialDropout2D(0.5)),
     "GaussianDropout": ({"rate": 0.5}, (4,), lambda: kl.GaussianDropout(0.5)),
     "GaussianNoise": ({"stddev": 0.5}, (4,), lambda: kl.GaussianNoise(0.5)),
-    "BatchNormalization": ({"momentum": 0.9, "scale": False}, (4,),
-                           lambda: kl.BatchNormalization(momentum=0.9, scale=False)),
+    "BatchNormalization": (
+        {"momentum": 0.9, "scale": False, "renorm": True, "renorm_clipping": {"rmax": 1.5}, "renorm_momentum": 0.7},
+        (4,),
+        lambda: kl.BatchNormalization(
+            momentum=0.9, scale=False, renorm=True, renorm_clipping={"rmax": 1.5}, renorm_momentum=0.7
+        ),
+    ),
     "LayerNormalization": ({"axis": [1, 2]}, (4, 3), lambda: kl.LayerNormalization(axis=[1, 2])),
     "GroupNormalization": ({"groups": 2}, (4, 4), lambda: kl.GroupNormalization(2)),
     "UnitNormalization": ({}, (4,), lambda: kl.UnitNormalization()),

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from fitqueue.datasets import ArrayInfo, DatasetInfo
+from fitqueue.datasets import DatasetInfo
 from fitqueue.model_check import ModelCheckRequest
 from fitqueue.spec import examine_job
+from service import npz
 from workers.model_check.check import check
 
 Json = dict[str, Any]
@@ -32,7 +33,6 @@ ARRAYS: dict[str, np.ndarray] = {
     "w": INDEX.astype("float32"),
     "pairs": np.ones((SAMPLES, 2), "float32"),
 }
-INFOS = {name: ArrayInfo(array.shape, str(array.dtype)) for name, array in ARRAYS.items()}
 
 TRUNKS: list[list[Json]] = [
     [],
@@ -147,9 +147,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def reason_of_check(job: Json, path: Path) -> str | None:
     """Return why the check refuses the job; None if it accepts it."""
-    examined = examine_job(raw_job(job), lambda name: DatasetInfo(name, INFOS))
+    infos = npz.inspect(path, 10**9).arrays
+    examined = examine_job(raw_job(job), lambda name: DatasetInfo(name, infos))
     spec = (examined.spec or examined.partial).to_json()
-    check_request = {"spec": spec, "arrays": INFOS, "classes": None, "dataset_path": str(path), "max_bytes": 10**12}
+    check_request = {"spec": spec, "arrays": infos, "max_bytes": 10**12}
     faults = [*examined.faults, *check(ModelCheckRequest.model_validate(check_request), lambda pointer: None).faults]
     return str([(fault.pointer, fault.message) for fault in faults]) if faults else None
 

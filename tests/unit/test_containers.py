@@ -54,6 +54,11 @@ def test_the_images_for_cpus_and_for_gpus_have_different_names() -> None:
     assert SERVICES["api"]["image"] == SERVICES["migrate"]["image"] != worker["image"]
 
 
+def test_the_number_of_workers_can_be_set_in_env() -> None:
+    assert SERVICES["worker"]["deploy"]["replicas"] == "${FITQUEUE_WORKERS:-1}"
+    assert not [name for name in SERVICES if name != "worker" and "deploy" in SERVICES[name]]
+
+
 def test_tests_build_images_under_names_of_their_own(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path)
     values = {"FITQUEUE_DEVICE": "cpu", **_read_env(deployment.folder / ".env")}

@@ -26,13 +26,16 @@ def build_optimizer(optimizer: KerasObject) -> keras.optimizers.Optimizer:
 def build_loss(loss: Losses) -> Any:
     """Return the argument `loss` of `compile`: a loss or the name of one, or a dict of them by output.
 
+    It is None for an output that is not trained.
+
     Raises:
         ModelBuildError: Keras cannot create one.
     """
     pointer = "/compile/loss"
     if isinstance(loss, dict):
         return {
-            name: make_object("losses", output_loss, pointer + pointer_to(name)) for name, output_loss in loss.items()
+            name: None if output_loss is None else make_object("losses", output_loss, pointer + pointer_to(name))
+            for name, output_loss in loss.items()
         }
     return make_object("losses", loss, pointer)
 

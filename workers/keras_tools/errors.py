@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from fitqueue.text import strip_ansi
+from workers.keras_tools.messages import without_graph_words
 
 _PREAMBLE: Final = re.compile(r"^.*Exception encountered(?: when calling [^\n]*)?[.:]\s*", re.DOTALL)
 _ARGUMENTS: Final = re.compile(r"\s*Arguments received by .*", re.DOTALL)
@@ -40,7 +41,7 @@ def raise_build_error(pointer: str, description: str, error: Exception) -> NoRet
 
 def keras_message(error: Exception) -> str:
     """Return Keras's own message without the text that its layers put around it."""
-    return _ARGUMENTS.sub("", _PREAMBLE.sub("", strip_ansi(str(error)))).strip()
+    return without_graph_words(_ARGUMENTS.sub("", _PREAMBLE.sub("", strip_ansi(str(error)))))
 
 
 def describe_layer(index: int, layer: keras.layers.Layer, input_shape: Any) -> str:

@@ -13,10 +13,12 @@ import keras
 from fitqueue.json_pointer import pointer_to
 from fitqueue.spec import KerasObject
 from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.mask_operations import is_operation
 from fitqueue.spec.keras_objects.model import MAX_LAYERS
 from fitqueue.spec.keras_objects.naming import AutoNames
 from workers.keras_tools.errors import describe_layer, raise_build_error
 from workers.keras_tools.functional import build_functional
+from workers.keras_tools.mask_operations import build_operation
 from workers.keras_tools.objects import CLASSES, call_application, call_class, layer_arguments, make_arguments
 from workers.keras_tools.unrolled import check_unrolled
 
@@ -73,6 +75,8 @@ class _ModelBuilder:
 
     def _build_layer(self, layer: Mapping[str, Any], pointer: str) -> keras.layers.Layer:
         class_name, config = layer["class_name"], layer["config"]
+        if is_operation(layer):
+            return build_operation(class_name, config, pointer)
         if class_name in catalogue.MODELS or catalogue.is_application(class_name):
             built = self.build(class_name, config, pointer)
         else:

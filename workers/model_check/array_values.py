@@ -1,20 +1,11 @@
 """The arrays of a job as training sees them, and the ranges of their values as far as those are known before."""
 
-from pathlib import Path
-from typing import Final
-
-import numpy as np
-
-from fitqueue.datasets import BUILTIN
 from fitqueue.model_check import ModelCheckRequest
 from fitqueue.spec import PartialJob
 from fitqueue.spec.checks.consistency import prepare_arrays
-from fitqueue.spec.checks.ranges import Range, ranges_before
+from fitqueue.spec.checks.ranges import Range, ranges_before, stored_range
 from fitqueue.spec.checks.targets import Targets
 from fitqueue.spec.fields.data import ArrayRef, DataSpec, array_refs
-from workers.keras_tools.npz import Array, DataError, read_npz
-
-_MAX_BYTES_READ: Final = 64 * 1024**2
 
 
 class JobArrays:
@@ -22,6 +13,7 @@ class JobArrays:
 
     def __init__(self, spec: PartialJob, request: ModelCheckRequest) -> None:
         data = spec.data
+        self._arrays = request.arrays
         self._stored = _StoredRanges(data, request)
         self._inputs = array_refs(data.x, data.prepare.x) if data is not None else []
         self._targets = array_refs(data.y, data.prepare.y) if data is not None else []
@@ -38,16 +30,20 @@ class JobArrays:
     def targets(self) -> list[tuple[str | None, Targets]]:
         """Return the targets without those that are faulty, each with its key."""
         valid = [ref for ref in self._targets if ref.key in self.y and self.y[ref.key].dtype != "str"]
-        return [(ref.key, Targets(self.y[ref.key], ref.steps, self._stored.of_targets(ref))) for ref in valid]
+        return [(ref.key, self._targets_of(ref)) for ref in valid]
+
+    def _targets_of(self, ref: ArrayRef) -> Targets:
+        values = self._arrays[ref.array].values
+        labels = values.labels_per_sample if values is not None and not ref.steps else None
+        return Targets(self.y[ref.key], ref.steps, self._stored.of_targets(ref), labels)
 
 
 class _StoredRanges:
-    """The ranges of arrays as they are stored. Reads small arrays from files on this machine, when they are needed."""
+    """The ranges of arrays as they are stored."""
 
     def __init__(self, data: DataSpec | None, request: ModelCheckRequest) -> None:
-        self._data = data
-        self._request = request
-        self._ranges: dict[str, Range | None] = {}
+        self._validation = data.validation if data is not None else None
+        self._arrays = request.arrays
 
     def of_inputs(self, ref: ArrayRef) -> Range | None:
         """Return the range of an array of inputs together with its validation array; None if it is unknown."""
@@ -55,45 +51,15 @@ class _StoredRanges:
 
     def of_targets(self, ref: ArrayRef) -> Range | None:
         """Return the range of an array of targets together with its validation array; None if it is unknown."""
-        if self._request.classes is not None:
-            return Range(0, self._request.classes - 1)
         return self._with_validation("y", ref)
 
     def _with_validation(self, field: str, ref: ArrayRef) -> Range | None:
         names = [ref.array, *self._validation_arrays(field, ref)]
-        ranges = [values for values in map(self._range, names) if values is not None]
-        return ranges[0] | ranges[-1] if ranges else None
+        ranges = [stored_range(self._arrays[name]) for name in names if name in self._arrays]
+        known = [values for values in ranges if values is not None]
+        return known[0] | known[-1] if known else None
 
     def _validation_arrays(self, field: str, ref: ArrayRef) -> list[str]:
         """Return the array, if there is one, to validate with for the same input or output."""
-        validation = self._data.validation if self._data is not None else None
-        refs = array_refs(getattr(validation, field)) if validation is not None else []
+        refs = array_refs(getattr(self._validation, field)) if self._validation is not None else []
         return [other.array for other in refs if other.key == ref.key]
-
-    def _range(self, name: str) -> Range | None:
-        if name not in self._ranges:
-            self._ranges[name] = self._read_range(name)
-        return self._ranges[name]
-
-    def _read_range(self, name: str) -> Range | None:
-        path, array = self._path(), self._request.arrays.get(name)
-        if path is None or array is None or array.dtype == "str" or array.estimated_bytes > _MAX_BYTES_READ:
-            return None
-        try:
-            return _range_of(read_npz(path, {name})[name])
-        except DataError:
-            return None
-
-    def _path(self) -> Path | None:
-        if self._request.dataset_path is not None:
-            return Path(self._request.dataset_path)
-        builtin = BUILTIN.get(self._data.dataset) if self._data is not None else None
-        return builtin.path if builtin is not None else None
-
-
-def _range_of(values: Array) -> Range | None:
-    if values.size == 0 or not np.isfinite(low := values.min()) or not np.isfinite(high := values.max()):
-        return None
-    if values.dtype.kind == "f":
-        return Range(float(low), float(high), bool((values == values.round()).all()))
-    return Range(int(low), int(high))

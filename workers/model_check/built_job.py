@@ -35,7 +35,7 @@ class BuiltJob:
     """What Keras has built of a job, with None for each part that it refuses.
 
     Attributes:
-        losses: by output; under None if the job has a single loss.
+        losses: by output; under None if the job has a single loss. None as well for an output that is not trained.
         metrics: the weighted ones as well.
         initial_model: the model of the job that the initial weights come from.
     """
@@ -49,6 +49,7 @@ class BuiltJob:
             ModelBuildError: the model cannot be built without weights, so nothing is known about it.
         """
         self._announce = announce
+        self._compiled = spec.compile
         compiled, compile_pointer = spec.compile, pointer / "compile"
         # An optimizer creates variables, which a stateless scope does not allow. In a graph they are only symbolic.
         # TensorFlow's eager runtime would take long to start, and hardly any check needs it.
@@ -68,8 +69,14 @@ class BuiltJob:
     @property
     def has_all_losses_and_metrics(self) -> bool:
         """Whether Keras has built every loss and every metric."""
-        built = [*self.losses.values(), *(metric.metric for metric in self.metrics)]
-        return None not in built
+        return self._has_all_losses() and all(metric.metric is not None for metric in self.metrics)
+
+    def _has_all_losses(self) -> bool:
+        given = self._compiled.loss
+        if not isinstance(given, dict):
+            return self.losses[None] is not None
+        built = (self.losses[name] is not None for name, of_output in given.items() if of_output is not None)
+        return self._compiled.loss_is_complete and all(built)
 
     def _build_losses(self, pointer: Pointer, loss: PartialLosses) -> dict[str | None, Any]:
         if isinstance(loss, dict):

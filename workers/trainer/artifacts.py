@@ -4,16 +4,24 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import keras
 
 from fitqueue.reports import ArtifactWritten, Message
 from fitqueue.spec import KerasObject
+from fitqueue.text import csv_heading
 from workers.keras_tools.callbacks import callback_arguments
 from workers.trainer.checkpoints import WriteFailed, flush_and_hash
 
 WRITING_CALLBACKS: Final = frozenset({"CSVLogger", "TensorBoard"})
+
+
+class _CSVLogger(keras.callbacks.CSVLogger):  # type: ignore[misc] # Keras has no types
+    """Keras's own, except that a spreadsheet does not take the name of a metric for a formula."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, {csv_heading(name): value for name, value in (logs or {}).items()})
 
 
 class _Artifact(NamedTuple):
@@ -42,7 +50,7 @@ class Artifacts:
         path = self._directory / f"artifact-{len(self._artifacts)}"
         if spec.class_name == "CSVLogger":
             name = arguments["filename"]
-            callback = keras.callbacks.CSVLogger(**arguments | {"filename": str(path)})
+            callback = _CSVLogger(**arguments | {"filename": str(path)})
         else:
             name = f"{arguments['log_dir']}.zip"
             callback = keras.callbacks.TensorBoard(**arguments | {"log_dir": str(path)})

@@ -48,7 +48,11 @@ class CheckpointCollector:
             self._saved_weights = self._model.get_weights()
         for format, names in weights_only.items():
             assert self._saved_weights is not None
-            self._ensure_writer().submit(WriteRequest(position, logs, format, names, self._saved_weights))
+            # Now, because it holds the learning rate of this moment.
+            compile_config = self._model.get_compile_config() if format == "keras" else None
+            self._ensure_writer().submit(
+                WriteRequest(position, logs, format, names, self._saved_weights, compile_config)
+            )
         for (format, with_optimizer), names in requested.items():
             if with_optimizer:
                 # Only the model in training has the optimizer's state, so training waits while Keras writes.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Final
+from typing import Any, Final
 
 import keras
 
@@ -25,6 +25,7 @@ class WriteRequest:
 
     Attributes:
         weights: a copy, as `get_weights` returns it.
+        compile_config: for a whole model, how it is compiled, so that Keras compiles it when it is loaded.
     """
 
     position: Position
@@ -32,6 +33,7 @@ class WriteRequest:
     format: Format
     names: list[str]
     weights: list[Array]
+    compile_config: dict[str, Any] | None = None
 
     @property
     def can_be_superseded(self) -> bool:
@@ -161,6 +163,8 @@ class CheckpointWriter:
             return
         with keras.device("cpu:0"):
             self._shadow_model.set_weights(request.weights)
+        # Keras calls this when it saves. The shadow model itself is not compiled: it has no optimizer state to save.
+        self._shadow_model.get_compile_config = lambda: request.compile_config
         save = self._shadow_model.save if request.format == "keras" else self._shadow_model.save_weights
         self._files.write(request.position, request.logs, request.format, request.names, save)
 

@@ -56,7 +56,7 @@ def load(spec: DataSpec, dataset_path: Path | None) -> Data:
     """Return the prepared arrays of a job.
 
     Args:
-        dataset_path: the user's .npz file on this machine; None if `spec.dataset` is a built-in data set.
+        dataset_path: the user's file on this machine; None if `spec.dataset` is a built-in data set.
 
     Raises:
         DataError: the data cannot be read, or a step cannot be applied to it.

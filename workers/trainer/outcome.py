@@ -14,6 +14,7 @@ from fitqueue.states import Reason
 from fitqueue.text import strip_ansi, truncate
 from workers.keras_tools.downloads import is_network_error
 from workers.keras_tools.errors import ModelBuildError
+from workers.keras_tools.messages import without_graph_words
 from workers.keras_tools.npz import DataError
 from workers.shared.protocol import Ended, Stop, Stopped
 from workers.trainer.checkpoints import WriteFailed
@@ -24,6 +25,9 @@ MAX_MESSAGE_LENGTH: Final = 2_000
 # A TensorFlow error in a graph: a heading, a stack of its own files, the message, and the nodes of the graph.
 _GRAPH_ERROR: Final = "Graph execution error"
 _GRAPH_STACK: Final = re.compile(r'\A.*^ *File "[^\n]*\n', re.DOTALL | re.MULTILINE)
+_GRAPH_HEADING: Final = re.compile(
+    r"\AGraph execution error:\s*(Detected at node [^\n]*\s*)?(<stack traces unavailable>)?"
+)
 _GRAPH_NODES: Final = re.compile(r"\s*\[\[.*\Z", re.DOTALL)
 
 # The first type that matches counts.
@@ -96,11 +100,11 @@ def of_error(error: BaseException, *, in_fit: bool, terminates_on_nan: bool) -> 
 
 
 def error_message(error: BaseException) -> str:
-    """Return the message of an error from Keras or TensorFlow without colours and without a stack of their files."""
+    """Return the message of an error from Keras or TensorFlow without colours, their stack, and the words of graphs."""
     message = strip_ansi(str(error))
     if message.startswith(_GRAPH_ERROR):
-        message = _GRAPH_NODES.sub("", _GRAPH_STACK.sub("", message))
-    return truncate(message.strip() or type(error).__name__, MAX_MESSAGE_LENGTH)
+        message = _GRAPH_NODES.sub("", _GRAPH_HEADING.sub("", _GRAPH_STACK.sub("", message)))
+    return truncate(without_graph_words(message) or type(error).__name__, MAX_MESSAGE_LENGTH)
 
 
 def _reason(error: BaseException, in_fit: bool, terminates_on_nan: bool) -> Reason:

@@ -20,9 +20,11 @@ def main(pipes: ChildPipes) -> None:
 def _train(start: Start, control: Control, reporter: Reporter) -> Ended | SnapshotRefused | Stopped:
     training = Training(start, control, reporter.emit)
     try:
-        return training.run()
+        result = training.run()
+        return training.explain(result) if isinstance(result, Ended) else result
     except SnapshotMismatch as error:
         return SnapshotRefused(message=str(error))
     except BaseException as error:  # whatever happens, the worker gets a last message
         traceback.print_exc()
-        return outcome.of_error(error, in_fit=training.fit_was_entered, terminates_on_nan=training.terminates_on_nan)
+        ended = outcome.of_error(error, in_fit=training.fit_was_entered, terminates_on_nan=training.terminates_on_nan)
+        return training.explain(ended)

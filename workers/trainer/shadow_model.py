@@ -2,7 +2,7 @@
 
 A checkpoint is a copy of the weights at one moment, which takes some milliseconds. Another thread puts the copy into
 the shadow model and saves that while training continues. Because the shadow model is not compiled, its files hold no
-optimizer state, which would triple their size.
+optimizer state, which would triple their size. A whole model still says how it was compiled.
 """
 
 import random

@@ -33,9 +33,11 @@ from workers.trainer.checkpoints import CheckpointFiles
 from workers.trainer.control import Control, StopRequested
 from workers.trainer.data import Data, load
 from workers.trainer.fingerprint import differences, take_fingerprint
+from workers.trainer.non_finite import with_cause
 from workers.trainer.reporting import Emit, Reporting
 from workers.trainer.resuming import Snapshots, resume_at
 from workers.trainer.shadow_model import make_shadow_model
+from workers.trainer.shuffling import shuffled
 from workers.trainer.snapshot import Snapshot, for_extension, read_snapshot
 
 
@@ -53,6 +55,7 @@ class Training:
         self._reporting = Reporting(emit, control, scheduled=scheduled)
         self._artifacts = Artifacts(Path(start.work_dir), emit)
         self._snapshots: Snapshots | None = None
+        self._data: Data | None = None
 
     @property
     def terminates_on_nan(self) -> bool:
@@ -72,7 +75,7 @@ class Training:
         keras.utils.set_random_seed(self._spec.seed)
         if self._spec.deterministic:
             tf.config.experimental.enable_op_determinism()
-        data = load(self._spec.data, Path(self._start.dataset_path) if self._start.dataset_path else None)
+        data = self._data = self._load_data()
         self._enter(Phase.BUILDING)
         chosen = self._choose_strategy(devices)
         model = self._build_model(chosen)
@@ -94,7 +97,18 @@ class Training:
         self._control.check()
         self._emit(PhaseChanged(phase=phase))
 
+    def explain(self, ended: Ended) -> Ended:
+        """Return the outcome with what only the data can explain."""
+        return with_cause(ended, self._spec.data, self._data)
+
     # --- The model and its data ---------------------------------------------------------------------------------------
+
+    def _load_data(self) -> Data:
+        data = load(self._spec.data, Path(self._start.dataset_path) if self._start.dataset_path else None)
+        if self._spec.data.shuffle_split and self._spec.fit.validation_split:
+            assert self._spec.seed is not None  # the parser draws one
+            data = shuffled(data, self._spec.seed)
+        return data
 
     def _choose_strategy(self, devices: list[str]) -> tf.distribute.Strategy | None:
         requested = self._spec.resources.strategy

@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from fitqueue.spec.checks.optimizers import applying_config
 from fitqueue.spec.fields.logged import LEARNING_RATE_CALLBACKS, batch_names, direction, epoch_names
 from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.filepath import COUNTERS, BadTemplate, Template
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects.legacy.logged_names import logged_as
 
+_MODES: Final = {"min": "down", "max": "up"}
+
 Metrics = Sequence[str | KerasObject]
+_DEFAULT_MONITOR: Final = "val_loss"
 Callbacks = Sequence[KerasObject | None]
 """The callbacks of a job; None stands for a faulty one."""
 
@@ -44,7 +48,8 @@ def _of_class(class_name: str, callbacks: Callbacks) -> list[tuple[int, KerasObj
 
 def check_optimizer(callbacks: Callbacks, optimizer: KerasObject, pointer: Pointer) -> None:
     """Report callbacks that set a learning rate which is a schedule, or that swap averages which are not kept."""
-    if isinstance(optimizer.config.get("learning_rate"), dict):
+    config, _ = applying_config(optimizer)
+    if isinstance(config.get("learning_rate"), dict):
         for class_name in LEARNING_RATE_CALLBACKS:
             for i, _ in _of_class(class_name, callbacks):
                 (pointer / i).add_fault(
@@ -52,7 +57,7 @@ def check_optimizer(callbacks: Callbacks, optimizer: KerasObject, pointer: Point
                     f"{class_name} cannot set the learning rate, because the optimizer has a schedule for it.",
                     expected=f"a number as the optimizer's learning_rate, or no {class_name}",
                 )
-    if not optimizer.config.get("use_ema"):
+    if not config.get("use_ema"):
         for i, _ in _of_class("SwapEMAWeights", callbacks):
             (pointer / i).add_fault(
                 FaultCode.CONFLICT,
@@ -73,7 +78,7 @@ def with_logged_names(
 
 def _with_logged_names(callback: KerasObject, logged_names: Sequence[str], pointer: Pointer) -> KerasObject:
     config = dict(callback.config)
-    if "monitor" in config and not _ignores_monitor(callback):
+    if "monitor" in config:
         config["monitor"] = _translate(config["monitor"], logged_names, pointer / "monitor")
     if callback.class_name == "ModelCheckpoint":
         template = Template.parse(config["filepath"])
@@ -117,26 +122,31 @@ def check_logged_names(callbacks: Callbacks, metrics: Metrics, not_validated: st
             names = (*names, "learning_rate")
         if callback is None:
             continue
-        logs = Logs(names, why_not_validated)
+        logs = at_epoch = Logs(names, why_not_validated)
         if callback.config.get("save_freq", "epoch") != "epoch":
             logs = Logs(batch_names(metrics), " It is logged at the end of an epoch only, not after a batch.")
-        _check_callback(callback, metrics, logs, pointer / i / "config")
-
-
-def _check_callback(callback: KerasObject, metrics: Metrics, logs: Logs, pointer: Pointer) -> None:
-    if "monitor" in callback.config:
-        _check_monitor(callback, metrics, logs, pointer)
-    if callback.class_name == "ModelCheckpoint":
-        _check_fields(callback.config["filepath"], logs, pointer / "filepath")
+        config_pointer = pointer / i / "config"
+        if _ignores_monitor(callback):
+            _warn_about_ignored(callback.config["monitor"], at_epoch, config_pointer / "monitor")
+        elif "monitor" in callback.config:
+            _check_monitor(callback, metrics, logs, config_pointer)
+        if callback.class_name == "ModelCheckpoint":
+            _check_fields(callback.config["filepath"], logs, config_pointer / "filepath")
 
 
 def _check_monitor(callback: KerasObject, metrics: Metrics, logs: Logs, pointer: Pointer) -> None:
     monitor = logged_as(callback.config["monitor"], logs.names)
-    if _ignores_monitor(callback):
-        return
     if monitor not in logs.names:
         logs.report_missing(monitor, "The monitor", pointer / "monitor")
-    elif callback.config["mode"] == "auto" and direction(monitor, metrics) is None:
+        return
+    better, mode = direction(monitor, metrics), callback.config["mode"]
+    if better is not None and _MODES.get(mode, better) != better:
+        (pointer / "mode").add_notice(
+            NoticeCode.SUSPICIOUS,
+            f"{callback.class_name} takes a {'lower' if mode == 'min' else 'higher'} {monitor!r} for better, but the "
+            f"other way is right: give the mode 'auto'.",
+        )
+    elif mode == "auto" and better is None:
         (pointer / "mode").add_fault(
             FaultCode.MISSING,
             f"Keras cannot tell whether a higher or a lower {monitor!r} is better.",
@@ -146,12 +156,17 @@ def _check_monitor(callback: KerasObject, metrics: Metrics, logs: Logs, pointer:
 
 
 def _ignores_monitor(callback: KerasObject) -> bool:
-    """Return whether this is a ModelCheckpoint that saves always, with the default monitor, which it never reads."""
-    return (
-        callback.class_name == "ModelCheckpoint"
-        and not callback.config["save_best_only"]
-        and callback.config["monitor"] == "val_loss"
-    )
+    """Return whether this is a ModelCheckpoint that saves always, so that it never reads its monitor."""
+    return callback.class_name == "ModelCheckpoint" and not callback.config["save_best_only"]
+
+
+def _warn_about_ignored(monitor: str, logs: Logs, pointer: Pointer) -> None:
+    if monitor != _DEFAULT_MONITOR and logged_as(monitor, logs.names) not in logs.names:
+        pointer.add_notice(
+            NoticeCode.SUSPICIOUS,
+            f"The monitor {quoted(monitor)} is not logged. It is not used, because save_best_only is false."
+            + did_you_mean(monitor, logs.names),
+        )
 
 
 def _check_fields(filepath: str, logs: Logs, pointer: Pointer) -> None:

@@ -1,13 +1,13 @@
 """Check the parts of a job against each other, as far as this is possible without Keras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
-from fitqueue.spec.checks import callbacks, class_weights, named_outputs, shapes
-from fitqueue.spec.fields.logged import flat_metrics, output_names
+from fitqueue.spec.checks import callbacks, class_weights, named_outputs, pixels, shapes, splits, stored_values, timing
+from fitqueue.spec.fields.logged import MAX_LOGGED_NAME, batch_names, flat_metrics, output_names
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
-from fitqueue.spec.findings import Pointer
+from fitqueue.spec.findings import FaultCode, Pointer, quoted
 
 FindDataset = Callable[[str], DatasetInfo | None]
 
@@ -30,7 +30,9 @@ def cross_check(
     model = _check_data(partial, find_dataset, pointer)
     if partial.data is not None and partial.fit is not None:
         shapes.check_validation(partial.data, partial.fit, has_validation_data, pointer / "fit")
-    _check_callbacks(partial, model, has_validation_data, pointer / "callbacks")
+    _check_callbacks(partial, model, has_validation_data, pointer)
+    if partial.compile.optimizer is not None:
+        timing.check_learning_rate(partial.compile.optimizer, pointer / "compile" / "optimizer")
     return model
 
 
@@ -51,6 +53,9 @@ def _check_data(partial: PartialJob, find_dataset: FindDataset, pointer: Pointer
     if info is None:
         return partial.model
     shape = shapes.check_data(partial.data, info, pointer / "data")
+    stored_values.check_stored_values(partial.data, info, pointer / "data")
+    splits.check_split(partial, partial.data, info, pointer)
+    pixels.check_pixels(partial.model, partial.data, info, pointer / "data")
     if partial.model is None or shape is None:
         return partial.model
     return shapes.match_input_shape(partial.model, shape, pointer / "model")
@@ -64,8 +69,9 @@ def _find_dataset(name: str, find_dataset: FindDataset, pointer: Pointer) -> Dat
 
 
 def _check_callbacks(
-    partial: PartialJob, model: KerasObject | None, has_validation_data: bool, pointer: Pointer
+    partial: PartialJob, model: KerasObject | None, has_validation_data: bool, job_pointer: Pointer
 ) -> None:
+    pointer = job_pointer / "callbacks"
     loss, metrics = partial.compile.complete_loss, partial.compile.named_metrics()
     if partial.compile.optimizer is not None:
         callbacks.check_optimizer(partial.callbacks, partial.compile.optimizer, pointer)
@@ -73,9 +79,24 @@ def _check_callbacks(
         flat = flat_metrics(metrics["metrics"], metrics["weighted_metrics"], loss, output_names(model))
         not_validated = _why_not_validated(has_validation_data, partial.fit)
         callbacks.check_logged_names(partial.callbacks, flat, not_validated, pointer)
+        _check_name_lengths(batch_names(flat), job_pointer / "compile" / "metrics")
     if partial.fit is not None:
         callbacks.check_validation_fields(partial.callbacks, partial.fit.validation_freq, pointer)
     callbacks.check_checkpoints(partial.callbacks, pointer)
+    timing.check_timing(partial.callbacks, partial.fit, partial.compile.optimizer, pointer)
+
+
+def _check_name_lengths(names: Sequence[str], pointer: Pointer) -> None:
+    """Report a logged name that is too long to be recorded; the names of an output and its metric are joined."""
+    longest = max(names, key=len)
+    if len(longest) > MAX_LOGGED_NAME:
+        pointer.add_fault(
+            FaultCode.OUT_OF_RANGE,
+            f"Training would log a value under a name of {len(longest)} characters, {quoted(longest)}; at most "
+            f"{MAX_LOGGED_NAME} are allowed.",
+            received=longest,
+            expected="a shorter name of the metric or of the output",
+        )
 
 
 def _why_not_validated(has_validation_data: bool, fit: FitSpec | None) -> str | None:

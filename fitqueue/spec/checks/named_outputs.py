@@ -150,15 +150,17 @@ def check_compile(compiled: PartialCompile, names: IONames, pointer: Pointer) ->
     """Check losses, metrics and loss weights against the outputs of the model."""
     if names.outputs is None:
         return
-    _check_loss(compiled.loss, names.outputs, pointer / "loss", keyed=names.keyed)
+    _check_loss(compiled.loss, names.outputs, pointer / "loss", keyed=names.keyed, complete=compiled.loss_is_complete)
     _check_metrics(compiled.metrics, names.outputs, pointer / "metrics")
     _check_metrics(compiled.weighted_metrics, names.outputs, pointer / "weighted_metrics")
     _check_loss_weights(compiled.loss_weights, compiled.loss, names.outputs, pointer / "loss_weights")
 
 
-def _check_loss(loss: PartialLosses, outputs: Sequence[str], pointer: Pointer, *, keyed: bool) -> None:
+def _check_loss(loss: PartialLosses, outputs: Sequence[str], pointer: Pointer, *, keyed: bool, complete: bool) -> None:
     if not isinstance(loss, Mapping):
         return
+    if complete and loss and all(of_output is None for of_output in loss.values()):
+        pointer.add_fault(FaultCode.MISSING, "No output has a loss, so nothing is trained.", dict(loss), "a loss")
     if not outputs:
         _report_nameless("output", "loss", loss, pointer)
     elif keyed:
@@ -178,7 +180,7 @@ def _check_metrics(metrics: PartialMetrics, outputs: Sequence[str], pointer: Poi
                     f"The model has no output {quoted(name)}; the metrics are those of its only output, {outputs[0]!r}."
                 )
                 (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)
-    elif metrics and len(outputs) > 1:
+    elif any(metric is not None for metric in metrics) and len(outputs) > 1:
         pointer.add_fault(
             FaultCode.WRONG_TYPE,
             f"The model has the outputs {listed(outputs)}: give the metrics of each output under its name.",
@@ -192,7 +194,7 @@ def _check_loss_weights(
     """Check that each weight belongs to a loss. Keras pairs them by order if the names differ."""
     if isinstance(loss, Mapping):
         _check_weights_by_name(weights, list(loss), pointer)
-    elif isinstance(weights, Mapping):
+    elif isinstance(weights, Mapping) and loss is not None:
         _check_weights_of_single_loss(weights, outputs, pointer)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fitqueue.datasets import ArrayInfo
 from fitqueue.spec.fields.data import PrepareStep
 
 _INTEGER_RANGES: Final[Mapping[str, tuple[int, int]]] = {
@@ -27,6 +28,14 @@ class Range:
 
     def __str__(self) -> str:
         return f"{self.low:.10g} to {self.high:.10g}"
+
+
+def stored_range(array: ArrayInfo) -> Range | None:
+    """Return the range of an array's values as they are stored; None if it is unknown, or if some are not finite."""
+    values = array.values
+    if values is None or values.low is None or values.high is None or not values.are_finite:
+        return None
+    return Range(values.low, values.high, values.integral)
 
 
 def ranges_before(first: Range | None, steps: Sequence[PrepareStep]) -> list[Range | None]:

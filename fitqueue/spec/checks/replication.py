@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fitqueue.spec.checks.optimizers import applying_config
 from fitqueue.spec.fields.training import KerasObject
 
 _ACTIVITY_REGULARIZATION: Final = "ActivityRegularization"
@@ -20,17 +21,14 @@ class Obstacle:
 def obstacles(model: KerasObject | None, optimizer: KerasObject | None) -> Iterator[Obstacle]:
     """Yield what rules out several replicas; None stands for a faulty model or optimizer."""
     if optimizer is not None:
-        yield from _in_optimizer(optimizer.config, "/compile/optimizer/config")
+        config, inner_pointer = applying_config(optimizer)
+        yield from _in_optimizer(config, f"/compile/optimizer/config{inner_pointer}")
     if model is not None:
         yield from _in_stateful_layers(model)
         yield from _in_normalization(model)
 
 
 def _in_optimizer(config: Mapping[str, Any], pointer: str) -> Iterator[Obstacle]:
-    inner = config.get("inner_optimizer")
-    if isinstance(inner, Mapping):  # a LossScaleOptimizer applies the gradients by the optimizer inside
-        yield from _in_optimizer(inner["config"], f"{pointer}/inner_optimizer/config")
-        return
     if config.get("gradient_accumulation_steps"):
         reason = "Keras cannot accumulate gradients on several devices"
         yield Obstacle(f"{pointer}/gradient_accumulation_steps", reason)

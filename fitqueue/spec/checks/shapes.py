@@ -106,6 +106,11 @@ def _find_array(name: str, info: DatasetInfo, pointer: Pointer) -> ArrayInfo | N
         message = f"The array {name!r} is a single number, without an axis of samples."
         pointer.add_fault(FaultCode.BAD_SHAPE, message, name, "an array with an axis of samples")
         return None
+    elif 0 in array.shape:
+        what = "no samples" if array.shape[0] == 0 else "no values in a sample"
+        message = f"The array {quoted(name)} is empty: there are {what}."
+        pointer.add_fault(FaultCode.BAD_SHAPE, message, list(array.shape), "axes of at least 1")
+        return None
     return array
 
 

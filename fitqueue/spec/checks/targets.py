@@ -4,7 +4,8 @@ Keras itself checks whether the shapes agree. These checks find what it accepts 
 means something else.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,13 +22,26 @@ _SPARSE: Final = "sparse_categorical_crossentropy"
 _CATEGORICAL: Final = "categorical_crossentropy"
 _CLASSIFICATION_LOSSES: Final = {_SPARSE, _CATEGORICAL, "categorical_focal_crossentropy"}
 _BINARY_LOSSES: Final = {"binary_crossentropy", "binary_focal_crossentropy"}
+# The values that the targets of a loss may have.
+_TARGET_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    **dict.fromkeys(_BINARY_LOSSES, (0, 1)),
+    **dict.fromkeys([_CATEGORICAL, "categorical_focal_crossentropy", "dice", "tversky", "kl_divergence"], (0, 1)),
+    **dict.fromkeys(["hinge", "squared_hinge", "categorical_hinge"], (-1, 1)),
+    **dict.fromkeys(["poisson", "mean_squared_logarithmic_error"], (0, math.inf)),
+}
+# A factor such as 0.00392157 maps 255 to a little more than 1.
+_ROUNDING: Final = 1e-3
 # The activation that turns logits into probabilities, for each loss that takes either.
 _PROBABILITY_ACTIVATIONS: Final = {
     **dict.fromkeys(_CLASSIFICATION_LOSSES, "softmax"),
     **dict.fromkeys(_BINARY_LOSSES, "sigmoid"),
 }
 # Names of losses that Keras accepts beside that of their function.
-_ALIASES: Final = {"bce": "binary_crossentropy"}
+_ALIASES: Final = {
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+    "msle": "mean_squared_logarithmic_error",
+}
 # Names for which Keras chooses a loss by the shapes of targets and outputs.
 _CHOSEN_BY_SHAPE: Final = {"crossentropy", "ce"}
 
@@ -48,11 +62,13 @@ class Targets:
         info: the prepared array.
         steps: the steps that prepared it.
         stored: the range of the stored values; None if it is not known before training.
+        labels_per_sample: the most ones in a row, if they are stored as rows of zeros and ones; None otherwise.
     """
 
     info: ArrayInfo
     steps: Sequence[PrepareStep]
     stored: Range | None
+    labels_per_sample: int | None = None
 
     @property
     def shape(self) -> Shape:
@@ -115,7 +131,8 @@ def check_targets(targets: Targets, loss: str | KerasObject | None, output: Outp
     if name == _SPARSE:
         _check_sparse(targets, loss, output, pointers)
     _warn_about_activation(loss, name, output, pointers.loss)
-    _warn_about_labels(name, targets.labels, pointers.loss)
+    _warn_about_several_labels(targets, output, pointers.loss)
+    _warn_about_values(name, targets, pointers.loss)
     _warn_about_broadcast(name, targets.shape, output, pointers.loss)
 
 
@@ -174,10 +191,27 @@ def _warn_about_activation(loss: str | KerasObject, name: str, output: Output, p
         pointer.add_notice(NoticeCode.SUSPICIOUS, message)
 
 
-def _warn_about_labels(name: str, labels: Range | None, pointer: Pointer) -> None:
-    if name in _BINARY_LOSSES and labels is not None and labels.high > 1:
-        message = f"The loss {name!r} is for two classes, but the labels go from {labels}."
-        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
+def _warn_about_several_labels(targets: Targets, output: Output, pointer: Pointer) -> None:
+    if output.activation == "softmax" and targets.labels_per_sample is not None and targets.labels_per_sample > 1:
+        pointer.add_notice(
+            NoticeCode.SUSPICIOUS,
+            f"A sample has up to {targets.labels_per_sample} labels, and the numbers of a softmax add up to 1: give "
+            "the last layer the activation 'sigmoid', and the loss 'binary_crossentropy'.",
+        )
+
+
+def _warn_about_values(name: str, targets: Targets, pointer: Pointer) -> None:
+    """Add a notice if a loss gets targets that it has no meaning for, on either side."""
+    values, (low, high) = targets.values, _TARGET_BOUNDS.get(name, (-math.inf, math.inf))
+    if values is None or low - _ROUNDING <= values.low <= values.high <= high + _ROUNDING:
+        return
+    if name in _BINARY_LOSSES and targets.labels is not None:
+        message = f"The loss {name!r} is for two classes, 0 and 1, but the labels go from {values}."
+    elif high == math.inf:
+        message = f"The loss {name!r} is for targets of {low:g} or more, but they go from {values}."
+    else:
+        message = f"The loss {name!r} is for targets from {low:g} to {high:g}, but they go from {values}."
+    pointer.add_notice(NoticeCode.SUSPICIOUS, message)
 
 
 def _warn_about_broadcast(name: str, targets: Shape, output: Output, pointer: Pointer) -> None:

@@ -3,29 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field, Tag
 
 from fitqueue.spec.keras_objects.graph import MAX_IO
-from fitqueue.spec.strict import BAD_KEY, BY_NAME, SINGLE
-
-MAX_CLASS: Final = 9_999_999
+from fitqueue.spec.strict import BY_NAME, SINGLE, Pattern
 
 Shape = Sequence[int | None]
 """The shape of one sample, without the axis of samples."""
 
 
-def _as_label(key: str) -> str:
-    if key.isascii() and key.isdecimal() and str(int(key)) == key and int(key) <= MAX_CLASS:
-        return key
-    raise PydanticCustomError(
-        BAD_KEY, 'the label of a class, such as "0", or the name of an output with the weights of its classes'
-    )
-
-
-ClassIndex = Annotated[
-    str, AfterValidator(_as_label), WithJsonSchema({"type": "string", "pattern": "^(0|[1-9][0-9]{0,6})$"})
-]
+ClassIndex = Annotated[str, Pattern("0|[1-9][0-9]{0,6}", 'the number of a class as a string, such as "0"')]
 """The label of a class, as a string: the keys of a JSON object are strings."""
 
 _BALANCED: Final = Tag("[balanced]")

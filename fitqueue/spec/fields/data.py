@@ -61,15 +61,17 @@ class PrepareStep(Strict):
 
 
 Name = Annotated[str, Field(max_length=128)]
+IOName = Annotated[str, Field(max_length=255)]
+"""The name of an input or output: that of a layer."""
 ArrayNames = Annotated[
-    Annotated[Name, SINGLE] | Annotated[dict[Name, Name], Field(min_length=1, max_length=MAX_IO), BY_NAME],
+    Annotated[Name, SINGLE] | Annotated[dict[IOName, Name], Field(min_length=1, max_length=MAX_IO), BY_NAME],
     SINGLE_OR_BY_NAME,
 ]
 """The name of one array, or of one array for each input (output) of the model, by the name of the input (output)."""
 
 StepList = Annotated[list[PrepareStep], Field(max_length=32)]
 Steps = Annotated[
-    Annotated[StepList, SINGLE] | Annotated[dict[Name, StepList], Field(max_length=MAX_IO), BY_NAME],
+    Annotated[StepList, SINGLE] | Annotated[dict[IOName, StepList], Field(max_length=MAX_IO), BY_NAME],
     SINGLE_OR_BY_NAME,
 ]
 """Steps for every array, or steps for the array of each input (output), by the name of the input (output)."""
@@ -98,6 +100,9 @@ class DataSpec(Strict):
     y: ArrayNames
     sample_weight: ArrayNames | None = Field(default=None, description="how much each sample counts in the loss")
     validation: Validation | None = None
+    shuffle_split: bool = Field(
+        default=False, description="shuffle the samples by the seed of the job before `validation_split` takes its part"
+    )
     prepare: Prepare = Field(default_factory=Prepare)
 
 

@@ -8,6 +8,9 @@ from fitqueue.spec.fields.training import CompileSpec, KerasObject, Losses, Metr
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.naming import AutoNames
 
+MAX_LOGGED_NAME: Final = 250
+"""The longest name of a logged value, so that it can be recorded with `val_` in front."""
+
 LEARNING_RATE_CALLBACKS: Final = frozenset({"ReduceLROnPlateau", "LearningRateScheduler"})
 """Callbacks that set the learning rate and log it as `learning_rate`."""
 
@@ -50,7 +53,7 @@ def flat_metrics(
 ) -> list[str | KerasObject]:
     """Return all metrics in one list. Those of one of several outputs are names that start with the output's name."""
     flat = [*_of_outputs(metrics, outputs), *_of_outputs(weighted_metrics, outputs)]
-    with_loss = [name for name in outputs if not isinstance(loss, dict) or name in loss]
+    with_loss = [name for name in outputs if not isinstance(loss, dict) or loss.get(name) is not None]
     return [*flat, *(f"{name}_loss" for name in with_loss)] if len(with_loss) > 1 else flat
 
 

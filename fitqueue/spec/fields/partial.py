@@ -31,6 +31,7 @@ class PartialCompile(BaseModel):
 
     optimizer: KerasObject | None = None
     loss: PartialLosses = None
+    loss_is_complete: bool = Field(default=True, description="false: a loss is faulty, so null may stand for a fault")
     metrics: PartialMetrics = Field(default_factory=list)
     weighted_metrics: PartialMetrics = Field(default_factory=list)
     loss_weights: LossWeights | None = None
@@ -45,10 +46,7 @@ class PartialCompile(BaseModel):
     @property
     def complete_loss(self) -> Losses | None:
         """The loss, or the loss of each output; None if one of them is faulty."""
-        if isinstance(self.loss, dict):
-            losses = {output: loss for output, loss in self.loss.items() if loss is not None}
-            return losses if len(losses) == len(self.loss) else None
-        return self.loss
+        return self.loss if self.loss_is_complete else None
 
     def named_metrics(self) -> dict[str, Metrics] | None:
         """Return `metrics` and `weighted_metrics` with the names that Keras gives them; None if one is faulty."""
@@ -100,6 +98,7 @@ def _partial_compile(draft: Mapping[str, Any]) -> PartialCompile:
     return PartialCompile(
         optimizer=_partial_object(draft.get("optimizer")),
         loss=_partial_losses(draft.get("loss")),
+        loss_is_complete=_all_valid(draft.get("loss")),
         metrics=_partial_metrics(draft.get("metrics", [])),
         weighted_metrics=_partial_metrics(draft.get("weighted_metrics", [])),
         **_partial_options(draft),
@@ -126,6 +125,11 @@ def _partial_losses(value: Any) -> PartialLosses:
     if isinstance(value, dict) and "class_name" not in value:
         return {output: _partial_object_or_name(loss) for output, loss in value.items()}
     return _partial_object_or_name(value)
+
+
+def _all_valid(losses: Any) -> bool:
+    by_output = losses.values() if isinstance(losses, dict) and "class_name" not in losses else [losses]
+    return all(loss is None or _partial_object_or_name(loss) is not None for loss in by_output)
 
 
 def _partial_metrics(value: Any) -> PartialMetrics:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, model_validator
 
 from fitqueue.spec.fields.class_weight import ClassWeight
-from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Strict
+from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Pattern, Strict
 
 MAX_EPOCHS: Final = 1_000_000
 MAX_OBJECTS: Final = 64
@@ -24,9 +24,11 @@ DTypePolicy = Literal["float16", "float32", "float64", "bfloat16", "mixed_float1
 
 Losses = Annotated[
     Annotated[str | KerasObject, SINGLE]
-    | Annotated[dict[str, str | KerasObject], Field(max_length=MAX_OBJECTS), BY_NAME],
+    | Annotated[dict[str, str | KerasObject | None], Field(max_length=MAX_OBJECTS), BY_NAME],
     SINGLE_OR_BY_NAME,
 ]
+"""One loss, or a loss for each output by its name; null for an output that is not trained."""
+
 MetricList = Annotated[list[str | KerasObject], Field(max_length=MAX_OBJECTS)]
 Metrics = Annotated[
     Annotated[MetricList, SINGLE] | Annotated[dict[str, MetricList], Field(max_length=MAX_OBJECTS), BY_NAME],
@@ -128,11 +130,20 @@ class InitialWeights(Strict):
         return "job" if self.job is not None else "dataset"
 
 
+PoolName = Annotated[
+    str,
+    Pattern(
+        "[a-z0-9][a-z0-9_-]{0,62}",
+        "1 to 63 lower-case letters, digits, dashes and underscores, beginning with a letter or digit",
+    ),
+]
+
+
 class Resources(Strict):
     """What a job needs of a worker."""
 
     gpus: int = Field(default=0, ge=0, le=64)
-    pool: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    pool: PoolName = "default"
     strategy: Literal["auto", "mirrored"] = Field(
         default="auto", description="auto: MirroredStrategy on several devices, Keras's default on one"
     )

@@ -98,6 +98,12 @@ def is_application(class_name: str) -> bool:
     return class_name in kind("applications").classes
 
 
+def has_argument(class_name: str, argument: str) -> bool:
+    """Return whether a class of any kind has this name and this argument."""
+    entries = (kind(name).find(class_name) for name in raw_catalogue()["kinds"])
+    return any(entry is not None and argument in entry.properties for entry in entries)
+
+
 def _entry(name: str, raw: Mapping[str, Any]) -> Entry:
     return Entry(
         name=name,

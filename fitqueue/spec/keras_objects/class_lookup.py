@@ -2,9 +2,8 @@
 
 from fitqueue.spec.findings import FaultCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.legacy.rules import TENSOR_OPERATIONS
 
-NO_OPERATIONS = "Operations on tensors are not supported: use a layer that does the same, if there is one."
+NO_OPERATIONS = "Operations on tensors are not supported."
 
 
 def find_class(class_name: str, kind: str) -> catalogue.Entry | None:
@@ -13,9 +12,9 @@ def find_class(class_name: str, kind: str) -> catalogue.Entry | None:
     return known.find(class_name) or known.find(class_name.lower())
 
 
-def report_unknown_class(class_name: str, kind: str, pointer: Pointer) -> None:
+def report_unknown_class(class_name: str, kind: str, pointer: Pointer, reason: str | None = None) -> None:
     """Report a class that the catalogue does not have, with the reason or the nearest known one."""
-    reason = NO_OPERATIONS if class_name in TENSOR_OPERATIONS else catalogue.left_out(class_name, kind)
+    reason = reason or catalogue.left_out(class_name, kind)
     known = catalogue.ACTIVATION_LAYERS if kind == "activations" else catalogue.kind(kind).classes
     advice = f" {reason}" if reason else did_you_mean(class_name, known)
     pointer.add_fault(

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, Pointer, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue
+from fitqueue.spec.keras_objects.mask_operations import is_operation
+from fitqueue.spec.keras_objects.naming import ANY_NAME, has_pattern
 
 MAX_CALLS: Final = 2000
 """How many calls all layers of a model may have together."""
@@ -60,7 +62,7 @@ def with_calls(checked: dict[str, Any], layer: Any, pointer: Pointer) -> dict[st
     if not isinstance(checked["config"].get("name"), str):
         pointer.add_fault(FaultCode.MISSING, "A layer of a functional model needs a name.", expected="a name in config")
         return checked
-    _check_keywords(checked["class_name"], nodes, pointer / "inbound_nodes")
+    _check_keywords(checked, nodes, pointer / "inbound_nodes")
     nodes = [{"args": _canonical(node["args"]), "kwargs": _canonical(node.get("kwargs", {}))} for node in nodes]
     return {**checked, "inbound_nodes": nodes}
 
@@ -74,9 +76,9 @@ def _is_node(node: Any) -> bool:
     )
 
 
-def _check_keywords(class_name: str, nodes: list[Any], pointer: Pointer) -> None:
-    entry = catalogue.kind("layers").find(class_name)
-    known = entry.call if entry else ("inputs", "training", "mask")
+def _check_keywords(layer: dict[str, Any], nodes: list[Any], pointer: Pointer) -> None:
+    class_name = layer["class_name"]
+    known = _keywords_of(layer)
     for i, node in enumerate(nodes):
         for name in (name for name in node.get("kwargs", {}) if name not in known):
             (pointer / i / "kwargs" / name).add_fault(
@@ -84,6 +86,14 @@ def _check_keywords(class_name: str, nodes: list[Any], pointer: Pointer) -> None
                 f"The call of {class_name} has no argument {quoted(name)}.",
                 expected="one of " + listed(known),
             )
+
+
+def _keywords_of(layer: dict[str, Any]) -> tuple[str, ...]:
+    """Return the arguments of a layer's call. Those of an operation have no names."""
+    if is_operation(layer):
+        return ()
+    entry = catalogue.kind("layers").find(layer["class_name"])
+    return entry.call if entry else ("inputs", "training", "mask")
 
 
 def _canonical(value: Any) -> Any:
@@ -187,6 +197,9 @@ def _check_io(value: Any, pointer: Pointer) -> Any:
     if isinstance(value, list) and len(value) == 1 and is_keras_history(value[0]):
         value = value[0]
     histories = histories_by_key(value)
+    for key in histories:
+        if isinstance(key, str) and not has_pattern(key, ANY_NAME):
+            pointer.add_fault(FaultCode.BAD_NAME, f"Expected {ANY_NAME['title']}.", key, ANY_NAME["title"])
     if not histories or len(histories) > MAX_IO or not all(map(is_keras_history, histories.values())):
         expected = "[layer, node, tensor], a list of these, or an object of these by name"
         pointer.add_fault(FaultCode.BAD_GRAPH, f"Expected {expected}.", value, expected)

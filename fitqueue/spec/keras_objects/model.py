@@ -7,6 +7,7 @@ from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.graph import is_input
 from fitqueue.spec.keras_objects.legacy.names import current_class
+from fitqueue.spec.keras_objects.naming import SCOPE_NAME
 
 # --- Bounds --------------------------------------------------------------------------------------------------------
 
@@ -68,17 +69,22 @@ def build_cost(layer: Any) -> int:
 
 
 def _layers_in(layer: dict[str, Any]) -> list[Any]:
-    if not isinstance(layer.get("config"), dict):
+    config = layer.get("config")
+    if isinstance(config, list):  # a Sequential before Keras 2.2.3
+        config = {"layers": config}
+    if not isinstance(config, dict):
         return []
-    values = (layer["config"].get(argument) for argument in _LAYER_ARGUMENTS)
+    values = (config.get(argument) for argument in _LAYER_ARGUMENTS)
     layers = [item for value in values for item in (value if isinstance(value, list) else [value])]
     return [layer for layer in layers if isinstance(layer, dict)]
 
 
 # --- Fields --------------------------------------------------------------------------------------------------------
 
-_NAME: Final = {"anyOf": [{"type": "string", "pattern": "[A-Za-z][A-Za-z0-9_]{0,63}"}, {"type": "null"}]}
-FIELDS: Final[dict[str, tuple[Schema, Any]]] = {"name": (_NAME, None), "trainable": ({"type": "boolean"}, True)}
+FIELDS: Final[dict[str, tuple[Schema, Any]]] = {
+    "name": ({"anyOf": [SCOPE_NAME, {"type": "null"}]}, None),
+    "trainable": ({"type": "boolean"}, True),
+}
 """The fields that every model has, with their schemas and defaults."""
 
 _FIELD_NAMES: Final = {
@@ -99,6 +105,23 @@ def report_unknown_fields(class_name: str, config: dict[str, Any], pointer: Poin
             f"{class_name} has no field {quoted(name)}." + did_you_mean(name, known),
             expected="one of " + listed(sorted(known)),
         )
+
+
+def is_bare_sequence(value: dict[str, Any]) -> bool:
+    """Return whether a model is a Sequential whose config is the list of its layers, as before Keras 2.2.3."""
+    return value.get("class_name") == "Sequential" and isinstance(value.get("config"), list)
+
+
+def with_layers_field(value: dict[str, Any], pointer: Pointer) -> tuple[dict[str, Any], Pointer]:
+    """Return the config of a model with its layers in a field, and the pointer to the layers as they were sent.
+
+    Args:
+        pointer: leads to the config.
+    """
+    if not is_bare_sequence(value):
+        return value.get("config", {}), pointer / "layers"
+    pointer.add_notice(NoticeCode.TRANSLATED, "The list, as before Keras 2.2.3, is read as the layers of the model.")
+    return {"layers": value["config"]}, pointer
 
 
 # --- The shape of the input ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, quoted
+from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS
 from fitqueue.spec.keras_objects.legacy.names import contains
 
@@ -15,8 +16,9 @@ _FIELDS: Final = {
 # The modules of Keras's own classes, as `to_json` writes them. `keras.src.ops` is not one of them: operations are not
 # layers.
 _KERAS_MODULES: Final = re.compile(
-    r"(tensorflow\.|tf_)?(python\.)?keras(\.src)?(\.(layers|models|engine|initializers|regularizers|constraints|activations"
-    r"|optimizers|losses|metrics|callbacks|dtype_policies)(\.\w+)*)?|builtins"
+    r"(tensorflow\.|tf_)?(python\.|_api\.v2\.|compat\.v[12]\.)?keras(_core)?(\.api)?(\._v[12]\.keras)?(\.src)?"
+    r"(\.(layers|models|engine|initializers|regularizers|constraints|activations|optimizers|losses|metrics|callbacks"
+    r"|dtype_policies|mixed_precision)(\.\w+)*)?|builtins"
 )
 
 
@@ -25,7 +27,7 @@ def check_fields(value: dict[str, Any], pointer: Pointer) -> None:
     for name in (name for name in value if name not in _FIELDS):
         (pointer / name).add_fault(
             FaultCode.UNKNOWN_FIELD,
-            f"Unknown field {quoted(name)}." + did_you_mean(name, _FIELDS),
+            f"Unknown field {quoted(name)}." + _suggestion(name, value.get("class_name")),
             expected="class_name and config",
         )
     if str(value.get("keras_version", "")).startswith("2.") and contains(value.get("config"), "hard_sigmoid"):
@@ -38,6 +40,13 @@ def check_fields(value: dict[str, Any], pointer: Pointer) -> None:
         (pointer / "compile_config").add_notice(
             NoticeCode.IGNORED, "The compile_config of the model is ignored: the job has its own `compile`."
         )
+
+
+def _suggestion(name: str, class_name: Any) -> str:
+    """Return a sentence that says where an argument beside the config belongs, or which field was probably meant."""
+    if isinstance(class_name, str) and catalogue.has_argument(class_name, name):
+        return f" It is an argument: did you mean 'config.{name}'?"
+    return did_you_mean(name, _FIELDS)
 
 
 def is_custom(value: dict[str, Any], pointer: Pointer) -> bool:

@@ -14,11 +14,15 @@ from typing import Any, Final
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue, graph, model, values
 from fitqueue.spec.keras_objects.catalogue import Schema
-from fitqueue.spec.keras_objects.class_lookup import check_name, find_class, report_unknown_class
+from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS, check_name, find_class, report_unknown_class
 from fitqueue.spec.keras_objects.legacy.arguments import sent_argument, translate_arguments
 from fitqueue.spec.keras_objects.legacy.graphs import translate_graph
 from fitqueue.spec.keras_objects.legacy.input_arguments import AXIS_SCHEMA, InputArgument, take_input_arguments
 from fitqueue.spec.keras_objects.legacy.names import current_class, translate_class, translate_name
+from fitqueue.spec.keras_objects.legacy.operations import advice_on, is_operation
+from fitqueue.spec.keras_objects.legacy.slashes import replace_slashes
+from fitqueue.spec.keras_objects.legacy.wrapped_values import unwrapped
+from fitqueue.spec.keras_objects.mask_operations import MODULE, find_operation
 from fitqueue.spec.keras_objects.object_fields import check_fields, config_with_name, is_custom
 
 MAX_NESTING: Final = 16
@@ -80,19 +84,19 @@ def _check_serialized(value: dict[str, Any], kind: str, pointer: Pointer) -> dic
             FaultCode.MISSING, "The field 'class_name' is missing.", class_name, "the name of a Keras class"
         )
         return value
-    if not isinstance(config, dict):
+    if not isinstance(config, dict) and not model.is_bare_sequence(value):
         (pointer / "config").add_fault(FaultCode.WRONG_TYPE, "Expected an object.", config, "an object")
         return value
     if is_custom(value, pointer):
         return value
     if kind == "layers" and class_name in catalogue.MODELS:
-        model_config = _check_model(class_name, config_with_name(value, config), pointer / "config")
-        return {"class_name": class_name, "config": model_config}
+        return {"class_name": class_name, "config": _check_model(class_name, value, pointer / "config")}
     if kind == "layers" and catalogue.is_application(class_name):
         kind = "applications"
     entry = find_class(class_name, kind)
     if entry is None:
-        report_unknown_class(class_name, kind, pointer / "class_name")
+        reason = f"{NO_OPERATIONS} {advice_on(value)}" if is_operation(value) else None
+        report_unknown_class(class_name, kind, pointer / "class_name", reason)
         return value
     return {"class_name": entry.name, "config": _check_arguments(entry, kind, value, pointer / "config")}
 
@@ -128,7 +132,8 @@ def _defaults(entry: catalogue.Entry) -> dict[str, Any]:
 
 def check_value(value: Any, schema: Schema, pointer: Pointer) -> Any:
     """Return the value of an argument with the objects in it in canonical form, and report its faults."""
-    value = values.read_integer(value, schema, pointer)
+    value, pointer = unwrapped(value, pointer)
+    value = values.read_number(value, schema, pointer)
     alternatives = values.select_alternatives(value, schema)
     if len(alternatives) == 1:
         return _check_alternative(value, alternatives[0], pointer)
@@ -155,8 +160,10 @@ def _check_alternative(value: Any, schema: Schema, pointer: Pointer) -> Any:
 # --- Models --------------------------------------------------------------------------------------------------------
 
 
-def _check_model(class_name: str, config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+def _check_model(class_name: str, value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return the config of a model, which may itself be a layer of another."""
+    config, layers_pointer = model.with_layers_field(value, pointer)
+    config = replace_slashes(config_with_name(value, config), pointer)
     model.report_unknown_fields(class_name, config, pointer)
     fields = {
         name: check_value(config[name], schema, pointer / name)
@@ -164,10 +171,10 @@ def _check_model(class_name: str, config: dict[str, Any], pointer: Pointer) -> d
         if config.get(name, default) is not default
     }
     layers = config.get("layers")
-    if not model.check_layer_list(layers, pointer / "layers"):
+    if not model.check_layer_list(layers, layers_pointer):
         return fields
     if class_name == "Sequential":
-        return {**fields, "layers": _check_sequence(config["layers"], pointer / "layers")}
+        return {**fields, "layers": _check_sequence(config["layers"], layers_pointer)}
     return fields | _check_functional(translate_graph(config, pointer), pointer)
 
 
@@ -201,4 +208,17 @@ def _check_functional(config: dict[str, Any], pointer: Pointer) -> dict[str, Any
 
 
 def _check_called_layer(layer: Any, pointer: Pointer) -> dict[str, Any]:
-    return graph.with_calls(check_object(layer, "layers", pointer), layer, pointer)
+    operation = find_operation(layer)
+    checked = (
+        check_object(layer, "layers", pointer) if operation is None else _check_operation(operation, layer, pointer)
+    )
+    return graph.with_calls(checked, layer, pointer)
+
+
+def _check_operation(entry: catalogue.Entry, layer: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+    faults_before = len(pointer.findings.faults)
+    check_fields(layer, pointer)
+    config = _check_arguments(entry, "operations", layer, pointer / "config")
+    if len(pointer.findings.faults) > faults_before:
+        return FAULTY
+    return {"class_name": entry.name, "module": MODULE, "config": config}

@@ -1,9 +1,9 @@
 """Check plain values against the schemas that the catalogue gives the arguments, and describe schemas in words.
 
-The schemas are JSON Schema with the keywords `anyOf`, `enum`, `type`, the usual bounds, and two of our own: `keras`,
-an object of that kind or a name for one, and `declared`, which has a function of its own to check it. Nothing is
-converted, except that a float without a fraction, such as 3.0, is read as an integer, with a notice. "3" is not a
-number.
+The schemas are JSON Schema with the keywords `anyOf`, `enum`, `type`, the usual bounds, and three of our own: `keras`,
+an object of that kind or a name for one; `declared`, which has a function of its own to check it; and `reason`, why
+nothing but null is accepted. Nothing is converted, except that a float without a fraction, such as 3.0, is read as an
+integer, and 0 and 1 as booleans, with a notice. "3" is not a number.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects.catalogue import OBJECTS_ONLY, Schema
+from fitqueue.spec.keras_objects.renorm import check_renorm_clipping
 from fitqueue.spec.keras_objects.schedules import check_schedule
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -22,20 +23,30 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
-_DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {"learning_rate_schedule": check_schedule}
+_DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {
+    "learning_rate_schedule": check_schedule,
+    "renorm_clipping": check_renorm_clipping,
+}
 
 
 # --- Which alternative of a schema was meant -----------------------------------------------------------------------
 
 
-def read_integer(value: Any, schema: Schema, pointer: Pointer) -> Any:
-    """Return the integer that a float stands for, if the schema accepts an integer and no float; else the value."""
-    if not isinstance(value, float) or not value.is_integer() or select_alternatives(value, schema):
+def read_number(value: Any, schema: Schema, pointer: Pointer) -> Any:
+    """Return the integer or boolean that a number stands for, if the schema accepts that and not the number itself."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or select_alternatives(value, schema):
         return value
-    if not select_alternatives(int(value), schema):
-        return value
-    pointer.add_notice(NoticeCode.TRANSLATED, f"{value} is read as {int(value)}.")
-    return int(value)
+    for meant in _meanings(value):
+        if select_alternatives(meant, schema):
+            pointer.add_notice(NoticeCode.TRANSLATED, f"{value} is read as {_literal(meant)}.")
+            return meant
+    return value
+
+
+def _meanings(value: float) -> list[Any]:
+    """Return what a number may stand for: 3.0 for 3, and 0 and 1 for false and true."""
+    integers = [int(value)] if isinstance(value, float) and value.is_integer() else []
+    return integers + ([bool(value)] if value in (0, 1) else [])
 
 
 def select_alternatives(value: Any, schema: Schema) -> Sequence[Schema]:
@@ -45,6 +56,9 @@ def select_alternatives(value: Any, schema: Schema) -> Sequence[Schema]:
 
 def report_mismatch(value: Any, schema: Schema, pointer: Pointer) -> None:
     """Report a value that none of the schema's alternatives accepts."""
+    if "reason" in schema:
+        pointer.add_fault(FaultCode.NOT_SUPPORTED, schema["reason"], received=value, expected="null")
+        return
     code = FaultCode.WRONG_TYPE
     if any(_has_type(value, alternative) for alternative in _alternatives(schema)):
         code = FaultCode.OUT_OF_RANGE if select_alternatives(value, schema) else FaultCode.UNKNOWN_NAME
@@ -134,7 +148,7 @@ _MAX_INT32: Final = 2**31 - 1
 def describe(schema: Schema) -> str:
     """Return what a schema expects in words, for a message: "an integer ≥ 1 or null"."""
     if "anyOf" in schema:
-        return " or ".join(describe(alternative) for alternative in schema["anyOf"])
+        return " or ".join(dict.fromkeys(describe(alternative) for alternative in schema["anyOf"]))
     if "enum" in schema:
         literals = [_literal(member) for member in schema["enum"]]
         return literals[0] if len(literals) == 1 else "one of " + ", ".join(literals)

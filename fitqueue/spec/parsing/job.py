@@ -8,18 +8,27 @@ from pydantic import Field
 from fitqueue.spec.fields.data import DataSpec
 from fitqueue.spec.fields.logged import logged_names, metrics_of
 from fitqueue.spec.fields.training import MAX_OBJECTS, CompileSpec, FitSpec, InitialWeights, KerasObject, Resources
-from fitqueue.spec.strict import Strict
+from fitqueue.spec.strict import Pattern, Strict
 
 MAX_SEED: Final = 2**32 - 1
 
-LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+LabelKey = Annotated[
+    str,
+    Pattern(
+        "[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?",
+        "1 to 63 letters, digits, dots, slashes, dashes and underscores, with a letter or digit at both ends",
+    ),
+]
+JobName = Annotated[
+    str, Field(min_length=1, max_length=128), Pattern(r"[^\x00-\x1f\x7f]*", "a string without control characters")
+]
 LabelValue = Annotated[str, Field(max_length=255)]
 
 
 class JobSpec(Strict):
     """A job as the service understands it, with all defaults filled in."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")
+    name: JobName | None = None
     model: KerasObject
     compile: CompileSpec
     data: DataSpec

@@ -15,7 +15,9 @@ from fitqueue.spec.checks.cross_checks import FindDataset, cross_check
 from fitqueue.spec.fields.partial import PartialJob, partial_job
 from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.findings import MAX_FAULTS, FaultCode, Findings, Pointer, TooManyFaults
+from fitqueue.spec.keras_objects.model import with_layers_field
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
+from fitqueue.spec.parsing.by_order import with_names
 from fitqueue.spec.parsing.canonical import with_canonical_objects
 from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
 from fitqueue.spec.strict import report_validation_error
@@ -83,7 +85,7 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 
 
 def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
-    canonical = with_canonical_objects(raw, pointer)
+    canonical, pointer = with_names(with_canonical_objects(raw, pointer), pointer)
     spec = None
     try:
         spec = JobSpec.model_validate(canonical)
@@ -111,13 +113,14 @@ def _has_validation_data(canonical: Mapping[str, Any]) -> bool:
 
 def _with_first_layers(partial: PartialJob, raw_model: Any, pointer: Pointer) -> PartialJob:
     """Add the layers before the first faulty one, if the model is a Sequential with a faulty layer."""
-    if partial.model is not None or not isinstance(raw_model, dict) or not isinstance(raw_model.get("config"), dict):
+    if partial.model is not None or not isinstance(raw_model, dict) or raw_model.get("class_name") != "Sequential":
         return partial
-    layers = raw_model["config"].get("layers")
-    count = _first_faulty_index(pointer / "config" / "layers")
-    if raw_model.get("class_name") != "Sequential" or not isinstance(layers, list) or not count:
+    config, layers_pointer = with_layers_field(raw_model, Pointer(Findings(), pointer.text) / "config")
+    layers = config.get("layers") if isinstance(config, dict) else None
+    count = _first_faulty_index(Pointer(pointer.findings, layers_pointer.text))
+    if not isinstance(layers, list) or not count:
         return partial
-    first_layers = {**raw_model, "config": {**raw_model["config"], "layers": layers[:count]}}
+    first_layers = {**raw_model, "config": {**config, "layers": layers[:count]}}
     model = check_object(first_layers, "layers", Pointer(Findings()))
     if model is FAULTY:
         return partial

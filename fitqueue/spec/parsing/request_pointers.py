@@ -1,11 +1,11 @@
 """Map pointers into a job as it is stored to pointers into the job as it was sent.
 
 The two documents differ where something was translated or filled in: an InputLayer in front of the other layers, an
-argument under its present name, an object in place of a name.
+argument under its present name, an object in place of a name, an object by name in place of a list.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import SequenceMatcher
 from typing import Any
@@ -27,9 +27,16 @@ def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
             with suppress(ValueError):  # a whole model may be sent as the string that `to_json` returns
                 sent = json.loads(sent)
         key = unescape(token)
+        if key == "layers" and isinstance(sent, list) and isinstance(stored, dict):
+            stored = stored.get("layers")  # the config of a Sequential was this list itself
+            continue
         if isinstance(sent, dict) and isinstance(stored, dict) and key in sent:
             sent, stored = sent[key], stored.get(key)
             keys.append(key)
+        elif isinstance(sent, list) and isinstance(stored, dict) and key in stored:
+            index = _index_of_name(key, sent, stored)
+            sent, stored = sent[index], stored[key]
+            keys.append(index)
         elif isinstance(sent, list) and isinstance(stored, list) and key.isdecimal() and sent:
             index = _sent_index(int(key), sent, stored)
             sent, stored = sent[index], stored[int(key)] if int(key) < len(stored) else None
@@ -37,6 +44,12 @@ def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
         else:
             break
     return pointer_to(*keys)
+
+
+def _index_of_name(name: str, sent: Sequence[Any], stored: Mapping[str, Any]) -> int:
+    """Return the index of an output's item in a list in the order of the model; some nulls are not stored."""
+    given = [i for i, item in enumerate(sent) if item is not None or len(sent) == len(stored)]
+    return given[list(stored).index(name)]
 
 
 def _sent_index(index: int, sent: Sequence[Any], stored: Sequence[Any]) -> int:

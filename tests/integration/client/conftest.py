@@ -15,14 +15,14 @@ from werkzeug.serving import make_server
 
 from fitqueue import cli
 from fitqueue.client import Client
-from fitqueue.reports import Position
+from fitqueue.reports import ArtifactWritten, Position
 from fitqueue.states import Phase, Reason
 from service.app import create_app
 from service.db import Database
 from service.migrate import upgrade
 from service.models import Job
 from service.settings import Settings
-from service.storage import FolderStorage, checkpoint_key
+from service.storage import FolderStorage, artifact_key, checkpoint_key
 from service.store import leases, recording, snapshots, tokens, workers
 from service.store.leases import Lease
 from tests.reports import checkpoint_written, epoch_ended, printed, snapshot_written
@@ -63,6 +63,15 @@ class SimulatedWorker:
         written = written.model_copy(update={"logs": {"val_loss": value}, "monitor": "val_loss"})
         with self._held_job() as (session, job):
             recording.record_checkpoint(session, job, written, key)
+
+    def artifact(self, name: str, content: bytes) -> None:
+        key = artifact_key(self.lease.job_id, self.lease.attempt)
+        source = self.storage.temporary_folder() / "written"
+        source.write_bytes(content)
+        self.storage.put(key, source)
+        written = ArtifactWritten(file="1", size=len(content), sha256=hashlib.sha256(content).hexdigest(), name=name)
+        with self._held_job() as (session, job):
+            recording.record_artifact(session, job, written, key)
 
     def snapshot(self, epoch: int) -> None:
         key = f"snapshots/{self.lease.job_id}/{self.lease.attempt}-{epoch}"

@@ -64,14 +64,14 @@ def ended(job: dict[str, Any], service: Any, client: Client) -> str:
     return submitted.id
 
 
-def test_extend_adds_epochs_to_an_ended_job(run: Any, ended: str, client: Client) -> None:
-    remark = f"{ended}: queued, will train until epoch 5. Follow it: fitqueue watch {ended}\n"
+def test_extend_adds_epochs_from_where_a_job_stopped(run: Any, ended: str, client: Client) -> None:
+    remark = f"{ended}: queued, will train until epoch 3. Follow it: fitqueue watch {ended}\n"
     for _ in range(2):
         assert run("extend", ended, "--epochs", "2") == (0, "", remark)
     code, out, err = run("extend", ended, "--epochs", "3")
     assert (code, out) == (3, "")
     assert "it can be extended when it has ended" in err
-    assert client.get(ended).progress.epochs == 5
+    assert client.get(ended).progress.epochs == 1 + 2
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,6 @@ def test_extend_and_wait_shows_the_whole_training(
     training.join()
     lines = [line.split() for line in out.splitlines()]
     assert exit_code == code
-    assert [line[:2] for line in lines if line[:1] == ["epoch"]] == [["epoch", "1/5"], ["epoch", "2/5"]]
+    assert [line[:2] for line in lines if line[:1] == ["epoch"]] == [["epoch", "1/3"], ["epoch", "2/3"]]
     assert ["Reason", str(reason)] in lines
     assert ["Attempts", "2"] in lines

@@ -48,13 +48,39 @@ def test_the_results_of_a_job(run: Any, job: dict[str, Any], service: Any, clien
     assert [json.loads(line)["kind"] for line in lines[:2]] == ["submitted", "claimed"]
 
 
+def test_files_with_names_in_any_script(
+    run: Any, job: dict[str, Any], service: Any, client: Client, tmp_path: Path
+) -> None:
+    submitted = client.submit(job)
+    worker = service.claim()
+    checkpoint, artifact, long = "模型-01.keras", "журнал 1.csv", "模" * 190 + ".keras"
+    worker.checkpoint([checkpoint, long], 1, b"first", 1.0)
+    worker.artifact(artifact, b"a,b")
+    worker.finish()
+
+    assert checkpoint in run("checkpoints", submitted.id)[1]
+    assert run("weights", submitted.id, "--checkpoint", checkpoint) == (0, f"{checkpoint}\n", "")
+    assert (tmp_path / checkpoint).read_bytes() == b"first"
+    assert artifact in run("artifacts", submitted.id)[1]
+    assert run("artifacts", submitted.id, artifact) == (0, f"{artifact}\n", "")
+    assert (tmp_path / artifact).read_bytes() == b"a,b"
+    code, out, _ = run("weights", submitted.id, "--checkpoint", long)
+    assert (code, out.endswith("模.keras\n")) == (0, True)
+    assert Path(out.strip()).read_bytes() == b"first"
+
+
 def test_data_sets_are_added_listed_shown_and_removed(run: Any, tmp_path: Path) -> None:
-    np.savez(tmp_path / "letters.npz", x=np.zeros((5, 2), "float32"))
+    x = np.array([[0.5, np.nan], [-2, np.inf], [1, 0], [1, 0], [1, 0]], "float32")
+    np.savez(tmp_path / "letters.npz", x=x, y=np.array([0, 1, 1, 0, 1]), names=np.array(["a", "b"]))
     code, out, err = run("dataset", "add", "letters.npz")
     assert code == 0
     assert '"dataset": "letters"' in err
+    assert "Left out: names: its type is '<U1', and Keras trains on plain numbers." in err
     assert run("dataset", "add", "letters.npz")[1] == out
-    assert "x 5×2 float32" in run("dataset", "show", "letters")[1]
+    shown = run("dataset", "show", "letters")[1]
+    assert "x 5×2 float32, -2 to 1, 1 NaN, 1 infinite\n" in shown
+    assert "y 5 int64, 0 to 1, 2 classes\n" in shown
+    assert "Left out  names: its type is '<U1'" in shown
     assert json.loads(run("dataset", "show", "letters", "--json")[1])["id"] == out.strip()
     assert any(line.startswith("letters") and "x 5×2" in line for line in run("dataset", "list")[1].splitlines())
     assert "letters" in [row["name"] for row in json.loads(run("dataset", "list", "--json")[1])]

@@ -12,11 +12,11 @@ from service.api.context import Services
 from service.db import Database
 from service.models import Job
 from service.queue import Notifier
-from service.store import job_details, jobs, leases, snapshots
+from service.store import job_details, jobs, leases, recording, snapshots
 from service.store.job_details import JobDetails
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim
-from tests.reports import snapshot_written
+from tests.reports import epoch_ended, snapshot_written
 
 RawSpec = dict[str, Any]
 URL = "/api/v1/jobs"
@@ -61,11 +61,13 @@ def perform_refused(http: FlaskClient, job: str, action: str) -> Problem:
     return problem
 
 
-def end(database: Database, lease: Lease, reason: Reason = Reason.COMPLETED) -> None:
-    """End a job that has a snapshot."""
+def end(database: Database, lease: Lease, reason: Reason = Reason.COMPLETED, epoch: int = 2) -> None:
+    """End a job after this epoch, which has a snapshot."""
     with database.write() as session:
         key = f"snapshots/{lease.job_id}/{lease.attempt}"
-        snapshots.record(session, leases.held_job(session, lease), snapshot_written(2), key)
+        job = leases.held_job(session, lease)
+        recording.record_epoch(session, job, epoch_ended(epoch))
+        snapshots.record(session, job, snapshot_written(epoch), key)
         assert leases.finish(session, lease, reason, "The training ended.")
 
 
@@ -113,11 +115,11 @@ def test_an_ended_job_is_extended(
     assert extended[0] == extended[1]
     view = extended[0]
     assert (view.state, view.reason, view.message, view.finished_at) == (JobState.QUEUED, None, None, None)
-    assert (view.progress.epochs, view.spec["fit"]["epochs"]) == (8, 8)
+    assert (view.progress.epochs, view.spec["fit"]["epochs"]) == (2 + 3, 2 + 3), "it had stopped after two epochs"
     assert event_data(http, job, EventKind.EXTENDED) == [{"by": "tests", "epochs": 3}]
     assert notified == ["default"] * 2
-    end(database, claim().lease)
-    assert perform(http, job, "extend").progress.epochs == 11
+    end(database, claim().lease, epoch=4)
+    assert perform(http, job, "extend").progress.epochs == 4 + 3
 
 
 def test_an_action_that_does_not_suit_the_state_is_409(

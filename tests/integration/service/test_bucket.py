@@ -66,27 +66,14 @@ def test_an_upload_deletes_what_a_dead_api_had_received(http: FlaskClient, tmp_p
     assert list(incoming.iterdir()) == [ongoing]
 
 
-def test_the_file_of_a_small_data_set_is_fetched_for_the_check(
-    http: FlaskClient, services: Services, s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload(http, "numbers")
-    finder = DatasetFinder(services)
-    assert finder("numbers") is not None
-    path = finder.path("numbers")
-    assert path is not None
-    assert np.load(path)["x"].tolist() == [0, 1, 2, 3, 4]
-    monkeypatch.setattr("service.api.job_check._FETCHED_BYTES", 10)
-    assert finder.path("numbers") is None
-
-
-def test_a_job_is_checked_without_the_file_if_it_cannot_be_fetched(
-    http: FlaskClient, services: Services, s3: S3Server
-) -> None:
+def test_a_job_is_checked_without_its_file(http: FlaskClient, services: Services, s3: S3Server) -> None:
     upload(http, "numbers")
     s3.stop()
-    finder = DatasetFinder(services)
-    assert finder("numbers") is not None
-    assert finder.path("numbers") is None
+    info = DatasetFinder(services)("numbers")
+    assert info is not None
+    values = info.arrays["x"].values
+    assert values is not None
+    assert (values.low, values.high) == (0, 4)
 
 
 def test_the_api_is_not_ready_while_the_server_is_down(http: FlaskClient, s3: S3Server) -> None:

@@ -51,15 +51,65 @@ def test_an_upload_is_stored_and_described(http: FlaskClient, storage_folder: Pa
         assert DatasetView.model_validate_json(http.get(f"{URL}/{reference}").data) == dataset
 
 
-def test_the_same_content_is_stored_once(http: FlaskClient, storage_folder: Path) -> None:
+@pytest.mark.parametrize("broken", ["", "incoming", "datasets"])
+def test_an_upload_that_the_storage_cannot_keep_is_503(
+    http: FlaskClient, database: Database, storage_folder: Path, broken: str
+) -> None:
+    path = storage_folder / broken
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("A file is where the folder would have to be created.")
+    response = http.post(f"{URL}?name=mine", data=_random_npz())
+    assert (response.status_code, Problem.model_validate_json(response.data).code) == (503, "storage_unavailable")
+    assert http.get(f"{URL}/mine").status_code == 404
+
+
+def test_the_same_content_under_two_names_is_two_data_sets(http: FlaskClient, storage_folder: Path) -> None:
     body = _random_npz()
-    first = http.post(f"{URL}?name=mine", data=body)
-    second = http.post(f"{URL}?name=again", data=body)
-    assert (first.status_code, second.status_code) == (201, 200)
-    assert first.json == second.json
+    first, second, again = (http.post(f"{URL}?name={name}", data=body) for name in ("mine", "theirs", "mine"))
+    assert (first.status_code, second.status_code, again.status_code) == (201, 201, 200)
+    assert first.json == again.json
+    assert http.post(URL, data=body).json == first.json, "without a name, any data set with this content will do"
     other = http.post(f"{URL}?name=mine", data=_random_npz(seed=1))
     assert (other.status_code, Problem.model_validate_json(other.data).code) == (409, "name_taken")
-    assert len(_stored_files(storage_folder)) == 1, "a refused upload leaves no file"
+    assert len(_stored_files(storage_folder)) == 2, "a refused upload leaves no file"
+    assert http.delete(f"{URL}/mine").status_code == 204
+    [stored] = _stored_files(storage_folder)
+    assert stored.read_bytes() == body
+    assert http.get(f"{URL}/mine").status_code == 404
+    assert http.get(f"{URL}/theirs").json == second.json
+
+
+def test_what_nobody_can_train_on_is_left_out_and_named(http: FlaskClient) -> None:
+    body = npz(
+        **{"0": np.asfortranarray(np.ones((3, 2), ">f4")), "text": np.array(["a"]), "any": np.array([{}], object)}
+    )
+    response = http.post(f"{URL}?name=mine", data=body)
+    assert response.status_code == 201, response.text
+    dataset = DatasetView.model_validate_json(response.data)
+    assert [(array.name, array.shape, array.dtype) for array in dataset.arrays] == [("0", [3, 2], "float32")]
+    assert {left_out.name: left_out.reason for left_out in dataset.left_out} == {
+        "text": "its type is '<U1', and Keras trains on plain numbers",
+        "any": "its type is '|O', and Keras trains on plain numbers",
+    }
+    assert DatasetView.model_validate_json(http.get(f"{URL}/mine").data) == dataset
+
+
+def test_a_single_npy_is_accepted(http: FlaskClient) -> None:
+    file = io.BytesIO()
+    np.save(file, np.eye(3, dtype="float32"))
+    response = http.post(URL, data=file.getvalue())
+    assert response.status_code == 201, response.text
+    assert [(array["name"], array["shape"]) for array in response.json["arrays"]] == [("arr_0", [3, 3])]
+
+
+def test_values_are_described(http: FlaskClient) -> None:
+    x = np.array([[0.5, np.nan], [-2, np.inf], [1, -np.inf]], "float32")
+    dataset = DatasetView.model_validate_json(http.post(URL, data=npz(x=x, y=np.array([3, 1, 3]))).data)
+    described = [
+        (array.minimum, array.maximum, array.nan_count, array.infinite_count, array.class_count)
+        for array in dataset.arrays
+    ]
+    assert described == [(-2, 1, 1, 2, None), (1, 3, 0, 0, 2)]
 
 
 def test_the_default_name_is_the_id(http: FlaskClient) -> None:

@@ -1,15 +1,19 @@
 """The diagnosis of a job's losses, as the API answers it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from fitqueue.diagnosis import Diagnosis
+from fitqueue.states import Reason
 from fitqueue.views import JobView
 from service.db import Database
 from service.store import leases, recording
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim
+from tests.integration.store.operations import record_snapshot
 from tests.reports import epoch_ended
 
 RawSpec = dict[str, Any]
@@ -24,12 +28,21 @@ def job_url(http: FlaskClient, raw_spec: RawSpec) -> str:
     return f"{URL}/{JobView.model_validate_json(response.data).id}"
 
 
-def _record_losses(database: Database, lease: Lease, losses: list[tuple[float, float | None]]) -> None:
+def _record_losses(
+    database: Database, lease: Lease, losses: list[tuple[float, float | None]], rates: Sequence[float] = ()
+) -> None:
     """Record an epoch for each pair of a training and a validation loss."""
     for epoch, (training, validation) in enumerate(losses, start=1):
         logs = {"loss": training} | ({} if validation is None else {"val_loss": validation})
+        rate = {"learning_rate": rates[epoch - 1], "next_learning_rate": rates[epoch - 1]} if rates else {}
         with database.write() as session:
-            recording.record_epoch(session, leases.held_job(session, lease), epoch_ended(epoch, logs))
+            recording.record_epoch(session, leases.held_job(session, lease), epoch_ended(epoch, logs, **rate))
+
+
+def _diagnosis(http: FlaskClient, job_url: str) -> Diagnosis:
+    diagnosis = JobView.model_validate_json(http.get(job_url).data).diagnosis
+    assert diagnosis is not None
+    return diagnosis
 
 
 def test_a_running_job_is_diagnosed_in_the_language_of_the_reader(
@@ -75,3 +88,49 @@ def test_the_stored_losses_are_diagnosed(
     diagnosis = JobView.model_validate_json(http.get(job_url).data).diagnosis
     assert diagnosis is not None
     assert diagnosis.verdict == verdict
+
+
+def test_a_job_that_a_callback_ended_is_not_advised_to_train_longer_until_it_is_extended(
+    http: FlaskClient, database: Database, job_url: str, claim: Claim
+) -> None:
+    lease = claim().lease
+    _record_losses(database, lease, [(1 - epoch / 20, 1.1 - epoch / 20) for epoch in range(9)])
+    running = _diagnosis(http, job_url)
+    record_snapshot(database, lease, 9)
+    with database.write() as session:
+        assert leases.finish(session, lease, Reason.EARLY_STOPPED, "EarlyStopping ended it.")
+    stopped = _diagnosis(http, job_url)
+    assert running.verdict == stopped.verdict == "learning"
+    assert "fitqueue extend" in running.advice
+    assert "fitqueue extend" not in stopped.advice
+
+    assert http.post(f"{job_url}/extend", json={"epochs": 5}).status_code == 202
+    assert _diagnosis(http, job_url).advice == running.advice
+
+
+def test_losses_that_stand_still_when_a_callback_ends_the_job_have_converged(
+    http: FlaskClient, database: Database, job_url: str, claim: Claim
+) -> None:
+    lease = claim().lease
+    _record_losses(database, lease, [(0.1 + 4.0**-epoch, 0.2 + 4.0**-epoch) for epoch in range(18)])
+    assert _diagnosis(http, job_url).verdict == "bottleneck"
+    with database.write() as session:
+        assert leases.finish(session, lease, Reason.EARLY_STOPPED, "EarlyStopping ended it.")
+    assert _diagnosis(http, job_url).verdict == "converged"
+
+
+@pytest.mark.parametrize(
+    ("rates", "verdict"),
+    [
+        ([0.1] * 8, "learning"),
+        ([0.1] * 7 + [0.002], "learning"),
+        ([0.1] * 7 + [0.0009], "converged"),
+        ([0.0001, *[0.1] * 6, 0.0009], "converged"),  # a schedule with a warmup
+    ],
+)
+def test_the_learning_rate_counts(
+    http: FlaskClient, database: Database, job_url: str, claim: Claim, rates: list[float], verdict: str
+) -> None:
+    losses: list[tuple[float, float | None]] = [(1 - epoch / 20, 1.1 - epoch / 20) for epoch in range(8)]
+    _record_losses(database, claim().lease, losses, rates)
+    assert _diagnosis(http, job_url).verdict == verdict

@@ -107,6 +107,24 @@ def test_errors_are_problem_documents(http: FlaskClient, method: str, path: str,
         assert "GET" in response.headers["Allow"]
 
 
+@pytest.mark.parametrize(
+    ("method", "address", "parameter", "words"),
+    [
+        ("GET", "/api/v1/jobs?state=done", "state", "'queued'"),
+        ("GET", "/api/v1/jobs?label=team", "label", "team=vision"),
+        ("GET", "/api/v1/jobs?name=%00", "name", "NUL"),
+        ("POST", "/api/v1/datasets?name=a%20b", "name", "letters, digits"),
+    ],
+)
+def test_an_invalid_parameter_is_named_and_described_in_words(
+    http: FlaskClient, method: str, address: str, parameter: str, words: str
+) -> None:
+    [fault] = Problem.model_validate_json(http.open(address, method=method).data).errors
+    assert fault.pointer == parameter
+    assert words in fault.message
+    assert not set("^$[*") & set(fault.message)
+
+
 def test_an_unexpected_error_does_not_reveal_anything(
     http: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,6 @@
 """Submitting jobs over HTTP."""
 
+import errno
 import json
 import threading
 from collections.abc import Callable
@@ -149,6 +150,17 @@ def test_concurrent_requests_with_the_same_key_create_and_notify_once(
     assert len({answer.json["id"] for answer in answers}) == 1
     assert sorted(answer.headers.get("Idempotency-Replayed", "") for answer in answers) == ["", *["true"] * 7]
     assert redis.Redis.from_url(redis_url).llen("fitqueue.default") == 1
+
+
+def test_an_error_of_the_system_that_is_not_the_storages_is_not_blamed_on_it(
+    http: FlaskClient, raw_spec: RawSpec, call_during_check: Callable[..., None]
+) -> None:
+    def fail() -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    call_during_check(fail)
+    response = http.post(URL, json=raw_spec)
+    assert (response.status_code, Problem.model_validate_json(response.data).code) == (500, "internal_server_error")
 
 
 def test_a_job_whose_data_set_is_deleted_during_its_check_is_422(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.http import parse_options_header
 
 from fitqueue.states import Reason
 from fitqueue.views import CheckpointView, Page, Problem
@@ -39,6 +40,37 @@ def test_weights_can_be_fetched_from_the_first_epoch_on(
     assert f"{lease.job_id}-best.weights.h5" in dispositions[0]
     assert "ep001-loss1.000.weights.h5" in dispositions[2]
     missing = http.get(f"{url}/checkpoints/none")
+    assert (missing.status_code, Problem.model_validate_json(missing.data).code) == (404, "checkpoint_not_found")
+
+
+NAMES = ["模型-01.keras", "modèle.weights.h5", "ep001-потеря 1,5.keras", "🙂" * 40 + ".keras", "[a] (b)=c.keras"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_in_any_script_is_served_like_others(
+    http: FlaskClient, services: Services, lease: Lease, url: str, name: str
+) -> None:
+    content = bytes(range(100))
+    save_checkpoint(services, lease, content, (name,))
+    [row] = Page[CheckpointView].model_validate_json(http.get(f"{url}/checkpoints").data).data
+    assert row.name == name
+    answers = [
+        http.get(row.href),
+        http.head(row.href),
+        http.get(row.href, headers={"Range": "bytes=10-19"}),
+        http.get(row.href, headers={"If-None-Match": f'"{row.sha256}"'}),
+    ]
+    assert [(answer.status_code, answer.data) for answer in answers] == [
+        (200, content),
+        (200, b""),
+        (206, content[10:20]),
+        (304, b""),
+    ]
+    for answer in answers:
+        disposition = answer.headers["Content-Disposition"]
+        assert disposition.isascii(), "HTTP headers are Latin-1, and clients disagree about its upper half"
+        assert parse_options_header(disposition)[1]["filename"] == name
+    missing = http.get(f"{url}/checkpoints/缺失")
     assert (missing.status_code, Problem.model_validate_json(missing.data).code) == (404, "checkpoint_not_found")
 
 
@@ -131,6 +163,18 @@ def test_a_missing_file_is_an_internal_error(
         path.unlink()
     response = http.get(f"{url}/weights/best")
     assert (response.status_code, Problem.model_validate_json(response.data).code) == (500, "internal_server_error")
+
+
+def test_a_file_that_the_storage_cannot_read_is_503(
+    http: FlaskClient, services: Services, storage_folder: Path, lease: Lease, url: str
+) -> None:
+    save_checkpoint(services, lease, b"a")
+    for path in list(storage_folder.rglob("*.h5")):
+        path.unlink()
+        path.mkdir()
+    response = http.get(f"{url}/weights/best")
+    assert (response.status_code, Problem.model_validate_json(response.data).code) == (503, "storage_unavailable")
+    assert "Retry-After" in response.headers
 
 
 def test_deleting_a_job_deletes_its_files(

@@ -14,6 +14,7 @@ class ExpectedJob:
     """A job as it must be."""
 
     epochs: int
+    trained: int = 0
     gpus: int = 0
     state: JobState = JobState.QUEUED
     reason: Reason | None = None
@@ -58,7 +59,7 @@ class ExpectedJob:
     def extend(self, epochs: int) -> None:
         self.state, self.reason, self.cancel_requested = JobState.QUEUED, None, False
         self.failed_attempts = self.stalled_attempts = 0
-        self.epochs, self.extended_by = self.epochs + epochs, epochs
+        self.epochs, self.extended_by = self.trained + epochs, epochs
         self.extensions += 1
 
     def matches(self, job: Job) -> bool:

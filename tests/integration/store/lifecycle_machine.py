@@ -130,6 +130,7 @@ class Lifecycle(RuleBasedStateMachine):
             requests = leases.renew(session, lease, LEASE_SECONDS)
             recording.record_epoch(session, leases.held_job(session, lease), epoch_ended(1))
         job = self.expected[lease.job_id]
+        job.trained = 1
         assert requests == StopRequests(cancel=job.cancel_requested, pause=job.pause_requested)
         self.expiries[lease.job_id] = self.time.shift + timedelta(seconds=LEASE_SECONDS)
 
@@ -165,7 +166,7 @@ class Lifecycle(RuleBasedStateMachine):
         spec = self.make_spec(priority=priority, max_attempts=MAX_ATTEMPTS, resources=resources)
         with self.database.write() as session:
             job_id = jobs.create(session, spec, []).id
-        self.expected[job_id] = ExpectedJob(spec.fit.epochs, gpus)
+        self.expected[job_id] = ExpectedJob(spec.fit.epochs, gpus=gpus)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:

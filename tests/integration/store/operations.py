@@ -15,7 +15,7 @@ from tests.reports import epoch_ended, snapshot_written
 
 FOUR_GPUS = ("GPU-a", "GPU-b", "GPU-c", "GPU-d")
 MORE_EPOCHS = 3
-"""How many epochs the tests add to a job of five when they extend it."""
+"""How many epochs the tests add when they extend a job."""
 REASONS_FOR_STATE = {"succeeded": Reason.COMPLETED, "failed": Reason.MAX_RUNTIME, "cancelled": Reason.CANCELLED_BY_USER}
 """Reasons to end a job in each final state, such that it can be extended."""
 KILLED = AttemptFailure("The training process was killed (SIGKILL)")

@@ -1,7 +1,8 @@
 import pytest
 
-from fitqueue.datasets import ArrayInfo
+from fitqueue.datasets import ArrayInfo, ArrayValues, ClassCount
 from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
+from fitqueue.views import LeftOutArray
 from service.db import Database
 from service.store import actions, datasets, jobs, leases
 from tests.integration.fixture_types import Claim, MakeSpec
@@ -16,20 +17,53 @@ def _create(database: Database, name: str, sha256: str) -> tuple[str, bool]:
         return row.id, is_new
 
 
-def test_the_same_content_is_stored_as_one_data_set(database: Database) -> None:
+def test_the_same_content_may_have_two_names(database: Database) -> None:
     first, is_new = _create(database, "one", "aa")
     assert is_new
-    assert _create(database, "two", "aa") == (first, False)
+    second, is_new = _create(database, "two", "aa")
+    assert is_new
+    assert second != first
     with pytest.raises(NameTaken, match=r"^Another data set already has the name 'one'\.$"):
         _create(database, "one", "bb")
     with pytest.raises(NameTaken, match=r"^'mnist' is the name of a built-in data set\.$"):
         _create(database, "mnist", "cc")
+    with database.write() as session:
+        assert datasets.delete(session, "one") == f"datasets/{first}.npz"
     with database.read() as session:
-        assert datasets.get(session, "one").id == datasets.get(session, first).id == first
-        with pytest.raises(DatasetNotFound, match=r"^There is no data set 'two'\.$"):
-            datasets.get(session, "two")
-        info = datasets.info(datasets.get(session, "one"))
-    assert (info.name, info.arrays) == ("one", ARRAYS)
+        assert datasets.get(session, "two").id == datasets.get(session, second).id == second
+        with pytest.raises(DatasetNotFound, match=r"^There is no data set 'one'\.$"):
+            datasets.get(session, "one")
+        info = datasets.info(datasets.get(session, "two"))
+    assert (info.name, info.arrays) == ("two", ARRAYS)
+
+
+def test_the_same_content_under_the_same_name_is_one_data_set(database: Database) -> None:
+    first, _ = _create(database, "one", "aa")
+    with database.write() as session:
+        row, is_new = datasets.create(session, "ds_later", "one", "aa", 10, ARRAYS)
+        assert (row.id, is_new) == (first, False)
+    with database.read() as session:
+        found = datasets.with_content(session, "aa", None)
+        assert found is not None
+        assert found.id == first
+        assert datasets.with_content(session, "aa", "two") is None
+
+
+def test_what_is_known_of_the_values_is_stored(database: Database) -> None:
+    classes = (ClassCount(3, 2, 0, 1), ClassCount(-1, 1, 2, 2))
+    arrays = {
+        "labels": ArrayInfo((3,), "int64", ArrayValues(-1, 3, classes=classes)),
+        "empty": ArrayInfo((2,), "float32", ArrayValues(None, None, nan=1, infinite=1)),
+        "large": ArrayInfo((1,), "uint64", ArrayValues(2**64 - 1, 2**64 - 1)),
+        "rows": ArrayInfo((1, 2), "float32", ArrayValues(0.25, 1.0, integral=False, labels_per_sample=2)),
+    }
+    left_out = [LeftOutArray(name="text", reason="its type is '<U1'")]
+    with database.write() as session:
+        datasets.create(session, "ds_1", "one", "aa", 10, arrays, left_out)
+    with database.read() as session:
+        row = datasets.get(session, "one")
+        assert datasets.info(row).arrays == arrays
+        assert row.left_out == [{"name": "text", "reason": "its type is '<U1'"}]
 
 
 def test_data_sets_are_listed_in_pages_newest_first(database: Database) -> None:

@@ -20,11 +20,13 @@ from tests.integration.store.operations import (
     fail_attempt,
     finish,
     get_job,
+    record_snapshot,
     requeue,
     train_epoch,
 )
 
-EPOCHS = 5
+PLANNED = 5
+"""The epochs of a job as it is submitted."""
 
 
 def test_an_extended_job_has_more_epochs_and_its_attempts_and_runtime_reset(
@@ -43,7 +45,8 @@ def test_an_extended_job_has_more_epochs_and_its_attempts_and_runtime_reset(
     assert ended.cancel_requested_at is not None
 
     extended = perform("extend", job_id)
-    assert (extended.state, extended.epochs, extended.spec["fit"]["epochs"]) == (JobState.QUEUED, 8, 8)
+    epochs = 2 + MORE_EPOCHS
+    assert (extended.state, extended.epochs, extended.spec["fit"]["epochs"]) == (JobState.QUEUED, epochs, epochs)
     assert {**extended.spec, "fit": ended.spec["fit"]} == ended.spec
     assert (extended.epoch, extended.extended_at_epoch, extended.extended_by_epochs) == (2, 2, MORE_EPOCHS)
     assert (extended.failed_attempts, extended.stalled_attempts, extended.seconds_used) == (0, 0, 0.0)
@@ -53,21 +56,55 @@ def test_an_extended_job_has_more_epochs_and_its_attempts_and_runtime_reset(
 
     claimed = claim("w2")
     assert claimed.lease == Lease(job_id, 3, "w2"), "attempt numbers continue, because they fence"
-    assert (claimed.spec["fit"]["epochs"], claimed.extended_at_epoch) == (8, 2)
+    assert (claimed.spec["fit"]["epochs"], claimed.extended_at_epoch) == (epochs, 2)
     assert (claimed.stalled_attempts, claimed.seconds_used) == (0, 0.0)
     assert not finish(database, lease), "the end of that attempt was undone"
     with database.write() as session:
         assert leases.renew(session, claimed.lease, 30.0) == StopRequests(cancel=False, pause=False)
-    for epoch in range(3, 9):
+    for epoch in range(3, epochs + 1):
         train_epoch(database, claimed.lease, epoch)
     assert finish(database, claimed.lease)
     assert event_kinds(database, job_id).count(EventKind.SUCCEEDED) == 2
     extended_again = perform("extend", job_id)
     assert (extended_again.epochs, extended_again.extended_at_epoch, extended_again.extended_by_epochs) == (
-        11,
-        8,
+        epochs + MORE_EPOCHS,
+        epochs,
         MORE_EPOCHS,
     )
+
+
+@pytest.mark.parametrize("reason", sorted(EXTENDABLE))
+@pytest.mark.parametrize("trained", [1, PLANNED])
+def test_the_epochs_are_added_to_those_that_were_trained_and_not_to_those_that_were_planned(
+    reason: Reason, trained: int, database: Database, submit: Submit, claim: Claim, perform: Perform
+) -> None:
+    job_id = submit()
+    lease = claim().lease
+    for epoch in range(1, trained + 1):
+        train_epoch(database, lease, epoch)
+    assert finish(database, lease, reason)
+    extended = perform("extend", job_id)
+    assert (extended.epochs, extended.spec["fit"]["epochs"]) == (trained + MORE_EPOCHS,) * 2
+
+
+def test_an_epoch_that_was_interrupted_is_one_of_those_that_are_added(
+    database: Database, submit: Submit, claim: Claim, perform: Perform
+) -> None:
+    job_id = submit()
+    lease = claim().lease
+    train_epoch(database, lease, 1)
+    record_snapshot(database, lease, 1, step=3)
+    assert finish(database, lease, Reason.CANCELLED_BY_USER)
+    assert perform("extend", job_id).epochs == 1 + MORE_EPOCHS
+
+
+def test_an_extension_that_was_cancelled_before_it_trained_does_not_count(
+    job_in_state: Callable[[str], str], perform: Perform
+) -> None:
+    job_id = job_in_state("succeeded")
+    for _ in range(2):
+        assert perform("extend", job_id).epochs == 1 + MORE_EPOCHS
+        perform("cancel", job_id)
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "asked to pause", "paused", "asked to stop"])
@@ -106,7 +143,7 @@ def test_concurrent_extensions_count_once(
         thread.start()
     for thread in threads:
         thread.join()
-    assert epochs == [EPOCHS + MORE_EPOCHS] * 6
+    assert epochs == [1 + MORE_EPOCHS] * 6
     extended = (EventKind.EXTENDED, {"epochs": MORE_EPOCHS, "by": "ada"})
     assert event_data(database, job_id).count(extended) == event_kinds(database, job_id).count(EventKind.EXTENDED) == 1
 
@@ -145,11 +182,11 @@ def test_a_job_without_a_snapshot_cannot_be_extended(
 
 def test_a_job_has_a_million_epochs_at_most(database: Database, job_in_state: Callable[[str], str]) -> None:
     job_id = job_in_state("succeeded")
-    message = rf"^A job has at most 1,000,000 epochs; {job_id} already has 5\.$"
+    message = rf"^A job has at most 1,000,000 epochs; {job_id} would have 1,000,001\.$"
     with pytest.raises(JobNotExtendable, match=message), database.write() as session:
-        actions.extend(session, job_id, MAX_EPOCHS - EPOCHS + 1)
+        actions.extend(session, job_id, MAX_EPOCHS)
     with database.write() as session:
-        assert actions.extend(session, job_id, MAX_EPOCHS - EPOCHS).epochs == MAX_EPOCHS
+        assert actions.extend(session, job_id, MAX_EPOCHS - 1).epochs == MAX_EPOCHS
 
 
 # --- Jobs with an uploaded data set -----------------------------------------------------------------------------------

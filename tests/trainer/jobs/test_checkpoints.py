@@ -12,6 +12,7 @@ import pytest
 
 from fitqueue.spec import read_job
 from fitqueue.states import Reason
+from workers.keras_tools.compiling import compile_model
 from workers.keras_tools.models import build_model
 
 VALIDATED = {
@@ -82,10 +83,75 @@ def test_weights_include_the_optimizer_on_request(make_spec: Callable[..., Any],
 def test_a_whole_model_loads_by_itself(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
     trained = train(make_spec(callbacks=[checkpoint("model.keras")]))
     loaded = keras.models.load_model(trained.path_of("model.keras"))
-    assert not loaded.compiled
     weights = build_model(read_job(make_spec()).model)
     weights.load_weights(trained.path_of("last"))
     assert all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), weights.get_weights(), strict=True))
+
+
+def plain_model(spec: dict[str, Any]) -> keras.Model:
+    """Return the model of a job, compiled as it says."""
+    job = read_job(spec)
+    model = build_model(job.model)
+    compile_model(model, job.compile)
+    return model
+
+
+COMPILED: dict[str, dict[str, Any]] = {
+    "names": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]},
+    "objects": {
+        "optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.05, "momentum": 0.5}},
+        "loss": {"class_name": "SparseCategoricalCrossentropy", "config": {"ignore_class": 3}},
+        "metrics": [{"class_name": "SparseTopKCategoricalAccuracy", "config": {"k": 2}}],
+        "weighted_metrics": ["accuracy"],
+    },
+    "a schedule": {
+        "optimizer": {
+            "class_name": "Adam",
+            "config": {
+                "learning_rate": {
+                    "class_name": "ExponentialDecay",
+                    "config": {"initial_learning_rate": 0.01, "decay_steps": 10, "decay_rate": 0.9},
+                }
+            },
+        },
+        "loss": "sparse_categorical_crossentropy",
+    },
+}
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("compiled", COMPILED.values(), ids=COMPILED)
+def test_a_whole_model_is_compiled_when_it_is_loaded_as_one_that_keras_saves(
+    compiled: dict[str, Any],
+    devices: int,
+    make_spec: Callable[..., Any],
+    train: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    spec = make_spec(callbacks=[checkpoint("model.keras")], compile=compiled)
+    loaded = keras.models.load_model(train(spec, cpu_devices=devices).path_of("model.keras"))
+    plain_model(spec).save(tmp_path / "plain.keras")
+    plain = keras.models.load_model(tmp_path / "plain.keras")
+    assert loaded.get_compile_config() == plain.get_compile_config() | {
+        name: loaded.get_compile_config()[name] for name in ("steps_per_execution", "jit_compile")
+    }
+    plain.set_weights(loaded.get_weights())
+    x, y = np.ones((4, 8, 8), "float32"), np.arange(4)
+    assert loaded.evaluate(x, y, verbose=0) == plain.evaluate(x, y, verbose=0)
+    loaded.fit(x, y, verbose=0)
+
+
+def test_a_whole_model_has_the_learning_rate_of_its_epoch(
+    make_spec: Callable[..., Any], train: Callable[..., Any]
+) -> None:
+    schedule = {"kind": "table", "rates": [[0, 0.5], [1, 0.25]]}
+    callbacks = [
+        {"class_name": "LearningRateScheduler", "config": {"schedule": schedule}}, checkpoint("{epoch}.keras")
+    ]  # fmt: skip
+    trained = train(make_spec(callbacks=callbacks, fit={"epochs": 2, "batch_size": 64}))
+    loaded = [keras.models.load_model(trained.path_of(f"{epoch}.keras")) for epoch in (1, 2)]
+    assert [float(model.optimizer.learning_rate) for model in loaded] == [0.5, 0.25]
+    assert [int(model.optimizer.iterations) for model in loaded] == [0, 0], "its state is saved on request only"
 
 
 def test_a_whole_model_with_its_optimizer_can_continue(

@@ -1,5 +1,6 @@
 """Arrays are loaded and prepared before they go to `fit`."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from fitqueue.datasets import BUILTIN, ArrayInfo
 from fitqueue.spec.fields.data import DataSpec, PrepareStep, prepared_info
-from workers.keras_tools.npz import DataError
+from workers.keras_tools.npz import DataError, read_npz
 from workers.trainer import data
 from workers.trainer.data import load, prepare
 
@@ -85,6 +86,33 @@ def test_a_file_that_is_not_an_npz(tmp_path: Path) -> None:
         load(DataSpec(dataset="mine", x="x", y="y"), tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">i8", "<u2", "|b1", ">f8"])
+def test_any_order_of_axes_and_bytes_is_read(dtype: str, tmp_path: Path) -> None:
+    written = np.asfortranarray(np.arange(6).reshape(2, 3).astype(dtype))
+    np.savez(tmp_path / "a.npz", **{"0": written, "scalar": np.array(1, dtype)})
+    read = read_npz(tmp_path / "a.npz", ["0", "scalar"])
+    assert np.array_equal(read["0"], written)
+    assert read["0"].dtype.isnative
+    assert read["0"].flags.c_contiguous
+    assert read["scalar"].shape == ()
+
+
+def test_a_single_npy_is_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npz.npy", np.arange(3, dtype=">i4"))
+    loaded = load(DataSpec(dataset="mine", x="arr_0", y="arr_0"), tmp_path / "a.npz.npy")
+    assert isinstance(loaded.train.x, np.ndarray)
+    assert loaded.train.x.tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match=r"The data set has no array named 'x'; it has 'arr_0'\."):
+        read_npz(tmp_path / "a.npz.npy", ["x"])
+
+
+def test_a_member_without_the_ending_of_an_array_is_never_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.ones(2))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("x", (tmp_path / "a.npz").read_bytes())
+    assert read_npz(tmp_path / "a.npz", ["x"])["x"].tolist() == [1, 1]
+
+
 def test_the_built_in_digits_match_their_description() -> None:
     validation = {"x": "x_test", "y": "y_test"}
     spec = DataSpec.model_validate({"dataset": "digits", "x": "x_train", "y": "y_train", "validation": validation})
@@ -92,9 +120,8 @@ def test_the_built_in_digits_match_their_description() -> None:
     assert loaded.validation is not None
     arrays = [array for samples in (loaded.train, loaded.validation) for array in (samples.x, samples.y)]
     infos = BUILTIN["digits"].info.arrays
-    assert [ArrayInfo(array.shape, str(array.dtype)) for array in arrays] == [
-        infos[name] for name in ("x_train", "y_train", "x_test", "y_test")
-    ]
+    described = [infos[name] for name in ("x_train", "y_train", "x_test", "y_test")]
+    assert [(array.shape, array.dtype) for array in arrays] == [(info.shape, info.dtype) for info in described]
 
 
 def test_the_message_of_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,9 +62,9 @@ def spec_with(make_spec: MakeSpec) -> Callable[..., dict[str, Any]]:
 
 
 def extended(ended: Any, spec: dict[str, Any], more_epochs: int) -> dict[str, Any]:
-    """Return what a worker sends to the child of an ended job that was given more epochs."""
+    """Return what a worker sends to the child of an ended job that was given more epochs than it has trained."""
     [snapshot] = snapshots_of(ended)[-1:]
-    epochs = spec["fit"]["epochs"] + more_epochs
+    epochs = snapshot.position.epoch + more_epochs
     return {
         "spec": {**spec, "fit": {**spec["fit"], "epochs": epochs}},
         "snapshot": str(ended.directory / snapshot.file),
@@ -127,7 +127,8 @@ def test_a_job_that_was_cancelled_within_an_epoch(spec_with: Callable[..., dict[
     position = snapshots_of(first)[-1].position
     assert position.epoch == 1
     assert position.step > 2
-    rest = train(**extended(first, spec, MORE), snapshot_seconds=0)
+    rest = train(**extended(first, spec, WHOLE - position.epoch), snapshot_seconds=0)
+    assert [epoch.epoch for epoch in rest.epochs] == list(range(2, WHOLE + 1)), "the interrupted epoch is one of them"
     whole = train(spec_with(WHOLE, **fields), snapshot_seconds=0)
     assert epochs_without_time(rest) == epochs_without_time(whole)[1:]
     assert checkpoints_by_name(rest)["last"] == checkpoints_by_name(whole)["last"]
@@ -186,8 +187,34 @@ def test_a_job_that_was_stopped_early_has_its_whole_patience(
         )
         assert checkpoints_by_name(rest)["last"][1] == checkpoints_by_name(train(spec_with(best_epoch)))["last"][1]
 
-    again = train(**extended(rest, {**spec, "fit": {**spec["fit"], "epochs": 40}}, 10))
+    again = train(**extended(rest, spec, 10))
     assert len(again.epochs) >= PATIENCE, "it starts to count again at each extension"
+
+
+def test_a_job_that_was_stopped_early_trains_the_epochs_of_its_extension_only(
+    spec_with: Callable[..., dict[str, Any]], train: Train
+) -> None:
+    """Thirty epochs were planned, and the job stopped after three."""
+    spec = spec_with(30, callbacks=early_stopping(NEVER_BETTER))
+    first = train(spec)
+    rest = train(**extended(first, spec, 1))
+    assert [epoch.epoch for epoch in first.epochs + rest.epochs] == [1, 2, 3, 4]
+    assert rest.outcome.reason is Reason.COMPLETED
+
+
+def test_the_other_callbacks_of_a_job_that_was_stopped_early_continue_to_count(
+    spec_with: Callable[..., dict[str, Any]], train: Train
+) -> None:
+    """The rate is reduced in the fifth epoch: two epochs without a better one before the extension, two after it."""
+    config = {"monitor": "loss", "patience": 4, "min_delta": NEVER_BETTER, "factor": 0.5}
+    plateau = {"class_name": "ReduceLROnPlateau", "config": config}
+    spec = spec_with(30, callbacks=[plateau, *early_stopping(NEVER_BETTER)])
+    first = train(spec)
+    rest = train(**extended(first, spec, 10))
+    unstopped = train(spec_with(5, callbacks=[plateau]))
+    assert epochs_without_time(first, rest) == epochs_without_time(unstopped)
+    last = rest.epochs[-1]
+    assert last.next_learning_rate == last.learning_rate / 2
 
 
 def test_a_job_with_two_replicas_has_its_whole_patience(spec_with: Callable[..., dict[str, Any]], train: Train) -> None:

@@ -79,6 +79,63 @@ def test_inputs_and_outputs_by_name(make_spec: Callable[..., Any], train: Callab
         assert on_two.history[name] == pytest.approx(values, rel=1e-5), name
 
 
+# The same, as lists in the order of the model.
+BY_ORDER: dict[str, Any] = {
+    "compile": {
+        "optimizer": "sgd",
+        "loss": ["sparse_categorical_crossentropy", "mse"],
+        "metrics": [["accuracy"], None],
+        "weighted_metrics": [None, "mae"],
+        "loss_weights": [1.0, 0.25],
+    },
+    "data": JOB["data"] | {"x": ["a", "b"], "y": ["c", "d"], "sample_weight": ["w", "w"]},
+    "fit": JOB["fit"],
+}
+
+
+def test_keras_pairs_lists_as_the_service_does(make_spec: Callable[..., Any], dataset: Any) -> None:
+    _, arrays, find = dataset
+    by_name, by_order = (make_spec(find, model=_model().to_json(), **job) for job in (JOB, BY_ORDER))
+    by_name["compile"]["metrics"]["size"] = by_name["compile"]["weighted_metrics"]["kind"] = []
+    assert {**by_order["compile"], "metrics": by_name["compile"]["metrics"]} | by_order["data"] == {
+        **by_name["compile"]
+    } | by_name["data"]
+    histories = []
+    for compiled in (JOB["compile"], BY_ORDER["compile"]):
+        model = _model()
+        model.compile(**compiled)
+        keras.utils.set_random_seed(7)
+        fitted = model.fit([arrays["a"], arrays["b"]], [arrays["c"], arrays["d"]], verbose=0, **JOB["fit"])
+        histories.append(fitted.history)
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["list", "object"])
+def test_an_output_without_a_loss_is_not_trained(
+    keyed: bool, make_spec: Callable[..., Any], train: Callable[..., Any], dataset: Any
+) -> None:
+    def make_model() -> keras.Model:
+        model = _model()
+        return keras.Model(model.inputs, dict(zip(model.output_names, model.outputs, strict=True))) if keyed else model
+
+    path, arrays, find = dataset
+    compiled = {"optimizer": "sgd", "loss": {"kind": None, "size": "mse"}, "metrics": {"kind": ["accuracy"]}}
+    spec = make_spec(find, model=make_model().to_json(), **JOB | {"compile": compiled})
+    on_one, on_two = (train(spec, dataset_path=path, cpu_devices=devices) for devices in (1, 2))
+    assert on_one.outcome.reason is on_two.outcome.reason is Reason.COMPLETED, (on_one.lines, on_two.lines)
+    model = make_model()
+    model.compile(**compiled)
+    keras.utils.set_random_seed(7)
+    targets = {"kind": arrays["c"], "size": arrays["d"]} if keyed else [arrays["c"], arrays["d"]]
+    weights = {"kind": arrays["w"], "size": arrays["w"]} if keyed else [arrays["w"], arrays["w"]]
+    inputs = {"left": arrays["a"], "right": arrays["b"] * np.float32(0.5)}
+    expected = model.fit(inputs, targets, sample_weight=weights, verbose=0, **JOB["fit"]).history
+    assert set(on_one.history) == set(expected) == set(read_job(spec).logged_names)
+    for name, values in expected.items():
+        assert on_one.history[name] == pytest.approx(values, rel=1e-6), name
+        assert on_two.history[name] == pytest.approx(values, rel=1e-5), name
+
+
 @pytest.mark.parametrize(
     "fit",
     [

@@ -80,6 +80,47 @@ def test_a_loss_that_is_not_finite(make_spec: Callable[..., Any], train: Callabl
     assert len(trained.epochs) == 1
 
 
+@pytest.mark.parametrize("callbacks", [[], [{"class_name": "TerminateOnNaN", "config": {"raise_error": True}}]])
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        ({"x": "x_nan"}, "'x_nan' has NaN in 1 of 1,280 values"),
+        ({"y": "y_bad"}, "'y_bad' has NaN in 2 and infinity in 1 of 20 values"),
+        ({"sample_weight": "w_nan"}, "'w_nan' has NaN in 1 of 20 values"),
+        ({"x": {"flatten": "x_nan"}, "y": "y_bad"},
+         "'x_nan' has NaN in 1 of 1,280 values; 'y_bad' has NaN in 2 and infinity in 1 of 20 values"),
+    ],
+)  # fmt: skip
+def test_data_that_is_not_finite_is_named(
+    data: Any, cause: str, callbacks: Any, make_spec: Callable[..., Any], train: Callable[..., Any],
+    make_dataset: Callable[..., Any],
+) -> None:  # fmt: skip
+    x, y, weights = np.ones((20, 8, 8), "float32"), np.ones((20, 1), "float32"), np.ones(20, "float32")
+    x_nan, y_bad, w_nan = x.copy(), y.copy(), weights.copy()
+    x_nan[5, 2, 2] = y_bad[:2] = w_nan[3] = np.nan
+    y_bad[2] = -np.inf
+    path, find = make_dataset(x=x, y=y, x_nan=x_nan, y_bad=y_bad, w_nan=w_nan)
+    layers = [
+        {"class_name": "InputLayer", "config": {"shape": [8, 8], "name": "flatten"}},
+        {"class_name": "Flatten", "config": {}},
+        {"class_name": "Dense", "config": {"units": 1}},
+    ]
+    spec = make_spec(
+        find,
+        model={"class_name": "Sequential", "config": {"layers": layers}},
+        compile={"optimizer": "sgd", "loss": "mse"},
+        data={"dataset": "mine", "x": "x", "y": "y", **data},
+        callbacks=callbacks,
+    )
+    outcome = train(spec, dataset_path=path).outcome
+    assert outcome.reason is Reason.NAN_LOSS
+    assert outcome.message.endswith(f" The data is the cause: {cause}.")
+
+
+def test_data_that_is_finite_is_not_blamed(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
+    assert "data" not in train(make_spec(**EXPLODING)).outcome.message
+
+
 @pytest.mark.parametrize("raise_error", [False, True])
 def test_terminate_on_nan(raise_error: bool, make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:
     callback = {"class_name": "TerminateOnNaN", "config": {"raise_error": raise_error}}

@@ -38,9 +38,7 @@ def check(checker: Checker, layers: list[dict[str, Any]], shape: list[int], **ar
         "seed": 1,
     }
     arrays = {"x": {"shape": [64, *shape], "dtype": "float32"}, "y": {"shape": [64, 1], "dtype": "float32"}}
-    check_request = ModelCheckRequest.model_validate(
-        {"spec": spec, "arrays": arrays, "classes": None, "dataset_path": None, "max_bytes": 10**12, **arguments}
-    )
+    check_request = ModelCheckRequest.model_validate({"spec": spec, "arrays": arrays, "max_bytes": 10**12, **arguments})
     result = checker.check(check_request)
     assert result is not None
     return result
@@ -83,7 +81,7 @@ def test_the_checker_accepts_a_model_with_two_outputs(checker: Checker) -> None:
         "seed": 1,
     }
     arrays = {"x": {"shape": [64, 64], "dtype": "float32"}, "y": {"shape": [64], "dtype": "uint8"}}
-    check_request = {"spec": spec, "arrays": arrays, "classes": 10, "dataset_path": None, "max_bytes": 10**12}
+    check_request = {"spec": spec, "arrays": arrays, "max_bytes": 10**12}
     result = checker.check(ModelCheckRequest.model_validate(check_request))
     assert result is not None
     assert result.faults == []

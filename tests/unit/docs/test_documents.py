@@ -4,6 +4,7 @@ import re
 from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 
 from fitqueue import states
@@ -11,6 +12,7 @@ from fitqueue.advice import Verdict
 from fitqueue.cli import cli
 from fitqueue.diagnosis import RULES
 from fitqueue.errors import ERRORS_BY_CODE, FitQueueError
+from fitqueue.spec import JobSpec
 from fitqueue.spec.findings import FaultCode, NoticeCode
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
 from fitqueue.states import DescribedEnum, EventKind, JobState, Phase, Reason
@@ -134,3 +136,23 @@ def test_every_direct_dependency_has_its_reason() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     declared = set(re.findall(r'^\s+"([a-z0-9-]+)(?:\[[a-z,-]+\])?[><=]', project, re.MULTILINE)) - {"tensorflow-cpu"}
     assert [name for name in declared if f"**{name}**" not in text_of("dependencies.md")] == []
+
+
+def test_spec_md_names_the_fields_that_a_job_must_have() -> None:
+    required = [f"`{name}`" for name, field in JobSpec.model_fields.items() if field.is_required()]
+    assert f"{', '.join(required[:-1])} and {required[-1]} are required; everything else has a default" in " ".join(
+        text_of("spec.md").split()
+    )
+
+
+def test_operating_md_gives_each_option_of_up_its_variable_and_its_default() -> None:
+    command = cli.get_command(None, "up")  # type: ignore[arg-type]
+    assert command is not None
+    options = {option.opts[0]: option for option in command.params if isinstance(option, click.Option)}
+    rows = table_rows(section(text_of("operating.md"), "Without containers", level=3))
+    shown = {row[0].strip("`"): row[1:] for row in rows if row[0].startswith("`--")}
+    assert shown.keys() == options.keys() - {"--run"}
+    for name, (variable, _, default) in shown.items():
+        setting = Settings.model_fields.get(name.removeprefix("--"))
+        assert bool(variable) == (setting is not None)
+        assert default == f"`{options[name].default if setting is None else setting.default}`"

@@ -105,7 +105,7 @@ def test_epochs_before_the_window_do_not_count() -> None:
     [
         ("learning", {Verdict.LEARNING: 5}),
         ("noisy_labels", {Verdict.LEARNING: 5}),
-        ("small_data", {Verdict.LEARNING: 5, Verdict.OVERFITTING: 25}),
+        ("small_data", {Verdict.LEARNING: 5, Verdict.OVERFITTING: 21}),
         ("bottleneck", {Verdict.BOTTLENECK: 5}),
         ("too_large_rate", {Verdict.DIVERGING: 1}),
     ],

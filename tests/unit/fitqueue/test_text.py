@@ -1,8 +1,8 @@
-"""Truncation of texts and removal of terminal colours."""
+"""Truncation of texts, removal of terminal colours, names in CSV and of files."""
 
 import pytest
 
-from fitqueue.text import strip_ansi, truncate
+from fitqueue.text import csv_heading, local_file_name, strip_ansi, truncate
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,35 @@ def test_a_text_is_truncated_to_six_characters(text: str, tail: int, truncated: 
 
 def test_colours_are_removed() -> None:
     assert strip_ansi("\x1b[1;31mred\x1b[0m and \x1b[?25lhidden") == "red and hidden"
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [("loss", "loss"), ("f1-score", "f1-score"), ("=1+1", "'=1+1"), ("@x", "'@x"), ("-a", "'-a"), ("+a", "'+a")],
+)
+def test_no_heading_is_a_formula(name: str, heading: str) -> None:
+    assert csv_heading(name) == heading
+
+
+@pytest.mark.parametrize(
+    ("name", "file_name"),
+    [
+        ("ep003-0.123.weights.h5", "ep003-0.123.weights.h5"),
+        ("模型-01.keras", "模型-01.keras"),
+        ("../../etc/passwd", "_._.._etc_passwd"),
+        ("a\\b", "a_b"),
+        (".bashrc", "_bashrc"),
+        ("12:00 <a|b>?.csv", "12_00 _a_b__.csv"),
+        ("a\x1b[31m", "a_[31m"),
+    ],
+)
+def test_a_file_name_is_safe_on_any_machine(name: str, file_name: str) -> None:
+    assert local_file_name(name) == file_name
+
+
+@pytest.mark.parametrize("letter", ["a", "模", "😀"])
+def test_a_file_name_has_room_for_what_a_download_adds(letter: str) -> None:
+    name = local_file_name(letter * 240 + ".weights.h5")
+    assert name.endswith(f"{letter}.weights.h5")
+    assert len(f".{name}.{'0' * 16}.part".encode()) <= 255
+    assert len(local_file_name("." + letter * 300).encode()) <= 220

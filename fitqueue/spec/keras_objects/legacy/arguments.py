@@ -83,7 +83,7 @@ def _apply(rule: Rule, config: dict[str, Any], sent_class_name: str, pointer: Po
 
 
 def _drop(rule: Rule, value: Any, sent_class_name: str, pointer: Pointer) -> None:
-    if rule.harmless is not None and not any(value is harmless for harmless in rule.harmless):
+    if rule.harmless is not None and value not in rule.harmless:
         pointer.add_fault(FaultCode.NOT_SUPPORTED, rule.otherwise, received=value, expected="no such argument")
     elif value is not None:
         pointer.add_notice(

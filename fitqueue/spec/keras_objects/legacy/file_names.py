@@ -1,32 +1,54 @@
-"""Names of files in callbacks: paths in the current folder, and file endings of Keras 2."""
+"""Names of files in callbacks: paths to folders, and file endings of Keras 2."""
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fitqueue.spec.filepath import is_template
 from fitqueue.spec.findings import NoticeCode, Pointer, quoted
 
+_SLASHES: Final = re.compile(r"[/\\]+")
+_DEFAULT_LOG_DIR: Final = "logs"
 _OLD_ENDINGS: Final = (".weights.h5", ".hdf5", ".hdf", ".h5")
 
 
 def translate_file_names(class_name: str, config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return a callback's config with the names of its files as Keras 3 and the service expect them."""
-    config = _without_current_folder(config, pointer)
+    config = _without_folders(config, pointer)
     return _with_current_ending(config, pointer / "filepath") if class_name == "ModelCheckpoint" else config
 
 
-def _without_current_folder(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
-    """Strip `./`: all files of a job are in one folder of its own."""
-    stripped = dict(config)
-    for argument in ("filepath", "filename", "log_dir"):
+def _without_folders(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+    """Turn paths into labels: the service keeps all files of a job, and no folders."""
+    labels = dict(config)
+    for argument, label_of in _LABELS.items():
         sent = config.get(argument)
-        if not isinstance(sent, str):
-            continue
-        name = sent.removeprefix("./")
-        name = name.removesuffix("/") if argument == "log_dir" else name
-        if name != sent:
-            (pointer / argument).add_notice(NoticeCode.TRANSLATED, f"{quoted(sent)} is read as {quoted(name)}.")
-            stripped[argument] = name
-    return stripped
+        if isinstance(sent, str) and (label := label_of(sent)) != sent:
+            (pointer / argument).add_notice(
+                NoticeCode.TRANSLATED,
+                f"{quoted(sent)} is read as {quoted(label)}: a name without folders, because the service keeps the "
+                "files of a job.",
+            )
+            labels[argument] = label
+    return labels
+
+
+def _joined(path: str) -> str:
+    """Return the folders and the name of a path in one name; the path itself if it has neither."""
+    parts = (part.strip(" .") if part.strip(" ~.") and not part.endswith(":") else "" for part in _SLASHES.split(path))
+    return "-".join(part for part in parts if part) or path
+
+
+def _log_dir(path: str) -> str:
+    return _DEFAULT_LOG_DIR if path and not path.strip("./\\") else _joined(path)
+
+
+_LABELS: Final[Mapping[str, Callable[[str], str]]] = {
+    "filepath": lambda path: path.removeprefix("./"),
+    "filename": _joined,
+    "log_dir": _log_dir,
+}
+"""What becomes of the paths in the arguments of callbacks."""
 
 
 def _with_current_ending(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fitqueue.spec.findings import NoticeCode, Pointer
+from fitqueue.spec.keras_objects.legacy.histories import is_call_entry, is_history
+from fitqueue.spec.keras_objects.legacy.operations import translate_operations
 
 # Their call takes the first tensor as the sequence, and the others as the initial state.
 _STATEFUL: Final = frozenset(
@@ -32,11 +34,12 @@ def translate_graph(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     if not _has_old_calls(config["layers"]):
         return config
     pointer.add_notice(NoticeCode.TRANSLATED, "The calls of the layers have the form of Keras 2 and are translated.")
-    shifts = {_name(layer): _node_shift(layer) for layer in config["layers"] if isinstance(layer, dict)}
+    layers = translate_operations(config["layers"], pointer / "layers")
+    shifts = {_name(layer): _node_shift(layer) for layer in layers if isinstance(layer, dict)}
     io: dict[str, Any] = {
         key: _io_tensors(config[key], shifts) for key in ("input_layers", "output_layers") if key in config
     }
-    return {**config, "layers": [_layer(layer, shifts) for layer in config["layers"]], **io}
+    return {**config, "layers": [_layer(layer, shifts) for layer in layers], **io}
 
 
 Shifts = Mapping[Any, int]
@@ -65,9 +68,10 @@ def _name(layer: Mapping[str, Any]) -> Any:
 def _node_shift(layer: Mapping[str, Any]) -> int:
     """Return -1 for a Sequential with a known input: Keras 2 counted its own graph as node 0, Keras 3 does not."""
     config = layer.get("config")
-    if layer.get("class_name") != "Sequential" or not isinstance(config, dict):
+    if layer.get("class_name") != "Sequential" or not isinstance(config, dict | list):
         return 0
-    first = next(iter(_list_or_empty(config.get("layers"))), None)
+    layers = config if isinstance(config, list) else _list_or_empty(config.get("layers"))
+    first = next(iter(layers), None)
     has_input = isinstance(first, dict) and (
         first.get("class_name") == "InputLayer" or "batch_input_shape" in (first.get("config") or {})
     )
@@ -80,12 +84,24 @@ def _layer(layer: Any, shifts: Shifts) -> Any:
     class_name = layer.get("class_name")
     is_stateful = isinstance(class_name, str) and class_name in _STATEFUL
     nodes = [_node(node, shifts, is_stateful=is_stateful) for node in layer["inbound_nodes"]]
-    return {**layer, "inbound_nodes": nodes}
+    return _with_causal_calls({**layer, "inbound_nodes": nodes})
+
+
+def _with_causal_calls(layer: dict[str, Any]) -> dict[str, Any]:
+    """Move `causal` of an attention from the layer to its calls, which have it in Keras 3."""
+    config = layer.get("config")
+    if layer.get("class_name") not in ("Attention", "AdditiveAttention") or not isinstance(config, dict):
+        return layer
+    if config.get("causal") not in (True, 1) or not all(isinstance(node, dict) for node in layer["inbound_nodes"]):
+        return layer
+    nodes = [{**node, "kwargs": {**node["kwargs"], "use_causal_mask": True}} for node in layer["inbound_nodes"]]
+    rest = {name: value for name, value in config.items() if name != "causal"}
+    return {**layer, "config": rest, "inbound_nodes": nodes}
 
 
 def _node(node: Any, shifts: Shifts, *, is_stateful: bool) -> Any:
-    entries = [node] if _is_entry(node) else node
-    if not isinstance(entries, list) or not entries or not all(_is_entry(entry) for entry in entries):
+    entries = [node] if is_call_entry(node) else node
+    if not isinstance(entries, list) or not entries or not all(is_call_entry(entry) for entry in entries):
         return node
     tensors = [_tensor(entry[:3], shifts) for entry in entries]
     old_keywords = entries[0][3] if len(entries[0]) > 3 else {}
@@ -95,27 +111,8 @@ def _node(node: Any, shifts: Shifts, *, is_stateful: bool) -> Any:
     return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": keywords}
 
 
-def _is_entry(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) in (3, 4)
-        and _is_history(value[:3])
-        and (len(value) == 3 or isinstance(value[3], dict))
-    )
-
-
-def _is_history(value: Any) -> bool:
-    """Return whether a value is [layer, node, tensor]; the numbers may be negative, for the check of the graph."""
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and isinstance(value[0], str)
-        and all(type(number) is int for number in value[1:])
-    )
-
-
 def _keyword(value: Any, shifts: Shifts) -> Any:
-    if _is_history(value) and value[0] in shifts:
+    if is_history(value) and value[0] in shifts:
         return _tensor(value, shifts)
     return [_keyword(item, shifts) for item in value] if isinstance(value, list) else value
 
@@ -130,7 +127,7 @@ def _shifted(history: list[Any], shifts: Shifts) -> list[Any]:
 
 
 def _io_tensors(value: Any, shifts: Shifts) -> Any:
-    if _is_history(value):
+    if is_history(value):
         return _shifted(value, shifts)
     if isinstance(value, list):
         return [_io_tensors(item, shifts) for item in value]

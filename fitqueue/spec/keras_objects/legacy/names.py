@@ -15,18 +15,27 @@ def translate_class(value: dict[str, Any], kind: str, pointer: Pointer) -> dict[
     """Return the object under the present name of its class."""
     class_name = value.get("class_name")
     present = CLASSES.get((kind, class_name)) if isinstance(class_name, str) else None
-    if present is None:
+    if present is None or not isinstance(class_name, str):
         return value
     (pointer / "class_name").add_notice(NoticeCode.TRANSLATED, f"{class_name!r} is read as {present!r}.")
     translated = {**value, "class_name": present}
     if value.get("registered_name") == class_name:
         translated["registered_name"] = present
-    config = value.get("config")
-    if class_name == "ThresholdedReLU" and isinstance(config, dict):
-        # Its only argument: lower values become 0.
-        threshold = config.get("theta", 1.0)
-        translated["config"] = {**{k: v for k, v in config.items() if k != "theta"}, "threshold": threshold}
+    config = value.get("config", {})
+    if isinstance(config, dict):
+        translated["config"] = _translate_config(class_name, config)
     return translated
+
+
+def _translate_config(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with what the old name of the class said beside it."""
+    if class_name == "SyncBatchNormalization":
+        return {**config, "synchronized": True}
+    if class_name == "ThresholdedReLU":
+        # Its only argument: lower values become 0.
+        rest = {name: value for name, value in config.items() if name != "theta"}
+        return {**rest, "threshold": config.get("theta", 1.0)}
+    return config
 
 
 def translate_name(name: str, kind: str, pointer: Pointer) -> Any:

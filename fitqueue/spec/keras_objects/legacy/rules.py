@@ -69,6 +69,19 @@ ARGUMENTS: Final = (
         otherwise="Keras 3 has no time_major, and the first axis of a job's data is always the axis of samples. Leave "
         "it out; to swap later axes, put a Permute layer in front.",
     ),
+    # What every layer of Keras 2 could have, and has no effect where a layer has no such argument today.
+    Rule("layers", "trainable"),
+    Rule("layers", "dtype"),
+    Rule("layers", "seed"),
+    Rule("layers", "dynamic", harmless=(False, None), otherwise=_NO_SUCH_ARGUMENT),
+    Rule("layers", "ragged", harmless=(False, None), otherwise=_NO_SUCH_ARGUMENT),
+    Rule("layers", "noise_shape", harmless=(None,), otherwise=_NO_SUCH_ARGUMENT),
+    Rule(
+        "layers",
+        "causal",
+        harmless=(False, None),
+        otherwise="Write `use_causal_mask: true` in the call of the layer, beside its inputs.",
+    ),
     Rule("layers", "tensor", _INPUT, harmless=(None,), otherwise=_NO_TENSOR),
     Rule("layers", "input_tensor", _INPUT, harmless=(None,), otherwise=_NO_TENSOR),
     Rule("layers", "batch_input_shape", _INPUT, becomes="batch_shape"),
@@ -85,7 +98,6 @@ ARGUMENTS: Final = (
     Rule("layers", "fused", _NORMALIZATION),
     Rule("layers", "virtual_batch_size", _NORMALIZATION, harmless=(None,), otherwise=_NO_SUCH_ARGUMENT),
     Rule("layers", "adjustment", _NORMALIZATION, harmless=(None,), otherwise=_NO_SUCH_ARGUMENT),
-    Rule("layers", "renorm_momentum", _NORMALIZATION),
     Rule("layers", "rng_type"),
     Rule("layers", "force_generator"),
     Rule("layers", "query_shape", frozenset({"MultiHeadAttention"})),
@@ -110,13 +122,40 @@ ARGUMENTS: Final = (
     Rule("layers", "kernel_constraint", _SEPARABLE),
     # An initializer creates numbers of the dtype of the layer's weights.
     Rule("initializers", "dtype"),
+    Rule("dtype_policies", "loss_scale"),
 )
 
+# TensorFlow 2.0 wrote them with a V2 behind the name.
+_INITIALIZERS: Final = (
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+)
 CLASSES: Final = {
     ("layers", "Model"): "Functional",
     ("layers", "CuDNNLSTM"): "LSTM",
     ("layers", "CuDNNGRU"): "GRU",
     ("layers", "ThresholdedReLU"): "ReLU",
+    ("layers", "BatchNormalizationV1"): "BatchNormalization",
+    ("layers", "BatchNormalizationV2"): "BatchNormalization",
+    ("layers", "SyncBatchNormalization"): "BatchNormalization",
+    ("layers", "UnifiedLSTM"): "LSTM",
+    ("layers", "UnifiedGRU"): "GRU",
+    ("dtype_policies", "Policy"): "DTypePolicy",
+    ("dtype_policies", "PolicyV1"): "DTypePolicy",
+    **{("initializers", f"{name}V2"): name for name in _INITIALIZERS},
     ("losses", "CosineProximity"): "CosineSimilarity",
     ("metrics", "CosineProximity"): "CosineSimilarity",
     ("losses", "Logcosh"): "LogCosh",
@@ -146,8 +185,3 @@ NAMES: Final[Mapping[str, Mapping[str, Any]]] = {
     "constraints": {"maxnorm": "max_norm", "nonneg": "non_neg", "unitnorm": "unit_norm"},
 }
 """By kind, what names that Keras has dropped stood for: a present name, or an object."""
-
-TENSOR_OPERATIONS: Final = frozenset(
-    {"TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "TensorFlowOpLayer"}
-)
-"""The classes that Keras 2 wrote for operations on tensors."""

@@ -28,7 +28,7 @@ def test_each_deployment_gets_its_own_passwords(folder: Path, capsys: pytest.Cap
     other.mkdir()
     (other / "docker-compose.yml").touch()
     assert main(["init"]) == 0
-    assert "\n    docker compose up -d --wait --scale worker=4\n" in capsys.readouterr().out
+    assert "\n    docker compose up -d --wait\n" in capsys.readouterr().out
     assert main(["init", "--dir", "an other"]) == 0
     out = capsys.readouterr().out
     assert "\n    cd 'an other'\n" in out
@@ -78,3 +78,17 @@ def test_on_a_gpu_host_the_gpu_compose_file_is_used(folder: Path, gpu: bool) -> 
     lines = (folder / ".env").read_text().splitlines()
     assert ("COMPOSE_FILE=docker-compose.yml:docker-compose.gpu.yml" in lines) is gpu
     assert ("FITQUEUE_DEVICE=gpu" in lines) is gpu
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"), [([], "1"), (["--workers", "4"], "4"), (["--workers=4", "--gpu"], "4")]
+)
+def test_the_file_has_the_number_of_workers(folder: Path, options: list[str], workers: str) -> None:
+    assert main(["init", *options]) == 0
+    assert f"FITQUEUE_WORKERS={workers}" in (folder / ".env").read_text().splitlines()
+
+
+@pytest.mark.parametrize("workers", ["-1", "four", "1.5"])
+def test_a_number_of_workers_that_is_none_is_refused(folder: Path, workers: str) -> None:
+    assert main(["init", f"--workers={workers}"]) == REFUSED
+    assert not (folder / ".env").exists()

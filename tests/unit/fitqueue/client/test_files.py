@@ -51,6 +51,25 @@ def test_a_file_arrives_whole(service: Any, transport: Transport, serve: Any, tm
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
+@pytest.mark.parametrize("name", ["模型-01.keras", "a" * 255, "模" * 82 + ".h5", "🙂" * 63])
+def test_every_name_that_the_file_system_allows_can_be_written(
+    name: str, service: Any, transport: Transport, serve: Any, tmp_path: Path
+) -> None:
+    service.script = [serve(CONTENT, stops_at=1000), serve(CONTENT)]
+    files.download(transport, "/f", tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("name", ["模" * 190 + "-01.keras", "é" * 200, "🙂" * 200, "x" * 300])
+def test_a_name_that_is_too_long_is_shortened_and_keeps_its_end(name: str, tmp_path: Path) -> None:
+    shortened = files.fitting_name(name)
+    (tmp_path / shortened).touch()
+    assert shortened[:20] == name[:20]
+    assert shortened.endswith(name[-40:])
+    assert len(shortened.encode()) > 250
+
+
 def test_an_interrupted_download_is_resumed(service: Any, transport: Transport, serve: Any, tmp_path: Path) -> None:
     service.script = [serve(CONTENT, stops_at=1000), serve(CONTENT, stops_at=500), serve(CONTENT)]
     files.download(transport, "/f", tmp_path / "best")

@@ -113,3 +113,36 @@ def test_any_value_is_formatted_as_python_does(pieces: list[str], value: float) 
 def test_names_longer_than_a_file_name_are_refused() -> None:
     with pytest.raises(BadTemplate, match="310 characters or more; at most 255"):
         Template.parse("{epoch:019d}" * 16 + ".keras")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("m-{epoch:03d}-{loss:0.4f}.hdf5", "m-007-0.1235.hdf5"),
+        ("m-{loss:.02f}.h5", "m-0.12.h5"),
+        ("m-{epoch:0>2d}.h5", "m-07.h5"),
+        ("m-{loss:0.3}.h5", "m-0.123.h5"),
+        ("m-{epoch:_<3}.h5", "m-7__.h5"),
+        ("m-{epoch:+}.h5", "m-+7.h5"),
+        ("m-{epoch:.1f}.h5", "m-7.0.h5"),
+        ("m-{loss:.1%}.h5", "m-12.3%.h5"),
+        ("m-{loss:8.3e}.h5", "m-1.235e-01.h5"),
+        ("m-{loss:x^9.2f}.h5", "m-xx0.12xxx.h5"),
+        ("m-{val_f1-score:.2f}-{auc@pr:.1f}-{准确率:.3f}.h5", "m-0.12-0.1-0.123.h5"),
+        ("m-{a b}.h5", "m-0.123456.h5"),
+    ],
+)
+def test_formats_and_fields_of_python(text: str, name: str) -> None:
+    template = Template.parse(text)
+    values = dict.fromkeys(template.fields, 0.123456) | {"epoch": 7}
+    assert template.keras_format().format(**values) == name == text.format(**values)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["epoch:c", "epoch:s", "loss:d", "loss:s", "loss:x", "loss:#.0f", "epoch:.>3", "epoch:/>3", "epoch:99d",
+     "loss:.99f", "epoch:.3d", "epoch:n", "epoch:{loss}", "a.b", "a[b]", "3", "a\n", "a/b"],
+)  # fmt: skip
+def test_formats_and_fields_that_are_refused(field: str) -> None:
+    with pytest.raises(BadTemplate):
+        Template.parse(f"m-{{{field}}}.h5")

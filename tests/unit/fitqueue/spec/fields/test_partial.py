@@ -30,6 +30,7 @@ def test_a_valid_job_is_complete(cnn: dict[str, Any]) -> None:
     partial = PartialJob.model_validate(stored).to_json()
     assert partial.pop("model_is_complete")
     compiled = partial.pop("compile")
+    assert compiled.pop("loss_is_complete")
     assert partial == {name: stored[name] for name in partial}
     assert compiled == {name: stored["compile"][name] for name in compiled}
 

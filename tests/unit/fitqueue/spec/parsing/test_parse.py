@@ -40,6 +40,7 @@ def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:
         "data": cnn["data"]
         | {
             "sample_weight": None,
+            "shuffle_split": False,
             "validation": cnn["data"]["validation"] | {"sample_weight": None},
         },
         "fit": {
@@ -118,7 +119,7 @@ def test_read_job_ignores_the_fields_of_a_newer_version(parse: Parse, cnn: dict[
         ("/compile", [], "wrong_type"),
         ("/compile/loss", ..., "missing"),
         ("/compile/metrics", "accuracy", "wrong_type"),
-        ("/compile/loss_weights", [1], "wrong_type"),
+        ("/compile/loss_weights", [1, 2], "wrong_type"),
         ("/compile/loss_weightz", [1], "unknown_field"),
         ("/data", ..., "missing"),
         ("/data/dataset", "mnits", "unknown_dataset"),

@@ -53,3 +53,10 @@ def test_a_model_sent_as_a_string_is_parsed() -> None:
 
 def test_keys_with_slashes_and_tildes() -> None:
     assert request_pointer("/labels/a~1b~0", {"labels": {"a/b~": "x"}}, {"labels": {"a/b~": "x"}}) == "/labels/a~1b~0"
+
+
+def test_layers_sent_as_the_config_itself() -> None:
+    sent = {"model": {"class_name": "Sequential", "config": [layer("Dense"), layer("Dense")]}}
+    pointer = request_pointer("/model/config/layers/2/config/units", sent, model("InputLayer", "Dense", "Dense"))
+    assert pointer == "/model/config/1/config/units"
+    assert request_pointer("/model/config/layers", sent, model("Dense", "Dense")) == "/model/config"

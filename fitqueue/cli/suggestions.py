@@ -1,0 +1,89 @@
+"""What to type instead of a command that does not exist: its other name here, or the nearest spelling."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import click
+
+from fitqueue.cli.text import printable
+from fitqueue.text import truncate
+
+_SERVICE: Final = (
+    "Nothing needs a login: `export FITQUEUE_URL=… FITQUEUE_TOKEN=…` sets the address and the token of a service, and "
+    "`fitqueue token create NAME` creates a token where the service runs"
+)
+_STOP: Final = "`fitqueue cancel JOB` stops a job. Ctrl-C stops `fitqueue up`"
+
+_OF_COMMANDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(["list", "ls", "ps", "queue", "history"], "`fitqueue jobs` lists jobs"),
+    **dict.fromkeys(
+        ["status", "stat", "state"], "`fitqueue show JOB` shows one job, and `fitqueue jobs` lists all of them"
+    ),
+    **dict.fromkeys(["info", "get", "describe", "inspect", "job", "view"], "`fitqueue show JOB` shows one job"),
+    **dict.fromkeys(["login", "logout", "auth", "config", "configure", "connect"], _SERVICE),
+    **dict.fromkeys(
+        ["run", "train", "fit", "add", "create", "new", "post", "send", "enqueue"],
+        "`fitqueue submit JOB.json` submits a job",
+    ),
+    **dict.fromkeys(["check", "validate", "lint", "dry-run"], "`fitqueue submit JOB.json --dry-run` checks a job"),
+    **dict.fromkeys(["follow", "wait", "attach", "progress"], "`fitqueue watch JOB` follows a job"),
+    **dict.fromkeys(["tail", "log", "output"], "`fitqueue logs JOB -f` shows what a training prints"),
+    **dict.fromkeys(["stop", "kill", "abort", "down"], _STOP),
+    **dict.fromkeys(["rm", "remove", "del"], "`fitqueue delete JOB` deletes an ended job"),
+    **dict.fromkeys(["unpause", "continue"], "`fitqueue resume JOB` resumes a paused job"),
+    **dict.fromkeys(
+        ["restart", "retry", "rerun"], "`fitqueue show JOB --spec > job.json` writes a job to submit again"
+    ),
+    **dict.fromkeys(["download", "fetch", "best"], "`fitqueue weights JOB` downloads the best weights of a job"),
+    **dict.fromkeys(["upload", "data"], "`fitqueue dataset add FILE.npz` uploads a data set"),
+    **dict.fromkeys(["start", "serve", "server"], "`fitqueue up` starts a service on this machine"),
+    **dict.fromkeys(["layers", "keras"], "`fitqueue catalogue` shows the Keras objects that a job may use"),
+    "version": "`fitqueue --version` shows the version",
+    "help": "`fitqueue --help` lists the commands",
+}
+
+OTHER_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
+    "cli": _OF_COMMANDS,
+    "dataset": {
+        **dict.fromkeys(
+            ["upload", "create", "new", "put", "push"], "`fitqueue dataset add FILE.npz` uploads a data set"
+        ),
+        **dict.fromkeys(["rm", "delete", "del"], "`fitqueue dataset remove NAME` removes a data set"),
+        **dict.fromkeys(["ls"], "`fitqueue dataset list` lists the data sets"),
+        **dict.fromkeys(["get", "info", "describe"], "`fitqueue dataset show NAME` shows a data set"),
+    },
+    "token": {
+        **dict.fromkeys(["add", "new", "generate"], "`fitqueue token create NAME` creates a token"),
+        **dict.fromkeys(["rm", "remove", "delete"], "`fitqueue token revoke ID` revokes a token"),
+        **dict.fromkeys(["ls", "show"], "`fitqueue token list` lists the tokens"),
+    },
+}
+"""Names that other programs give to our commands, by the group of the command, each with what to type."""
+
+
+class SuggestingGroup(click.Group):
+    """A click group that says what to type instead of a command that does not exist."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command.
+
+        Raises:
+            click.UsageError: it does not exist.
+        """
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            ctx.fail(_unknown_command(args[0], known, OTHER_NAMES.get(self.name or "", {})))
+        return super().resolve_command(ctx, args)
+
+
+def _unknown_command(name: str, known: Sequence[str], other_names: Mapping[str, str]) -> str:
+    from difflib import get_close_matches
+
+    message = f"There is no command '{printable(truncate(name, 40))}'."
+    similar = get_close_matches(name.lower(), [*known, *other_names], n=1)
+    nearest = name.lower() if name.lower() in other_names else similar[0] if similar else ""
+    if advice := other_names.get(nearest):
+        return f"{message} {advice}."
+    return f"{message} Did you mean '{nearest}'?" if nearest else message

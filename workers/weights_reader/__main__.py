@@ -33,7 +33,8 @@ CPU_SECONDS: Final = 20
 BYTES_PER_CPU_SECOND: Final = 20 * 1024**2
 """A larger file may take longer: reading and writing takes a tenth of this on an idle machine."""
 
-codecs.lookup("cp437")  # for names in a zip file; later, no module can be loaded
+for encoding in ("ascii", "cp437", "latin-1", "utf-8"):
+    codecs.lookup(encoding)  # for names and attributes: later, no module can be loaded
 
 _HDF5_MEMBER: Final = "model.weights.h5"
 _CHUNK: Final = 1024**2

@@ -17,7 +17,6 @@ from fitqueue.views import ModelSummary
 from workers.keras_tools.weights import StoredWeights, from_arrays, from_model
 from workers.model_check.array_values import JobArrays
 from workers.model_check.built_job import Announce, BuiltJob
-from workers.model_check.empty_outputs import check_empty_outputs
 from workers.model_check.initial_weights import check_initial_weights
 from workers.model_check.inputs import check_batch_size, check_first_layer, check_input_shapes, check_input_values
 from workers.model_check.names import check_names
@@ -50,7 +49,6 @@ def check(request: ModelCheckRequest, announce: Announce) -> ModelCheckResult:
         if built.model is not None:
             summary = _summarize(built.model, spec)
             if _has_allowed_size(summary, request.max_bytes, pointer / "model"):
-                check_empty_outputs(built.model, summary, spec, pointer)
                 _check_model(built, built.model, spec, arrays, request, pointer)
     return ModelCheckResult(faults=findings.faults, notices=findings.notices, summary=summary)
 

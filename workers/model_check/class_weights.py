@@ -41,6 +41,8 @@ def with_class_weights(
         new_targets[key] = ArrayInfo((samples, *separated(of_output.shape, output)), dtype)
         if (product := check_product(own, of_output, output, pointer)) is not None:
             new_weights[key] = ArrayInfo((samples, *product), "float32")
+        else:
+            new_weights.pop(key, None)
     return dataclasses.replace(batch, targets=new_targets, weights=new_weights)
 
 

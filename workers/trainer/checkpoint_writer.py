@@ -164,7 +164,8 @@ class CheckpointWriter:
         with keras.device("cpu:0"):
             self._shadow_model.set_weights(request.weights)
         # Keras calls this when it saves. The shadow model itself is not compiled: it has no optimizer state to save.
-        self._shadow_model.get_compile_config = lambda: request.compile_config
+        compile_config = request.compile_config
+        self._shadow_model.get_compile_config = lambda: compile_config
         save = self._shadow_model.save if request.format == "keras" else self._shadow_model.save_weights
         self._files.write(request.position, request.logs, request.format, request.names, save)
 

@@ -14,8 +14,8 @@ def shuffled(data: Data, seed: int) -> Data:
     """
     order = np.random.default_rng(seed).permutation(len(data.train))
 
-    def in_order(array: Array) -> Array:
-        return array[order]
+    def in_order(array: Array | None) -> Array | None:
+        return None if array is None else array[order]
 
     parts = (data.train.x, data.train.y, data.train.weights)
     return Data(Samples(*(keras.tree.map_structure(in_order, part) for part in parts)), data.validation)

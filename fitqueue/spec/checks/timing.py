@@ -37,7 +37,7 @@ def _check_patience(callback: KerasObject, fit: FitSpec, pointer: Pointer) -> No
     if callback.class_name != "EarlyStopping":
         return
     patience, epochs = callback.config["patience"], _monitored_epochs(callback, fit)
-    if epochs and patience >= epochs:
+    if epochs and patience > epochs:
         pointer.add_notice(
             NoticeCode.SUSPICIOUS,
             f"EarlyStopping waits for {patience:,} epochs without improvement, and sees its monitor {epochs:,} times: "

@@ -57,7 +57,7 @@ def select_alternatives(value: Any, schema: Schema) -> Sequence[Schema]:
 def report_mismatch(value: Any, schema: Schema, pointer: Pointer) -> None:
     """Report a value that none of the schema's alternatives accepts."""
     if "reason" in schema:
-        pointer.add_fault(FaultCode.NOT_SUPPORTED, schema["reason"], received=value, expected="null")
+        pointer.add_fault(FaultCode.WRONG_TYPE, f"Expected null. {schema['reason']}", received=value, expected="null")
         return
     code = FaultCode.WRONG_TYPE
     if any(_has_type(value, alternative) for alternative in _alternatives(schema)):

@@ -15,7 +15,7 @@ from fitqueue.spec.keras_objects.legacy.versions import with_defaults_of_version
 from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.compile_arguments import current_arguments
-from fitqueue.spec.parsing.present_names import with_present_names
+from fitqueue.spec.parsing.current_names import with_current_names
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
 
@@ -25,7 +25,7 @@ def with_canonical_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, A
     canonical = dict(raw)
     if "model" in raw:
         canonical["model"] = _check_model(raw["model"], pointer / "model")
-        canonical |= with_present_names(canonical, canonical["model"])
+        canonical |= with_current_names(canonical, canonical["model"])
     if isinstance(canonical.get("compile"), dict):
         canonical["compile"] = _check_compile(canonical["compile"], pointer / "compile")
     if isinstance(raw.get("callbacks"), list):

@@ -147,7 +147,10 @@ REFUSED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
         "words", {"/data/prepare/x": [{"scale": 2.0}]}, {("/model/config/layers/1/config/input_dim", "out_of_range")}),
     "sample weights of three numbers, and class weights": (
         "one output", {"/data/sample_weight": "three", "/fit/class_weight": {"1": 2.0}},
-        {("/fit/class_weight", "bad_shape"), ("/compile/loss", "bad_targets")}),
+        {("/compile/loss", "bad_targets")}),
+    "three sample weights for six classes": (
+        "words", {"/data/sample_weight": "three", "/fit/class_weight": {"1": 2.0}},
+        {("/fit/class_weight", "bad_shape")}),
     "a Sequential that begins with two inputs": (
         "two inputs", {"/model": TWO_INPUTS_IN_FRONT}, {("/model/config/layers/0", "not_supported")}),
     "text": ("one output", {"/data/y": "text"}, {("/data/y", "wrong_type")}),

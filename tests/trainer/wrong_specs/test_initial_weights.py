@@ -56,15 +56,16 @@ def test_weights_of_another_model_are_refused(api: FlaskClient, trained: str) ->
 
 
 HEAD = "/model/config/layers/5/config"
+CLASSES = "/data/prepare/y/0/one_hot"
 
 
 def test_the_layers_that_are_filled_are_named(api: FlaskClient, trained: str) -> None:
-    response = dry_run(api, trained, {f"{HEAD}/units": 3, "/compile/loss": "mse"}, skip_mismatch=True)
+    response = dry_run(api, trained, {f"{HEAD}/units": 12, CLASSES: 12}, skip_mismatch=True)
     _assert_initialized(response, new="dense_1")
 
 
 def test_a_new_head_has_another_name(api: FlaskClient, trained: str) -> None:
-    changes = {f"{HEAD}/name": "head", f"{HEAD}/units": 3, "/compile/loss": "mse"}
+    changes = {f"{HEAD}/name": "head", f"{HEAD}/units": 12, CLASSES: 12}
     _assert_initialized(dry_run(api, trained, changes, by_name=True), new="head", unused="dense_1")
 
 
@@ -77,7 +78,7 @@ def _assert_initialized(response: Any, new: str, unused: str | None = None) -> N
 
 
 def test_a_layer_of_the_same_name_must_match(api: FlaskClient, trained: str) -> None:
-    response = dry_run(api, trained, {f"{HEAD}/units": 3, "/compile/loss": "mse"}, by_name=True)
+    response = dry_run(api, trained, {f"{HEAD}/units": 12, CLASSES: 12}, by_name=True)
     assert response.status_code == 422
     assert ("/initial_weights/job", "conflict") in [(f["pointer"], f["code"]) for f in response.json["errors"]]
 

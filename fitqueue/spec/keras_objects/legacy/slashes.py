@@ -17,13 +17,13 @@ def without_slashes(name: str) -> str:
 
 def replace_slashes(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return the config of a model without slashes in the names of its layers, wherever it names them."""
-    present = {name: without_slashes(name) for name in _names_in(config) if without_slashes(name) != name}
-    if not present:
+    current = {name: without_slashes(name) for name in _names_in(config) if without_slashes(name) != name}
+    if not current:
         return config
-    first = next(iter(present))
-    others = f", and so are the slashes in {len(present) - 1} other names" if len(present) > 1 else ""
-    pointer.add_notice(NoticeCode.TRANSLATED, f"{quoted(first)} is read as {quoted(present[first])}{others}.")
-    renamed: dict[str, Any] = _renamed(config, present)
+    first = next(iter(current))
+    others = f", and so are the slashes in {len(current) - 1} other names" if len(current) > 1 else ""
+    pointer.add_notice(NoticeCode.TRANSLATED, f"{quoted(first)} is read as {quoted(current[first])}{others}.")
+    renamed: dict[str, Any] = _renamed(config, current)
     return renamed
 
 
@@ -48,17 +48,17 @@ def _names_in(value: Any) -> Iterator[str]:
             yield from _names_in(item)
 
 
-def _renamed(value: Any, present: Mapping[str, str]) -> Any:
+def _renamed(value: Any, current: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {
-            key: present.get(member, member) if key == "name" and isinstance(member, str) else _renamed(member, present)
+            key: current.get(member, member) if key == "name" and isinstance(member, str) else _renamed(member, current)
             for key, member in value.items()
         }
     if not isinstance(value, list):
         return value
     if _is_history(value):
-        return [present.get(value[0], value[0]), *(_renamed(item, present) for item in value[1:])]
-    return [_renamed(item, present) for item in value]
+        return [current.get(value[0], value[0]), *(_renamed(item, current) for item in value[1:])]
+    return [_renamed(item, current) for item in value]
 
 
 def _is_history(value: list[Any]) -> bool:

@@ -196,7 +196,7 @@ def test_the_optimizer_inside_another_one_counts(cnn: dict[str, Any], only_fault
 
 def test_a_callback_says_why_an_argument_is_not_supported(cnn: dict[str, Any], only_fault: FindFault) -> None:
     fault = only_fault(_job(cnn, ("TensorBoard", {"embeddings_metadata": {"words": "words.tsv"}})))
-    assert (fault.pointer, fault.code) == ("/callbacks/0/config/embeddings_metadata", "not_supported")
+    assert (fault.pointer, fault.code) == ("/callbacks/0/config/embeddings_metadata", "wrong_type")
     assert "a job has no files" in fault.message
 
 

@@ -104,6 +104,8 @@ def test_an_operation_on_two_tensors(sent: Any, class_name: str, parse: Parse) -
     [
         (operation("math.truediv", A, y=B), "Rescaling"),
         (operation("math.truediv", A, y=0.0), "Rescaling"),
+        (operation("math.truediv", A, y=[1.0, 0]), "Rescaling"),
+        (operation("math.truediv", A, y=5e-324), "Rescaling"),
         (operation("math.truediv", ["_CONSTANT_VALUE", -1, 2.0], y=A), "Rescaling"),
         (operation("math.multiply", A, y=[[1.0], [2.0]]), "Multiply"),
         (operation("math.multiply", A, y=True), "Multiply"),

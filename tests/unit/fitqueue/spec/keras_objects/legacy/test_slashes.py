@@ -13,7 +13,7 @@ Parse = Callable[[Any], ParsedJob]
 
 
 @pytest.mark.parametrize(
-    ("name", "present"),
+    ("name", "current"),
     [
         ("conv1/conv", "conv1_conv"),
         ("expanded_conv_1/depthwise/BatchNorm", "expanded_conv_1_depthwise_BatchNorm"),
@@ -25,8 +25,8 @@ Parse = Callable[[Any], ParsedJob]
         ("a/", "a/"),
     ],
 )
-def test_a_name_without_slashes(name: str, present: str) -> None:
-    assert without_slashes(name) == present
+def test_a_name_without_slashes(name: str, current: str) -> None:
+    assert without_slashes(name) == current
 
 
 def test_slashes_in_a_sequential(parse: Parse) -> None:

@@ -15,7 +15,7 @@ _BY_NAME: Final[Mapping[str, tuple[str, ...]]] = {
 """The members that may be objects by name, by the part of the job that has them."""
 
 
-def with_present_names(job: Mapping[str, Any], model: Any) -> dict[str, Any]:
+def with_current_names(job: Mapping[str, Any], model: Any) -> dict[str, Any]:
     """Return the parts of a job whose keys may be names of inputs or outputs, with the names of the checked model."""
     known = _known_names(model)
     parts = {name: _renamed(job[name], name, known) for name in ("compile", "data") if isinstance(job.get(name), dict)}

@@ -52,7 +52,7 @@ class Variable:
     @property
     def size(self) -> int:
         """Its size in bytes."""
-        return math.prod(self.dataset.shape) * self.dtype.itemsize
+        return int(math.prod(self.dataset.shape)) * self.dtype.itemsize
 
     def slabs(self) -> Iterator[np.ndarray[Any, Any]]:
         """Yield its numbers in parts, in their order."""

@@ -62,7 +62,7 @@ def _weighted(
     weights = weights.reshape((len(targets), *label_shape(sample, output)))
     if sample_weights is not None:
         weights = _product(sample_weights, weights)
-    return targets.reshape((len(targets), *separated(sample, output))), weights
+    return _reshaped(targets, separated(sample, output)), weights
 
 
 def _output_shape(model: keras.Model, name: str | None) -> Shape:
@@ -71,15 +71,17 @@ def _output_shape(model: keras.Model, name: str | None) -> Shape:
 
 
 def _product(sample_weights: Array, weights: Array) -> Array:
-    samples = len(weights)
-    shapes = aligned(sample_weights.shape[1:], weights.shape[1:])
-    first, second = (
-        array.reshape((samples, *shape)) for array, shape in zip((sample_weights, weights), shapes, strict=True)
-    )
+    of_samples, of_labels = aligned(sample_weights.shape[1:], weights.shape[1:])
     try:
-        return np.asarray(first * second, dtype=keras.config.floatx())
+        product = _reshaped(sample_weights, of_samples) * _reshaped(weights, of_labels)
+        return np.asarray(product, dtype=keras.config.floatx())
     except ValueError as error:
         raise DataError(f"The sample weights do not match the labels that have class weights: {error}") from error
+
+
+def _reshaped(array: Array, sample: Shape) -> Array:
+    """Return the array with samples of this shape."""
+    return array.reshape((len(array), *(length for length in sample if length is not None)))
 
 
 def _ignored_class(loss: Any, output: str | None) -> int | None:
@@ -119,7 +121,8 @@ class _Classes:
             values = self._targets[chunk]
             labels = np.nonzero(values)[1] if self._has_several else _labels(values)
             counts.update(dict(zip(*(part.tolist() for part in np.unique(labels, return_counts=True)), strict=True)))
-        counts.pop(ignored, None)
+        if ignored is not None:
+            counts.pop(ignored, None)
         total = counts.total()
         return {label: total / (len(counts) * count) for label, count in counts.items()}
 
@@ -146,7 +149,7 @@ def _look_up(labels: Array, weights: Weights) -> Array:
     known = np.array(sorted(weights), dtype="int64")
     index = np.searchsorted(known, labels).clip(max=len(known) - 1)
     values = np.array([weights[int(label)] for label in known], dtype=keras.config.floatx())
-    return np.where(known[index] == labels, values[index], values.dtype.type(1.0))
+    return np.asarray(np.where(known[index] == labels, values[index], values.dtype.type(1.0)))
 
 
 def _mean_weights(rows: Array, weights: Weights) -> Array:

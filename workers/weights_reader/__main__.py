@@ -101,7 +101,7 @@ def _write(found: Sequence[Variable], npz: IO[bytes]) -> None:
             member = zipfile.ZipInfo(f"{variable.name}.npy")
             with archive.open(member, "w", force_zip64=True) as array:
                 header = {"descr": variable.dtype.str, "fortran_order": False, "shape": tuple(variable.dataset.shape)}
-                np.lib.format.write_array_header_1_0(array, header)  # type: ignore[no-untyped-call]
+                np.lib.format.write_array_header_1_0(array, header)
                 for slab in variable.slabs():
                     array.write(slab.tobytes())
 

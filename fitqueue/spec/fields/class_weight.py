@@ -1,7 +1,7 @@
 """`class_weight` of `fit`: how much each class counts, and what in an array of targets is a class."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import Discriminator, Field, Tag
 
@@ -44,9 +44,10 @@ def class_weight_of(class_weight: ClassWeight | None, output: str | None) -> Out
     Args:
         output: its name in the job; None for the only output, if the job does not name it.
     """
-    if class_weight is None or isinstance(class_weight, str) or not is_by_output(class_weight):
-        return class_weight
-    return class_weight.get(output) if output is not None else next(iter(class_weight.values()))
+    if class_weight is None or not is_by_output(class_weight):
+        return cast(OutputClassWeight | None, class_weight)
+    by_output = cast(dict[str, OutputClassWeight], class_weight)
+    return by_output.get(output) if output is not None else next(iter(by_output.values()))
 
 
 # --- Classes in targets --------------------------------------------------------------------------------------------
@@ -80,7 +81,11 @@ def aligned(weights: Shape, labels: Shape) -> tuple[Shape, Shape]:
     while len(weights) > len(labels) and weights[-1] == 1:
         weights = weights[:-1]
     rank = max(len(weights), len(labels))
-    return tuple([*shape, *[1] * (rank - len(shape))] for shape in (weights, labels))  # type: ignore[return-value]
+    return _padded(weights, rank), _padded(labels, rank)
+
+
+def _padded(shape: Shape, rank: int) -> Shape:
+    return [*shape, *[1] * (rank - len(shape))]
 
 
 def product_shape(weights: Shape, labels: Shape) -> Shape | None:

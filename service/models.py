@@ -47,6 +47,7 @@ class Job(Base):
     # Without `none_as_null` the column would hold JSON's null.
     model_summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
+    weights_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     epochs: Mapped[int]
     epoch: Mapped[int] = mapped_column(default=0)
     step: Mapped[int] = mapped_column(default=0)
@@ -112,6 +113,7 @@ class Job(Base):
         ),
         Index(None, "state", "id"),
         Index(None, "dataset_id"),
+        Index(None, "weights_dataset_id"),
     )
 
 

@@ -11,6 +11,7 @@ from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client
 from fitqueue.views import ArrayView, DatasetView
+from fitqueue.weights import are_weights
 
 
 @click.group(cls=SuggestingGroup)
@@ -23,7 +24,7 @@ def dataset() -> None:
 @click.option("--name", help="The name that jobs use for it; by default the name of the file without its ending.")
 @json_option
 def add(file: Path, name: str | None, as_json: bool) -> None:
-    """Upload FILE, an `.npz` of arrays or a single `.npy`, and print its id.
+    """Upload FILE and print its id: an `.npz` of arrays, a single `.npy`, or weights (`.weights.h5`, `.keras`, `.h5`).
 
     Content that is already there under this name is not uploaded again.
     """
@@ -35,7 +36,8 @@ def add(file: Path, name: str | None, as_json: bool) -> None:
     click.echo(view.id)
     for array in view.left_out:
         remark(f"Left out: {array.name}: {array.reason}.")
-    remark(f'To use it in a job: "data": {{"dataset": "{view.name}", …}}')
+    field = "initial_weights" if are_weights(array.name for array in view.arrays) else "data"
+    remark(f'To use it in a job: "{field}": {{"dataset": "{view.name}", …}}')
 
 
 @dataset.command("list")
@@ -92,7 +94,10 @@ def remove(names_or_ids: tuple[str, ...]) -> int:
 
 
 def _row(view: DatasetView) -> list[str]:
-    arrays = ", ".join(f"{array.name} {_shape(array)}" for array in view.arrays)
+    if view.arrays and are_weights(array.name for array in view.arrays):
+        arrays = f"weights of a model, {len(view.arrays)} arrays"
+    else:
+        arrays = ", ".join(f"{array.name} {_shape(array)}" for array in view.arrays)
     return [view.name, "built in" if view.builtin else view.id, size(view.size), arrays]
 
 

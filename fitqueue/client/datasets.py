@@ -18,6 +18,8 @@ class DatasetMethods(ClientBase):
     ) -> DatasetView:
         """Upload a data set: an `.npz` of arrays, or a single `.npy`. What the service already has is not sent.
 
+        Weights for `initial_weights` are uploaded in the same way: a `.weights.h5`, a `.keras` or a legacy `.h5`.
+
         Args:
             path: the file.
             name: the name by which jobs refer to it.

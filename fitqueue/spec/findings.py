@@ -56,6 +56,7 @@ class NoticeCode(DescribedEnum):
     IGNORED = ("ignored", "This has no effect and has been left out.")
     FILLED_IN = ("filled_in", "This was missing and has been derived from the rest of the job.")
     SUSPICIOUS = ("suspicious", "The job can be trained as it is, but this is probably not what was meant.")
+    INITIALIZED = ("initialized", "Some layers start with stored weights: the message names them, and the others.")
     UNCHECKED = ("unchecked", "Keras has not built the model yet: a fault in it will only show when the job runs.")
 
 

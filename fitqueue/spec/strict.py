@@ -79,7 +79,10 @@ _EXPECTED_TYPES: Final = {
     "model_attributes_type": "an object",
     "none_required": "null",
 }
-_CODES: Final = {"string_pattern_mismatch": FaultCode.BAD_NAME, "literal_error": FaultCode.UNKNOWN_NAME}
+_CODES: Final = {
+    "string_pattern_mismatch": FaultCode.BAD_NAME,
+    "literal_error": FaultCode.UNKNOWN_NAME,
+}
 
 
 def report_validation_error(error: ValidationError, model: type[BaseModel], value: Any, pointer: Pointer) -> None:
@@ -100,13 +103,13 @@ def report_validation_error(error: ValidationError, model: type[BaseModel], valu
 def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:
     """Return the keys of a pydantic location that lead into the value.
 
-    pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member. A user's own key may
-    have the same name.
+    pydantic adds "[key]" where a key of an object is at fault, and the tag of a union's member, which we write like
+    "[single]". A user's own key may have the same name.
     """
     keys = []
     for key in location:
         is_in_value = isinstance(value, dict) and key in value
-        if is_in_value or key not in ("[key]", SINGLE.tag, BY_NAME.tag):
+        if is_in_value or not str(key).startswith("["):
             keys.append(key)
             value = value[key] if is_in_value or isinstance(value, list) else None
     return keys

@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("notices", sa.JSON(), nullable=False),
         sa.Column("model_summary", sa.JSON(), nullable=True),
         sa.Column("dataset_id", sa.String(length=64), nullable=True),
+        sa.Column("weights_dataset_id", sa.String(length=64), nullable=True),
         sa.Column("epochs", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
@@ -130,10 +131,14 @@ def upgrade() -> None:
             "failed_attempts >= 0 AND failed_attempts <= attempt", name=op.f("ck_jobs_attempts_counted")
         ),
         sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name="fk_jobs_dataset_id", ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(
+            ["weights_dataset_id"], ["datasets.id"], name="fk_jobs_weights_dataset_id", ondelete="SET NULL"
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sa.UniqueConstraint("token_id", "idempotency_key", name="uq_jobs_token_id_idempotency_key"),
     )
     op.create_index("ix_jobs_dataset_id", "jobs", ["dataset_id"], unique=False)
+    op.create_index("ix_jobs_weights_dataset_id", "jobs", ["weights_dataset_id"], unique=False)
     op.create_index(
         "ix_jobs_leases",
         "jobs",

@@ -25,7 +25,7 @@ from fitqueue.errors import (
 )
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
-from service import npz
+from service import npz, weights_upload
 from service.api import PREFIX
 from service.api.context import Services, get_services
 from service.api.errors import storage_errors
@@ -45,13 +45,18 @@ _NAME: Final = Pattern(
     "[A-Za-z0-9][A-Za-z0-9._-]{0,127}",
     "1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
 )
-_TYPES: Final = frozenset({"", "application/octet-stream", "application/zip", "application/x-npz"})
+_TYPES: Final = frozenset(
+    {"", "application/octet-stream", "application/zip", "application/x-npz", "application/x-hdf5"}
+)
 _CHUNK: Final = 1024**2
 
 _UPLOAD = {
     "requestBody": {
         "required": True,
-        "description": "An .npz file as numpy.savez writes it, or a single array as numpy.save writes it.",
+        "description": (
+            "An .npz file as numpy.savez writes it, a single array as numpy.save writes it, or weights: a .weights.h5, "
+            "a .keras or a legacy .h5."
+        ),
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -72,7 +77,10 @@ class DatasetPath(BaseModel):
     responses={201: DatasetView, 200: DatasetView, **problems(409, 413, 415)},
 )
 def upload(query: UploadQuery) -> Response:
-    """The body is the file itself. The same content under the same name, or without one, gets 200 and the first one."""
+    """The body is the file itself; weights are kept as an .npz.
+
+    The same content under the same name, or without one, gets 200 and the first one.
+    """
     if request.mimetype not in _TYPES:
         raise UnsupportedMediaType(
             f"The Content-Type is '{request.mimetype}'; send the .npz itself as 'application/octet-stream'."
@@ -80,8 +88,7 @@ def upload(query: UploadQuery) -> Response:
     _refuse_reserved(query.name)
     services = get_services()
     dataset_id = new_id("ds")
-    with _received_file(services) as (path, sha256):
-        inspection = npz.inspect(path, services.settings.max_dataset_bytes)
+    with _inspected_file(services) as (path, sha256, inspection):
         dataset, is_new = _store(services, dataset_id, query.name, path, sha256, inspection)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
     return answer(dataset_view(dataset), 201 if is_new else 200, headers)
@@ -120,6 +127,29 @@ def _refuse_reserved(name: str | None) -> None:
     if name is not None and name.startswith("ds_"):
         message = "names that begin with 'ds_' are reserved for ids"
         raise InvalidRequest(errors=[Fault(pointer="name", code="reserved", message=message, received=name)])
+
+
+@contextmanager
+def _inspected_file(services: Services) -> Iterator[tuple[Path, str, npz.Inspection]]:
+    """Receive the body; yield the path of the `.npz` to store, its sha256 and what it holds.
+
+    Raises:
+        BodyTooLarge: the body is larger than the service accepts.
+        InvalidDataset: it cannot be read, or the client disconnected.
+    """
+    limit = services.settings.max_dataset_bytes
+    with _received_file(services) as (path, sha256):
+        if not weights_upload.holds_weights(path):
+            yield path, sha256, npz.inspect(path, limit)
+            return
+        converted = path.with_suffix(".npz")
+        try:
+            inspection = weights_upload.convert(path, converted, limit)
+            with converted.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            yield converted, sha256, inspection
+        finally:
+            converted.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec, NotFound
+from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.spec import JobSpec, PartialJob, examine_job, invalid_job
-from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.spec.findings import FaultCode, NoticeCode
 from fitqueue.spec.notices import grouped
 from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
+from service.api.initial_weights import InitialWeightsFound, find_initial_weights
 from service.models import Dataset
-from service.store import checkpoints, datasets, jobs
+from service.store import datasets
 
 Finding = TypeVar("Finding", Fault, Notice)
 
@@ -50,6 +50,7 @@ class CheckedJob:
     spec: JobSpec
     notices: list[Notice]
     summary: ModelSummary | None
+    weights_dataset_id: str | None = None
 
 
 def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJob:
@@ -61,19 +62,19 @@ def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJo
     examined = examine_job(body, finder)
     job = examined.spec or examined.partial
     stored = job.to_json()
-    initial_faults, initial_model = _initial_weights(services, job.initial_weights)
-    result = _check_with_keras(services, job, stored, finder, initial_model)
-    faults = [*examined.faults, *initial_faults, *_with_request_pointers(result.faults, body, stored)]
+    initial = find_initial_weights(services, job.initial_weights)
+    result = _check_with_keras(services, job, stored, finder, initial)
+    faults = [*examined.faults, *initial.faults, *_with_request_pointers(result.faults, body, stored)]
     if examined.spec is None or faults:
         raise invalid_job(faults)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored)]
-    return CheckedJob(examined.spec, grouped(notices), result.summary)
+    return CheckedJob(examined.spec, grouped(notices), result.summary, initial.dataset_id)
 
 
 def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
     """Return what the check would have raised if the data set had been deleted a moment earlier."""
     fault = Fault(
-        pointer="/data/dataset",
+        pointer="/data/dataset" if spec.data.dataset not in BUILTIN else "/initial_weights/dataset",
         code=str(FaultCode.UNKNOWN_DATASET),
         message=error.message,
         received=spec.data.dataset,
@@ -94,7 +95,7 @@ def _check_with_keras(
     job: JobSpec | PartialJob,
     stored: dict[str, Any],
     finder: DatasetFinder,
-    initial_model: dict[str, Any] | None,
+    initial: InitialWeightsFound,
 ) -> ModelCheckResult:
     if job == PartialJob():
         return ModelCheckResult()
@@ -103,7 +104,8 @@ def _check_with_keras(
     request = ModelCheckRequest(
         spec=stored,
         arrays={name: _for_checker(array) for name, array in info.arrays.items()} if info else {},
-        initial_model=initial_model,
+        initial_model=initial.model,
+        initial_arrays=initial.arrays,
         max_bytes=services.settings.max_model_bytes,
     )
     result = services.checker.check(request) if services.checker else None
@@ -113,28 +115,6 @@ def _check_with_keras(
 def _for_checker(array: ArrayInfo) -> ArrayInfo:
     """Return an array without its classes: there may be thousands, and only the rules of this process use them."""
     return array if array.values is None else replace(array, values=replace(array.values, classes=None))
-
-
-def _initial_weights(
-    services: Services, initial_weights: InitialWeights | None
-) -> tuple[list[Fault], dict[str, Any] | None]:
-    """Return the model of the job whose weights are used, or the fault that there is no such job or it has none."""
-    if initial_weights is None:
-        return [], None
-    job_id = initial_weights.job
-    try:
-        with services.database.read() as session:
-            checkpoints.get(session, job_id, "best")
-            return [], jobs.get(session, job_id).spec.get("model")
-    except NotFound as error:
-        fault = Fault(
-            pointer="/initial_weights/job",
-            code=str(FaultCode.UNKNOWN_JOB),
-            message=error.message,
-            received=job_id,
-            expected="the id of a job that has saved its best weights",
-        )
-        return [fault], None
 
 
 _UNCHECKED = Notice(

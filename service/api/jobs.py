@@ -206,6 +206,7 @@ def _store(
                 job_id=job_id,
                 summary=checked.summary,
                 dataset_id=dataset_id,
+                weights_dataset_id=checked.weights_dataset_id,
                 token_id=token_id(),
                 idempotency=idempotency,
             ).id

@@ -7,6 +7,6 @@ our own instead of NumPy: they accept less than NumPy does (plain numbers only).
 from service.npz.headers import MAX_HEADER as MAX_HEADER
 from service.npz.inspection import Inspection as Inspection
 from service.npz.inspection import inspect as inspect
-from service.npz.members import MAX_ARRAYS as MAX_ARRAYS
+from service.npz.members import Limits as Limits
 
-__all__ = ["MAX_ARRAYS", "MAX_HEADER", "Inspection", "inspect"]
+__all__ = ["MAX_HEADER", "Inspection", "Limits", "inspect"]

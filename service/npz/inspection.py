@@ -12,9 +12,10 @@ from fitqueue.datasets import SINGLE_ARRAY, ArrayInfo
 from fitqueue.errors import Fault, InvalidDataset
 from fitqueue.views import LeftOutArray
 from service.npz.headers import MAGIC, NotNumbers, Rejected, read_header
-from service.npz.members import BoundedFile, array_name, is_array, members_of
+from service.npz.members import BoundedFile, Limits, array_name, is_array, members_of
 
 _MAX_POINTER: Final = 160
+_DEFAULT_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Inspection:
     left_out: list[LeftOutArray] = field(default_factory=list)
 
 
-def inspect(path: Path, max_bytes: int) -> Inspection:
+def inspect(path: Path, max_bytes: int, limits: Limits = _DEFAULT_LIMITS) -> Inspection:
     """Return what a file holds. It is read once, in chunks.
 
     Raises:
@@ -42,7 +43,7 @@ def inspect(path: Path, max_bytes: int) -> Inspection:
             if file.read(len(MAGIC)) == MAGIC:
                 return _single(path, max_bytes)
         with path.open("rb") as file, zipfile.ZipFile(BoundedFile(file)) as archive:
-            return _several(archive, max_bytes)
+            return _several(archive, max_bytes, limits)
     except (zipfile.BadZipFile, Rejected, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise InvalidDataset(f"The file is not an .npz as numpy.savez writes it: {error}.") from error
 
@@ -58,12 +59,12 @@ def _single(path: Path, max_bytes: int) -> Inspection:
         raise Rejected(str(error)) from error
 
 
-def _several(archive: zipfile.ZipFile, max_bytes: int) -> Inspection:
-    members = members_of(archive, max_bytes)
+def _several(archive: zipfile.ZipFile, max_bytes: int, limits: Limits) -> Inspection:
+    members = members_of(archive, max_bytes, limits)
     inspection, faults = Inspection(), []
     for member in members:
         try:
-            _add(inspection, archive, member)
+            _add(inspection, archive, member, limits)
         except Rejected as error:
             faults.append(Fault(pointer=_pointer(member), code="invalid_array", message=str(error)))
     if faults:
@@ -74,7 +75,7 @@ def _several(archive: zipfile.ZipFile, max_bytes: int) -> Inspection:
     return inspection
 
 
-def _add(inspection: Inspection, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _add(inspection: Inspection, archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: Limits) -> None:
     """Add a member to those that were inspected before it.
 
     Raises:
@@ -83,7 +84,7 @@ def _add(inspection: Inspection, archive: zipfile.ZipFile, member: zipfile.ZipIn
     if not is_array(member):
         inspection.left_out.append(LeftOutArray(name=_pointer(member), reason="it is not an array in the .npy format"))
         return
-    name = array_name(member)
+    name = array_name(member, limits)
     if name in inspection.arrays:
         raise Rejected("two arrays have this name")
     try:

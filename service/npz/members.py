@@ -1,14 +1,22 @@
 """The members of an `.npz`: which of them are arrays, and what an archive may hold."""
 
 import zipfile
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from service.npz.headers import Rejected
 
-MAX_ARRAYS: Final = 64
-MAX_NAME: Final = 128
 MAX_READ: Final = 4 * 1024**2
 """Bytes of the file to read at once. Python's zip reader reads the whole list of members, however long it is."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many arrays an archive may hold, and how long their names may be."""
+
+    arrays: int = 64
+    name: int = 128
+
 
 _SUFFIX: Final = ".npy"
 # What file managers add to every archive that they make.
@@ -32,7 +40,7 @@ class BoundedFile:
         return getattr(self._file, name)
 
 
-def members_of(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo]:
+def members_of(archive: zipfile.ZipFile, max_bytes: int, limits: Limits) -> list[zipfile.ZipInfo]:
     """Return the members that a user put into an archive.
 
     Raises:
@@ -41,8 +49,8 @@ def members_of(archive: zipfile.ZipFile, max_bytes: int) -> list[zipfile.ZipInfo
     members = [member for member in archive.infolist() if not _is_added(member)]
     if not members:
         raise Rejected("it holds no arrays")
-    if len(members) > MAX_ARRAYS:
-        raise Rejected(f"it holds {len(members)} arrays; at most {MAX_ARRAYS} are accepted")
+    if len(members) > limits.arrays:
+        raise Rejected(f"it holds {len(members)} arrays; at most {limits.arrays} are accepted")
     total = sum(member.file_size for member in members)
     if total > max_bytes:
         raise Rejected(f"its arrays take {total} bytes; at most {max_bytes} are accepted")
@@ -54,7 +62,7 @@ def is_array(member: zipfile.ZipInfo) -> bool:
     return member.filename.endswith(_SUFFIX)
 
 
-def array_name(member: zipfile.ZipInfo) -> str:
+def array_name(member: zipfile.ZipInfo, limits: Limits) -> str:
     """Return the name of an array: whatever `numpy.savez` accepts and a person can read.
 
     Raises:
@@ -62,8 +70,8 @@ def array_name(member: zipfile.ZipInfo) -> str:
     """
     name = member.filename.removesuffix(_SUFFIX)
     has_odd_folder = any(folder in {"", ".", ".."} for folder in name.split("/"))
-    if not name.isprintable() or len(name) > MAX_NAME or has_odd_folder:
-        raise Rejected(f"expected a name of 1 to {MAX_NAME} printable characters, without empty folders and '..'")
+    if not name.isprintable() or len(name) > limits.name or has_odd_folder:
+        raise Rejected(f"expected a name of 1 to {limits.name} printable characters, without empty folders and '..'")
     if member.flag_bits & 1 or member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise Rejected("expected a member that is stored or deflated, and not encrypted")
     return name

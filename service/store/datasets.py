@@ -107,7 +107,10 @@ def delete(session: Session, reference: str) -> str:
     # The lock keeps new jobs with this data set waiting until it is gone; then they are refused.
     session.refresh(dataset, with_for_update=True)
     job_id = session.scalar(
-        select(Job.id).where(Job.dataset_id == dataset.id, Job.state.not_in(FINAL_STATES)).order_by(Job.id).limit(1)
+        select(Job.id)
+        .where(or_(Job.dataset_id == dataset.id, Job.weights_dataset_id == dataset.id), Job.state.not_in(FINAL_STATES))
+        .order_by(Job.id)
+        .limit(1)
     )
     if job_id is not None:
         raise DatasetInUse(f"The job {job_id} has not ended and needs the data set '{dataset.name}'.")

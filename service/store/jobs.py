@@ -44,6 +44,7 @@ def create(
     job_id: str | None = None,
     summary: ModelSummary | None = None,
     dataset_id: str | None = None,
+    weights_dataset_id: str | None = None,
     token_id: str | None = None,
     idempotency: Idempotency | None = None,
 ) -> Job:
@@ -65,6 +66,7 @@ def create(
         notices=[notice.model_dump() for notice in notices],
         model_summary=summary.model_dump() if summary else None,
         dataset_id=dataset_id,
+        weights_dataset_id=weights_dataset_id,
         epochs=spec.fit.epochs,
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
@@ -81,8 +83,9 @@ def create(
         earlier = find_earlier(session, token_id, idempotency)
         if earlier is not None:
             return earlier
-        if dataset_id is not None:
-            raise DatasetNotFound(f"The data set {dataset_id} was deleted while the job was checked.") from error
+        ids = [id for id in (dataset_id, weights_dataset_id) if id is not None]
+        if ids:
+            raise DatasetNotFound(f"A data set was deleted while the job was checked: {', '.join(ids)}.") from error
         raise
     return job
 

@@ -57,6 +57,9 @@ class ClaimedJob:
     """How many epochs had been trained when the job was extended; None if it never was."""
     initial_weights_key: str | None
     """The storage key of the weights to start from; None also if the job that had them was deleted."""
+    weights_dataset_key: str | None = None
+    """The storage key of an `.npz` of weights to start from."""
+    weights_dataset_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def _claim(
         return None
     job = claimed.job
     dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
+    weights = session.get(Dataset, job.weights_dataset_id) if job.weights_dataset_id else None
     return ClaimedJob(
         lease=Lease(job.id, job.attempt, worker_id),
         gpus=claimed.gpus,
@@ -127,17 +131,17 @@ def _claim(
         stalled_attempts=job.stalled_attempts,
         extended_at_epoch=job.extended_at_epoch,
         initial_weights_key=_initial_weights_key(session, job.spec),
+        weights_dataset_key=weights.storage_key if weights else None,
+        weights_dataset_sha256=weights.sha256 if weights else None,
     )
 
 
 def _initial_weights_key(session: Session, spec: Mapping[str, Any]) -> str | None:
     """Return the key of the other job's best weights at this moment: it may still be training."""
-    initial_weights = spec.get("initial_weights")
-    if initial_weights is None:
+    job_id = (spec.get("initial_weights") or {}).get("job")
+    if job_id is None:
         return None
-    return session.scalar(
-        select(Checkpoint.storage_key).where(Checkpoint.job_id == initial_weights["job"], Checkpoint.name == "best")
-    )
+    return session.scalar(select(Checkpoint.storage_key).where(Checkpoint.job_id == job_id, Checkpoint.name == "best"))
 
 
 def renew(session: Session, lease: Lease, lease_seconds: float) -> StopRequests | None:

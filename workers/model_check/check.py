@@ -14,6 +14,7 @@ from fitqueue.spec import FitSpec, KerasObject, PartialJob
 from fitqueue.spec.checks import consistency
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.views import ModelSummary
+from workers.keras_tools.weights import StoredWeights, from_arrays, from_model
 from workers.model_check.array_values import JobArrays
 from workers.model_check.built_job import Announce, BuiltJob
 from workers.model_check.initial_weights import check_initial_weights
@@ -48,7 +49,7 @@ def check(request: ModelCheckRequest, announce: Announce) -> ModelCheckResult:
         if built.model is not None:
             summary = _summarize(built.model, spec)
             if _has_allowed_size(summary, request.max_bytes, pointer / "model"):
-                _check_model(built, built.model, spec, arrays, pointer)
+                _check_model(built, built.model, spec, arrays, request, pointer)
     return ModelCheckResult(faults=findings.faults, notices=findings.notices, summary=summary)
 
 
@@ -72,7 +73,14 @@ def _has_allowed_size(summary: ModelSummary, max_bytes: int, pointer: Pointer) -
     return needed <= max_bytes
 
 
-def _check_model(built: BuiltJob, model: keras.Model, spec: PartialJob, arrays: JobArrays, pointer: Pointer) -> None:
+def _check_model(
+    built: BuiltJob,
+    model: keras.Model,
+    spec: PartialJob,
+    arrays: JobArrays,
+    request: ModelCheckRequest,
+    pointer: Pointer,
+) -> None:
     """Compare the model with the rest of the job."""
     check_first_layer(model, spec, pointer / "model" / "config" / "layers" / 0)
     check_names(model, spec, pointer)
@@ -83,4 +91,13 @@ def _check_model(built: BuiltJob, model: keras.Model, spec: PartialJob, arrays: 
     if spec.model_is_complete:
         check_batch_size(model, spec, arrays.x, pointer / "fit" / "batch_size")
         check_all_targets(built, model, spec, arrays, pointer)
-        check_initial_weights(model, built.initial_model, pointer / "initial_weights" / "job")
+        if spec.initial_weights is not None:
+            stored = _stored_weights(built, request)
+            check_initial_weights(model, stored, spec.initial_weights, pointer / "initial_weights")
+
+
+def _stored_weights(built: BuiltJob, request: ModelCheckRequest) -> StoredWeights | None:
+    """Return what is known of the weights that the job starts with."""
+    if request.initial_arrays is not None:
+        return from_arrays(request.initial_arrays)
+    return from_model(built.initial_model) if built.initial_model is not None else None

@@ -1,64 +1,38 @@
-"""Check whether the weights of another job can be loaded into the model, without having either model's weights."""
-
-from typing import Any
+"""Check whether stored weights can be loaded into the model, without having the weights of either."""
 
 import keras
-from keras.src.saving import saving_lib
 
+from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, listed
-
-Shapes = dict[str, list[list[int | None]]]
-"""The shapes of the variables in a file of weights, by their paths in the file."""
+from workers.keras_tools.weights import Filled, StoredWeights, WeightsMismatch, match
 
 
-def check_initial_weights(model: keras.Model, initial_model: keras.Model | None, pointer: Pointer) -> None:
-    """Check that the weights of the initial model have the shapes that this model needs.
+def check_initial_weights(
+    model: keras.Model, stored: StoredWeights | None, options: InitialWeights, pointer: Pointer
+) -> None:
+    """Check that the stored weights fill the layers of this model that they must fill, and say which they fill.
 
     Args:
-        initial_model: the model of the other job; None if there is none, or if it cannot be built.
+        stored: None if nothing is known of them.
     """
-    if initial_model is None:
+    if stored is None:
         return
-    needed, stored = stored_shapes(model), stored_shapes(initial_model)
-    if needed is None or stored is None:
-        return
-    mismatches = [path for path, shapes in needed.items() if stored.get(path) != shapes]
-    if mismatches:
-        path = mismatches[0]
-        pointer.add_fault(
-            FaultCode.CONFLICT,
-            f"The weights of that job do not match this model: at {path!r} they have the shapes "
-            f"{stored.get(path, [])}.",
-            received=stored.get(path, []),
-            expected=f"{needed[path]}, as in this model",
-        )
-    elif unused := [path for path in stored if path not in needed]:
-        message = f"The model of that job has weights that this one does not have: {listed(unused)}."
-        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
-
-
-def stored_shapes(model: keras.Model) -> Shapes | None:
-    """Return the shapes that a file with the model's weights would hold; None if Keras needs the weights to tell."""
-    store = _Store()
     try:
-        saving_lib._save_state(model, store, None, "", set())
-    except Exception:
-        return None
-    return {
-        path: [list(variable.shape) for variable in variables.values()]
-        for path, variables in store.variables.items()
-        if variables
-    }
+        _, filled = match(model, stored, by_name=options.by_name, skip_mismatch=options.skip_mismatch)
+    except WeightsMismatch as error:
+        (pointer / options.source).add_fault(FaultCode.CONFLICT, str(error), error.received, error.expected)
+    except Exception:  # a layer of this model needs its weights to tell what a file has of them
+        return
+    else:
+        _report(filled, options, pointer)
 
 
-class _Store(saving_lib.NpzIOStore):  # type: ignore[misc] # Keras has no types
-    """Takes what Keras would write into a file."""
-
-    def __init__(self) -> None:
-        self.variables: dict[str, dict[str, Any]] = {}
-
-    def make(self, path: str, metadata: Any = None) -> dict[str, Any]:  # noqa: ARG002 -- Keras passes it by name
-        return self.variables.setdefault(path, {})
-
-    def __bool__(self) -> bool:
-        return True
+def _report(filled: Filled, options: InitialWeights, pointer: Pointer) -> None:
+    if not filled.wholly and not filled.partly:
+        message = f"No layer of this model gets stored weights. {filled}"
+        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
+    elif options.by_name or options.skip_mismatch:
+        pointer.add_notice(NoticeCode.INITIALIZED, str(filled))
+    elif filled.unused:
+        message = f"The stored weights have layers that this model does not have: {listed(filled.unused)}."
+        (pointer / options.source).add_notice(NoticeCode.SUSPICIOUS, message)

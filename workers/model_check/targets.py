@@ -4,14 +4,14 @@ from typing import Any
 
 import keras
 
-from fitqueue.datasets import ArrayInfo
 from fitqueue.spec import FitSpec, KerasObject, PartialJob
 from fitqueue.spec.checks.consistency import PreparedArrays
-from fitqueue.spec.checks.targets import Output, TargetPointers, Targets, check_class_weight, check_targets
+from fitqueue.spec.checks.targets import Output, TargetPointers, Targets, check_targets
 from fitqueue.spec.findings import FaultCode, Pointer
 from workers.keras_tools.outputs import model_outputs
 from workers.model_check.array_values import JobArrays
 from workers.model_check.built_job import BuiltJob
+from workers.model_check.class_weights import with_class_weights
 from workers.model_check.compare import Batch, CompiledParts, TargetComparer
 from workers.model_check.layer_pointers import width_pointer
 from workers.model_check.names import has_valid_output_names
@@ -39,7 +39,8 @@ def check_all_targets(
         is_complete = built.has_all_losses_and_metrics and has_valid_output_names(spec)
         compiled = CompiledParts(built.losses, built.metrics, spec.compile.loss_weights, is_complete)
         comparer = TargetComparer(model, compiled, _losses_by_output(spec), pointer)
-        comparer.compare(_first_batch(spec, dict(targets), arrays.weights))
+        batch = _first_batch(spec, dict(targets), arrays.weights)
+        comparer.compare(with_class_weights(batch, model, spec, dict(targets), pointer))
 
 
 def _check_output(
@@ -54,8 +55,6 @@ def _check_output(
     tensor, losses = model_outputs(model)[name], _losses_by_output(spec)
     output = Output(list(tensor.shape[1:]), _last_activation(tensor._keras_history.operation))
     check_targets(targets, losses.get(name, losses.get(None)), output, _pointers(key, name, spec, model, pointer))
-    if spec.fit is not None and spec.fit.class_weight is not None and key is None:
-        check_class_weight(spec.fit.class_weight, targets, pointer / "fit" / "class_weight")
 
 
 def _losses_by_output(spec: PartialJob) -> Losses:
@@ -86,8 +85,6 @@ def _first_batch(spec: PartialJob, targets: dict[str | None, Targets], weights: 
     usable = {
         key: array for key, array in weights.items() if key is not None or len(targets) == 1 or len(array.shape) == 1
     }
-    if fit.class_weight is not None and None in targets and len(targets[None].shape) <= 1:
-        usable.setdefault(None, ArrayInfo((samples,), "float32"))
     return Batch(min(fit.batch_size, samples), arrays, usable)
 
 

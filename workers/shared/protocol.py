@@ -25,7 +25,7 @@ class Start(Message):
     attempt: int
     spec: dict[str, Any]
     dataset_path: str | None = Field(description="the user's file on this machine; None for a built-in data set")
-    initial_weights: str | None = Field(default=None, description="a weights file to start from, on this machine")
+    initial_weights: str | None = Field(default=None, description="weights to start from, on this machine")
     snapshot: str | None = Field(default=None, description="a snapshot to resume from, on this machine")
     extended: bool = Field(
         default=False,

@@ -44,14 +44,19 @@ def fetch_dataset(datasets: DatasetCache, claimed: ClaimedJob, folder: Path, on_
     return str(datasets.link(claimed.dataset_key, claimed.dataset_sha256, folder / "dataset.npz", on_chunk))
 
 
-def fetch_initial_weights(storage: Storage, claimed: ClaimedJob, folder: Path, on_chunk: OnChunk) -> str | None:
-    """Copy the weights that the job starts from, and return the path of the copy; None if it has none.
+def fetch_initial_weights(
+    storage: Storage, datasets: DatasetCache, claimed: ClaimedJob, folder: Path, on_chunk: OnChunk
+) -> str | None:
+    """Return the path of the weights that the job starts from; None if it has none.
 
-    It is a copy because the other job may find better weights, and replace the file, at any moment.
+    Those of another job are copied, because that job may find better weights, and replace the file, at any moment.
 
     Raises:
         OSError: they cannot be fetched.
     """
+    if claimed.weights_dataset_key is not None and claimed.weights_dataset_sha256 is not None:
+        key, sha256 = claimed.weights_dataset_key, claimed.weights_dataset_sha256
+        return str(datasets.link(key, sha256, folder / "weights.npz", on_chunk).absolute())
     if claimed.initial_weights_key is None:
         return None
     path = folder / "initial.weights.h5"

@@ -159,7 +159,9 @@ class Supervisor:
             attempt=lease.attempt,
             spec=self._claimed.spec,
             dataset_path=fetch_dataset(self._context.datasets, self._claimed, folder, self._raise_if_stopped),
-            initial_weights=fetch_initial_weights(self._context.storage, self._claimed, folder, self._raise_if_stopped),
+            initial_weights=fetch_initial_weights(
+                self._context.storage, self._context.datasets, self._claimed, folder, self._raise_if_stopped
+            ),
             snapshot=str(snapshot_path.absolute()) if snapshot_path else None,
             extended=self._snapshot is not None and self._snapshot.epoch == self._claimed.extended_at_epoch,
             snapshot_seconds=self._context.snapshot_seconds,

@@ -5,13 +5,27 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
+from keras.src.trainers.data_adapters import array_slicing
 
-from fitqueue.spec import FitSpec
+from fitqueue.spec import FitSpec, JobSpec
 from workers.keras_tools.npz import Array, DataError
 from workers.keras_tools.outputs import arrange_for_outputs, model_outputs
-from workers.trainer import replicas
+from workers.trainer import class_weights, replicas
 from workers.trainer.data import Data, Samples
+
+
+def with_class_weights(model: keras.Model, data: Data, spec: JobSpec) -> Data:
+    """Return the data with class weights in its sample weights.
+
+    Validation data has none. So it is split off before, and no longer by Keras.
+
+    Raises:
+        DataError: the samples cannot be weighted as the job says.
+    """
+    if spec.fit.class_weight is None:
+        return data
+    train, validation = _split(data, spec.fit)
+    return Data(class_weights.with_class_weights(model, train, spec), validation)
 
 
 def arrange_targets(model: keras.Model, data: Data) -> Data:
@@ -52,7 +66,6 @@ def fit_arguments(data: Data, fit: FitSpec) -> dict[str, Any]:
         "x": data.train.x,
         "y": data.train.y,
         "sample_weight": data.train.weights,
-        "class_weight": _class_weight(fit),
         "batch_size": fit.batch_size,
         "shuffle": fit.shuffle,
         "validation_split": fit.validation_split,
@@ -64,13 +77,9 @@ def fit_arguments(data: Data, fit: FitSpec) -> dict[str, Any]:
 def replicated_fit_arguments(
     model: keras.Model, strategy: tf.distribute.Strategy, data: Data, fit: FitSpec
 ) -> dict[str, Any]:
-    """Return arguments of `fit` that have the same meaning, for a model with several replicas, and prepare the model.
-
-    Raises:
-        DataError: the samples cannot be weighted as the job says.
-    """
+    """Return arguments of `fit` that mean the same for a model with several replicas, and prepare the model."""
     train, validation = _split(data, fit)
-    train = _with_class_weights(train, fit)
+    train = _with_weights_for_each_output(train)
     replicas.replicate(model, strategy, train)
     count = strategy.num_replicas_in_sync
     size = fit.validation_batch_size or fit.batch_size
@@ -81,10 +90,6 @@ def replicated_fit_arguments(
         if validation is None
         else replicas.make_batches(model, validation, size, shuffle=False, replicas=count),
     }
-
-
-def _class_weight(fit: FitSpec) -> dict[int, float] | None:
-    return None if fit.class_weight is None else {int(label): weight for label, weight in fit.class_weight.items()}
 
 
 def _as_tuple(samples: Samples) -> tuple[Any, ...]:
@@ -100,13 +105,8 @@ def _split(data: Data, fit: FitSpec) -> tuple[Samples, Samples | None]:
     return Samples(*train), Samples(*validation)
 
 
-def _with_class_weights(samples: Samples, fit: FitSpec) -> Samples:
-    """Return the samples with weights for each output: their own, or those that Keras derives from `class_weight`."""
+def _with_weights_for_each_output(samples: Samples) -> Samples:
     weights = samples.weights
-    if (class_weight := _class_weight(fit)) is not None:
-        if weights is not None or isinstance(samples.y, dict | list):
-            raise DataError("`class_weight` needs a single array of targets and no `sample_weight`.")
-        weights = data_adapter_utils.class_weight_to_sample_weights(samples.y, class_weight)
     if weights is not None and not isinstance(weights, dict | list):
         weights = keras.tree.map_structure(lambda _: weights, samples.y)
     return Samples(samples.x, samples.y, weights)

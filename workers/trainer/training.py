@@ -20,6 +20,9 @@ from workers.keras_tools.callbacks import build_callback, callback_arguments
 from workers.keras_tools.compiling import compile_model
 from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.models import build_model
+from workers.keras_tools.npz import DataError
+from workers.keras_tools.stored_weights import read_weights
+from workers.keras_tools.weights import WeightsMismatch, fill
 from workers.shared.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import feeding, outcome, strategy
 from workers.trainer.artifacts import WRITING_CALLBACKS, Artifacts
@@ -138,16 +141,20 @@ class Training:
         initial, path = self._spec.initial_weights, self._start.initial_weights
         if initial is None or self._is_resumed:
             return
+        pointer, name = f"/initial_weights/{initial.source}", initial.job or initial.dataset
         if path is None:
-            raise ModelBuildError("/initial_weights/job", f"The weights of the job {initial.job} no longer exist.")
+            raise ModelBuildError(pointer, f"The weights of the {initial.source} {name} no longer exist.")
         try:
-            model.load_weights(path)
-        except ValueError as error:
-            message = f"The best weights of {initial.job} do not match this model: {outcome.error_message(error)}"
-            raise ModelBuildError("/initial_weights/job", message) from error
+            stored = read_weights(Path(path))
+            filled = fill(model, stored, by_name=initial.by_name, skip_mismatch=initial.skip_mismatch)
+        except (WeightsMismatch, DataError) as error:
+            raise ModelBuildError(
+                pointer, f"The weights of the {initial.source} {name} cannot be used: {error}"
+            ) from error
+        _log(str(filled))
 
     def _fit_arguments(self, model: keras.Model, chosen: tf.distribute.Strategy | None, data: Data) -> dict[str, Any]:
-        data = feeding.arrange_targets(model, data)
+        data = feeding.arrange_targets(model, feeding.with_class_weights(model, data, self._spec))
         if strategy.is_replicated(chosen):
             return feeding.replicated_fit_arguments(model, chosen, data, self._spec.fit)
         return feeding.fit_arguments(data, self._spec.fit)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
-from fitqueue.spec.checks import callbacks, named_outputs, pixels, shapes, splits, stored_values, timing
+from fitqueue.spec.checks import callbacks, class_weights, named_outputs, pixels, shapes, splits, stored_values, timing
 from fitqueue.spec.fields.logged import MAX_LOGGED_NAME, batch_names, flat_metrics, output_names
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
@@ -30,7 +30,6 @@ def cross_check(
     model = _check_data(partial, find_dataset, pointer)
     if partial.data is not None and partial.fit is not None:
         shapes.check_validation(partial.data, partial.fit, has_validation_data, pointer / "fit")
-        shapes.check_class_weight(partial.data, partial.fit, pointer / "fit" / "class_weight")
     _check_callbacks(partial, model, has_validation_data, pointer)
     if partial.compile.optimizer is not None:
         timing.check_learning_rate(partial.compile.optimizer, pointer / "compile" / "optimizer")
@@ -42,6 +41,8 @@ def _check_io_names(partial: PartialJob, model: KerasObject, pointer: Pointer) -
     if partial.data is not None:
         named_outputs.check_arrays(partial.data, io_names, pointer / "data")
     named_outputs.check_compile(partial.compile, io_names, pointer / "compile")
+    if partial.fit is not None:
+        class_weights.check_outputs(partial.fit.class_weight, io_names.outputs, pointer / "fit" / "class_weight")
 
 
 def _check_data(partial: PartialJob, find_dataset: FindDataset, pointer: Pointer) -> KerasObject | None:

@@ -50,18 +50,6 @@ def _report_ignored(fit: FitSpec, pointer: Pointer) -> None:
             (pointer / name).add_notice(NoticeCode.IGNORED, message)
 
 
-def check_class_weight(data: DataSpec, fit: FitSpec, pointer: Pointer) -> None:
-    """Check that `class_weight` can be used with this data."""
-    if fit.class_weight is None:
-        return
-    if data.sample_weight is not None:
-        message = "Keras accepts either `class_weight` or `data.sample_weight`, not both."
-        pointer.add_fault(FaultCode.CONFLICT, message, fit.class_weight)
-    if isinstance(data.y, dict):
-        message = "Class weights need a single array of targets. Give `data.sample_weight` for each output instead."
-        pointer.add_fault(FaultCode.CONFLICT, message, fit.class_weight)
-
-
 # --- Arrays --------------------------------------------------------------------------------------------------------
 
 

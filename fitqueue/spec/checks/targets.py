@@ -223,35 +223,3 @@ def _warn_about_broadcast(name: str, targets: Shape, output: Output, pointer: Po
             f"Targets of shape {list(targets)} are broadcast against outputs of shape {list(output.shape)}: one is "
             "compared with several of the other.",
         )
-
-
-# --- Class weights -------------------------------------------------------------------------------------------------
-
-
-def check_class_weight(weights: Mapping[str, float], targets: Targets, pointer: Pointer) -> None:
-    """Check `class_weight`. Keras takes the class of a sample from its target: a label, or the highest in a row."""
-    if len(targets.shape) > 1:
-        pointer.add_fault(
-            FaultCode.BAD_TARGETS,
-            f"Keras finds no class in targets of shape {list(targets.shape)}: a sample must have one label or one row.",
-            received=dict(weights),
-            expected="an array as `data.sample_weight`, with a weight for each target",
-        )
-        return
-    for name, weight in weights.items():
-        if weight < 0:
-            message = "With a negative weight, the model learns to get this class wrong."
-            (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)
-    if targets.values is not None and not targets.values.integral:
-        message = "The targets are not labels: Keras rounds them to find their class."
-        pointer.add_notice(NoticeCode.SUSPICIOUS, message)
-    elif (classes := _classes(targets)) is not None:
-        for name in weights:
-            if not classes.low <= int(name) <= classes.high:
-                message = f"No target has this class: they go from {classes}."
-                (pointer / name).add_notice(NoticeCode.SUSPICIOUS, message)
-
-
-def _classes(targets: Targets) -> Range | None:
-    width = targets.shape[-1] if targets.shape else 1
-    return targets.labels if width in (1, None) else Range(0, width - 1)

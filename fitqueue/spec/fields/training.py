@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, model_validator
 
+from fitqueue.spec.fields.class_weight import ClassWeight
 from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Pattern, Strict
 
 MAX_EPOCHS: Final = 1_000_000
@@ -69,22 +70,6 @@ def single_device_options(steps_per_execution: int, jit_compile: bool | str) -> 
     return [name for name, is_used in used.items() if is_used]
 
 
-ClassIndex = Annotated[str, Pattern("0|[1-9][0-9]{0,6}", 'the number of a class as a string, such as "0"')]
-"""The label of a class, as a string: the keys of a JSON object are strings."""
-
-
-def _of_one_output(weights: Any) -> Any:
-    if isinstance(weights, dict) and any(isinstance(weight, dict) for weight in weights.values()):
-        raise ValueError(
-            "Class weights are for a single output. Give `data.sample_weight` by output instead: an object with the "
-            "name of each output and an array of weights for its samples."
-        )
-    return weights
-
-
-ClassWeight = Annotated[
-    dict[ClassIndex, float], Field(min_length=1, max_length=10_000), BeforeValidator(_of_one_output)
-]
 EpochNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -94,7 +79,9 @@ class FitSpec(Strict):
     epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
     batch_size: int = Field(default=32, ge=1, le=2**20)
     shuffle: bool = True
-    class_weight: ClassWeight | None = Field(default=None, description="how much the samples of each class count")
+    class_weight: ClassWeight | None = Field(
+        default=None, description='how much the samples of each class count, "balanced", or either by output'
+    )
     steps_per_epoch: int | None = Field(
         default=None,
         ge=1,
@@ -122,9 +109,25 @@ class FitSpec(Strict):
 
 
 class InitialWeights(Strict):
-    """The job whose weights training starts from, instead of newly initialized ones."""
+    """The weights that training starts from, instead of newly initialized ones. The options are those of Keras."""
 
-    job: str = Field(max_length=64, description="the id of a job with the same model; its best weights are used")
+    job: str | None = Field(default=None, max_length=64, description="the id of a job whose best weights are used")
+    dataset: str | None = Field(
+        default=None, max_length=128, description="the id or name of weights that were uploaded as a file"
+    )
+    by_name: bool = Field(default=False, description="only into the layers whose names the weights have, too")
+    skip_mismatch: bool = Field(default=False, description="not into layers with weights of other shapes")
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> "InitialWeights":
+        if (self.job is None) == (self.dataset is None):
+            raise ValueError("The weights come either from a `job` or from a `dataset`: give one of them.")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The field that says where the weights come from."""
+        return "job" if self.job is not None else "dataset"
 
 
 PoolName = Annotated[

@@ -145,11 +145,12 @@ REFUSED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
         {("/model/config/layers/1/config/input_dim", "out_of_range")}),
     "indices that a step has scaled": (
         "words", {"/data/prepare/x": [{"scale": 2.0}]}, {("/model/config/layers/1/config/input_dim", "out_of_range")}),
-    "classes of rows of labels": (
-        "words", {"/data/prepare/y": [{"one_hot": 10}], "/compile/loss": ROWS, "/fit/class_weight": {"1": 2.0}},
-        {("/fit/class_weight", "bad_targets")}),
-    "classes of many labels per sample": (
-        "words", {"/fit/class_weight": {"1": 2.0}}, {("/compile/loss", "bad_targets")}),
+    "sample weights of three numbers, and class weights": (
+        "one output", {"/data/sample_weight": "three", "/fit/class_weight": {"1": 2.0}},
+        {("/compile/loss", "bad_targets")}),
+    "three sample weights for six classes": (
+        "words", {"/data/sample_weight": "three", "/fit/class_weight": {"1": 2.0}},
+        {("/fit/class_weight", "bad_shape")}),
     "a Sequential that begins with two inputs": (
         "two inputs", {"/model": TWO_INPUTS_IN_FRONT}, {("/model/config/layers/0", "not_supported")}),
     "text": ("one output", {"/data/y": "text"}, {("/data/y", "wrong_type")}),
@@ -186,6 +187,17 @@ ACCEPTED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
         "one output", {"/compile/metrics": {"zz": ["accuracy"]}}, {("/compile/metrics/zz", "suspicious")}),
     "labels of another dtype": ("one output", {"/data/prepare/y": [{"astype": "int32"}]}, set()),
     "sample weights for each label": ("words", {"/data/sample_weight": "six"}, set()),
+    "classes of rows of labels": (
+        "words", {"/data/prepare/y": [{"one_hot": 10}], "/compile/loss": ROWS, "/fit/class_weight": {"1": 2.0}}, set()),
+    "classes of many labels per sample": ("words", {"/fit/class_weight": "balanced"}, set()),
+    "classes of one of two outputs, and sample weights": (
+        "two outputs", {"/fit/class_weight": {"b": {"1": 2.0}}, "/data/sample_weight": "w"}, set()),
+    "classes of an output by name": (
+        "outputs by name", {"/fit/class_weight": {"v": "balanced", "u": {"3": 0.5}}}, set()),
+    "classes by the name of the only output": (
+        "one output", {"/fit/class_weight": {"a": {"1": 2.0}}}, set()),
+    "a class that no target of an output has": (
+        "two outputs", {"/fit/class_weight": {"b": {"12": 2.0}}}, {("/fit/class_weight/b/12", "suspicious")}),
     "a class that no target has": (
         "one output", {"/fit/class_weight": {"12": 2.0, "1": -1.0}},
         {("/fit/class_weight/12", "suspicious"), ("/fit/class_weight/1", "suspicious")}),

@@ -72,7 +72,7 @@ def test_a_message_has_words_and_no_regular_expression(
     assert not set("^$\\[{*") & set(fault.message + str(fault.expected))
 
 
-def test_class_weights_by_output(changed: Changed, only_fault: FindFault) -> None:
+def test_class_weights_by_output_of_a_sequential(changed: Changed, only_fault: FindFault) -> None:
     fault = only_fault(changed("/fit/class_weight", {"o2": {"0": 1, "1": 2}}))
-    assert (fault.pointer, fault.code) == ("/fit/class_weight", "conflict")
-    assert "`data.sample_weight` by output" in fault.message
+    assert (fault.pointer, fault.code) == ("/fit/class_weight", "unknown_name")
+    assert "give its class weights without one" in fault.message

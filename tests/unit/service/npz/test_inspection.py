@@ -235,7 +235,7 @@ def test_other_compression_methods_are_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_members_are_refused(tmp_path: Path) -> None:
-    members = {f"x{n}.npy": _npy([1]) for n in range(npz.MAX_ARRAYS + 1)}
+    members = {f"x{n}.npy": _npy([1]) for n in range(npz.Limits().arrays + 1)}
     assert "at most 64" in _refusal_message(_write(tmp_path / "a.npz", members))
     _write(tmp_path / "b.npz", {f"x{n}.npy" + "y" * 5_000: b"" for n in range(1_000)})
     assert "list of members is too long" in _refusal_message(tmp_path / "b.npz")

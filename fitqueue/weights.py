@@ -1,0 +1,53 @@
+"""Weights of a model as named arrays: what users upload as HDF5 is kept as an `.npz` with these names.
+
+A name such as `layers/dense_1[head]/vars/0` says where a variable belongs: the key of its layer, the layer's name, if
+the file had it, and the path of the variable in the layer. The key is Keras's own (`dense_1`: the second Dense) or, in
+a legacy file, the position of the layer in the file; there, a variable has a number in place of a path.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+MAX_VARIABLES: Final = 10_000
+MAX_NAME: Final = 255
+
+_NAME: Final = re.compile(r"layers/(?P<key>[A-Za-z0-9_]+)(\[(?P<layer>[^\[\]/]+)\])?/(?P<path>[A-Za-z0-9_/]+)")
+
+
+@dataclass(frozen=True)
+class VariableName:
+    """Where a variable belongs.
+
+    Attributes:
+        key: the key of its layer in the file.
+        layer: the name of its layer; None if the file does not have it.
+        path: its path in the layer.
+    """
+
+    key: str
+    layer: str | None
+    path: str
+
+    def __str__(self) -> str:
+        layer = f"[{self.layer}]" if self.layer is not None else ""
+        return f"layers/{self.key}{layer}/{self.path}"
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether it comes from a legacy file, in which layers and variables are numbered."""
+        return self.key.isdecimal()
+
+
+def parse_name(name: str) -> VariableName | None:
+    """Return what the name of an array says; None if it is not the name of a variable."""
+    match = _NAME.fullmatch(name)
+    if match is None or len(name) > MAX_NAME or not name.isprintable():
+        return None
+    return VariableName(match["key"], match["layer"], match["path"])
+
+
+def are_weights(names: Iterable[str]) -> bool:
+    """Return whether arrays with these names are the weights of a model."""
+    return all(parse_name(name) is not None for name in names)

@@ -56,6 +56,10 @@ class NoticeCode(DescribedEnum):
     IGNORED = ("ignored", "This has no effect and has been left out.")
     FILLED_IN = ("filled_in", "This was missing and has been derived from the rest of the job.")
     SUSPICIOUS = ("suspicious", "The job can be trained as it is, but this is probably not what was meant.")
+    SEVERAL_VALUES = (
+        "several_values",
+        "The metric gives several values: their mean is logged under its name, and each value under a name of its own.",
+    )
     UNCHECKED = ("unchecked", "Keras has not built the model yet: a fault in it will only show when the job runs.")
 
 

@@ -85,9 +85,7 @@ def test_without_a_complete_epoch_there_is_no_best(train_on: Callable[..., Any])
 
 def test_one_nan_in_the_data_fails_the_job(train_on: Callable[..., Any]) -> None:
     """Whether relu gives 0 for NaN, and the loss stays finite, depends on the processor and the shapes."""
-    trained = train_on(
-        SAMPLES - 1, fit={"epochs": 4, "batch_size": 32, "shuffle": False, "steps_per_epoch": 4}
-    )
+    trained = train_on(SAMPLES - 1, fit={"epochs": 4, "batch_size": 32, "shuffle": False, "steps_per_epoch": 4})
     assert trained.outcome.reason in {Reason.NAN_WEIGHTS, Reason.NAN_LOSS}
     assert len(trained.epochs) == 2
     assert not _all_finite(trained.path_of("last"))

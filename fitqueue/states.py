@@ -95,6 +95,10 @@ class Reason(DescribedEnum):
         "Keras cannot build the model, or cannot compile it with its optimizer, loss and metrics.",
     )
     NAN_LOSS = ("nan_loss", "The loss became NaN or infinite, and more epochs could not recover from it.")
+    NAN_WEIGHTS = (
+        "nan_weights",
+        "Weights became NaN or infinite although the loss did not, as happens with NaN in the data and relu layers.",
+    )
     OUT_OF_MEMORY = ("out_of_memory", "The machine or the device did not have enough memory.")
     MAX_RUNTIME = ("max_runtime", "The job ran longer than its `max_runtime_seconds`.")
     WORKER_LOST = ("worker_lost", "The worker was lost in the last of the job's `max_attempts`.")
@@ -113,6 +117,7 @@ _STATE_OF: Final = {
     Reason.INVALID_DATA: JobState.FAILED,
     Reason.INVALID_MODEL: JobState.FAILED,
     Reason.NAN_LOSS: JobState.FAILED,
+    Reason.NAN_WEIGHTS: JobState.FAILED,
     Reason.OUT_OF_MEMORY: JobState.FAILED,
     Reason.MAX_RUNTIME: JobState.FAILED,
     Reason.WORKER_LOST: JobState.FAILED,

@@ -151,6 +151,9 @@ _NOT_ACCEPTED = {
 _ALL_APPLICATIONS: dict[str, Schema] = {
     "trainable": BOOL | {"default": True, "description": "Whether training changes the weights."},
 }
+_ADAPT: dict[str, Schema] = {
+    "adapt": BOOL | {"description": "Whether the layer learns from the training data, before the training."}
+}
 _EXTRA_ARGUMENTS: dict[str, dict[str, Schema]] = {
     "ModelCheckpoint": {
         "period": POSITIVE | {"default": 1, "description": "Epochs between two checkpoints, as Keras had it in 2020."},
@@ -174,8 +177,11 @@ _EXTRA_ARGUMENTS: dict[str, dict[str, Schema]] = {
     },
     "AdditiveAttention": {"seed": SEED | {"default": None, "description": "For its dropout."}},
     "ReversibleEmbedding": {"quantization_config": _QUANTIZATION | {"default": None}},
+    "Normalization": _ADAPT,
+    "Discretization": _ADAPT,
     "IntegerLookup": {
-        "vocabulary_size": nullable(NATURAL) | {"default": None, "description": "Keras writes it; it has no effect."}
+        "vocabulary_size": nullable(NATURAL) | {"default": None, "description": "Keras writes it; it has no effect."},
+        **_ADAPT,
     },
     **{
         name: {"zero_output_for_mask": BOOL | {"default": False, "description": "Zeros for masked time steps."}}

@@ -57,6 +57,10 @@ class NoticeCode(DescribedEnum):
     FILLED_IN = ("filled_in", "This was missing and has been derived from the rest of the job.")
     SUSPICIOUS = ("suspicious", "The job can be trained as it is, but this is probably not what was meant.")
     INITIALIZED = ("initialized", "Some layers start with stored weights: the message names them, and the others.")
+    SEVERAL_VALUES = (
+        "several_values",
+        "The metric gives several values: their mean is logged under its name, and each value under a name of its own.",
+    )
     UNCHECKED = ("unchecked", "Keras has not built the model yet: a fault in it will only show when the job runs.")
 
 

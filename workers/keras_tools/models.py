@@ -16,6 +16,7 @@ from fitqueue.spec.keras_objects import catalogue
 from fitqueue.spec.keras_objects.mask_operations import is_operation
 from fitqueue.spec.keras_objects.model import MAX_LAYERS
 from fitqueue.spec.keras_objects.naming import AutoNames
+from workers.keras_tools.adapting import Prepare, prepare_before_first_call
 from workers.keras_tools.errors import describe_layer, raise_build_error
 from workers.keras_tools.functional import build_functional
 from workers.keras_tools.mask_operations import build_operation
@@ -25,20 +26,21 @@ from workers.keras_tools.unrolled import check_unrolled
 _FRAMES_PER_LAYER: Final = 20
 
 
-def build_model(model: KerasObject, *, pretrained: bool = True) -> keras.Model:
+def build_model(model: KerasObject, *, pretrained: bool = True, prepare: Prepare | None = None) -> keras.Model:
     """Return the model, not compiled. Its names are the same in every build.
 
     Random seeds are drawn in the order of the layers, as in a script that creates the layers in this order.
 
     Args:
         pretrained: whether to load the published weights that the job asks for; Keras downloads them.
+        prepare: prepares each layer with `adapt` just before it is called; without it, they learn nothing.
 
     Raises:
         ModelBuildError: Keras cannot build it.
     """
     # Keras walks the graph of a model by recursion, with a few frames for each layer.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES_PER_LAYER * MAX_LAYERS))
-    builder = _ModelBuilder(_given_names(model.config), pretrained)
+    builder = _ModelBuilder(_given_names(model.config), pretrained, prepare)
     built = builder.build(model.class_name, model.config, "/model")
     check_unrolled(built, builder.pointers)
     return built
@@ -57,12 +59,13 @@ def _given_names(config: Mapping[str, Any]) -> set[str]:
 class _ModelBuilder:
     """Builds one model. A layer without a name gets the one of a fresh process, unless the job gives it to another."""
 
-    def __init__(self, given_names: set[str], pretrained: bool) -> None:
+    def __init__(self, given_names: set[str], pretrained: bool, prepare: Prepare | None) -> None:
         self.pointers: dict[int, str] = {}
         """Where each layer is in the job, by its `id`. The model keeps all layers alive, so no `id` is used twice."""
         self._names = AutoNames()
         self._given_names = given_names
         self._pretrained = pretrained
+        self._prepare = prepare
 
     def build(self, class_name: str, config: Mapping[str, Any], pointer: str) -> keras.Model:
         if catalogue.is_application(class_name):
@@ -82,7 +85,10 @@ class _ModelBuilder:
         else:
             arguments = self._make_arguments("layers", class_name, config, f"{pointer}/config")
             arguments["name"] = self._name(class_name, config)
+            adapts = arguments.pop("adapt", False)
             built = call_class(CLASSES["layers"][class_name], arguments, pointer, class_name)
+            if adapts and self._prepare is not None:
+                prepare_before_first_call(built, pointer, self._prepare)
         self.pointers[id(built)] = pointer
         return built
 

@@ -12,6 +12,7 @@ from fitqueue.spec import KerasObject, PartialJob
 from fitqueue.spec.checks.consistency import without_state
 from fitqueue.spec.fields.partial import PartialLosses, PartialMetrics
 from fitqueue.spec.findings import FaultCode, Pointer
+from workers.keras_tools.adapting import assume_learned
 from workers.keras_tools.callbacks import build_callback
 from workers.keras_tools.compiling import build_loss, build_metrics, build_optimizer
 from workers.keras_tools.errors import ModelBuildError
@@ -116,7 +117,7 @@ class BuiltJob:
 
 def _build_stateless(model: KerasObject) -> keras.Model:
     """Return the model with layers that keep no state: only weights can be left out, and a state exists at once."""
-    return build_model(without_state(model), pretrained=False)
+    return build_model(without_state(model), pretrained=False, prepare=assume_learned)
 
 
 def _build_metric(metric: str | KerasObject) -> Any:

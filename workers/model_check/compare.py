@@ -4,6 +4,7 @@ First each output is compared on its own, so that a fault gets the pointer of it
 together, as `fit` compares them.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from keras.src.backend import compute_output_spec
 from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from fitqueue.datasets import ArrayInfo
+from fitqueue.spec.checks.metrics import report_several_values
 from fitqueue.spec.checks.targets import advice
 from fitqueue.spec.fields.training import KerasObject, LossWeights
 from fitqueue.spec.findings import FaultCode, Pointer
@@ -123,11 +125,22 @@ class TargetComparer:
             hint = advice(loss, symbols.targets.shape[1:], symbols.outputs.shape[1:])
             _report_failure(CompileLoss(keras_loss), symbols, pointer if key is None else pointer / key, hint)
         metrics = [metric for metric in self._compiled.metrics if self._is_for_output(metric, name)]
-        # Each call takes time, so all metrics are called together first.
-        if metrics and _failure(_update_function(metrics), *symbols) is not None:
+        if metrics:
+            self._compare_metrics(name, metrics, symbols)
+
+    def _compare_metrics(self, name: Key, metrics: list[BuiltMetric], symbols: Symbols) -> None:
+        """Update the metrics of an output. Each call takes time, so all of them are called together first."""
+        try:
+            results = _output_spec(_update_function(metrics), *symbols)
+        except Exception:
             for metric in metrics:
                 own_symbols = symbols if metric.is_weighted else symbols._replace(weights=None)
                 _report_failure(_update_function([metric]), own_symbols, metric.pointer)
+            return
+        prefix = f"{name}_" if len(self._outputs) > 1 else ""
+        in_order = sorted(metrics, key=lambda metric: metric.is_weighted)
+        for metric, (own_name, result) in zip(in_order, results.items(), strict=False):
+            report_several_values(prefix + own_name, math.prod(result.shape), metric.pointer)
 
     def _is_for_output(self, metric: BuiltMetric, name: Key) -> bool:
         return metric.metric is not None and (metric.output in (None, name) or len(self._outputs) == 1)
@@ -154,11 +167,16 @@ def _for_output(arrays: Mapping[Key, ArrayInfo], name: Key) -> ArrayInfo | None:
 
 
 def _update_function(metrics: list[BuiltMetric]) -> Callable[..., Any]:
-    """Return a function that updates these metrics."""
+    """Return a function that updates these metrics, and returns their results by name: the weighted ones come last."""
     plain, weighted = (
         [metric.metric for metric in metrics if metric.is_weighted is is_weighted] for is_weighted in (False, True)
     )
-    update: Callable[..., Any] = CompileMetrics(plain, weighted).update_state
+    compiled = CompileMetrics(plain, weighted)
+
+    def update(targets: Any, outputs: Any, weights: Any) -> Any:
+        compiled.update_state(targets, outputs, weights)
+        return compiled.result()
+
     return update
 
 
@@ -181,11 +199,16 @@ def _report_failure(function: Callable[..., Any], symbols: Symbols, pointer: Poi
 def _failure(function: Callable[..., Any], targets: Any, outputs: Any, weights: Any) -> str | None:
     """Return Keras's message if a loss or metrics cannot be called on these symbols; None if they can."""
     try:
-        with keras.StatelessScope(initialize_variables=False):
-            compute_output_spec(function, targets, outputs, weights)
+        _output_spec(function, targets, outputs, weights)
     except Exception as error:
         return keras_message(error)
     return None
+
+
+def _output_spec(function: Callable[..., Any], targets: Any, outputs: Any, weights: Any) -> Any:
+    """Return symbols of what a loss or metrics give for these symbols."""
+    with keras.StatelessScope(initialize_variables=False):
+        return compute_output_spec(function, targets, outputs, weights)
 
 
 def _shape_text(shape: list[int | None]) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
 
 from fitqueue.reports import Position
 from workers.keras_tools.npz import Array
 from workers.trainer.checkpoint_writer import CheckpointWriter, SnapshotRequest, WriteRequest
-from workers.trainer.checkpoints import LAST, CheckpointFiles, Format
+from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format
 from workers.trainer.snapshot import Snapshot
 
 
@@ -29,6 +30,8 @@ class CheckpointCollector:
         """The requested names, by format and whether the optimizer is included."""
         self._saved_weights: list[Array] | None = None
         """The weights that were saved last."""
+        self.nan_weights: str | None = None
+        """The first variable that was not finite when it was saved; None if all have been."""
 
     def request(self, name: str, format: Format, *, with_optimizer: bool = False) -> None:
         """Request a checkpoint of the model as it is at the next `commit`."""
@@ -37,7 +40,7 @@ class CheckpointCollector:
             names.append(name)
 
     def commit(self, position: Position, logs: Mapping[str, float]) -> None:
-        """Have the requested checkpoints written.
+        """Have the requested checkpoints written. If weights are not finite, stop the training, and save no `best`.
 
         Raises:
             WriteFailed: one could not be written, or an earlier one.
@@ -46,6 +49,9 @@ class CheckpointCollector:
         weights_only = {format: names for (format, with_optimizer), names in requested.items() if not with_optimizer}
         if weights_only:
             self._saved_weights = self._model.get_weights()
+            self._stop_unless_finite(self._saved_weights)
+        if self.nan_weights is not None:
+            weights_only = _without_best(weights_only)
         for format, names in weights_only.items():
             assert self._saved_weights is not None
             # Now, because it holds the learning rate of this moment.
@@ -73,12 +79,13 @@ class CheckpointCollector:
             self.commit(position, logs)
 
     def submit_snapshot(self, snapshot: Snapshot, *, can_be_superseded: bool) -> None:
-        """Have a snapshot written.
+        """Have a snapshot written, unless its weights are not finite: training cannot resume from it.
 
         Raises:
             WriteFailed: an earlier file could not be written.
         """
-        self._ensure_writer().submit(SnapshotRequest(snapshot, can_be_superseded))
+        if self.nan_weights is None:
+            self._ensure_writer().submit(SnapshotRequest(snapshot, can_be_superseded))
 
     def close(self) -> None:
         """Return when everything is written and reported.
@@ -89,10 +96,22 @@ class CheckpointCollector:
         if self._writer is not None:
             self._writer.close()
 
+    def _stop_unless_finite(self, weights: list[Array]) -> None:
+        spoiled = (i for i, array in enumerate(weights) if not np.isfinite(array).all())
+        index = next(spoiled, None)
+        if index is not None and self.nan_weights is None:
+            self.nan_weights = self._model.weights[index].path
+            self._model.stop_training = True
+
     def _ensure_writer(self) -> CheckpointWriter:
         if self._writer is None:
             self._writer = self._make_writer()
         return self._writer
+
+
+def _without_best(names_by_format: Mapping[Format, list[str]]) -> dict[Format, list[str]]:
+    others = {format: [name for name in names if name != BEST] for format, names in names_by_format.items()}
+    return {format: names for format, names in others.items() if names}
 
 
 def _differ(weights: list[Array], others: list[Array]) -> bool:

@@ -1,5 +1,6 @@
 """The data in the form that `fit` gets: the arrays as they are or, for several replicas, batches that split evenly."""
 
+import math
 from typing import Any
 
 import keras
@@ -72,6 +73,13 @@ def fit_arguments(data: Data, fit: FitSpec) -> dict[str, Any]:
         "validation_data": None if validation is None else _as_tuple(validation),
         "validation_batch_size": fit.validation_batch_size,
     }
+
+
+def trained_inputs(data: Data, fit: FitSpec) -> Any:
+    """Return the inputs to train on, without those that `validation_split` splits off."""
+    split = fit.validation_split if data.validation is None else 0.0
+    samples = math.floor(len(data.train) * (1.0 - split))
+    return keras.tree.map_structure(lambda array: array[:samples], data.train.x)
 
 
 def replicated_fit_arguments(

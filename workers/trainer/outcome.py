@@ -46,17 +46,24 @@ _STOP_REASONS: Final = {
 }
 
 
-def of_training(epoch: int, epochs: int, logs: Mapping[str, float]) -> Ended:
+def of_training(epoch: int, epochs: int, logs: Mapping[str, float], nan_weights: str | None = None) -> Ended:
     """Return the outcome of a `fit` that returned.
 
     Args:
         epoch: the last epoch that was trained.
         epochs: how many the job has.
         logs: what that epoch logged.
+        nan_weights: the first variable that is not finite; None if all are.
     """
     loss = logs.get("loss", math.nan)
     if not math.isfinite(loss):
         return Ended(reason=Reason.NAN_LOSS, message=f"The loss of epoch {epoch} was {loss}.")
+    if nan_weights is not None:
+        message = (
+            f"The weights {nan_weights!r} were NaN or infinite in epoch {epoch}, although its loss was {loss:.4g}. "
+            "Look for NaN in the data, or reduce the learning rate."
+        )
+        return Ended(reason=Reason.NAN_WEIGHTS, message=message)
     if epoch < epochs:
         return Ended(reason=Reason.EARLY_STOPPED, message=f"A callback ended the training after epoch {epoch}.")
     return Ended(reason=Reason.COMPLETED, message=f"All {epochs} epochs were trained.")

@@ -8,7 +8,8 @@ the counters of the callbacks; and the position in the data.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 
 from fitqueue.reports import Position
+from workers.keras_tools.adapting import Learned
 from workers.keras_tools.npz import Array
 
 # The attributes that a callback of each class changes while it runs. All others follow from its arguments.
@@ -58,6 +60,7 @@ class Snapshot:
         arrays: the values of all variables, then the weights that callbacks hold.
         files: what callbacks have written, by paths.
         fingerprint: what the numbers depend on apart from the job.
+        learned: what the layers with `adapt` have learned.
     """
 
     position: Position
@@ -66,6 +69,7 @@ class Snapshot:
     callbacks: list[CallbackState]
     files: dict[str, bytes]
     fingerprint: dict[str, str]
+    learned: Learned = field(default_factory=dict)
 
 
 class TrainingState:
@@ -146,6 +150,7 @@ def write_snapshot(snapshot: Snapshot, path: Path) -> None:
         "stop_training": snapshot.stop_training,
         "callbacks": [asdict(state) for state in snapshot.callbacks],
         "fingerprint": snapshot.fingerprint,
+        "learned": snapshot.learned,
         "dtypes": [array.dtype.name for array in snapshot.arrays],
         "files": list(snapshot.files),
     }
@@ -162,20 +167,38 @@ def read_snapshot(path: Path) -> Snapshot:
     Raises:
         SnapshotMismatch: the file cannot be read, or is incomplete.
     """
+    with _open_snapshot(path) as (file, about):
+        stored = (file[f"array_{i}"] for i in range(len(about["dtypes"])))
+        arrays = [array.view(dtype) for array, dtype in zip(stored, about["dtypes"], strict=True)]
+        files = {name: file[f"file_{i}"].tobytes() for i, name in enumerate(about["files"])}
+        return Snapshot(
+            position=Position(**about["position"]),
+            stop_training=about["stop_training"],
+            arrays=arrays,
+            callbacks=[CallbackState(**state) for state in about["callbacks"]],
+            files=files,
+            fingerprint=about["fingerprint"],
+            learned=about.get("learned", {}),
+        )
+
+
+def read_learned(path: Path) -> Learned:
+    """Return what the layers with `adapt` had learned when the snapshot in a file was taken.
+
+    Raises:
+        SnapshotMismatch: the file cannot be read.
+    """
+    with _open_snapshot(path) as (_, about):
+        learned: Learned = about.get("learned", {})
+        return learned
+
+
+@contextmanager
+def _open_snapshot(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open a file, and yield it with its JSON document."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
-            stored = (file[f"array_{i}"] for i in range(len(about["dtypes"])))
-            arrays = [array.view(dtype) for array, dtype in zip(stored, about["dtypes"], strict=True)]
-            files = {name: file[f"file_{i}"].tobytes() for i, name in enumerate(about["files"])}
-            return Snapshot(
-                position=Position(**about["position"]),
-                stop_training=about["stop_training"],
-                arrays=arrays,
-                callbacks=[CallbackState(**state) for state in about["callbacks"]],
-                files=files,
-                fingerprint=about["fingerprint"],
-            )
+            yield file, json.loads(file["about"].tobytes())
     except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
         raise SnapshotMismatch(f"The snapshot cannot be read: {error}") from error
 

@@ -5,6 +5,7 @@ the same devices, the history is that of the script, to the last bit.
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fitqueue.spec import KerasObject, direction, read_job
 from fitqueue.spec.checks.replication import obstacles
 from fitqueue.spec.fields.logged import metrics_of
 from fitqueue.states import Phase
+from workers.keras_tools.adapting import Adapter, Learned, inputs_by_layer
 from workers.keras_tools.callbacks import build_callback, callback_arguments
 from workers.keras_tools.compiling import compile_model
 from workers.keras_tools.errors import ModelBuildError
@@ -36,9 +38,10 @@ from workers.trainer.fingerprint import differences, take_fingerprint
 from workers.trainer.non_finite import with_cause
 from workers.trainer.reporting import Emit, Reporting
 from workers.trainer.resuming import Snapshots, resume_at
+from workers.trainer.scalar_logs import ScalarLogs
 from workers.trainer.shadow_model import make_shadow_model
 from workers.trainer.shuffling import shuffled
-from workers.trainer.snapshot import Snapshot, for_extension, read_snapshot
+from workers.trainer.snapshot import Snapshot, for_extension, read_learned, read_snapshot
 
 
 class Training:
@@ -56,6 +59,8 @@ class Training:
         self._artifacts = Artifacts(Path(start.work_dir), emit)
         self._snapshots: Snapshots | None = None
         self._data: Data | None = None
+        self._learned: Learned = {}
+        """What the layers with `adapt` have learned."""
 
     @property
     def terminates_on_nan(self) -> bool:
@@ -78,7 +83,7 @@ class Training:
         data = self._data = self._load_data()
         self._enter(Phase.BUILDING)
         chosen = self._choose_strategy(devices)
-        model = self._build_model(chosen)
+        model = self._build_model(chosen, data)
         collector = self._make_collector(model)
         fit_arguments = self._fit_arguments(model, chosen, data)
         self._enter(Phase.TRAINING)
@@ -120,16 +125,20 @@ class Training:
             return None
         return strategy.make_strategy(devices, requested)
 
-    def _build_model(self, chosen: tf.distribute.Strategy | None) -> keras.Model:
+    def _build_model(self, chosen: tf.distribute.Strategy | None, data: Data) -> keras.Model:
         compiled = self._spec.compile
         if strategy.is_replicated(chosen) and compiled.single_device_options:
             _log("Keras supports neither steps_per_execution nor jit_compile on several devices: they are left out.")
             compiled = compiled.model_copy(update={"steps_per_execution": 1, "jit_compile": False})
         keras.config.set_dtype_policy(compiled.dtype_policy)
+        learned = read_learned(Path(self._start.snapshot)) if self._start.snapshot is not None else {}
+        inputs = inputs_by_layer(self._spec.model, feeding.trained_inputs(data, self._spec.fit))
+        adapter = Adapter(inputs, learned)
         with strategy.scope(chosen):
-            model = build_model(self._spec.model, pretrained=not self._is_resumed)
+            model = build_model(self._spec.model, pretrained=not self._is_resumed, prepare=adapter.prepare)
             compile_model(model, compiled)
             self._load_initial_weights(model)
+        self._learned = adapter.learned()
         return model
 
     @property
@@ -168,7 +177,9 @@ class Training:
             if self._snapshots is not None:
                 self._snapshots.take_last()
             return outcome.of_stop(request.stop, self._reporting.position)
-        return outcome.of_training(self._reporting.epoch, self._spec.fit.epochs, self._reporting.logs)
+        return outcome.of_training(
+            self._reporting.epoch, self._spec.fit.epochs, self._reporting.logs, collector.nan_weights
+        )
 
     def _fit(self, model: keras.Model, arguments: dict[str, Any], collector: CheckpointCollector) -> None:
         fit = self._spec.fit
@@ -187,7 +198,7 @@ class Training:
             steps_per_epoch=fit.steps_per_epoch,
             validation_steps=fit.validation_steps,
             validation_freq=fit.validation_freq,
-            callbacks=[*callbacks, self._snapshots],
+            callbacks=[ScalarLogs(), *callbacks, self._snapshots],
         )
 
     def _restore(self, model: keras.Model, fingerprint: dict[str, str]) -> Snapshot | None:
@@ -256,7 +267,10 @@ class Training:
         files = CheckpointFiles(Path(self._start.work_dir), self._emit, self._best_monitor()[0])
 
         def make_writer() -> CheckpointWriter:
-            shadow_model = make_shadow_model(lambda: build_model(self._spec.model, pretrained=False), model)
+            prepare = Adapter({}, self._learned).prepare
+            shadow_model = make_shadow_model(
+                lambda: build_model(self._spec.model, pretrained=False, prepare=prepare), model
+            )
             return CheckpointWriter(shadow_model, files)
 
         return CheckpointCollector(model, make_writer, files)
@@ -272,7 +286,9 @@ class Training:
         return Snapshots(
             callbacks,
             self._artifacts.read_files,
-            lambda snapshot: collector.submit_snapshot(snapshot, can_be_superseded=seconds > 0),
+            lambda snapshot: collector.submit_snapshot(
+                replace(snapshot, learned=self._learned), can_be_superseded=seconds > 0
+            ),
             epochs=self._spec.fit.epochs,
             seconds=seconds,
             fingerprint=fingerprint,

@@ -30,9 +30,12 @@ class Logs:
     def report_missing(self, name: str, what: str, pointer: Pointer) -> None:
         """Report a name that is not logged; `what` says in a message what the name is for."""
         reason = self.why_not_validated if name.startswith("val_") else ""
+        message = f"{what} {quoted(name)} is not logged.{reason}" + did_you_mean(name, self.names)
+        if (metric := name.rpartition("/")[0]) in self.names:
+            message = f"Of the values of a metric, only their mean can be followed: {metric!r}."
         pointer.add_fault(
             FaultCode.NOT_LOGGED,
-            f"{what} {quoted(name)} is not logged.{reason}" + did_you_mean(name, self.names),
+            message,
             received=name,
             expected="one of " + listed(self.names, most=40),
         )

@@ -14,6 +14,14 @@ MAX_LOGGED_NAME: Final = 250
 LEARNING_RATE_CALLBACKS: Final = frozenset({"ReduceLROnPlateau", "LearningRateScheduler"})
 """Callbacks that set the learning rate and log it as `learning_rate`."""
 
+MAX_VALUES: Final = 100
+"""The most values of a metric, such as one for each class, that are logged besides their mean."""
+
+
+def names_of_values(name: str, count: int) -> list[str]:
+    """Return the names under which the values of a metric are logged, besides their mean; none if there are many."""
+    return [f"{name}/{i}" for i in range(count)] if 1 < count <= MAX_VALUES else []
+
 
 def logged_names(
     metrics: Sequence[str | KerasObject], callbacks: Sequence[KerasObject], *, validated: bool

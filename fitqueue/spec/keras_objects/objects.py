@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue, graph, model, values
+from fitqueue.spec.keras_objects.adapted_layers import complete_adapt
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS, check_name, find_class, report_unknown_class
 from fitqueue.spec.keras_objects.legacy.arguments import sent_argument, translate_arguments
@@ -123,6 +124,8 @@ def _check_arguments(entry: catalogue.Entry, kind: str, value: dict[str, Any], p
     for name in entry.required:
         if name not in config:
             pointer.add_fault(FaultCode.MISSING, f"{entry.name} needs the argument {name!r}.", expected=name)
+    if kind == "layers":
+        return complete_adapt(entry.name, checked, pointer)
     return _defaults(entry) | checked if kind in _COMPLETED_KINDS else checked
 
 

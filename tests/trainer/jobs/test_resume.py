@@ -69,6 +69,11 @@ JOBS: dict[str, dict[str, Any]] = {
         )
     },
     "three callbacks": {"callbacks": CALLBACKS, "fit": {**SHUFFLED, "epochs": 30}},
+    "layers that learn before the training": {
+        "model": sequential(
+            layer("Normalization"), layer("Discretization", num_bins=5), layer("Rescaling", scale=0.2), *HEAD
+        )
+    },
     "a recurrent state": {
         "model": sequential(layer("LSTM", units=6, stateful=True, dropout=0.2), *HEAD, shape=(3, 8, 8)),
         "fit": {"epochs": 3, "batch_size": 3, "shuffle": False, "steps_per_epoch": 9},

@@ -16,6 +16,11 @@ REGULARIZED = [
     {"class_name": "BatchNormalization", "config": {"synchronized": True}},
     {"class_name": "Dense", "config": {"units": 16, "activity_regularizer": "l2"}},
 ]
+TWO_THRESHOLDS = {"class_name": "Precision", "config": {"thresholds": [0.25, 0.5]}}
+CLASS_SCORES = {"class_name": "R2Score", "config": {"class_aggregation": None}}
+NORMALIZATION = {"class_name": "Normalization", "config": {"mean": None, "variance": None}}
+LOOKUP = {"class_name": "IntegerLookup", "config": {"output_mode": "multi_hot"}}
+BINS = {"class_name": "Discretization", "config": {"num_bins": 4, "output_mode": "multi_hot"}}
 
 CASES: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "accumulated gradients": (
@@ -49,6 +54,19 @@ CASES: dict[str, tuple[str, dict[str, Any], set[tuple[str, str]]]] = {
     "no validation data": (
         "inputs", {"/fit/validation_batch_size": 5, "/fit/validation_steps": 5},
         {("/fit/validation_batch_size", "ignored"), ("/fit/validation_steps", "ignored")}),
+    "a metric with a value for each class": (
+        "cnn", {"/compile/metrics": ["accuracy", "f1_score"], "/compile/weighted_metrics": [TWO_THRESHOLDS]},
+        {("/compile/metrics/1", "several_values"), ("/compile/weighted_metrics/0", "several_values")}),
+    "a metric with a value for each class of an output": (
+        "outputs", {"/compile/metrics/b": [CLASS_SCORES], "/compile/loss": "categorical_crossentropy",
+                    "/data/prepare/y": [{"one_hot": 10}]},
+        {("/compile/metrics/b/0", "several_values")}),
+    "a layer that learns": (
+        "cnn", {"/model/config/layers/1": NORMALIZATION}, {("/model/config/layers/1/config", "filled_in")}),
+    "layers that learn, and whose shapes depend on it": (
+        "tokens",
+        {"/model/config/layers/1": LOOKUP, "/model/config/layers/2": BINS},
+        {("/model/config/layers/1/config", "filled_in"), ("/model/config/layers/2/config", "filled_in")}),
     "fractions into an input of whole numbers": (
         "tokens",
         {"/model/config/layers/1": {"class_name": "Dense", "config": {"units": 3}},
@@ -98,3 +116,19 @@ def test_the_names_of_an_architecture_come_from_keras(api: FlaskClient) -> None:
         ("/data/y/prediction", "unknown_name"), ("/data/y", "missing"),
         ("/compile/loss/out", "unknown_name"), ("/compile/loss", "missing"),
     }, response.json["errors"]  # fmt: skip
+
+
+def test_the_notice_of_a_metric_names_what_is_logged(api: FlaskClient) -> None:
+    changes = {"/compile/metrics": {"a": ["accuracy"], "b": ["f1_score"]}, "/compile/loss": "categorical_crossentropy",
+               "/data/prepare/y": [{"one_hot": 10}]}  # fmt: skip
+    response = api.post("/api/v1/jobs?dry_run=true", json=changed(VALID["outputs"], changes))
+    [notice] = response.json["notices"]
+    assert notice["message"].startswith("It gives 10 values. Each is logged, from b_f1_score/0 to b_f1_score/9, and")
+    assert "their mean as b_f1_score," in notice["message"]
+
+
+def test_a_layer_that_learns_from_layers_with_weights_is_refused(api: FlaskClient) -> None:
+    job = changed(VALID["cnn"], {"/model/config/layers/2": NORMALIZATION})
+    [fault] = api.post("/api/v1/jobs?dry_run=true", json=job).json["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/model/config/layers/2", "invalid_model")
+    assert "behind the layer 'conv2d'" in fault["message"]

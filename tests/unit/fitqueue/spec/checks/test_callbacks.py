@@ -252,3 +252,10 @@ def test_a_faulty_metric_does_not_make_its_monitor_faulty(cnn: dict[str, Any], f
     cnn["compile"]["metrics"] = ["accuracyy"]
     faults = find_faults(_job(cnn, ("EarlyStopping", {"monitor": "val_accuracyy"})))
     assert [fault.pointer for fault in faults] == ["/compile/metrics/0"]
+
+
+@pytest.mark.parametrize("monitor", ["accuracy/0", "val_accuracy/3"])
+def test_one_value_of_a_metric_cannot_be_followed(monitor: str, cnn: dict[str, Any], find_faults: FindFaults) -> None:
+    [fault] = find_faults(_job(cnn, ("EarlyStopping", {"monitor": monitor, "mode": "max"})))
+    assert (fault.pointer, fault.code) == ("/callbacks/0/config/monitor", "not_logged")
+    assert fault.message == f"Of the values of a metric, only their mean can be followed: {monitor.split('/')[0]!r}."

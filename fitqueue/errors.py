@@ -42,6 +42,12 @@ class MalformedJSON(FitQueueError):
     code = "malformed_json"
 
 
+class MalformedRequest(FitQueueError):
+    """The request does not follow HTTP/1.1."""
+
+    code = "malformed_request"
+
+
 class InvalidRequest(FitQueueError):
     """A request parameter is invalid; `errors` lists every fault."""
 
@@ -60,10 +66,22 @@ class InvalidDataset(FitQueueError):
     code = "invalid_dataset"
 
 
+class RequestTimeout(FitQueueError):
+    """The request arrived too slowly."""
+
+    code = "request_timeout"
+
+
 class BodyTooLarge(FitQueueError):
     """The request body is larger than this service accepts."""
 
     code = "body_too_large"
+
+
+class URITooLong(FitQueueError):
+    """The address of the request is too long."""
+
+    code = "uri_too_long"
 
 
 class UnsupportedMediaType(FitQueueError):
@@ -168,6 +186,18 @@ class RangeNotSatisfiable(FitQueueError):
     code = "range_not_satisfiable"
 
 
+class HeadersTooLarge(FitQueueError):
+    """The header fields of the request are too large, or too many."""
+
+    code = "headers_too_large"
+
+
+class TooManyRequests(FitQueueError):
+    """Too many requests with this token are being answered; try again in a moment."""
+
+    code = "too_many_requests"
+
+
 class DatabaseUnavailable(FitQueueError):
     """The database cannot be reached; try again in a moment."""
 
@@ -190,6 +220,12 @@ class TooManyFollowers(FitQueueError):
     """Too many requests are waiting for updates; ask again without `follow=true`."""
 
     code = "too_many_followers"
+
+
+class CheckerBusy(FitQueueError):
+    """Too many models are being checked; try again in a moment."""
+
+    code = "checker_busy"
 
 
 class InternalError(FitQueueError):

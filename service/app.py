@@ -26,7 +26,7 @@ from service.api import (
     requests,
     workers,
 )
-from service.api.context import Services
+from service.api.context import REQUEST_THREADS, Services
 from service.checker import Checker
 from service.db import Database
 from service.queue import Notifier
@@ -76,7 +76,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.extensions[context.EXTENSION] = Services(
         settings=settings,
-        database=Database(settings.database_url),
+        database=Database(settings.database_url, REQUEST_THREADS),
         storage=open_storage(settings, REQUEST_RETRY_TIMEOUT),
         notifier=Notifier(settings.redis_url),
         checker=checker,

@@ -18,6 +18,9 @@ from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
 BUSY_SECONDS: Final = 15.0
 """How long a writer waits for the lock of another one on SQLite; each holds it for milliseconds."""
 
+_KEPT_CONNECTIONS: Final = 8
+"""Connections to PostgreSQL that stay open when nobody uses them."""
+
 _DRIVERS: Final = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
 _EXPECTED: Final = "`sqlite:///path` or `postgresql+psycopg://user:password@host/name`"
 
@@ -29,9 +32,14 @@ _POSTGRES_OPTIONS: Final = (
 class Database:
     """One database. Thread-safe; not to be used across a fork."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare the engine. It creates a missing folder of a SQLite file, and does not connect yet."""
-        self._engine = make_engine(url)
+    def __init__(self, url: str, connections: int = 32) -> None:
+        """Prepare the engine. It creates a missing folder of a SQLite file, and does not connect yet.
+
+        Args:
+            url: the address.
+            connections: how many threads may use PostgreSQL at the same time. One more waits, and fails in the end.
+        """
+        self._engine = make_engine(url, connections)
         self._writer = self._engine.execution_options(fitqueue_begin="BEGIN IMMEDIATE")
 
     @contextmanager
@@ -81,7 +89,7 @@ def sqlite_file(url: str) -> Path | None:
     return Path(address.database) if address.get_backend_name() == "sqlite" and address.database else None
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, connections: int = 32) -> Engine:
     address = parse_url(url)
     if address.get_backend_name() == "sqlite":
         if file := sqlite_file(url):
@@ -93,8 +101,8 @@ def make_engine(url: str) -> Engine:
     return create_engine(
         address,
         connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS},
-        pool_size=8,
-        max_overflow=24,
+        pool_size=_KEPT_CONNECTIONS,
+        max_overflow=connections - _KEPT_CONNECTIONS,
         pool_timeout=5,
         pool_pre_ping=True,  # a database restart costs one lost connection, not a failed request for each connection
     )

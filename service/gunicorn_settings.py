@@ -3,16 +3,20 @@
 One process, because a request takes milliseconds; many threads, because a long poll only takes a thread.
 """
 
+from service.api.context import REQUEST_THREADS
 from service.logs import JSONFormatter
 from service.processes import host_and_port
+from service.server.connections import MAX_CONNECTIONS
 from service.settings import Settings
 
 _settings = Settings()
 
 wsgi_app = "service.wsgi:app"
 bind = host_and_port(_settings.host, _settings.port)
-worker_class = "gthread"
-threads = 64
+worker_class = "service.server.worker.BoundedThreadWorker"
+threads = REQUEST_THREADS
+# The worker has limits of its own, and accepts a connection more before it closes one.
+worker_connections = 2 * MAX_CONNECTIONS
 graceful_timeout = 5
 control_socket_disable = True
 logconfig_dict = {

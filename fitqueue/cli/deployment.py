@@ -13,6 +13,8 @@ COMPOSE_FILE: Final = "docker-compose.yml"
 
 _GPU_LINES: Final = f"COMPOSE_FILE={COMPOSE_FILE}:docker-compose.gpu.yml\nFITQUEUE_DEVICE=gpu\n"
 
+_PUBLIC_LINE: Final = "FITQUEUE_ADDRESS=0.0.0.0\n"
+
 
 @click.command()
 @click.option(
@@ -23,8 +25,9 @@ _GPU_LINES: Final = f"COMPOSE_FILE={COMPOSE_FILE}:docker-compose.gpu.yml\nFITQUE
     help=f"The folder of {COMPOSE_FILE}; by default the current folder.",
 )
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="How many workers `up` starts.")
+@click.option("--public", is_flag=True, help="Let other machines reach the API; by default only this one can.")
 @click.option("--gpu", is_flag=True, help="For a host with NVIDIA GPUs: the workers use the GPU image and all GPUs.")
-def init(folder: Path, workers: int, gpu: bool) -> None:
+def init(folder: Path, workers: int, public: bool, gpu: bool) -> None:
     """Create .env with random passwords for Redis and PostgreSQL, and with the number of workers.
 
     Docker Compose reads .env from the folder of docker-compose.yml and does not start without it. Only you can read
@@ -41,7 +44,13 @@ def init(folder: Path, workers: int, gpu: bool) -> None:
         )
     env_file = folder / ".env"
     try:
-        create_private(env_file, _passwords() + f"FITQUEUE_WORKERS={workers}\n" + (_GPU_LINES if gpu else ""))
+        create_private(
+            env_file,
+            _passwords()
+            + f"FITQUEUE_WORKERS={workers}\n"
+            + (_PUBLIC_LINE if public else "")
+            + (_GPU_LINES if gpu else ""),
+        )
     except FileExistsError:
         raise click.ClickException(
             f"{env_file} already exists and was not changed, because the volumes use its passwords. To start over "

@@ -13,8 +13,11 @@ from service.settings import Settings
 from service.storage import Storage
 
 EXTENSION: Final = "fitqueue"
+REQUEST_THREADS: Final = 64
+"""Requests that are answered at the same time: gunicorn's threads, and the connections to the database."""
+
 MAX_FOLLOWERS: Final = 48
-"""Requests that may wait for news at the same time. Each takes one of the server's 64 threads; the others stay free."""
+"""Requests that may wait for news at the same time. Each takes one of the server's threads; the others stay free."""
 
 
 @dataclass(frozen=True)

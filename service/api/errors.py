@@ -21,20 +21,26 @@ _logger = logging.getLogger(__name__)
 
 STATUSES: Final[dict[type[FitQueueError], int]] = {
     errors.MalformedJSON: 400,
+    errors.MalformedRequest: 400,
     errors.Unauthenticated: 401,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
+    errors.RequestTimeout: 408,
     errors.Conflict: 409,
     errors.BodyTooLarge: 413,
+    errors.URITooLong: 414,
     errors.UnsupportedMediaType: 415,
     errors.RangeNotSatisfiable: 416,
     errors.InvalidRequest: 422,
     errors.InvalidSpec: 422,
     errors.InvalidDataset: 422,
     errors.IdempotencyMismatch: 422,
+    errors.TooManyRequests: 429,
+    errors.HeadersTooLarge: 431,
     errors.DatabaseUnavailable: 503,
     errors.StorageUnavailable: 503,
     errors.TooManyFollowers: 503,
+    errors.CheckerBusy: 503,
     errors.InternalError: 500,
 }
 
@@ -47,6 +53,11 @@ _BY_STATUS: Final[dict[int, type[FitQueueError]]] = {
 }
 
 _MAX_FAULTS: Final = 100
+
+_BUSY: Final = (errors.TooManyFollowers, errors.CheckerBusy)
+"""What the service refuses when it has enough to do. Nothing failed."""
+
+_BODY_UNREAD: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
 
 def register(app: Flask) -> None:
@@ -97,28 +108,32 @@ def raise_invalid_parameters(error: ValidationError) -> None:
 def problem(error: FitQueueError, status: int | None = None) -> Response:
     """Return the problem document of an error, with its own status code or another one."""
     status = status or status_of(error)
-    document = Problem(
-        title=HTTPStatus(status).phrase,
-        status=status,
-        code=error.code,
-        detail=error.message,
-        request_id=request_id(),
-        errors=error.errors[:_MAX_FAULTS],
-    )
+    document = document_of(error, status, request_id())
     response = Response(document.model_dump_json(), status, mimetype="application/problem+json")
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = "1"
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="fitqueue"'
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    if status in _BODY_UNREAD:
         # The rest of the body was not read: the connection cannot be used for another request.
         response.headers["Connection"] = "close"
     return response
 
 
+def document_of(error: FitQueueError, status: int, request_id: str) -> Problem:
+    return Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=error.code,
+        detail=error.message,
+        request_id=request_id,
+        errors=error.errors[:_MAX_FAULTS],
+    )
+
+
 def _answer_error(error: FitQueueError) -> Response:
     status = status_of(error)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, _BUSY):
         _logger.error("The request failed.", exc_info=error)
     return problem(error, status)
 

@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from flask import Flask, Response, g, request
+from werkzeug.wrappers import Request
 
 from fitqueue.errors import Unauthenticated
 from service import logs
@@ -14,7 +15,8 @@ from service.api.context import get_services
 from service.store import tokens
 
 COOKIE: Final = "fitqueue_token"
-OPEN_PATHS: Final = frozenset({"/healthz"})
+LIVENESS_PATH: Final = "/healthz"
+OPEN_PATHS: Final = frozenset({LIVENESS_PATH})
 LOGIN_PATH: Final = "/docs"
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -38,7 +40,7 @@ def _begin() -> None:
 def _authenticate() -> None:
     if request.path in OPEN_PATHS:
         return
-    token = _token_from_request()
+    token = token_of(request)
     if token is None:
         raise Unauthenticated()
     with get_services().database.read() as session:
@@ -48,7 +50,8 @@ def _authenticate() -> None:
     g.token_id = token_id
 
 
-def _token_from_request() -> str | None:
+def token_of(request: Request) -> str | None:
+    """Return the token that a request brings, valid or not."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()

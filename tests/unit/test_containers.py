@@ -59,6 +59,11 @@ def test_the_number_of_workers_can_be_set_in_env() -> None:
     assert not [name for name in SERVICES if name != "worker" and "deploy" in SERVICES[name]]
 
 
+def test_only_the_api_publishes_a_port_and_by_default_on_this_machine_alone() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert ports == {"api": ["${FITQUEUE_ADDRESS:-127.0.0.1}:${FITQUEUE_PORT:-8765}:8765"]}
+
+
 def test_tests_build_images_under_names_of_their_own(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path)
     values = {"FITQUEUE_DEVICE": "cpu", **_read_env(deployment.folder / ".env")}

@@ -80,6 +80,13 @@ def test_on_a_gpu_host_the_gpu_compose_file_is_used(folder: Path, gpu: bool) -> 
     assert ("FITQUEUE_DEVICE=gpu" in lines) is gpu
 
 
+@pytest.mark.parametrize("public", [False, True])
+def test_other_machines_reach_the_api_only_if_that_is_asked_for(folder: Path, public: bool) -> None:
+    assert main(["init", *(["--public"] if public else [])]) == 0
+    lines = (folder / ".env").read_text().splitlines()
+    assert ("FITQUEUE_ADDRESS=0.0.0.0" in lines) is public
+
+
 @pytest.mark.parametrize(
     ("options", "workers"), [([], "1"), (["--workers", "4"], "4"), (["--workers=4", "--gpu"], "4")]
 )

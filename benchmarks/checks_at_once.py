@@ -11,6 +11,7 @@ from typing import Any
 import fitqueue
 from benchmarks.check import JOBS
 from benchmarks.common import console, report, running_stack
+from service.check_queue import MAX_PER_TOKEN
 
 
 def submit_at_once(client: fitqueue.Client, job: dict[str, Any], count: int) -> dict[str, float]:
@@ -36,7 +37,7 @@ def submit_at_once(client: fitqueue.Client, job: dict[str, Any], count: int) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=30, help="POSTs at once")
+    parser.add_argument("--count", type=int, default=MAX_PER_TOKEN, help="POSTs at once")
     count = parser.parse_args().count
     processors = len(os.sched_getaffinity(0))
     rows, figures = [], {}

@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from flask import current_app, g
 
+from service.check_queue import CheckQueue
 from service.checker import Checker
 from service.db import Database
 from service.queue import Notifier
@@ -28,6 +29,7 @@ class Services:
     notifier: Notifier
     checker: Checker | None
     """None: models are not checked before they run."""
+    check_queue: CheckQueue = field(default_factory=CheckQueue)
     followers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_FOLLOWERS))
 
 

@@ -14,6 +14,7 @@ from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.api.initial_weights import InitialWeightsFound, find_initial_weights
+from service.checker import Checker
 from service.models import Dataset
 from service.store import datasets
 
@@ -53,8 +54,14 @@ class CheckedJob:
     weights_dataset_id: str | None = None
 
 
-def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJob:
+def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_keras: bool = True) -> CheckedJob:
     """Check a job against our rules, and let Keras build its model. A faulty job is checked as far as it goes.
+
+    Args:
+        services: has the model checker.
+        body: the job as it was sent.
+        finder: finds its data sets.
+        with_keras: whether the model checker has time for it.
 
     Raises:
         InvalidSpec: the job cannot be trained. `errors` has every fault that was found, with a pointer into `body`.
@@ -63,7 +70,8 @@ def check_job(services: Services, body: Any, finder: DatasetFinder) -> CheckedJo
     job = examined.spec or examined.partial
     stored = job.to_json()
     initial = find_initial_weights(services, job.initial_weights)
-    result = _check_with_keras(services, job, stored, finder, initial)
+    checker = services.checker if with_keras else None
+    result = _check_with_keras(checker, services.settings.max_model_bytes, job, stored, finder, initial)
     faults = [*examined.faults, *initial.faults, *_with_request_pointers(result.faults, body, stored)]
     if examined.spec is None or faults:
         raise invalid_job(faults)
@@ -91,7 +99,8 @@ def _with_request_pointers(findings: Sequence[Finding], body: Any, stored: dict[
 
 
 def _check_with_keras(
-    services: Services,
+    checker: Checker | None,
+    max_model_bytes: int,
     job: JobSpec | PartialJob,
     stored: dict[str, Any],
     finder: DatasetFinder,
@@ -106,9 +115,9 @@ def _check_with_keras(
         arrays={name: _for_checker(array) for name, array in info.arrays.items()} if info else {},
         initial_model=initial.model,
         initial_arrays=initial.arrays,
-        max_bytes=services.settings.max_model_bytes,
+        max_bytes=max_model_bytes,
     )
-    result = services.checker.check(request) if services.checker else None
+    result = checker.check(request) if checker else None
     return result or ModelCheckResult(notices=[_UNCHECKED])
 
 

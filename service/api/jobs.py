@@ -10,7 +10,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
-from fitqueue.errors import DatasetNotFound, Fault, InvalidRequest
+from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
 from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
 from fitqueue.text import truncate
@@ -110,14 +110,20 @@ class GetQuery(Query):
     responses={201: JobView, 200: DryRun, **problems(400, 413, 415)},
 )
 def submit(query: SubmitQuery) -> Response:
-    """The whole body is checked: 422 names every fault. With `dry_run` nothing is stored, and the answer is 200."""
+    """The whole body is checked: 422 names every fault. With `dry_run` nothing is stored, and the answer is 200.
+
+    If too many models are being checked, a dry run gets 503, and a job is accepted `unchecked`.
+    """
     body = json_body()
     services = get_services()
     idempotency = _idempotency(body)
     if not query.dry_run and (earlier := _find_earlier(services, idempotency)) is not None:
         return _created(services, earlier, replayed=True)
     finder = DatasetFinder(services)
-    checked = check_job(services, body, finder)
+    with services.check_queue.admitted(token_id()) as is_admitted:
+        if query.dry_run and not is_admitted:
+            raise CheckerBusy()
+        checked = check_job(services, body, finder, with_keras=is_admitted)
     if query.dry_run:
         return answer(DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary))
     new = new_id("job")

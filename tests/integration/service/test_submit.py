@@ -3,7 +3,7 @@
 import errno
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -18,6 +18,7 @@ from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobView, Problem
 from service.api.context import EXTENSION, Services
+from service.check_queue import CheckQueue
 from service.db import Database
 from service.queue import Notifier
 from service.store import jobs
@@ -175,3 +176,47 @@ def test_a_job_whose_data_set_is_deleted_during_its_check_is_422(
     assert (response.status_code, problem.code) == (422, "invalid_spec")
     assert [(fault.pointer, fault.code) for fault in problem.errors] == [("/data/dataset", "unknown_dataset")]
     assert _count_jobs(database) == 0
+
+
+# --- While too many jobs are checked ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(
+    http: FlaskClient, raw_spec: RawSpec, services: Services, call_during_check: Callable[..., None]
+) -> Iterator[None]:
+    """The model checker has as many jobs of the client's token as it takes, and one more would wait for them."""
+    started, may_end = threading.Semaphore(0), threading.Event()
+
+    def wait() -> None:
+        started.release()
+        assert may_end.wait(120)
+
+    call_during_check(wait, check_queue=CheckQueue(limit=3, limit_per_token=2))
+    with ThreadPoolExecutor(2) as threads:
+        checked = [threads.submit(http.post, f"{URL}?dry_run=true", json=raw_spec) for _ in range(2)]
+        for _ in checked:
+            assert started.acquire(timeout=60)
+        yield
+        may_end.set()
+        assert [request.result().status_code for request in checked] == [200, 200]
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_dry_run_is_refused_at_once(http: FlaskClient, raw_spec: RawSpec) -> None:
+    response = http.post(f"{URL}?dry_run=true", json=raw_spec)
+    assert (response.status_code, Problem.model_validate_json(response.data).code) == (503, "checker_busy")
+    assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_job_is_accepted_unchecked_at_once(http: FlaskClient, raw_spec: RawSpec) -> None:
+    response = http.post(URL, json=raw_spec)
+    assert response.status_code == 201
+    assert "unchecked" in [notice["code"] for notice in response.json["notices"]]
+
+
+@pytest.mark.usefixtures("busy")
+def test_our_own_rules_are_checked_all_the_same(http: FlaskClient, raw_spec: RawSpec) -> None:
+    response = http.post(URL, json={**raw_spec, "fit": {"epochs": -1}})
+    assert response.status_code == 422

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseUnavailable, Fault, InvalidRequest, JobNotFound, TooManyFollowers
 from fitqueue.text import truncate
-from service.api.context import Services
-from service.store import jobs
+from service.api.context import Services, token_id
+from service.store import jobs, tokens
 
 POLL_SECONDS: Final = 0.25
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -66,12 +66,17 @@ def follow_rows(
 ) -> Response:
     """Answer with the rows of a job after this id as server-sent events, until the job has ended and all are sent.
 
+    A stream also ends when its token is revoked. A client that asks again learns why.
+
     Raises:
         TooManyFollowers: too many requests are waiting already.
     """
+    token = token_id()
 
     def read_after(last: int) -> tuple[list[ServerSentEvent], bool]:
         with services.database.read() as session:
+            if not tokens.is_valid(session, token):
+                return [], True
             # The state before the rows: the last row is written together with the end, and must not be missed.
             has_ended = jobs.get(session, job_id).state.is_final
             rows = list_after(session, job_id, last, CHUNK_ROWS)

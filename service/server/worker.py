@@ -133,7 +133,7 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has n
             for conn in self._connections.waiting():
                 self._close(conn)
         for conn in self._connections.expired(time.monotonic()):
-            if conn.head and not conn.is_closing:
+            if conn.head and not conn.is_closing and self.alive:
                 self._refuse(conn, RequestTimeout("The head of the request arrived too slowly."))
             else:
                 self._close(conn)

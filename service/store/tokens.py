@@ -29,6 +29,11 @@ def verify(session: Session, token: str) -> str | None:
     return session.scalar(select(Token.id).where(Token.sha256 == _hash(token), Token.revoked_at.is_(None)))
 
 
+def is_valid(session: Session, token_id: str) -> bool:
+    """Tell whether the token with this id was not revoked."""
+    return session.scalar(select(Token.id).where(Token.id == token_id, Token.revoked_at.is_(None))) is not None
+
+
 def list_all(session: Session) -> Sequence[Token]:
     """Return all tokens ever created, oldest first."""
     return session.scalars(select(Token).order_by(Token.id)).all()

@@ -1,12 +1,14 @@
 """The events of a job, in pages and as a stream."""
 
+from contextlib import closing
+
 from flask.testing import FlaskClient
 
 from fitqueue.states import Phase, Reason
 from fitqueue.views import EventView, Page, Problem
 from service.api.context import Services
 from service.db import Database
-from service.store import leases, recording
+from service.store import leases, recording, tokens
 from service.store.leases import Lease
 from tests.integration.service.server_sent_events import parse_events
 
@@ -39,6 +41,28 @@ def test_events_are_streamed_until_the_job_ends(http: FlaskClient, database: Dat
     again.close()
     invalid = http.get(f"{url}/events?follow=true", headers={"Last-Event-ID": "x"})
     assert invalid.status_code == 422
+
+
+def test_a_stream_ends_when_its_token_is_revoked(http: FlaskClient, database: Database, url: str) -> None:
+    with closing(http.get(f"{url}/events?follow=true")) as response:
+        events = parse_events(response.iter_encoded())
+        assert next(events)["event"] == "submitted"
+        with database.write() as session:
+            (token,) = tokens.list_all(session)
+            assert tokens.revoke(session, token.id)
+
+        assert len(list(events)) <= 1, "the stream ends although the job goes on"
+    assert http.get(f"{url}/events?follow=true").status_code == 401
+
+
+def test_a_refused_follower_is_not_logged_as_a_failure(
+    http: FlaskClient, services: Services, url: str, log_lines: list[str]
+) -> None:
+    while services.followers.acquire(blocking=False):
+        pass
+
+    assert http.get(f"{url}/events?follow=true").status_code == 503
+    assert [line for line in log_lines if "Traceback" in line or '"level": "ERROR"' in line] == []
 
 
 def test_a_closed_stream_makes_room_for_another(http: FlaskClient, services: Services, url: str) -> None:

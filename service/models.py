@@ -27,6 +27,7 @@ class Job(Base):
     - `worker_id` stays after the job has ended, to show who trained it.
     - `version` grows with every change of the row.
     - `last_write` is the number of the newest write of the current attempt. It makes a repeated write a no-op.
+    - `deleted_at` hides the job, whose rows and files are then deleted in steps.
     - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
       had been trained by then.
     """
@@ -79,6 +80,7 @@ class Job(Base):
     token_id: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     idempotency_sha256: Mapped[str | None] = mapped_column(String(64))
+    deleted_at: Mapped[datetime | None]
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_sql_list(frozenset(JobState))})", name="state_known"),
@@ -110,6 +112,13 @@ class Job(Base):
             "lease_expires_at",
             sqlite_where=text("state = 'running'"),
             postgresql_where=text("state = 'running'"),
+        ),
+        Index(
+            "ix_jobs_deleted",
+            "deleted_at",
+            "id",
+            sqlite_where=text("deleted_at IS NOT NULL"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
         ),
         Index(None, "state", "id"),
         Index(None, "dataset_id"),

@@ -164,13 +164,9 @@ def get_job(path: JobPath, query: GetQuery) -> Response:
 
 @blueprint.delete("/<job_id>", summary="Delete an ended job", responses={204: None, **problems(404, 409)})
 def delete_job(path: JobPath) -> Response:
-    """Its metrics, events, logs and weights are deleted with it."""
-    services = get_services()
-    with services.database.write() as session:
-        keys = jobs.delete(session, path.job_id)
-    # After the commit: a file that outlives its row costs space, a row that outlives its file costs a download.
-    for key in keys:
-        services.storage.discard(key)
+    """Its metrics, events, logs and weights go with it. Workers then delete its rows and files, little by little."""
+    with get_services().database.write() as session:
+        jobs.delete(session, path.job_id)
     return Response(status=204)
 
 

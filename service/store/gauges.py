@@ -53,7 +53,8 @@ def read(session: Session, lease_seconds: float, served: Collection[str] = ()) -
 
 def _by_state(session: Session) -> dict[JobState, int]:
     counts = dict.fromkeys(JobState, 0)
-    for state, count in session.execute(select(Job.state, func.count()).group_by(Job.state)):
+    query = select(Job.state, func.count()).where(Job.deleted_at.is_(None)).group_by(Job.state)
+    for state, count in session.execute(query):
         counts[state] = count
     return counts
 

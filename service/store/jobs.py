@@ -13,7 +13,7 @@ from fitqueue.states import JobState
 from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.ids import new_id
-from service.models import Artifact, Checkpoint, Job, JobLabel, Snapshot
+from service.models import Job, JobLabel
 from service.store import transitions
 
 
@@ -111,7 +111,7 @@ def get(session: Session, job_id: str) -> Job:
         JobNotFound: there is no such job.
     """
     job = session.get(Job, job_id)
-    if job is None:
+    if job is None or job.deleted_at is not None:
         raise JobNotFound(f"There is no job '{job_id}'.")
     return job
 
@@ -122,7 +122,7 @@ def version(session: Session, job_id: str) -> int:
     Raises:
         JobNotFound: there is no such job.
     """
-    version = session.scalar(select(Job.version).where(Job.id == job_id))
+    version = session.scalar(select(Job.version).where(Job.id == job_id, Job.deleted_at.is_(None)))
     if version is None:
         raise JobNotFound(f"There is no job '{job_id}'.")
     return version
@@ -133,7 +133,7 @@ def list_page(session: Session, filter: Filter, before: str | None, limit: int) 
 
     Jobs that come or go between two pages do not make others appear twice or be missed.
     """
-    query = select(Job).order_by(Job.id.desc()).limit(limit + 1)
+    query = select(Job).where(Job.deleted_at.is_(None)).order_by(Job.id.desc()).limit(limit + 1)
     if filter.states:
         query = query.where(Job.state.in_(filter.states))
     if filter.pool is not None:
@@ -148,11 +148,8 @@ def list_page(session: Session, filter: Filter, before: str | None, limit: int) 
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
-def delete(session: Session, job_id: str) -> list[str]:
-    """Delete an ended job with everything that belongs to it.
-
-    Returns:
-        The storage keys of its files. The caller deletes them after the commit.
+def delete(session: Session, job_id: str) -> None:
+    """Delete an ended job for its users. `deletions.delete_some` deletes what belongs to it.
 
     Raises:
         JobNotFound: there is no such job.
@@ -161,14 +158,9 @@ def delete(session: Session, job_id: str) -> list[str]:
     job = locked(session, job_id)
     if not job.state.is_final:
         raise JobNotEnded(f"The job {job_id} is {job.state}; cancel it first.")
-    keys = [
-        key
-        for table in (Checkpoint, Artifact, Snapshot)
-        for key in session.scalars(select(table.storage_key).where(table.job_id == job_id).distinct())
-    ]
-    session.delete(job)
-    session.flush()
-    return keys
+    job.deleted_at = clock.now(session)
+    job.version += 1
+    job.idempotency_key = job.idempotency_sha256 = None  # the same request may create a new job
 
 
 def locked(session: Session, job_id: str) -> Job:
@@ -178,6 +170,6 @@ def locked(session: Session, job_id: str) -> Job:
         JobNotFound: there is no such job.
     """
     job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
-    if job is None:
+    if job is None or job.deleted_at is not None:
         raise JobNotFound(f"There is no job '{job_id}'.")
     return job

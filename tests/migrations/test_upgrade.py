@@ -78,20 +78,58 @@ def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
     engine.dispose()
 
 
-def test_downgrading_and_upgrading_leads_to_the_same_tables(database_url: str) -> None:
+def _downgrade(engine: Engine, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
 
-    engine = make_engine(database_url)
-    schema_before = _schema(engine)
     config = Config()
     config.set_main_option("script_location", str(migrate.MIGRATIONS))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        command.downgrade(config, revision)
+
+
+def test_downgrading_and_upgrading_leads_to_the_same_tables(database_url: str) -> None:
+    engine = make_engine(database_url)
+    schema_before = _schema(engine)
+    _downgrade(engine, "base")
     assert not _schema(engine)
     upgrade(database_url)
     assert _schema(engine) == schema_before
+    engine.dispose()
+
+
+def _insert_job(engine: Engine, job_id: str) -> None:
+    """Insert a row as the first version did, with the columns that have no default in the database."""
+    values = {
+        "id": f"'{job_id}'", "state": "'queued'", "pool": "'default'", "gpus": "0", "priority": "0", "spec": "'{}'",
+        "notices": "'[]'", "epochs": "5", "epoch": "0", "step": "0", "attempt": "0", "failed_attempts": "0",
+        "max_attempts": "3", "seconds_used": "0", "stalled_attempts": "0", "last_write": "0",
+        "created_at": "'2026-01-01 00:00:00+00:00'", "version": "1",
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO jobs ({', '.join(values)}) VALUES ({', '.join(values.values())})"))
+
+
+def test_jobs_of_the_first_version_stay_and_are_not_deleted(empty_database_url: str) -> None:
+    upgrade(empty_database_url, "0001")
+    engine = make_engine(empty_database_url)
+    _insert_job(engine, "job_1")
+    upgrade(empty_database_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT id, deleted_at FROM jobs")).all() == [("job_1", None)]
+    engine.dispose()
+
+
+def test_a_downgrade_does_not_show_deleted_jobs_again(database_url: str) -> None:
+    engine = make_engine(database_url)
+    for job_id in ("job_deleted", "job_kept"):
+        _insert_job(engine, job_id)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE jobs SET deleted_at = created_at WHERE id = 'job_deleted'"))
+    _downgrade(engine, "0001")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT id FROM jobs")).scalars().all() == ["job_kept"]
     engine.dispose()
 
 

@@ -16,6 +16,7 @@ from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.ids import new_id
 from service.logs import configure_logging
+from service.purging import purge
 from service.queue import Notifier
 from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, Storage, open_storage
@@ -38,6 +39,7 @@ POLL_SECONDS: Final = 3.5
 EXPIRY_SECONDS: Final = 1.0
 LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
+PURGE_SECONDS: Final = 5.0
 LISTENER_STOP_SECONDS: Final = 52.0
 """A job that a notification started is trained in the listener's thread. This is what a supervisor may take when the
 worker stops, and less than the minute that our containers get."""
@@ -104,6 +106,7 @@ class Worker:
             PeriodicTask("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
             PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
         ]
         with ExitStack() as on_exit:
             on_exit.callback(self._sign_off)
@@ -139,6 +142,9 @@ class Worker:
 
     def sweep_storage(self) -> None:
         sweep(self._database, self._storage)
+
+    def purge_jobs(self) -> None:
+        purge(self._database, self._storage, self._stopping)
 
     def _make_slot_pool(self, directory: Path) -> SlotPool:
         settings = self._settings

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from pathlib import Path
+from threading import Event
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,6 +13,7 @@ from fitqueue.states import Reason
 from fitqueue.views import CheckpointView, Page, Problem
 from service.api.context import Services
 from service.db import Database
+from service.purging import purge
 from service.store import leases
 from service.store.leases import Lease
 from tests.integration.service.saving import save_checkpoint
@@ -185,4 +187,5 @@ def test_deleting_a_job_deletes_its_files(
     with database.write() as session:
         assert leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
     assert http.delete(url).status_code == 204
+    purge(database, services.storage, Event())
     assert list(storage_folder.rglob("*.h5")) == []

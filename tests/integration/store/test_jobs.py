@@ -1,5 +1,6 @@
 """Jobs as users see them: create, get, list, delete."""
 
+import itertools
 import threading
 from datetime import UTC, datetime
 
@@ -11,17 +12,28 @@ from fitqueue.states import JobState, Reason
 from fitqueue.views import Notice
 from service.api.views import job_view
 from service.db import Database
-from service.store import checkpoints, job_details, jobs, leases, recording
+from service.store import actions, checkpoints, deletions, job_details, jobs, leases, recording, tokens
 from service.store.jobs import Filter, Idempotency
 from tests.integration.fixture_types import Claim, MakeSpec, Submit
 from tests.integration.store.operations import finish
-from tests.reports import checkpoint_written
+from tests.reports import checkpoint_written, epoch_ended
 
 
 def _list_ids(database: Database, before: str | None = None, limit: int = 10, **filters: object) -> list[str]:
     with database.read() as session:
         rows, _ = jobs.list_page(session, Filter(**filters), before, limit)  # type: ignore[arg-type]
         return [row.id for row in rows]
+
+
+def _delete_rows(database: Database) -> list[str]:
+    """Delete all rows of deleted jobs, and return the keys of their files."""
+    keys: list[str] = []
+    while True:
+        with database.write() as session:
+            some = deletions.delete_some(session)
+        if some is None:
+            return keys
+        keys += some
 
 
 def test_a_job_is_read_back_as_it_was_stored(database: Database, make_spec: MakeSpec) -> None:
@@ -135,10 +147,92 @@ def test_deleting_an_ended_job_deletes_everything_that_belongs_to_it(
         recording.record_checkpoint(session, leases.held_job(session, lease), written, "checkpoints/a/1")
         leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
     with database.write() as session:
-        assert jobs.delete(session, job_id) == ["checkpoints/a/1"]
+        jobs.delete(session, job_id)
+    with database.read() as session, pytest.raises(JobNotFound):
+        jobs.get(session, job_id)
+    assert _delete_rows(database) == ["checkpoints/a/1"]
     with database.read() as session:
         for table in ("jobs", "events", "job_labels", "checkpoints"):
             assert session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
         for read in (jobs.get, jobs.version, checkpoints.list_all):
             with pytest.raises(JobNotFound):
                 read(session, job_id)
+
+
+def test_a_deleted_job_is_gone_before_its_rows_are(database: Database, submit: Submit, claim: Claim) -> None:
+    job_id = submit(name="digits", labels={"team": "vision"})
+    other = submit(labels={"team": "vision"})
+    assert finish(database, claim().lease)
+    with database.write() as session:
+        jobs.delete(session, job_id)
+
+    assert _list_ids(database) == _list_ids(database, labels=[("team", "vision")]) == [other]
+    with database.write() as session:
+        for refuse in (jobs.get, jobs.version, jobs.delete, actions.cancel, actions.resume):
+            with pytest.raises(JobNotFound):
+                refuse(session, job_id)
+        with pytest.raises(JobNotFound):
+            actions.extend(session, job_id, 1)
+
+
+def test_the_key_of_a_deleted_job_creates_a_new_one(database: Database, make_spec: MakeSpec) -> None:
+    with database.write() as session:
+        token = tokens.create(session, "tests")
+        token_id = tokens.verify(session, token)
+    key = Idempotency("k", "0" * 64)
+    ids = []
+    for _ in range(2):
+        with database.write() as session:
+            job = jobs.create(session, make_spec(), [], token_id=token_id, idempotency=key)
+            ids.append(job.id)
+        with database.write() as session:
+            actions.cancel(session, job.id)
+            jobs.delete(session, job.id)
+
+    assert len(set(ids)) == 2
+
+
+def test_a_step_deletes_few_rows_and_the_last_one_the_job(
+    database: Database, submit: Submit, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows a job has, no transaction deletes more than a step's."""
+    monkeypatch.setattr(deletions, "ROWS", 3)
+    monkeypatch.setattr(deletions, "EPOCHS", 2)
+    job_id = submit(fit={"epochs": 10})
+    other = submit()
+    lease = claim().lease
+    with database.write() as session:
+        job = leases.held_job(session, lease)
+        for epoch in range(1, 8):
+            recording.record_epoch(session, job, epoch_ended(epoch))
+            recording.record_checkpoint(
+                session,
+                job,
+                checkpoint_written([f"{epoch}", f"same-{epoch}"], format="keras"),
+                f"checkpoints/a/{epoch}",
+            )
+        leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        jobs.delete(session, job_id)
+
+    steps, sizes = 0, [_count_rows(database, job_id)]
+    keys: list[str] = []
+    while sizes[-1] and steps < 100:
+        with database.write() as session:
+            keys += deletions.delete_some(session) or []
+        sizes.append(_count_rows(database, job_id))
+        steps += 1
+    deleted = [before - after for before, after in itertools.pairwise(sizes)]
+    assert sizes[-1] == 0
+    assert max(deleted) <= 6, "two names of each of three files"
+    assert sorted(keys) == [f"checkpoints/a/{epoch}" for epoch in range(1, 8)]
+    with database.write() as session:
+        assert deletions.delete_some(session) is None
+    assert _list_ids(database) == [other]
+
+
+def _count_rows(database: Database, job_id: str) -> int:
+    counts = ["SELECT count(*) FROM jobs WHERE id = :job_id"]
+    for table in ("events", "epochs", "epoch_metrics", "checkpoints"):
+        counts.append(f"SELECT count(*) FROM {table} WHERE job_id = :job_id")
+    with database.read() as session:
+        return sum(session.execute(text(query), {"job_id": job_id}).scalar_one() for query in counts)

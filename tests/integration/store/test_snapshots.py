@@ -4,7 +4,7 @@ import pytest
 
 from fitqueue.reports import Position
 from service.db import Database
-from service.store import actions, jobs, leases, snapshots
+from service.store import actions, deletions, jobs, leases, snapshots
 from service.store.leases import LeaseLost
 from tests.integration.fixture_types import Claim, Submit
 from tests.integration.store.operations import record_snapshot, requeue, snapshot_key_of
@@ -53,5 +53,7 @@ def test_snapshots_are_deleted_with_their_job(database: Database, submit: Submit
     with database.write() as session:
         actions.cancel(session, job_id)
         leases.requeue(session, lease, "The worker was shut down.")
-        assert jobs.delete(session, job_id) == [snapshot_key_of(lease, 1)]
+        jobs.delete(session, job_id)
+    with database.write() as session:
+        assert deletions.delete_some(session) == [snapshot_key_of(lease, 1)]
     assert positions(database, job_id) == []

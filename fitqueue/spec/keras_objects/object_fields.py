@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer, did_you_mean, quoted
 from fitqueue.spec.keras_objects import catalogue
-from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS
+from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS, without_package
 from fitqueue.spec.keras_objects.legacy.keras3_operations import advice_on_keras3, is_keras3_operation
 from fitqueue.spec.keras_objects.legacy.names import contains
 
@@ -68,12 +68,21 @@ def is_custom(value: dict[str, Any], pointer: Pointer) -> bool:
     if registered_name is not None and registered_name != value["class_name"]:
         (pointer / "registered_name").add_fault(
             FaultCode.CUSTOM_OBJECT,
-            "The object is a custom one, registered by a user. Only Keras's own objects are accepted.",
+            "The object is a custom one, registered by a user. Only Keras's own objects are accepted."
+            + _own_class(registered_name),
             received=registered_name,
             expected="null",
         )
         return True
     return False
+
+
+def _own_class(registered_name: Any) -> str:
+    """Return a sentence about Keras's own class of the same name, if there is one."""
+    class_name = without_package(registered_name) if isinstance(registered_name, str) else ""
+    if not any(catalogue.kind(kind).find(class_name) for kind in catalogue.raw_catalogue()["kinds"]):
+        return ""
+    return f" If it is Keras's own {class_name}, leave registered_name out."
 
 
 def config_with_name(value: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:

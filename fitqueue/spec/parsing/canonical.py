@@ -12,6 +12,7 @@ from fitqueue.spec.keras_objects.legacy.keras1 import report_keras1
 from fitqueue.spec.keras_objects.legacy.names import current_class
 from fitqueue.spec.keras_objects.legacy.tensorflow_js import report_tensorflow_js
 from fitqueue.spec.keras_objects.legacy.versions import with_defaults_of_version
+from fitqueue.spec.keras_objects.legacy.wrapped_models import report_wrapped_model
 from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.compile_arguments import current_arguments
@@ -42,7 +43,7 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
             pointer.add_fault(FaultCode.WRONG_TYPE, message, value, "JSON")
             return FAULTY
     if isinstance(value, dict):
-        if report_keras1(value, pointer) or report_tensorflow_js(value, pointer):
+        if any(report(value, pointer) for report in (report_keras1, report_tensorflow_js, report_wrapped_model)):
             return FAULTY
         class_name = current_class(value.get("class_name"))
         if class_name is not None and class_name not in catalogue.MODELS and not catalogue.is_application(class_name):

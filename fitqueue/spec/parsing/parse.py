@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,8 +20,11 @@ from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.by_order import with_names
 from fitqueue.spec.parsing.canonical import with_canonical_objects
 from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
+from fitqueue.spec.parsing.request_pointers import with_sent_names
 from fitqueue.spec.strict import report_validation_error
 from fitqueue.views import Notice
+
+Finding = TypeVar("Finding", Fault, Notice)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,11 @@ def examine_job(raw: Any, find_dataset: FindDataset) -> ExaminedJob:
             spec, partial = _examine(raw, find_dataset, pointer)
     else:
         pointer.add_fault(FaultCode.WRONG_TYPE, "Expected an object.", raw, "an object")
-    return ExaminedJob(spec, partial, findings.faults, findings.notices)
+    return ExaminedJob(spec, partial, _with_sent_names(findings.faults, raw), _with_sent_names(findings.notices, raw))
+
+
+def _with_sent_names(findings: Sequence[Finding], raw: Any) -> list[Finding]:
+    return [each.model_copy(update={"pointer": with_sent_names(each.pointer, raw)}) for each in findings]
 
 
 def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:

@@ -15,6 +15,7 @@ from fitqueue.spec.checks.cross_checks import FindDataset, cross_check
 from fitqueue.spec.fields.partial import PartialJob, partial_job
 from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.findings import MAX_FAULTS, FaultCode, Findings, Pointer, TooManyFaults
+from fitqueue.spec.keras_objects.legacy.tensorflow_js import report_tensorflow_js
 from fitqueue.spec.keras_objects.model import with_layers_field
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.by_order import with_names
@@ -70,7 +71,9 @@ def examine_job(raw: Any, find_dataset: FindDataset) -> ExaminedJob:
     findings = Findings()
     pointer = Pointer(findings)
     spec, partial = None, PartialJob()
-    if isinstance(raw, dict):
+    if isinstance(raw, dict) and "model" not in raw and report_tensorflow_js(raw, pointer):
+        pass  # the other fields are those of TensorFlow.js
+    elif isinstance(raw, dict):
         with suppress(TooManyFaults):
             spec, partial = _examine(raw, find_dataset, pointer)
     else:

@@ -50,3 +50,10 @@ def test_the_model_json_of_tensorflow_js(topology: Any, advice: str, only_fault:
     assert (fault.pointer, fault.code) == ("/model", "not_supported")
     assert "TensorFlow.js" in fault.message
     assert advice in fault.message
+
+
+def test_a_file_of_tensorflow_js_in_place_of_a_job(only_fault: Callable[[Any], Fault]) -> None:
+    fault = only_fault({"format": "layers-model", "modelTopology": {"model_config": {}}, "weightsManifest": []})
+    assert (fault.pointer, fault.code) == ("", "not_supported")
+    assert "TensorFlow.js" in fault.message
+    assert "`modelTopology`, `model_config`" in fault.message

@@ -63,6 +63,7 @@ def test_what_is_known_of_the_values_is_stored(database: Database) -> None:
     with database.read() as session:
         row = datasets.get(session, "one")
         assert datasets.info(row).arrays == arrays
+        assert datasets.info(row).left_out == {"text": "its type is text"}
         assert row.left_out == [{"name": "text", "reason": "its type is text"}]
 
 

@@ -17,13 +17,14 @@ from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.compile_arguments import current_arguments
 from fitqueue.spec.parsing.current_names import with_current_names
+from fitqueue.spec.parsing.fit_arguments import without_defaults
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
 
 
 def with_canonical_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return the job with its Keras objects in canonical form, and FAULTY in place of those with faults."""
-    canonical = dict(raw)
+    canonical = without_defaults(raw, pointer)
     if "model" in raw:
         canonical["model"] = _check_model(raw["model"], pointer / "model")
         canonical |= with_current_names(canonical, canonical["model"])
@@ -111,7 +112,10 @@ def _check_metrics_of_output(value: Any, pointer: Pointer) -> list[Any]:
     return _check_list(value, _check_metric, pointer) if isinstance(value, list) else [_check_metric(value, pointer)]
 
 
-_RESERVED_NAMES: Final = (*COUNTERS, "loss")
+_RESERVED_NAMES: Final = (
+    *(*COUNTERS, "loss", "learning_rate", "seconds", "steps_per_second", "attempt", "finished_at"),
+)
+"""What else is logged, or is a column of the metrics of a job."""
 
 
 def _check_metric(value: Any, pointer: Pointer) -> Any:
@@ -119,7 +123,7 @@ def _check_metric(value: Any, pointer: Pointer) -> Any:
     if isinstance(metric, dict) and metric["config"].get("name") in _RESERVED_NAMES:
         (pointer / "config" / "name").add_fault(
             FaultCode.BAD_NAME,
-            "A metric with this name would hide a value that Keras itself logs.",
+            "A metric with this name would hide another value of each epoch.",
             received=metric["config"]["name"],
             expected="a name other than " + listed(_RESERVED_NAMES),
         )

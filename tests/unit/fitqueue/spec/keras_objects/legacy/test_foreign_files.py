@@ -84,3 +84,10 @@ def test_keras_own_class_is_suggested_for_a_registered_one(package: str, only_fa
 def test_no_class_is_suggested_for_a_registered_one_that_keras_does_not_have(only_fault: FindFault) -> None:
     registered = {**layer("Dense", units=1), "registered_name": "Custom>Mine"}
     assert "leave registered_name out" not in only_fault(sequential_job(registered)).message
+
+
+def test_a_file_of_tensorflow_js_in_place_of_a_job(only_fault: Callable[[Any], Fault]) -> None:
+    fault = only_fault({"format": "layers-model", "modelTopology": {"model_config": {}}, "weightsManifest": []})
+    assert (fault.pointer, fault.code) == ("", "not_supported")
+    assert "TensorFlow.js" in fault.message
+    assert "`modelTopology`, `model_config`" in fault.message

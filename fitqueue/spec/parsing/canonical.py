@@ -112,10 +112,8 @@ def _check_metrics_of_output(value: Any, pointer: Pointer) -> list[Any]:
     return _check_list(value, _check_metric, pointer) if isinstance(value, list) else [_check_metric(value, pointer)]
 
 
-_RESERVED_NAMES: Final = (
-    *(*COUNTERS, "loss", "learning_rate", "seconds", "steps_per_second", "attempt", "finished_at"),
-)
-"""What else is logged, or is a column of the metrics of a job."""
+_RESERVED_NAMES: Final = (*COUNTERS, "loss", "learning_rate")
+"""What Keras and its callbacks log."""
 
 
 def _check_metric(value: Any, pointer: Pointer) -> Any:

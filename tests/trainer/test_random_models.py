@@ -35,7 +35,8 @@ COMMON = [
 ]  # fmt: skip
 INITIALIZERS = catalogue.kind("initializers").classes
 NOT_DRAWN = {"adapt", "name", "dtype", "seed", "data_format", "unroll"}
-"""`adapt` is not Keras's. Names and dtypes are tested elsewhere, channels_first does not run on CPUs, and unrolling has a limit of our own."""
+"""`adapt` is not Keras's, names and dtypes are tested elsewhere, channels_first does not run on CPUs, and unrolling has
+a limit of our own."""
 
 
 def values(schema: Any) -> st.SearchStrategy[Any]:

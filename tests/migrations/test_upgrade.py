@@ -95,6 +95,40 @@ def test_downgrading_and_upgrading_leads_to_the_same_tables(database_url: str) -
     engine.dispose()
 
 
+def test_the_version_before_this_one_still_adds_jobs_and_its_jobs_are_kept(empty_database_url: str) -> None:
+    upgrade(empty_database_url, "0001")
+    engine = make_engine(empty_database_url)
+    _add_job_of_0001(engine, "job_before")
+    upgrade(empty_database_url)
+    _add_job_of_0001(engine, "job_after")
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, epochs, outages FROM jobs ORDER BY id")).all()
+        identities = connection.execute(text("SELECT count(*) FROM storage_identity")).scalar_one()
+    assert [tuple(row) for row in rows] == [("job_after", 3, 0), ("job_before", 3, 0)]
+    assert identities == 0
+    engine.dispose()
+
+
+def _add_job_of_0001(engine: Engine, job_id: str) -> None:
+    """Add a queued job, as the version before this one does."""
+    numbers = ("gpus", "priority", "epoch", "step", "attempt", "failed_attempts", "seconds_used", "stalled_attempts")
+    values = {
+        **dict.fromkeys((*numbers, "last_write"), 0),
+        "id": job_id,
+        "state": "queued",
+        "pool": "default",
+        "spec": "{}",
+        "notices": "[]",
+        "epochs": 3,
+        "max_attempts": 5,
+        "created_at": "2026-01-01 00:00:00+00:00",
+        "version": 1,
+    }
+    columns, parameters = ", ".join(values), ", ".join(f":{name}" for name in values)
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({parameters})"), values)
+
+
 def test_concurrent_migrations_wait_for_each_other(empty_database_url: str) -> None:
     program = f"from service.migrate import upgrade; upgrade({empty_database_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(3)]

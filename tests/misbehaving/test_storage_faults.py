@@ -294,7 +294,7 @@ def test_a_job_that_waits_for_room_can_be_paused_and_cancelled(
     trainings: Jobs, storage: ScriptedStorage, database: Database
 ) -> None:
     job_id = trainings.submit()
-    storage.before_put = failing(errno.ENOSPC)
+    storage.before_put = after_snapshots(0, failing(errno.ENOSPC))
     trainings.attempt(job_id)
     with database.write() as session:
         assert actions.pause(session, job_id).state is JobState.PAUSED
@@ -457,6 +457,37 @@ def test_a_checkpoint_that_hangs_has_a_deadline(
     may_continue.set()
     trainings.finish(job_id)
     assert result(database, job_id) == expected
+
+
+@pytest.mark.parametrize("cause", ["shutdown", "cancel"])
+def test_a_last_checkpoint_that_hangs_keeps_no_job_on_its_worker(
+    cause: StopCause, trainings: Jobs, storage: ScriptedStorage, database: Database
+) -> None:
+    may_continue, is_read_back, stopping = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(key: str) -> None:
+        if key.startswith("checkpoints/"):
+            is_read_back.set()
+            may_continue.wait(SECONDS)
+
+    storage.before_open = hang
+    job_id = trainings.submit()
+    timeouts = dataclasses.replace(trainings.context.timeouts, uploads=0.5)
+    arguments = {"stopping": stopping, "timeouts": timeouts}
+    thread = threading.Thread(target=trainings.attempt, args=(job_id,), kwargs=arguments)
+    thread.start()
+    assert is_read_back.wait(SECONDS)
+    if cause == "shutdown":
+        stopping.set()
+    else:
+        with database.write() as session:
+            actions.cancel(session, job_id)
+    thread.join(SECONDS)
+    assert not thread.is_alive()
+    may_continue.set()
+    job = trainings.view(job_id)
+    state = JobState.QUEUED if cause == "shutdown" else JobState.CANCELLED
+    assert (job.state, job.failed_attempts) == (state, 0)
 
 
 def test_the_marker_is_no_file_of_a_job(storage: ScriptedStorage) -> None:

@@ -10,6 +10,7 @@ import shutil
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
@@ -20,6 +21,7 @@ from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, Sna
 from fitqueue.states import JobState, Reason, state_of
 from service.logs import bound
 from service.models import Snapshot
+from service.storage import StorageError
 from service.store.leases import ClaimedJob, LeaseLost
 from service.store.retry_policy import AttemptFailure
 from workers.shared.paths import attempt_dir
@@ -128,11 +130,25 @@ class Supervisor:
         """Return why the job has not succeeded although its training has: its last checkpoint cannot be read back."""
         timeout = self._context.timeouts.storage
         try:
-            problem = call_storage(self._recorder.problem_of_last_checkpoint, self._renewer.check_in, timeout)
+            problem = call_storage(self._recorder.problem_of_last_checkpoint, self._make_poll(), timeout)
         except OSError as error:
             why = f"The last checkpoint cannot be read back: {error}"
             return AttemptFailure(why.removesuffix("."), Reason.STORAGE_FAILED, is_outage=is_outage(error))
         return None if problem is None else AttemptFailure(problem, Reason.STORAGE_FAILED)
+
+    def _make_poll(self) -> Callable[[], None]:
+        """Return what is called while the job needs only an answer of the storage; it ends that when time is up."""
+        deadline = float("inf")
+
+        def poll() -> None:
+            nonlocal deadline
+            self._renewer.check_in()
+            if self._context.stopping.is_set() or requested_cause(self._renewer.requests) is not None:
+                deadline = min(deadline, time.monotonic() + self._context.timeouts.uploads)
+            if time.monotonic() >= deadline:
+                raise StorageError("The job had to leave the worker before the storage answered.")
+
+        return poll
 
     def _record_if_held(self, outcome: Outcome) -> None:
         with suppress(LeaseLost):

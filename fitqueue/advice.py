@@ -51,8 +51,8 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
             "another learning rate.",
         ),
         Verdict.DIVERGING: (
-            "Training loss and validation loss keep rising, or are no longer finite: the worst case. The network is "
-            "badly designed, its hyperparameters are badly chosen, or the data were not cleaned.",
+            "Training loss and validation loss keep rising, or they or the weights are no longer finite: the worst "
+            "case. The network is badly designed, its hyperparameters are badly chosen, or the data were not cleaned.",
             "Reduce the learning rate, check the network's structure and its loss function, and clean the data.",
         ),
         Verdict.NO_VALIDATION: (
@@ -88,7 +88,7 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
             "请使用最佳训练轮的权重。若要进一步降低 loss，请修改模型或数据，或以其他学习率重新训练。",
         ),
         Verdict.DIVERGING: (
-            "train loss 不断上升，val loss 不断上升，或已不是有限数（最不好的情况），"
+            "train loss 不断上升，val loss 不断上升，或它们或权重已不是有限数（最不好的情况），"
             "说明网络结构设计不当、训练超参数设置不当或数据集未经清洗。",
             "减小学习率，检查网络结构与损失函数，并清洗数据集。",
         ),
@@ -103,6 +103,18 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
     },
 }
 """Summary and advice for each verdict."""
+
+NON_FINITE_DATA: Final[dict[Language, tuple[str, str]]] = {
+    "en": (
+        "The loss or the weights are no longer finite, and neither is all of the data.",
+        "Clean the data: drop the samples with NaN or infinite values, or fill these in, and submit the job again.",
+    ),
+    "zh": (
+        "loss 或权重已不是有限数，而数据集中也有非有限数（NaN 或无穷大）。",
+        "清洗数据集：删除或填补含 NaN 或无穷大的样本，然后重新提交任务。",
+    ),
+}
+"""Summary and advice if the loss or the weights are not finite and the data is known to be the cause."""
 
 TEXTS_AFTER_STOP: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
     "en": TEXTS["en"]

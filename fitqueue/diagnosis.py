@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from fitqueue.advice import TEXTS, TEXTS_AFTER_STOP, Language, Verdict
+from fitqueue.advice import NON_FINITE_DATA, TEXTS, TEXTS_AFTER_STOP, Language, Verdict
 from fitqueue.trends import Movement, Point, Trend, measure_movement
 
 MIN_EPOCHS: Final = 5
@@ -87,7 +87,13 @@ RULES: Final = {
 
 
 def diagnose(
-    history: Sequence[Losses], language: Language = "en", *, early_stopped: bool = False, rate_share: float = 1.0
+    history: Sequence[Losses],
+    language: Language = "en",
+    *,
+    early_stopped: bool = False,
+    rate_share: float = 1.0,
+    nan_weights: bool = False,
+    non_finite_data: Sequence[str] = (),
 ) -> Diagnosis:
     """Return what the most recent epochs say about a training.
 
@@ -97,10 +103,12 @@ def diagnose(
         language: the language of summary and advice.
         early_stopped: whether a callback ended the training.
         rate_share: the newest learning rate as a share of the highest one.
+        nan_weights: whether the weights became NaN or infinite.
+        non_finite_data: sentences that say which arrays have NaN or infinite values, and how many.
     """
     texts = (TEXTS_AFTER_STOP if early_stopped else TEXTS)[language]
-    if history and not history[-1].are_finite:
-        return _build(Verdict.DIVERGING, texts, history[-1:])
+    if history and (nan_weights or not history[-1].are_finite):
+        return _explain_non_finite(_build(Verdict.DIVERGING, texts, history[-1:]), non_finite_data, language)
     is_validated = any(losses.validation is not None for losses in history)
     compared = [
         losses for losses in history if losses.are_finite and (losses.validation is not None or not is_validated)
@@ -119,6 +127,13 @@ def diagnose(
     if _has_converged(verdict, compared, length, early_stopped, rate_share):
         verdict = Verdict.CONVERGED
     return _build(verdict, texts, compared[-length:], {"loss": training, "val_loss": validation})
+
+
+def _explain_non_finite(diagnosis: Diagnosis, data: Sequence[str], language: Language) -> Diagnosis:
+    if not data:
+        return diagnosis
+    summary, advice = NON_FINITE_DATA[language]
+    return diagnosis.model_copy(update={"summary": " ".join([summary, *data]), "advice": advice})
 
 
 def _window_length(points: Sequence[Point], is_validated: bool) -> int:

@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.client.configuration import files_above
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured, WrongStorage
+from fitqueue.spec import validation_words
 from service.db import Database, sqlite_file
 from service.migrate import upgrade
 from service.processes import STOP_SIGNALS, end, signals_ignored
@@ -255,4 +256,4 @@ def read_settings() -> Settings:
 
 
 def _setting_error(error: ErrorDetails) -> str:
-    return f"FITQUEUE_{str(error['loc'][0]).upper()}: {error['msg'].removeprefix('Value error, ')}"
+    return f"FITQUEUE_{str(error['loc'][0]).upper()}: {validation_words.message(error)}"

@@ -196,6 +196,7 @@ BY_CLASS: dict[tuple[str, str], Schema] = {
     ("BatchNormalization", "renorm_momentum"): number(),
     ("Rescaling", "scale"): any_of(number(), array(number(), 1, 4096)),
     ("Rescaling", "offset"): any_of(number(), array(number(), 1, 4096)),
+    ("Constant", "value"): any_of(number(), declared("nested_list_of_numbers")),
     ("Ftrl", "learning_rate_power"): number(maximum=0),
     ("Adafactor", "relative_step"): BOOL,
     ("Adafactor", "clip_threshold"): ABOVE_ZERO,

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fitqueue.cli.batch import for_each
+from fitqueue.cli.data_file import refuse_other_files
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
 from fitqueue.cli.suggestions import SuggestingGroup
@@ -28,6 +29,7 @@ def add(file: Path, name: str | None, as_json: bool) -> None:
 
     Content that is already there under this name is not uploaded again.
     """
+    refuse_other_files(file)
     with Client() as client, transfer_bar(file.name) as on_progress:
         view = client.upload(file, name or file.stem, on_progress=on_progress)
     if as_json:

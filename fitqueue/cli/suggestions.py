@@ -12,6 +12,7 @@ _SERVICE: Final = (
     "Nothing needs a login: `export FITQUEUE_URL=… FITQUEUE_TOKEN=…` sets the address and the token of a service, and "
     "`fitqueue token create NAME` creates a token where the service runs"
 )
+_SIMILAR: Final = 0.8
 _STOP: Final = "`fitqueue cancel JOB` stops a job. Ctrl-C stops `fitqueue up`"
 
 _OF_COMMANDS: Final[Mapping[str, str]] = {
@@ -37,6 +38,7 @@ _OF_COMMANDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(["download", "fetch", "best"], "`fitqueue weights JOB` downloads the best weights of a job"),
     **dict.fromkeys(["upload", "data"], "`fitqueue dataset add FILE.npz` uploads a data set"),
     **dict.fromkeys(["start", "serve", "server"], "`fitqueue up` starts a service on this machine"),
+    **dict.fromkeys(["model", "models", "summary"], "`fitqueue show JOB` shows a job with its model"),
     **dict.fromkeys(["layers", "keras"], "`fitqueue catalogue` shows the Keras objects that a job may use"),
     "version": "`fitqueue --version` shows the version",
     "help": "`fitqueue --help` lists the commands",
@@ -79,11 +81,17 @@ class SuggestingGroup(click.Group):
 
 
 def _unknown_command(name: str, known: Sequence[str], other_names: Mapping[str, str]) -> str:
-    from difflib import get_close_matches
-
     message = f"There is no command '{printable(truncate(name, 40))}'."
-    similar = get_close_matches(name.lower(), [*known, *other_names], n=1)
-    nearest = name.lower() if name.lower() in other_names else similar[0] if similar else ""
+    nearest = name.lower() if name.lower() in other_names else _similar(name.lower(), [*known, *other_names])
     if advice := other_names.get(nearest):
         return f"{message} {advice}."
     return f"{message} Did you mean '{nearest}'?" if nearest else message
+
+
+def _similar(name: str, names: Sequence[str]) -> str:
+    """Return the name that is a typing error away, or else one that looks very similar; empty if there is none."""
+    from difflib import get_close_matches
+
+    from fitqueue.spec.nearest import near_miss
+
+    return near_miss(name, names) or next(iter(get_close_matches(name, names, n=1, cutoff=_SIMILAR)), "")

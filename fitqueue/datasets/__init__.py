@@ -4,7 +4,8 @@
 worker when a job first uses it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -40,10 +41,14 @@ class ArrayInfo:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The name of a data set, and its arrays by name."""
+    """The name of a data set, and its arrays by name.
+
+    `left_out` says of each array that was left out at the upload why nobody can train on it.
+    """
 
     name: str
     arrays: dict[str, ArrayInfo]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

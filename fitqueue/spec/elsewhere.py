@@ -9,12 +9,23 @@ from pydantic import BaseModel
 
 from fitqueue.spec.nearest import near_miss, nearest
 
+_WITH_ARRAYS: Final = ("", "data", "data.validation", "data.prepare")
+_INPUTS: Final = (
+    *("X", "input", "inputs", "features", "feature", "images", "image", "samples", "x_train", "X_train"),
+    *("train_x", "x_val", "x_valid", "x_test", "X_test", "val_x"),
+)
+_TARGETS: Final = (
+    *("Y", "label", "labels", "target", "targets", "output", "outputs", "classes", "y_train", "Y_train", "train_y"),
+    *("y_true", "y_val", "y_valid", "y_test", "Y_test", "val_y"),
+)
+
 _OTHER_NAMES: Final[Mapping[str, str]] = {
     "validation_data": "data.validation",
-    "data.labels": "data.y",
-    "data.targets": "data.y",
-    "data.inputs": "data.x",
-    "data.features": "data.x",
+    "dataset": "data.dataset",
+    ".layers": "model",
+    **{f"{part}.{name}": f"{part or 'data'}.x" for part in _WITH_ARRAYS for name in _INPUTS},
+    **{f"{part}.{name}": f"{part or 'data'}.y" for part in _WITH_ARRAYS for name in _TARGETS},
+    **{f"data.{name}": "data.validation" for name in ("val", "valid", "test", "dev", "eval", "holdout")},
     **dict.fromkeys(["nb_epoch", "num_epochs", "n_epochs", "max_epochs"], "fit.epochs"),
     **dict.fromkeys(["lr", "learning_rate"], "compile.optimizer.config.learning_rate"),
     "mixed_precision": "compile.dtype_policy",

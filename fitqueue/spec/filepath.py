@@ -21,7 +21,8 @@ COUNTERS: Final = ("epoch", "batch")
 """Fields that every training has. All others are names of logged values."""
 
 # What `str.format` takes as one key: without a dot or bracket, which would lead into the value, and not a number.
-_FIELD: Final = re.compile(r"(?![0-9]+$)[^.\[\]{}:!/\\\x00-\x1f\x7f-\x9f]+")
+# A slash may be in the name of a field, as in `p/o_loss`: only its value becomes a part of the file name.
+_FIELD: Final = re.compile(r"(?![0-9]+$)[^.\[\]{}:!\\\x00-\x1f\x7f-\x9f]+")
 # Python's format specification (https://docs.python.org/3/library/string.html#formatspec) within bounds, and without
 # `#`, `c`, `n` and `s`: these could end in a dot, in any character or in a locale's, or print any value.
 _FORMAT: Final = re.compile(

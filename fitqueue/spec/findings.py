@@ -56,6 +56,7 @@ class NoticeCode(DescribedEnum):
     IGNORED = ("ignored", "This has no effect and has been left out.")
     FILLED_IN = ("filled_in", "This was missing and has been derived from the rest of the job.")
     SUSPICIOUS = ("suspicious", "The job can be trained as it is, but this is probably not what was meant.")
+    NON_FINITE = ("non_finite", "The data has NaN or infinite values. One of them is enough for a loss of NaN.")
     INITIALIZED = ("initialized", "Some layers start with stored weights: the message names them, and the others.")
     SEVERAL_VALUES = (
         "several_values",

@@ -1,6 +1,7 @@
 """The known word that was probably meant, for a suggestion in a message. Pure functions."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -9,6 +10,20 @@ _MAX_LETTERS: Final = 16_000
 """How many letters of known words are compared: the names of layers are a user's, and may be many, long and alike."""
 _MAX_ERRORS: Final = 3
 _SIMILAR: Final = 0.6
+_ABBREVIATIONS: Final = {
+    "rmse": "RootMeanSquaredError",
+    "f1": "F1Score",
+    "r2": "R2Score",
+    "topk": "TopKCategoricalAccuracy",
+    "auroc": "AUC",
+    "rocauc": "AUC",
+    "iou": "MeanIoU",
+    "bn": "BatchNormalization",
+    "batchnorm": "BatchNormalization",
+    **dict.fromkeys(["pool", "pooling", "maxpool", "maxpooling"], "MaxPooling2D"),
+    "avgpool": "AveragePooling2D",
+    "gap": "GlobalAveragePooling2D",
+}
 _SEPARATORS: Final = str.maketrans("", "", "_- .")
 
 
@@ -16,10 +31,19 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant; None if there is none.
 
     First come the words that are a few typing errors away, then those that look similar. Case and separators do not
-    count, so `max_pooling_2d` is `MaxPooling2D`.
+    count, so `max_pooling_2d` is `MaxPooling2D`. Before both come abbreviations that everybody knows, such as `rmse`.
+    Where there is a word for each number of dimensions, that for two is taken: `Conv` is `Conv2D`.
     """
     words = list(_first(known))
-    return near_miss(word, words) or _similar(word, words)
+    by_plain = {_plain(name): name for name in words}
+    plain = _plain(word)
+    if plain not in by_plain and (meant := _ABBREVIATIONS.get(plain, by_plain.get(f"{plain}2d"))) in words:
+        return meant
+    guess = near_miss(word, words) or _similar(word, words)
+    if guess is None and "." in word:
+        return nearest(word.rpartition(".")[2], words)  # `keras.optimizers.Adam`
+    has_digit = any(letter.isdigit() for letter in word)
+    return guess if guess is None or has_digit else by_plain.get(_plain(re.sub("[13]D", "2D", guess)), guess)
 
 
 def near_miss(word: str, known: Iterable[str]) -> str | None:

@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fitqueue.spec.elsewhere import suggest_field
 from fitqueue.spec.findings import FaultCode, Pointer, listed, quoted
+from fitqueue.spec.validation_words import expected, message
 
 
 class Strict(BaseModel):
@@ -67,18 +68,12 @@ SINGLE_OR_BY_NAME: Final = Discriminator(lambda value: BY_NAME.tag if is_by_name
 
 # --- pydantic's validation errors as faults ------------------------------------------------------------------------
 
-_EXPECTED_TYPES: Final = {
-    "int_type": "an integer",
-    "int_from_float": "an integer",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "a string",
-    "list_type": "a list",
-    "dict_type": "an object",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-    "none_required": "null",
-}
+_WRONG_TYPES: Final = frozenset(
+    {
+        "int_type", "int_from_float", "float_type", "bool_type", "string_type", "list_type", "dict_type", "model_type",
+        "model_attributes_type", "none_required",
+    }
+)  # fmt: skip
 _CODES: Final = {
     "string_pattern_mismatch": FaultCode.BAD_NAME,
     "literal_error": FaultCode.UNKNOWN_NAME,
@@ -126,15 +121,15 @@ def _report(details: Any, keys: Sequence[str | int], model: type[BaseModel], poi
             expected="one of " + listed(known, most=40),
         )
     elif kind == "missing":
-        pointer.add_fault(FaultCode.MISSING, f"The field {keys[-1]!r} is missing.", expected="a value")
-    elif kind in _EXPECTED_TYPES:
-        expected = _EXPECTED_TYPES[kind]
-        pointer.add_fault(FaultCode.WRONG_TYPE, f"Expected {expected}.", received, expected)
+        pointer.add_fault(FaultCode.MISSING, message(details), expected="a value")
     elif kind == "value_error":
-        pointer.add_fault(FaultCode.CONFLICT, str(details["ctx"]["error"]), received)
+        pointer.add_fault(FaultCode.CONFLICT, message(details), received)
     else:
-        expected = details["msg"].removeprefix("Input should be ").replace("String should have", "a string of")
-        pointer.add_fault(_CODES.get(kind, FaultCode.OUT_OF_RANGE), f"Expected {expected}.", received, expected)
+        pointer.add_fault(_code_of(kind), message(details), received, expected(details))
+
+
+def _code_of(kind: str) -> FaultCode:
+    return FaultCode.WRONG_TYPE if kind in _WRONG_TYPES else _CODES.get(kind, FaultCode.OUT_OF_RANGE)
 
 
 def _fields_at(model: type[BaseModel], keys: Sequence[str | int]) -> list[str]:

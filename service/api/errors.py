@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from fitqueue import errors
 from fitqueue.errors import Fault, FitQueueError
 from fitqueue.json_pointer import pointer_to
+from fitqueue.spec import validation_words
 from fitqueue.text import truncate
 from fitqueue.views import Problem
 from service.api.context import request_id
@@ -151,9 +152,9 @@ def _invalid_request(
         Fault(
             pointer=to_pointer(fault["loc"]),
             code=fault["type"],
-            message=fault["msg"],
+            message=validation_words.message(fault),
             received=truncate(str(fault["input"]), 100),
         )
-        for fault in error.errors(include_url=False, include_context=False)
+        for fault in error.errors(include_url=False)
     ]
     return errors.InvalidRequest(errors=faults)

@@ -54,8 +54,8 @@ def _prefers_csv(query: MetricsQuery) -> bool:
 
 def _csv_lines(services: Services, job_id: str, names: Sequence[str]) -> Iterator[str]:
     """Yield the lines. NaN and infinity are `nan`, `inf` and `-inf`, which readers of CSV know."""
-    columns = [name for name in names if name not in _FIXED_COLUMNS]
-    yield _csv_line(["epoch", *map(csv_heading, columns), *_FIXED_COLUMNS[1:]])
+    columns = [name for name in names if name != "learning_rate"]  # that of the epoch, which has a column
+    yield _csv_line(["epoch", *map(_heading, columns), *_FIXED_COLUMNS[1:]])
     after = 0
     while True:
         with services.database.read() as session:
@@ -65,6 +65,10 @@ def _csv_lines(services: Services, job_id: str, names: Sequence[str]) -> Iterato
         if len(rows) < CHUNK_ROWS:
             return
         after = rows[-1].epoch
+
+
+def _heading(name: str) -> str:
+    return f"{name} (metric)" if name in _FIXED_COLUMNS else csv_heading(name)
 
 
 def _cells(row: EpochRow, names: Sequence[str]) -> list[object]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
 from fitqueue.diagnosis import Losses, diagnose
+from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState, Reason
 from fitqueue.views import (
     ArrayView,
@@ -41,10 +42,20 @@ def job_summary(details: JobDetails) -> JobSummary:
 
 def job_view(details: JobDetails, losses: Sequence[Losses], language: Language, *, rate_share: float = 1.0) -> JobView:
     job = details.job
-    early_stopped = job.reason is Reason.EARLY_STOPPED
-    diagnosis = diagnose(losses, language, early_stopped=early_stopped, rate_share=rate_share) if losses else None
+    diagnosis = diagnose(
+        losses,
+        language,
+        early_stopped=job.reason is Reason.EARLY_STOPPED,
+        rate_share=rate_share,
+        nan_weights=job.reason is Reason.NAN_WEIGHTS,
+        non_finite_data=[notice["message"] for notice in job.notices if notice["code"] == NoticeCode.NON_FINITE],
+    )
     return JobView(
-        **_job_fields(details), spec=job.spec, notices=job.notices, model=job.model_summary, diagnosis=diagnosis
+        **_job_fields(details),
+        spec=job.spec,
+        notices=job.notices,
+        model=job.model_summary,
+        diagnosis=diagnosis if losses else None,
     )
 
 

@@ -14,6 +14,15 @@ MAX_HEADER: Final = 4096
 
 MAGIC: Final = b"\x93NUMPY"
 _PLAIN_TYPE: Final = re.compile(r"[<>|=]?([biuf])([1248])")
+_WORDS: Final = {
+    **dict.fromkeys("US", "text"),
+    "O": "Python objects",
+    "c": "complex numbers",
+    "M": "dates",
+    "m": "time spans",
+    "V": "raw bytes",
+}
+"""What the types that hold no plain numbers are, by NumPy's letter for them."""
 _KINDS: Final = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
 _DTYPES: Final = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
 DTYPES: Final = frozenset({*_DTYPES, "float16", "float32", "float64"})
@@ -104,5 +113,11 @@ def _dtype(descr: Any) -> tuple[str, int]:
     size = int(match[2]) if match else 0
     name = "bool" if match and match[1] == "b" else f"{_KINDS[match[1]]}{8 * size}" if match else ""
     if name not in DTYPES or (name == "bool" and size != 1):
-        raise NotNumbers(f"its type is {truncate(str(descr), 60)!r}, and Keras trains on plain numbers")
+        raise NotNumbers(f"its type is {_type_in_words(descr)}, and Keras trains on plain numbers")
     return name, size
+
+
+def _type_in_words(descr: Any) -> str:
+    """Return what a type is that holds no plain numbers; NumPy's name of it if there is no word."""
+    code = str(descr).lstrip("<>|=")[:1]
+    return "a structure" if isinstance(descr, list) else _WORDS.get(code, repr(truncate(str(descr), 60)))

@@ -16,6 +16,7 @@ from service.npz.members import BoundedFile, Limits, array_name, is_array, membe
 
 _MAX_POINTER: Final = 160
 _DEFAULT_LIMITS: Final = Limits()
+_NOT_A_ZIP_FILE: Final = "it does not end as a zip file does, so it is another kind of file, or its end is missing"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def inspect(path: Path, max_bytes: int, limits: Limits = _DEFAULT_LIMITS) -> Ins
         with path.open("rb") as file, zipfile.ZipFile(BoundedFile(file)) as archive:
             return _several(archive, max_bytes, limits)
     except (zipfile.BadZipFile, Rejected, OSError, EOFError, ValueError, NotImplementedError) as error:
-        raise InvalidDataset(f"The file is not an .npz as numpy.savez writes it: {error}.") from error
+        reason = _NOT_A_ZIP_FILE if str(error) == "File is not a zip file" else str(error)
+        raise InvalidDataset(f"The file is not an .npz as numpy.savez writes it: {reason}.") from error
 
 
 def _single(path: Path, max_bytes: int) -> Inspection:

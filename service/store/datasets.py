@@ -81,7 +81,8 @@ def get(session: Session, reference: str) -> Dataset:
 def info(dataset: Dataset) -> DatasetInfo:
     """Return what the check of a job needs to know."""
     arrays = {array["name"]: _ARRAY.validate_python(array) for array in dataset.arrays}
-    return DatasetInfo(dataset.name, arrays)
+    left_out = {array["name"]: array["reason"] for array in dataset.left_out}
+    return DatasetInfo(dataset.name, arrays, left_out)
 
 
 def list_page(session: Session, before: str | None, limit: int) -> tuple[Sequence[Dataset], str | None]:

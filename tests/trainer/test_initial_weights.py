@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -148,6 +149,31 @@ def test_legacy_files_fill_layers_as_keras_does(target: str, by_name: bool, tmp_
         numbered(make).save(file)
         for skip_mismatch in (False, True):
             same_as_keras(NAMED[target], file, by_name=by_name, skip_mismatch=skip_mismatch)
+
+
+def with_slashes(legacy: Path, path: Path) -> Path:
+    """Write a legacy file as Keras 2 did for the same layers with slashes in their names: `dense_a` as `dense/a`."""
+    with h5py.File(legacy) as source, h5py.File(path, "w") as file:
+        stored = source["model_weights"]
+        file.attrs["layer_names"] = [name.replace("_", "/") for name in stored.attrs["layer_names"]]
+        for name in stored.attrs["layer_names"]:
+            group = file.create_group(name.replace("_", "/"))
+            weights = list(stored[name].attrs["weight_names"])
+            group.attrs["weight_names"] = [weight.replace(name, name.replace("_", "/")) for weight in weights]
+            for weight in weights:
+                group[weight.replace(name, name.replace("_", "/"))] = stored[name][weight][()]
+    return path
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_legacy_layers_with_slashes_in_their_names_are_filled(by_name: bool, tmp_path: Path) -> None:
+    numbered(NAMED["base"]).save(tmp_path / "legacy.h5")
+    slashes = with_slashes(tmp_path / "legacy.h5", tmp_path / "slashes.h5")
+    with h5py.File(slashes) as file:
+        assert "a" in file["dense"]
+    for target in NAMED if by_name else ["base"]:
+        same_as_keras(NAMED[target], slashes, tmp_path / "legacy.h5", by_name=by_name, skip_mismatch=True)
+    assert same_as_keras(NAMED["base"], slashes, tmp_path / "legacy.h5", by_name=by_name, skip_mismatch=False)
 
 
 @pytest.mark.parametrize("target", ["base", "new head", "deeper"])

@@ -21,6 +21,10 @@ def _in_a_graph() -> object:
         return tf.raw_ops.Sub(x=left, y=right)
 
 
+def _gather() -> object:
+    return tf.gather(tf.zeros([5, 2]), [[1], [7]])
+
+
 def _eager() -> object:
     return tf.raw_ops.Sub(x=tf.zeros([8, 3]), y=tf.zeros([8, 2]))
 
@@ -30,6 +34,11 @@ def _eager() -> object:
     [
         (_in_a_graph, "Dimensions must be equal, but are 3 and 2 with input shapes: [?,3], [?,2]."),
         (_eager, "Incompatible shapes: [8,3] vs. [8,2]"),
+        (
+            _gather,
+            "a layer that looks numbers up, such as an Embedding, got 7, and takes 0 to 4: its input_dim must be "
+            "larger than the largest number",
+        ),
     ],
 )
 def test_messages_of_tensorflow(fail: Callable[[], object], message: str) -> None:

@@ -34,8 +34,9 @@ COMMON = [
     "MaxPooling2D", "Permute", "RepeatVector", "Reshape", "SimpleRNN", "UpSampling2D", "ZeroPadding2D",
 ]  # fmt: skip
 INITIALIZERS = catalogue.kind("initializers").classes
-NOT_DRAWN = {"name", "dtype", "seed", "data_format", "unroll"}
-"""Names and dtypes are tested elsewhere, channels_first does not run on CPUs, and unrolling has a limit of our own."""
+NOT_DRAWN = {"adapt", "name", "dtype", "seed", "data_format", "unroll"}
+"""`adapt` is not Keras's, names and dtypes are tested elsewhere, channels_first does not run on CPUs, and unrolling has
+a limit of our own."""
 
 
 def values(schema: Any) -> st.SearchStrategy[Any]:
@@ -129,6 +130,8 @@ def reason_of_service(shape: list[int], layers: list[Json]) -> str | None:
 def create_layer(layer: Json, sequence: type) -> Any:
     """Create a layer with Keras; JSON's arrays become lists or tuples."""
     config = {key: sequence(value) if isinstance(value, list) else value for key, value in layer["config"].items()}
+    if config.get("bin_boundaries") is not None:
+        config.pop("num_bins", None)  # an adapted Discretization has both in its config; the service reads that, too
     if isinstance(config.get("layer"), dict):
         config["layer"] = create_layer(config["layer"], sequence)
     return getattr(keras.layers, layer["class_name"])(**config)

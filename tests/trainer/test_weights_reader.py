@@ -31,15 +31,16 @@ def current(path: Path, kernel: Any = KERNEL) -> Path:
     return path
 
 
-def legacy(path: Path, root: str = "/") -> Path:
+def legacy(path: Path, root: str = "/", layer: str = "head") -> Path:
     """Write a file as Keras 2 did: `save_weights` at the root, `save` in a group beside the model's configuration."""
     with h5py.File(path, "w") as file:
         group = file.require_group(root)
-        group.attrs["layer_names"] = [b"input_1", b"head"]
+        group.attrs["layer_names"] = [b"input_1", layer.encode()]
         group.create_group("input_1").attrs["weight_names"] = []
-        head = group.create_group("head")
-        head.attrs["weight_names"] = [b"head/kernel:0", b"head/bias:0"]
-        head["head/kernel:0"], head["head/bias:0"] = KERNEL, BIAS
+        head = group.create_group(layer)
+        kernel, bias = f"{layer}/kernel:0", f"{layer}/bias:0"
+        head.attrs["weight_names"] = [kernel.encode(), bias.encode()]
+        head[kernel], head[bias] = KERNEL, BIAS
     return path
 
 
@@ -75,6 +76,36 @@ def test_a_legacy_file_becomes_arrays(root: str, tmp_path: Path) -> None:
     arrays = read(legacy(tmp_path / "a.h5", root))
     assert list(arrays) == ["layers/1[head]/0", "layers/1[head]/1"]
     np.testing.assert_array_equal(arrays["layers/1[head]/1"], BIAS)
+
+
+@pytest.mark.parametrize("root", ["/", "model_weights"])
+def test_a_slash_in_the_name_of_a_legacy_layer_is_a_group_in_a_group(root: str, tmp_path: Path) -> None:
+    arrays = read(legacy(tmp_path / "a.h5", root, "conv1/block/conv"))
+    assert list(arrays) == ["layers/1[conv1_block_conv]/0", "layers/1[conv1_block_conv]/1"]
+    np.testing.assert_array_equal(arrays["layers/1[conv1_block_conv]/0"], KERNEL)
+
+
+def test_a_slash_in_the_name_of_a_layer_of_keras_3_becomes_an_underscore(tmp_path: Path) -> None:
+    with h5py.File(current(tmp_path / "a.h5"), "a") as file:
+        file["layers/dense/vars"].attrs["name"] = "conv1/conv"
+    assert list(read(tmp_path / "a.h5")) == ["layers/dense[conv1_conv]/vars/0", "layers/dense[conv1_conv]/vars/1"]
+
+
+@pytest.mark.parametrize("layer", ["/head", "head/", "./head", "../head", "head/..", "head//x", "other/head"])
+def test_the_name_of_a_legacy_layer_leads_nowhere_else(layer: str, tmp_path: Path) -> None:
+    with h5py.File(legacy(tmp_path / "a.h5"), "a") as file:
+        file.attrs["layer_names"] = [layer.encode()]
+    with h5py.File(tmp_path / "a.h5") as file, pytest.raises(Refused, match="there is no"):
+        variables(file, (tmp_path / "a.h5").stat().st_size)
+
+
+def test_a_link_in_the_name_of_a_legacy_layer_is_not_followed(tmp_path: Path) -> None:
+    secret = legacy(tmp_path / "secret.h5")
+    with h5py.File(legacy(tmp_path / "a.h5"), "a") as file:
+        file["link"] = h5py.ExternalLink(str(secret), "/")
+        file.attrs["layer_names"] = [b"link/head"]
+    with h5py.File(tmp_path / "a.h5") as file, pytest.raises(Refused, match="is a link"):
+        variables(file, (tmp_path / "a.h5").stat().st_size)
 
 
 def test_layer_names_that_keras_divided_are_put_together(tmp_path: Path) -> None:

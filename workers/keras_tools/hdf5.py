@@ -1,8 +1,8 @@
 """Read weights from HDF5 files of users: numbers only, and nothing outside the file.
 
 HDF5 is a large format. What Keras never writes is not read: links other than hard ones, data in other files, virtual
-data sets, filters from plugins, types other than numbers. All shapes are read, and their sizes are added up, before the
-first number is.
+data sets, filters from plugins, types other than numbers. Layers have the names that they have in a job's model,
+without slashes. All shapes are read, and their sizes are added up, before the first number is.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from fitqueue.spec.keras_objects.legacy.slashes import without_slashes
 from fitqueue.weights import MAX_NAME, MAX_VARIABLES, VariableName, parse_name
 
 MAX_DEPTH: Final = 32
@@ -120,20 +121,25 @@ class _Reader:
         root = self._group(self._file, "model_weights") if "model_weights" in self._file else self._file
         found: list[Variable] = []
         for position, layer in enumerate(self._texts(root, "layer_names")):
-            group = self._group(root, layer)
+            group = self._nested_group(root, layer.split("/"))
+            name = without_slashes(layer)
             for index, weight in enumerate(self._texts(group, "weight_names")):
                 *folders, last = weight.split("/")
-                parent = group
-                for folder in folders:
-                    parent = self._group(parent, folder)
-                self._add(found, VariableName(str(position), layer, str(index)), self._dataset(parent, last))
+                dataset = self._dataset(self._nested_group(group, folders), last)
+                self._add(found, VariableName(str(position), name, str(index)), dataset)
         return found
+
+    def _nested_group(self, parent: Any, folders: list[str]) -> Any:
+        for folder in folders:
+            parent = self._group(parent, folder)
+        return parent
 
     def _layer_name(self, layer: Any) -> str | None:
         if "vars" not in layer:
             return None
         group = self._group(layer, "vars")
-        return self._text(group.attrs, "name") if "name" in group.attrs else None
+        name = self._text(group.attrs, "name") if "name" in group.attrs else None
+        return without_slashes(name) if name is not None else None
 
     def _add(self, found: list[Variable], name: VariableName, dataset: Any) -> None:
         if len(str(name)) > MAX_NAME or parse_name(str(name)) != name:

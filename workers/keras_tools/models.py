@@ -17,6 +17,7 @@ from fitqueue.spec.keras_objects.mask_operations import is_operation
 from fitqueue.spec.keras_objects.model import MAX_LAYERS
 from fitqueue.spec.keras_objects.naming import AutoNames
 from workers.keras_tools.adapting import Prepare, prepare_before_first_call
+from workers.keras_tools.constants import check_constants
 from workers.keras_tools.errors import describe_layer, raise_build_error
 from workers.keras_tools.functional import build_functional
 from workers.keras_tools.mask_operations import build_operation
@@ -43,6 +44,7 @@ def build_model(model: KerasObject, *, pretrained: bool = True, prepare: Prepare
     builder = _ModelBuilder(_given_names(model.config), pretrained, prepare)
     built = builder.build(model.class_name, model.config, "/model")
     check_unrolled(built, builder.pointers)
+    check_constants(built, builder.pointers)
     return built
 
 

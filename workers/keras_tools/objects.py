@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 from fitqueue.json_pointer import pointer_to
 from fitqueue.spec import KerasObject
@@ -42,6 +43,7 @@ CLASSES: Final = _registry()
 
 # Kinds for which Keras refuses 1 where it expects 1.0. JSON does not tell them apart, and JavaScript writes 1.
 _STRICT_ABOUT_FLOATS: Final = {"optimizers", "metrics"}
+_ARRAY: Final = {"declared": "nested_list_of_numbers"}
 
 
 def make_object(kind: str, value: str | KerasObject | Mapping[str, Any], pointer: str) -> Any:
@@ -96,6 +98,8 @@ def _make_argument(kind: str, value: Any, schema: catalogue.Schema, pointer: str
         return value["config"]["name"]
     if value_kind is not None and isinstance(value, str | dict):
         return make_object(value_kind, value, pointer)
+    if _ARRAY in _options(schema) and isinstance(value, list):
+        return np.array(value, "float64")
     if kind in _STRICT_ABOUT_FLOATS and _is_integer_for_float(value, schema):
         return float(value)
     return value

@@ -28,6 +28,7 @@ from workers.keras_tools.weights import WeightsMismatch, fill
 from workers.shared.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import feeding, outcome, strategy
 from workers.trainer.artifacts import WRITING_CALLBACKS, Artifacts
+from workers.trainer.autotuning import turn_off_autotuning
 from workers.trainer.callbacks import BestCheckpoint, LastCheckpoint, ModelCheckpoint, SwapEMAWeights, make_scheduler
 from workers.trainer.checkpoint_collector import CheckpointCollector
 from workers.trainer.checkpoint_writer import CheckpointWriter
@@ -77,6 +78,7 @@ class Training:
     def _run(self) -> Ended | Stopped:
         self._enter(Phase.LOADING_DATA)
         devices = strategy.set_up_devices(self._start)
+        turn_off_autotuning()
         keras.utils.set_random_seed(self._spec.seed)
         if self._spec.deterministic:
             tf.config.experimental.enable_op_determinism()

@@ -3,7 +3,17 @@
 from collections.abc import Callable, Sequence
 
 from fitqueue.datasets import BUILTIN, DatasetInfo
-from fitqueue.spec.checks import callbacks, class_weights, named_outputs, pixels, shapes, splits, stored_values, timing
+from fitqueue.spec.checks import (
+    callbacks,
+    class_weights,
+    labels,
+    named_outputs,
+    pixels,
+    shapes,
+    splits,
+    stored_values,
+    timing,
+)
 from fitqueue.spec.fields.logged import MAX_LOGGED_NAME, batch_names, flat_metrics, output_names
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import FitSpec, KerasObject
@@ -80,9 +90,11 @@ def _check_callbacks(
         not_validated = _why_not_validated(has_validation_data, partial.fit)
         callbacks.check_logged_names(partial.callbacks, flat, not_validated, pointer)
         _check_name_lengths(batch_names(flat), job_pointer / "compile" / "metrics")
+        labels.check_logged_values(flat, validated=not_validated is None, pointer=job_pointer / "compile" / "metrics")
     if partial.fit is not None:
         callbacks.check_validation_fields(partial.callbacks, partial.fit.validation_freq, pointer)
     callbacks.check_checkpoints(partial.callbacks, pointer)
+    labels.check_artifacts(partial.callbacks, pointer)
     timing.check_timing(partial.callbacks, partial.fit, partial.compile.optimizer, pointer)
 
 

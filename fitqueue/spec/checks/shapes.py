@@ -93,12 +93,18 @@ def _find_arrays(names: DataSpec | Validation, info: DatasetInfo, pointer: Point
     return by_field
 
 
+def _why_missing(name: str, info: DatasetInfo) -> str:
+    if reason := info.left_out.get(name):
+        return f"The array {quoted(name)} was left out when the data set was uploaded: {reason}."
+    return f"The data set {info.name!r} has no array {quoted(name)}." + did_you_mean(name, info.arrays)
+
+
 def _find_array(name: str, info: DatasetInfo, pointer: Pointer) -> ArrayInfo | None:
     array = info.arrays.get(name)
     if array is None:
         pointer.add_fault(
             FaultCode.UNKNOWN_ARRAY,
-            f"The data set {info.name!r} has no array {quoted(name)}." + did_you_mean(name, info.arrays),
+            _why_missing(name, info),
             received=name,
             expected="one of " + listed(list(info.arrays), most=40),
         )

@@ -34,7 +34,7 @@ def _warn_about_non_finite(ref: ArrayRef, array: ArrayInfo, values: ArrayValues,
     size = math.prod(length or 1 for length in array.shape)
     text = non_finite_text(values.nan, values.infinite, size)
     pointer.add_notice(
-        NoticeCode.SUSPICIOUS, f"The array {quoted(ref.array)} has {text}: one of them is enough for a loss of NaN."
+        NoticeCode.NON_FINITE, f"The array {quoted(ref.array)} has {text}: one of them is enough for a loss of NaN."
     )
 
 

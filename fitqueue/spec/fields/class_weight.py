@@ -35,7 +35,12 @@ ClassWeight = Annotated[
 
 def is_by_output(value: Any) -> bool:
     """Return whether class weights are an object with those of each output, and not those of the only output."""
-    return isinstance(value, Mapping) and any(isinstance(of_output, str | Mapping) for of_output in value.values())
+    return isinstance(value, Mapping) and any(
+        isinstance(of_output, Mapping)
+        or of_output == "balanced"
+        or (isinstance(of_output, str) and not str(key).isdecimal())
+        for key, of_output in value.items()
+    )
 
 
 def class_weight_of(class_weight: ClassWeight | None, output: str | None) -> OutputClassWeight | None:

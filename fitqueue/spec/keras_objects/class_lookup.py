@@ -12,11 +12,16 @@ def find_class(class_name: str, kind: str) -> catalogue.Entry | None:
     return known.find(class_name) or known.find(class_name.lower())
 
 
+def without_package(registered_name: str) -> str:
+    """Return the name of a class without the package that Keras writes in front: `Custom>Dense` is a Dense."""
+    return registered_name.rpartition(">")[2] or registered_name
+
+
 def report_unknown_class(class_name: str, kind: str, pointer: Pointer, reason: str | None = None) -> None:
     """Report a class that the catalogue does not have, with the reason or the nearest known one."""
     reason = reason or catalogue.left_out(class_name, kind)
     known = catalogue.ACTIVATION_LAYERS if kind == "activations" else catalogue.kind(kind).classes
-    advice = f" {reason}" if reason else did_you_mean(class_name, known)
+    advice = f" {reason}" if reason else did_you_mean(without_package(class_name), known)
     pointer.add_fault(
         FaultCode.UNKNOWN_CLASS,
         f"{quoted(class_name)} is not one of the {kind} of this service." + advice,

@@ -202,8 +202,15 @@ def _check_io(value: Any, pointer: Pointer) -> Any:
             pointer.add_fault(FaultCode.BAD_NAME, f"Expected {ANY_NAME['title']}.", key, ANY_NAME["title"])
     if not histories or len(histories) > MAX_IO or not all(map(is_keras_history, histories.values())):
         expected = "[layer, node, tensor], a list of these, or an object of these by name"
-        pointer.add_fault(FaultCode.BAD_GRAPH, f"Expected {expected}.", value, expected)
+        is_nested = any(not is_keras_history(item) and _contains_histories(item) for item in histories.values())
+        reason = "These are nested, which Keras takes and this service does not: write them flat. " if is_nested else ""
+        pointer.add_fault(FaultCode.BAD_GRAPH, f"{reason}Expected {expected}.", value, expected)
     return value
+
+
+def _contains_histories(value: Any) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return any(is_keras_history(item) or _contains_histories(item) for item in items)
 
 
 def _check_connections(graph: dict[str, Any], pointer: Pointer) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, NoticeCode, Pointer
 from fitqueue.spec.keras_objects.catalogue import OBJECTS_ONLY, Schema
+from fitqueue.spec.keras_objects.constants import check_array
 from fitqueue.spec.keras_objects.renorm import check_renorm_clipping
 from fitqueue.spec.keras_objects.schedules import check_schedule
 
@@ -26,6 +27,7 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
 _DECLARED: Final[dict[str, Callable[[Any, Pointer], Any]]] = {
     "learning_rate_schedule": check_schedule,
     "renorm_clipping": check_renorm_clipping,
+    "nested_list_of_numbers": check_array,
 }
 
 

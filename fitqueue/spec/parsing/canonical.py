@@ -12,17 +12,19 @@ from fitqueue.spec.keras_objects.legacy.keras1 import report_keras1
 from fitqueue.spec.keras_objects.legacy.names import current_class
 from fitqueue.spec.keras_objects.legacy.tensorflow_js import report_tensorflow_js
 from fitqueue.spec.keras_objects.legacy.versions import with_defaults_of_version
+from fitqueue.spec.keras_objects.legacy.wrapped_models import report_wrapped_model
 from fitqueue.spec.keras_objects.naming import ROOT_NAME, has_pattern
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.compile_arguments import current_arguments
 from fitqueue.spec.parsing.current_names import with_current_names
+from fitqueue.spec.parsing.fit_arguments import without_defaults
 from fitqueue.spec.strict import is_by_name
 from fitqueue.spec.strict_json import parse_json
 
 
 def with_canonical_objects(raw: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return the job with its Keras objects in canonical form, and FAULTY in place of those with faults."""
-    canonical = dict(raw)
+    canonical = without_defaults(raw, pointer)
     if "model" in raw:
         canonical["model"] = _check_model(raw["model"], pointer / "model")
         canonical |= with_current_names(canonical, canonical["model"])
@@ -42,7 +44,7 @@ def _check_model(value: Any, pointer: Pointer) -> Any:
             pointer.add_fault(FaultCode.WRONG_TYPE, message, value, "JSON")
             return FAULTY
     if isinstance(value, dict):
-        if report_keras1(value, pointer) or report_tensorflow_js(value, pointer):
+        if any(report(value, pointer) for report in (report_keras1, report_tensorflow_js, report_wrapped_model)):
             return FAULTY
         class_name = current_class(value.get("class_name"))
         if class_name is not None and class_name not in catalogue.MODELS and not catalogue.is_application(class_name):
@@ -110,7 +112,8 @@ def _check_metrics_of_output(value: Any, pointer: Pointer) -> list[Any]:
     return _check_list(value, _check_metric, pointer) if isinstance(value, list) else [_check_metric(value, pointer)]
 
 
-_RESERVED_NAMES: Final = (*COUNTERS, "loss")
+_RESERVED_NAMES: Final = (*COUNTERS, "loss", "learning_rate")
+"""What Keras and its callbacks log."""
 
 
 def _check_metric(value: Any, pointer: Pointer) -> Any:
@@ -118,7 +121,7 @@ def _check_metric(value: Any, pointer: Pointer) -> Any:
     if isinstance(metric, dict) and metric["config"].get("name") in _RESERVED_NAMES:
         (pointer / "config" / "name").add_fault(
             FaultCode.BAD_NAME,
-            "A metric with this name would hide a value that Keras itself logs.",
+            "A metric with this name would hide another value of each epoch.",
             received=metric["config"]["name"],
             expected="a name other than " + listed(_RESERVED_NAMES),
         )

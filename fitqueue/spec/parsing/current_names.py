@@ -11,14 +11,17 @@ _BY_NAME: Final[Mapping[str, tuple[str, ...]]] = {
     "data": ("x", "y", "sample_weight"),
     "validation": ("x", "y", "sample_weight"),
     "prepare": ("x", "y"),
+    "fit": ("class_weight",),
 }
 """The members that may be objects by name, by the part of the job that has them."""
+
+_PARTS: Final = ("compile", "data", "fit")
 
 
 def with_current_names(job: Mapping[str, Any], model: Any) -> dict[str, Any]:
     """Return the parts of a job whose keys may be names of inputs or outputs, with the names of the checked model."""
     known = _known_names(model)
-    parts = {name: _renamed(job[name], name, known) for name in ("compile", "data") if isinstance(job.get(name), dict)}
+    parts = {name: _renamed(job[name], name, known) for name in _PARTS if isinstance(job.get(name), dict)}
     if "data" in parts:
         for name in ("validation", "prepare"):
             if isinstance(parts["data"].get(name), dict):

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,13 +15,17 @@ from fitqueue.spec.checks.cross_checks import FindDataset, cross_check
 from fitqueue.spec.fields.partial import PartialJob, partial_job
 from fitqueue.spec.fields.training import KerasObject
 from fitqueue.spec.findings import MAX_FAULTS, FaultCode, Findings, Pointer, TooManyFaults
+from fitqueue.spec.keras_objects.legacy.tensorflow_js import report_tensorflow_js
 from fitqueue.spec.keras_objects.model import with_layers_field
 from fitqueue.spec.keras_objects.objects import FAULTY, check_object
 from fitqueue.spec.parsing.by_order import with_names
 from fitqueue.spec.parsing.canonical import with_canonical_objects
 from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
+from fitqueue.spec.parsing.request_pointers import with_sent_names
 from fitqueue.spec.strict import report_validation_error
 from fitqueue.views import Notice
+
+Finding = TypeVar("Finding", Fault, Notice)
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,18 @@ def examine_job(raw: Any, find_dataset: FindDataset) -> ExaminedJob:
     findings = Findings()
     pointer = Pointer(findings)
     spec, partial = None, PartialJob()
-    if isinstance(raw, dict):
+    if isinstance(raw, dict) and "model" not in raw and report_tensorflow_js(raw, pointer):
+        pass  # the other fields are those of TensorFlow.js
+    elif isinstance(raw, dict):
         with suppress(TooManyFaults):
             spec, partial = _examine(raw, find_dataset, pointer)
     else:
         pointer.add_fault(FaultCode.WRONG_TYPE, "Expected an object.", raw, "an object")
-    return ExaminedJob(spec, partial, findings.faults, findings.notices)
+    return ExaminedJob(spec, partial, _with_sent_names(findings.faults, raw), _with_sent_names(findings.notices, raw))
+
+
+def _with_sent_names(findings: Sequence[Finding], raw: Any) -> list[Finding]:
+    return [each.model_copy(update={"pointer": with_sent_names(each.pointer, raw)}) for each in findings]
 
 
 def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:

@@ -11,6 +11,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from fitqueue.json_pointer import pointer_to, unescape
+from fitqueue.spec.keras_objects.legacy.slashes import without_slashes
 
 
 def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
@@ -30,9 +31,9 @@ def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
         if key == "layers" and isinstance(sent, list) and isinstance(stored, dict):
             stored = stored.get("layers")  # the config of a Sequential was this list itself
             continue
-        if isinstance(sent, dict) and isinstance(stored, dict) and key in sent:
-            sent, stored = sent[key], stored.get(key)
-            keys.append(key)
+        if isinstance(sent, dict) and isinstance(stored, dict) and (sent_key := _sent_key(key, sent)) in sent:
+            sent, stored = sent[sent_key], stored.get(key)
+            keys.append(sent_key)
         elif isinstance(sent, list) and isinstance(stored, dict) and key in stored:
             index = _index_of_name(key, sent, stored)
             sent, stored = sent[index], stored[key]
@@ -44,6 +45,29 @@ def request_pointer(pointer: str, sent: Any, stored: Any) -> str:
         else:
             break
     return pointer_to(*keys)
+
+
+def with_sent_names(pointer: str, sent: Any) -> str:
+    """Return a pointer into a job that was sent, with the names that it has there: slashes, too."""
+    keys: list[str | int] = []
+    for token in pointer.split("/")[1:]:
+        key: str | int = unescape(token)
+        if isinstance(sent, dict):
+            key = _sent_key(unescape(token), sent)
+            sent = sent.get(key)
+        elif isinstance(sent, list) and token.isdecimal() and int(token) < len(sent):
+            sent = sent[int(token)]
+        else:
+            sent = None
+        keys.append(key)
+    return pointer_to(*keys)
+
+
+def _sent_key(key: str, sent: Mapping[str, Any]) -> str:
+    """Return the key of an object that became this one: names of layers are stored without their slashes."""
+    if key in sent:
+        return key
+    return next((sent_key for sent_key in sent if without_slashes(sent_key) == key), key)
 
 
 def _index_of_name(name: str, sent: Sequence[Any], stored: Mapping[str, Any]) -> int:

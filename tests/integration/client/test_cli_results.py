@@ -75,12 +75,12 @@ def test_data_sets_are_added_listed_shown_and_removed(run: Any, tmp_path: Path) 
     code, out, err = run("dataset", "add", "letters.npz")
     assert code == 0
     assert '"dataset": "letters"' in err
-    assert "Left out: names: its type is '<U1', and Keras trains on plain numbers." in err
+    assert "Left out: names: its type is text, and Keras trains on plain numbers." in err
     assert run("dataset", "add", "letters.npz")[1] == out
     shown = run("dataset", "show", "letters")[1]
     assert "x 5×2 float32, -2 to 1, 1 NaN, 1 infinite\n" in shown
     assert "y 5 int64, 0 to 1, 2 classes\n" in shown
-    assert "Left out  names: its type is '<U1'" in shown
+    assert "Left out  names: its type is text" in shown
     assert json.loads(run("dataset", "show", "letters", "--json")[1])["id"] == out.strip()
     assert any(line.startswith("letters") and "x 5×2" in line for line in run("dataset", "list")[1].splitlines())
     assert "letters" in [row["name"] for row in json.loads(run("dataset", "list", "--json")[1])]

@@ -88,8 +88,8 @@ def test_what_nobody_can_train_on_is_left_out_and_named(http: FlaskClient) -> No
     dataset = DatasetView.model_validate_json(response.data)
     assert [(array.name, array.shape, array.dtype) for array in dataset.arrays] == [("0", [3, 2], "float32")]
     assert {left_out.name: left_out.reason for left_out in dataset.left_out} == {
-        "text": "its type is '<U1', and Keras trains on plain numbers",
-        "any": "its type is '|O', and Keras trains on plain numbers",
+        "text": "its type is text, and Keras trains on plain numbers",
+        "any": "its type is Python objects, and Keras trains on plain numbers",
     }
     assert DatasetView.model_validate_json(http.get(f"{URL}/mine").data) == dataset
 

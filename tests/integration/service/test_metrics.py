@@ -33,11 +33,11 @@ def test_metrics_as_json_come_in_pages(http: FlaskClient, database: Database, le
 
 
 def test_names_in_csv(http: FlaskClient, database: Database, lease: Lease, url: str) -> None:
-    values = {"=1+1": 0.25, "a,b": 0.5, "准确率": 0.75, "f1-score": -1.0}
+    values = {"=1+1": 0.25, "a,b": 0.5, "准确率": 0.75, "f1-score": -1.0, "seconds": 9.0}
     with database.write() as session:
         _record_epoch(session, leases.held_job(session, lease), 1, loss=1.0, learning_rate=0.1, **values)
     [row] = csv.DictReader(io.StringIO(http.get(f"{url}/metrics?format=csv").text))
-    expected = {"'=1+1": "0.25", "a,b": "0.5", "准确率": "0.75", "f1-score": "-1.0"}
+    expected = {"'=1+1": "0.25", "a,b": "0.5", "准确率": "0.75", "f1-score": "-1.0", "seconds (metric)": "9.0"}
     assert {name: row[name] for name in expected} == expected
     [epoch] = Page[EpochView].model_validate_json(http.get(f"{url}/metrics").data).data
     assert epoch.metrics.items() >= values.items()

@@ -1,11 +1,13 @@
 """Jobs as users see them: create, get, list, delete."""
 
+import math
 import threading
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
 
+from fitqueue.diagnosis import Losses
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
 from fitqueue.states import JobState, Reason
 from fitqueue.views import Notice
@@ -37,6 +39,23 @@ def test_a_job_is_read_back_as_it_was_stored(database: Database, make_spec: Make
     assert view.created_at.tzinfo is not None
     assert abs((view.created_at - datetime.now(UTC)).total_seconds()) < 60
     assert (view.progress.percent, view.best, view.worker) == (0.0, None, None)
+
+
+def test_a_job_of_which_the_loss_is_nan_is_told_which_data_is_the_cause(
+    database: Database, make_spec: MakeSpec
+) -> None:
+    notices = [
+        Notice(pointer="/data/x", code="non_finite", message="The array 'x' has NaN in 1 of 256 values."),
+        Notice(pointer="/fit", code="suspicious", message="Another notice."),
+    ]
+    with database.write() as session:
+        job_id = jobs.create(session, make_spec(), notices).id
+    with database.read() as session:
+        details = job_details.read(session, jobs.get(session, job_id), 30)
+    diagnosis = job_view(details, [Losses(1, math.nan, 1.0)], "en").diagnosis
+    assert diagnosis is not None
+    assert "The array 'x' has NaN in 1 of 256 values." in diagnosis.summary
+    assert "Another notice." not in diagnosis.summary
 
 
 # --- Lists ------------------------------------------------------------------------------------------------------------
@@ -114,7 +133,7 @@ def test_concurrent_requests_with_the_same_key_create_one_job(database: Database
 
 
 def test_a_job_whose_data_set_was_deleted_is_not_created(database: Database, make_spec: MakeSpec) -> None:
-    message = r"^The data set ds_gone was deleted while the job was checked\.$"
+    message = r"^A data set was deleted while the job was checked: ds_gone\.$"
     with pytest.raises(DatasetNotFound, match=message), database.write() as session:
         jobs.create(session, make_spec(), [], dataset_id="ds_gone")
 

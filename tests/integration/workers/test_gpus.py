@@ -18,6 +18,8 @@ from service.store import actions, job_details, jobs, logs, workers
 from tests.integration.workers.conftest import Redis
 from tests.integration.workers.four_gpus import RESERVATION_DELAY, UUIDS
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for four workers, which start one by one
+
 WORKERS = 4
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
 SIZES = [1, 1, 2, 4, 1, 3, 1, 2, 1, 1] * 20

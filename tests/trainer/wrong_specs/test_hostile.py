@@ -130,12 +130,14 @@ def test_a_constant_of_two_gigabytes_is_checked_without_allocating_it(api: Flask
     assert response.json["model"]["memory"]["weights"] > 2 * MEMORY_BYTES
 
 
-def test_a_constant_must_be_a_single_number(api: FlaskClient) -> None:
-    """Keras itself also accepts an array."""
-    dense = layer("Dense", units=10**5, kernel_initializer=layer("Constant", value=[1.0] * 10**5))
-    response = api.post("/api/v1/jobs", json=job_with(dense))
+def test_a_constant_of_many_numbers_must_have_the_shape_of_its_weight(api: FlaskClient) -> None:
+    dense = layer("Dense", units=10**5, kernel_initializer=layer("Constant", value=[1.0] * (10**5 - 1)))
+    response = api.post("/api/v1/jobs?dry_run=true", json=job_with(dense))
     assert response.status_code == 422
-    assert response.json["errors"][0]["pointer"].endswith("/config/kernel_initializer/config/value")
+    [fault] = [error for error in response.json["errors"] if "Constant" in error["message"]]
+    assert fault["pointer"].endswith("/config/kernel_initializer/config/value")
+    assert "[99999]" in fault["message"]
+    assert "100000]" in fault["message"]
 
 
 LARGE = {

@@ -60,10 +60,25 @@ def test_a_sound_job_gets_no_notice(changes: dict[str, Any], job: dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"/data/x": "x_nan"}, "The array 'x_nan' has NaN in 1 of 256 values"),
+        ({"/data/sample_weight": "w_nan"}, "The array 'w_nan' has NaN in 1 of 64 values"),
+    ],
+)
+def test_values_that_are_not_finite_get_a_notice(
+    changes: dict[str, Any], text: str, job: dict[str, Any], api: FlaskClient
+) -> None:
+    response = api.post("/api/v1/jobs?dry_run=true", json=changed(job, changes))
+    assert response.status_code == 200, response.json
+    [notice] = response.json["notices"]
+    assert (notice["pointer"], notice["code"]) == (next(iter(changes)), "non_finite")
+    assert text in notice["message"]
+
+
+@pytest.mark.parametrize(
     ("changes", "pointer", "text"),
     [
-        ({"/data/x": "x_nan"}, "/data/x", "The array 'x_nan' has NaN in 1 of 256 values"),
-        ({"/data/sample_weight": "w_nan"}, "/data/sample_weight", "The array 'w_nan' has NaN in 1 of 64 values"),
         ({"/data/sample_weight": "w_negative"}, "/data/sample_weight", "With a negative weight"),
         ({"/data/y": "y_sign", **WITH_SIGMOID}, "/compile/loss", "but the labels go from -1 to 1"),
         (SORTED, "/fit/validation_split", "the class 2 (20 samples)"),

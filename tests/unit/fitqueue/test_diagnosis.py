@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitqueue.advice import TEXTS, Verdict
+from fitqueue.advice import TEXTS, Language, Verdict
 from fitqueue.diagnosis import HISTORY, MIN_EPOCHS, RULES, Diagnosis, Losses, diagnose
 from fitqueue.trends import Trend
 
@@ -210,3 +210,23 @@ def test_the_texts_are_available_in_chinese() -> None:
     assert diagnosis.verdict is Verdict.OVERFITTING
     assert "过拟合" in diagnosis.summary
     assert "正则化" in diagnosis.advice
+
+
+@pytest.mark.parametrize(
+    ("last", "nan_weights"),
+    [(Losses(6, math.nan, 1.0), False), (Losses(6, 1.0, math.inf), False), (Losses(6, 1.0, 1.0), True)],
+)
+@pytest.mark.parametrize("language", TEXTS)
+def test_what_is_not_finite_is_explained_by_the_data(last: Losses, nan_weights: bool, language: Language) -> None:
+    losses = [*history(FALLING, FALLING, 5), last]
+    without_a_cause = diagnose(losses, language, nan_weights=nan_weights)
+    assert without_a_cause.summary == TEXTS[language][Verdict.DIVERGING][0]
+    explained = diagnose(losses, language, nan_weights=nan_weights, non_finite_data=["The array 'x' has NaN."])
+    assert explained.verdict is without_a_cause.verdict is Verdict.DIVERGING
+    assert "The array 'x' has NaN." in explained.summary
+    assert explained.advice != without_a_cause.advice
+
+
+def test_finite_losses_are_not_explained_by_the_data() -> None:
+    losses = history(FALLING, FALLING, 20)
+    assert diagnose(losses, non_finite_data=["The array 'x' has NaN."]) == diagnose(losses)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fitqueue.spec.findings import NoticeCode, Pointer
 from fitqueue.spec.keras_objects.legacy.histories import is_call_entry, is_history
+from fitqueue.spec.keras_objects.legacy.keras3_operations import translate_keras3_operations
 from fitqueue.spec.keras_objects.legacy.operations import translate_operations
 
 # Their call takes the first tensor as the sequence, and the others as the initial state.
@@ -32,7 +33,7 @@ _STATEFUL: Final = frozenset(
 def translate_graph(config: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
     """Return a functional model's config with its calls, inputs and outputs in the form of Keras 3."""
     if not _has_old_calls(config["layers"]):
-        return config
+        return {**config, "layers": translate_keras3_operations(config["layers"], pointer / "layers")}
     pointer.add_notice(NoticeCode.TRANSLATED, "The calls of the layers have the form of Keras 2 and are translated.")
     layers = translate_operations(config["layers"], pointer / "layers")
     shifts = {_name(layer): _node_shift(layer) for layer in layers if isinstance(layer, dict)}

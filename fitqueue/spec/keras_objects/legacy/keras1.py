@@ -12,6 +12,14 @@ _ARGUMENTS: Final = frozenset(
 )  # fmt: skip
 """Arguments that no layer of Keras 2 has."""
 
+_CLASSES: Final = frozenset(
+    {
+        "Merge", "MaxoutDense", "Highway", "AtrousConvolution1D", "AtrousConvolution2D", "Deconvolution2D",
+        "Deconvolution3D", "TimeDistributedDense", "LambdaMerge",
+    }
+)  # fmt: skip
+"""Classes of layers that Keras 2 does not have."""
+
 
 def report_keras1(model: Any, pointer: Pointer) -> bool:
     """Report a model that Keras 1 wrote, once and for all. Return whether it is one."""
@@ -36,5 +44,11 @@ def _is_keras1(model: dict[str, Any]) -> bool:
         return "layers" in model or "nodes" in model  # before 0.3
     config = model.get("config")
     layers = config.get("layers") if isinstance(config, dict) else config
-    configs = [layer.get("config") for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
-    return any(isinstance(each, dict) and not _ARGUMENTS.isdisjoint(each) for each in configs)
+    return isinstance(layers, list) and any(isinstance(layer, dict) and _is_layer_of_keras1(layer) for layer in layers)
+
+
+def _is_layer_of_keras1(layer: dict[str, Any]) -> bool:
+    class_name, config = layer.get("class_name"), layer.get("config")
+    if isinstance(class_name, str) and class_name in _CLASSES:
+        return True
+    return isinstance(config, dict) and not _ARGUMENTS.isdisjoint(config)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fitqueue.spec.keras_objects.legacy.histories import is_history
+from fitqueue.spec.keras_objects.legacy.slices import Lengths, find_cropping
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,13 @@ class Operation:
         function: its name in TensorFlow, or that of its op.
         operands: what it is applied to: histories, numbers, and lists of numbers.
         keywords: its other arguments, without those that are null.
+        lengths: the lengths of the axes of the first operand, if they are known.
     """
 
     function: str
     operands: list[Any]
     keywords: dict[str, Any]
+    lengths: Lengths | None = None
 
 
 Layer = tuple[str, dict[str, Any], list[Any]]
@@ -34,7 +37,7 @@ _DIVIDE: Final = frozenset({"math.truediv", "math.divide", "RealDiv"})
 _NEGATE: Final = frozenset({"math.negative", "Neg"})
 _RESHAPE: Final = frozenset({"reshape", "Reshape"})
 _CONCATENATE: Final = frozenset({"concat", "ConcatV2"})
-_SLICE: Final = frozenset({"__operators__.getitem"})
+SLICE: Final = frozenset({"__operators__.getitem"})
 _ACTIVATIONS: Final = {
     "relu": frozenset({"nn.relu", "Relu"}),
     "relu6": frozenset({"nn.relu6", "Relu6"}),
@@ -54,7 +57,7 @@ _ADVICE: Final[Mapping[str, frozenset[str]]] = {
     "Rescaling with a scale of -1": _NEGATE,
     "Reshape": _RESHAPE | {"expand_dims", "squeeze", "compat.v1.squeeze", "ExpandDims", "Squeeze"},
     "Concatenate": _CONCATENATE | {"stack", "Pack"},
-    "Cropping1D, Cropping2D or Cropping3D": _SLICE | {"slice", "strided_slice", "StridedSlice", "split", "unstack"},
+    "Cropping1D, Cropping2D or Cropping3D": frozenset({"slice", "strided_slice", "StridedSlice", "split", "unstack"}),
     "Permute": frozenset({"transpose", "compat.v1.transpose", "Transpose"}),
     "Dot": frozenset({"linalg.matmul", "MatMul", "BatchMatMul", "BatchMatMulV2", "einsum"}),
     "RepeatVector": frozenset({"tile", "repeat", "Tile"}),
@@ -82,7 +85,7 @@ def find_layer(operation: Operation) -> Layer | None:
         return _reshape(operation)
     if function in _CONCATENATE:
         return _concatenate(operation)
-    if function in _SLICE:
+    if function in SLICE:
         return _crop(operation)
     if operation.keywords.get("data_format", "NHWC") != "NHWC" or operation.keywords.keys() - {"data_format"}:
         return None
@@ -148,25 +151,10 @@ def _concatenate(operation: Operation) -> Layer | None:
 
 
 def _crop(operation: Operation) -> Layer | None:
-    """Return the cropping layer for a slice that names each axis, keeps the first and the last one whole."""
-    spec = operation.keywords.get("slice_spec")
-    if len(operation.operands) != 1 or not isinstance(spec, list) or not 3 <= len(spec) <= 5:
+    if len(operation.operands) != 1:
         return None
-    margins = [_margins(axis) for axis in spec]
-    if None in margins or margins[0] != [0, 0] or margins[-1] != [0, 0]:
-        return None
-    cropping = margins[1] if len(spec) == 3 else margins[1:-1]
-    return f"Cropping{len(spec) - 2}D", {"cropping": cropping}, operation.operands
-
-
-def _margins(axis: Any) -> list[int] | None:
-    """Return how much a slice cuts off at the start and at the end of an axis; None if that depends on its length."""
-    if not isinstance(axis, dict) or axis.keys() != {"start", "stop", "step"} or axis["step"] not in (None, 1):
-        return None
-    start, stop = axis["start"] or 0, axis["stop"]
-    if type(start) is not int or start < 0 or not (stop is None or (type(stop) is int and stop < 0)):
-        return None
-    return [start, 0 if stop is None else -stop]
+    found = find_cropping(operation.keywords.get("slice_spec"), operation.lengths)
+    return (*found, operation.operands) if found is not None else None
 
 
 def _numbers(value: Any) -> Sequence[Any]:

@@ -6,11 +6,14 @@ translated in a model that makes masks. What has no layer is left as it is, for 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from fitqueue.spec.findings import NoticeCode, Pointer, quoted
-from fitqueue.spec.keras_objects.legacy.histories import is_call_entry
-from fitqueue.spec.keras_objects.legacy.operation_layers import Operation, find_layer, layer_in_place_of
+from fitqueue.spec.keras_objects.legacy.histories import is_call_entry, is_history
+from fitqueue.spec.keras_objects.legacy.known_shapes import Shape, known_shapes
+from fitqueue.spec.keras_objects.legacy.operation_layers import SLICE, Operation, find_layer, layer_in_place_of
+from fitqueue.spec.keras_objects.legacy.slices import advice_on_slice
 
 OPERATIONS: Final = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "TensorFlowOpLayer"})
 """The classes that Keras 2 wrote for operations on tensors."""
@@ -18,9 +21,10 @@ OPERATIONS: Final = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "
 
 def translate_operations(layers: list[Any], pointer: Pointer) -> list[Any]:
     """Return the layers of a functional model in the form of Keras 2, with layers in place of operations."""
-    if not any(is_operation(layer) for layer in layers) or _makes_masks(layers):
+    if not any(is_operation(layer) for layer in layers) or makes_masks(layers):
         return layers
-    return [_translated(layer, pointer / i) if is_operation(layer) else layer for i, layer in enumerate(layers)]
+    shapes = known_shapes(layers)
+    return [_translated(layer, shapes, pointer / i) if is_operation(layer) else layer for i, layer in enumerate(layers)]
 
 
 def is_operation(layer: Any) -> bool:
@@ -32,6 +36,8 @@ def advice_on(layer: Mapping[str, Any]) -> str:
     """Return what to use in place of an operation that is not translated."""
     operation = _read(layer)
     function = operation.function if operation is not None else _function(layer)
+    if function in SLICE:
+        return advice_on_slice(_slice_spec(layer.get("inbound_nodes")))
     if function is None:
         return "Use a layer that does the same, if there is one."
     layer_name = layer_in_place_of(function)
@@ -40,17 +46,28 @@ def advice_on(layer: Mapping[str, Any]) -> str:
     return f"Use {layer_name} in place of {quoted(function)}."
 
 
-def _makes_masks(value: Any) -> bool:
+def _slice_spec(nodes: Any) -> Any:
+    """Return what stands between the brackets of a slice, in a call of Keras 2 or its translation."""
+    node = nodes[0] if isinstance(nodes, list) and nodes else None
+    keywords = node.get("kwargs") if isinstance(node, dict) else None
+    return keywords.get("slice_spec") if isinstance(keywords, dict) else None
+
+
+def makes_masks(value: Any) -> bool:
+    """Return whether a layer, at any depth, makes masks."""
     if isinstance(value, dict):
         makes_mask = value.get("class_name") == "Masking" or bool(value.get("mask_zero"))
-        return makes_mask or any(map(_makes_masks, value.values()))
-    return isinstance(value, list) and any(map(_makes_masks, value))
+        return makes_mask or any(map(makes_masks, value.values()))
+    return isinstance(value, list) and any(map(makes_masks, value))
 
 
-def _translated(layer: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
+def _translated(layer: dict[str, Any], shapes: Mapping[str, Shape], pointer: Pointer) -> dict[str, Any]:
     operation = _read(layer)
-    found = find_layer(operation) if operation is not None else None
-    if operation is None or found is None:
+    if operation is None:
+        return layer
+    first = operation.operands[0]
+    found = find_layer(replace(operation, lengths=shapes.get(first[0]) if is_history(first) else None))
+    if found is None:
         return layer
     class_name, arguments, histories = found
     config = layer["config"]

@@ -32,6 +32,7 @@ _INPUT: Final = frozenset({"InputLayer"})
 _TRANSPOSED: Final = frozenset({"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"})
 _SEPARABLE: Final = frozenset({"SeparableConv1D", "SeparableConv2D"})
 _NORMALIZATION: Final = frozenset({"BatchNormalization"})
+_ATTENTION: Final = frozenset({"Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention"})
 _NADAM: Final = frozenset({"Nadam"})
 _NO_TENSOR: Final = "JSON cannot contain a tensor: leave it out and name the data in `data`."
 _NO_SUCH_ARGUMENT: Final = "Keras 3 has no such argument."
@@ -79,9 +80,11 @@ ARGUMENTS: Final = (
     Rule(
         "layers",
         "causal",
+        _ATTENTION,
         harmless=(False, None),
         otherwise="Write `use_causal_mask: true` in the call of the layer, beside its inputs.",
     ),
+    Rule("layers", "causal", harmless=(False, None), otherwise=_NO_SUCH_ARGUMENT),
     Rule("layers", "tensor", _INPUT, harmless=(None,), otherwise=_NO_TENSOR),
     Rule("layers", "input_tensor", _INPUT, harmless=(None,), otherwise=_NO_TENSOR),
     Rule("layers", "batch_input_shape", _INPUT, becomes="batch_shape"),

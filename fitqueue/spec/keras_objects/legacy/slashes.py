@@ -45,7 +45,8 @@ def _names_in(value: Any) -> Iterator[str]:
             yield from _names_in(member)
     elif isinstance(value, list):
         for item in value:
-            yield from _names_in(item)
+            if isinstance(item, dict | list):  # an array may have millions of numbers
+                yield from _names_in(item)
 
 
 def _renamed(value: Any, current: Mapping[str, str]) -> Any:

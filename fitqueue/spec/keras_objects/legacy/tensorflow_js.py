@@ -6,14 +6,14 @@ from fitqueue.spec.findings import FaultCode, Pointer
 
 
 def report_tensorflow_js(model: dict[str, Any], pointer: Pointer) -> bool:
-    """Report a model.json of TensorFlow.js, and say where its Keras model is. Return whether it is one."""
+    """Report a model.json of TensorFlow.js, be it the model of a job or in place of a job. Return whether it is one."""
     if "modelTopology" not in model and "weightsManifest" not in model:
         return False
     pointer.add_fault(
         FaultCode.NOT_SUPPORTED,
         "This is the model.json of TensorFlow.js" + _advice(model.get("modelTopology")),
         received=model.get("format"),
-        expected="what `to_json()` of Keras returns",
+        expected="what `to_json()` of Keras returns, as the field `model` of a job",
     )
     return True
 

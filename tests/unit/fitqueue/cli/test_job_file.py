@@ -82,10 +82,33 @@ def keras_file() -> bytes:
     return file.getvalue()
 
 
+def zip_with(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    return file.getvalue()
+
+
+def torch_file() -> bytes:
+    return zip_with("m/data.pkl", "m/version")
+
+
+def excel_file() -> bytes:
+    return zip_with("[Content_Types].xml", "xl/workbook.xml")
+
+
 def in_json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+TFJS = {
+    "format": "layers-model",
+    "modelTopology": {"keras_version": "2.4", "model_config": MODEL},
+    "weightsManifest": [],
+}
+TFJS_TOPOLOGY = {"modelTopology": MODEL, "weightsManifest": []}
+TFJS_GRAPH = {"format": "graph-model", "modelTopology": {"node": []}, "weightsManifest": []}
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(100)
 TABLE = b"a,b,target\n1,2,3\n4,5,6\n"
 
@@ -97,7 +120,20 @@ NOT_JOBS: dict[str, tuple[str, bytes, str, str]] = {
     ".keras": ("m.keras", keras_file(), "a saved Keras model", "fitqueue submit job.json"),
     ".keras under another name": ("m.json", keras_file(), "a saved Keras model", "fitqueue submit job.json"),
     ".h5": ("m.h5", HDF5, "a saved Keras model", "keras.saving.load_model('m.h5'"),
-    "weights": ("best.weights.h5", HDF5, "a file of weights", "model.load_weights('best.weights.h5')"),
+    "weights": ("best.weights.h5", HDF5, "a file of weights", "fitqueue dataset add best.weights.h5"),
+    "TensorFlow.js": ("model.json", in_json(TFJS), "the model.json of", "fitqueue submit job.json"),
+    "its topology": ("model.json", in_json(TFJS_TOPOLOGY), "the model.json of", "fitqueue submit job.json"),
+    "its graph": ("model.json", in_json(TFJS_GRAPH), "a graph of", "fitqueue submit examples/digits_cnn.json"),
+    "PyTorch": ("m.pt", torch_file(), "a file of PyTorch", "fitqueue submit examples/digits_cnn.json"),
+    "PyTorch by its content": ("m", torch_file(), "a file of PyTorch", "fitqueue submit examples/digits_cnn.json"),
+    "old PyTorch": ("m.pth", pickle.dumps([1], 2), "a file of PyTorch", "fitqueue submit examples/digits_cnn.json"),
+    "SavedModel": ("saved_model.pb", b"\x08\x01\x12", "a graph of TensorFlow", "fitqueue submit examples/"),
+    "TFLite": ("m.bin", b"\x1c\0\0\0TFL3" + bytes(9), "a model of TensorFlow Lite", "fitqueue submit examples/"),
+    "ONNX": ("m.onnx", b'{"\x08', "an ONNX model", "fitqueue submit examples/digits_cnn.json"),
+    "Parquet": ("t", b"PAR1\x15\x04", "a Parquet file", "fitqueue dataset add t.npz"),
+    "Excel": ("t.xlsx", excel_file(), "an Excel file", "fitqueue dataset add t.npz"),
+    "Excel by its content": ("t", excel_file(), "an Excel file", "fitqueue dataset add t.npz"),
+    "TFRecord": ("t.tfrecord", b'"' + bytes(20), "a file of TFRecords", "fitqueue dataset add t.npz"),
     "script": ("train.py", b"x = 1\n", "a Python script", "python train.py"),
     "script by its content": ("train", b"# Train.\nimport keras\n", "a Python script", "python train"),
     "notebook": ("n.ipynb", in_json({"cells": [], "nbformat": 4}), "a notebook", "fitqueue.Client().submit("),
@@ -192,7 +228,18 @@ def type_lines(tmp_path: Path) -> Callable[[str, bytes], None]:
 
 
 @pytest.mark.parametrize(
-    "case", ["model", "model in a string", "layers", "functional layers", ".keras", "YAML", "job as shown"]
+    "case",
+    [
+        "model",
+        "model in a string",
+        "layers",
+        "functional layers",
+        ".keras",
+        "YAML",
+        "job as shown",
+        "TensorFlow.js",
+        "its topology",
+    ],
 )
 def test_the_lines_make_a_job(case: str, type_lines: Callable[[str, bytes], None], tmp_path: Path) -> None:
     name, content, *_ = NOT_JOBS[case]

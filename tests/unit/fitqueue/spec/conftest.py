@@ -43,6 +43,7 @@ UPLOADED = DatasetInfo(
         "sequences": ArrayInfo((100, 5, 8), "float32"),
         "words": ArrayInfo((100, None), "int64"),
     },
+    {"text": "its type is text, and Keras trains on plain numbers"},
 )
 
 

@@ -40,6 +40,12 @@ def test_dots_around_a_field_are_accepted(text: str, name: str) -> None:
     assert render(Template.parse(text), 7, {"loss": float("nan")}) == name
 
 
+def test_a_slash_in_the_name_of_a_field_does_not_become_part_of_a_file_name() -> None:
+    template = Template.parse("m-{p/o_loss:.2f}.keras")
+    assert template.fields == ("p/o_loss",)
+    assert template.keras_format().format(**{"p/o_loss": 0.123}) == "m-0.12.keras"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -141,7 +147,7 @@ def test_formats_and_fields_of_python(text: str, name: str) -> None:
 @pytest.mark.parametrize(
     "field",
     ["epoch:c", "epoch:s", "loss:d", "loss:s", "loss:x", "loss:#.0f", "epoch:.>3", "epoch:/>3", "epoch:99d",
-     "loss:.99f", "epoch:.3d", "epoch:n", "epoch:{loss}", "a.b", "a[b]", "3", "a\n", "a/b"],
+     "loss:.99f", "epoch:.3d", "epoch:n", "epoch:{loss}", "a.b", "a[b]", "3", "a\n", "a\\b", "a/../b"],
 )  # fmt: skip
 def test_formats_and_fields_that_are_refused(field: str) -> None:
     with pytest.raises(BadTemplate):

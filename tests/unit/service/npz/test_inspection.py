@@ -67,13 +67,13 @@ def test_names_shapes_and_dtypes_are_those_that_numpy_reads(
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.array([{}], dtype=object), "its type is '|O'"),
-        (np.array(["a"]), "its type is '<U1'"),
-        (np.array([b"a"]), "its type is '|S1'"),
-        (np.array([1j]), "its type is '<c16'"),
+        (np.array([{}], dtype=object), "its type is Python objects"),
+        (np.array(["a"]), "its type is text"),
+        (np.array([b"a"]), "its type is text"),
+        (np.array([1j]), "its type is complex numbers"),
         (np.zeros(2, np.longdouble), "its type is '<f16'"),
-        (np.zeros(2, [("a", "f4")]), "its type is "),
-        (np.array(["2020"], "datetime64[s]"), "its type is '<M8[s]'"),
+        (np.zeros(2, [("a", "f4")]), "its type is a structure"),
+        (np.array(["2020"], "datetime64[s]"), "its type is dates"),
     ],
     ids=str,
 )
@@ -131,7 +131,7 @@ def test_a_single_npy_is_an_array_without_a_name(tmp_path: Path) -> None:
             tmp_path / "a.npy"
         )
     np.save(tmp_path / "b.npy", np.array(["a"]))
-    assert "its type is '<U1'" in _refusal_message(tmp_path / "b.npy")
+    assert "its type is text" in _refusal_message(tmp_path / "b.npy")
 
 
 @pytest.mark.parametrize(

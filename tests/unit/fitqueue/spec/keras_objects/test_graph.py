@@ -117,3 +117,18 @@ def test_a_long_chain_in_reverse_order_is_not_a_cycle(parse: Parse) -> None:
     chain = [_layer("Dense", f"d{i}", _tensor(f"d{i - 1}" if i else "numbers"), units=2) for i in range(300)]
     layers = [*reversed(chain), _layer("InputLayer", "numbers", shape=[12])]
     parse(_job(layers=layers, output_layers=["d299", 0, 0]))
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"u": {"a": ["left", 0, 0]}, "v": [["right", 0, 0], ["both", 0, 0]]},
+        [["left", 0, 0], [["right", 0, 0]]],
+        [[["left", 0, 0], ["right", 0, 0]]],
+    ],
+)
+def test_nested_outputs_are_refused_for_that_reason(outputs: Any, only_fault: FindFault) -> None:
+    fault = only_fault(_job(output_layers=outputs))
+    assert (fault.pointer, fault.code) == ("/model/config/output_layers", "bad_graph")
+    assert "These are nested" in fault.message
+    assert "a list of these, or an object of these by name" in fault.message

@@ -312,3 +312,15 @@ def test_a_filepath_with_a_validation_value_needs_one_at_each_checkpoint(
     else:
         fault = only_fault(cnn)
         assert (fault.pointer, fault.code) == ("/callbacks/0/config/filepath", "not_logged")
+
+
+@pytest.mark.parametrize("array", ["x", "y"])
+def test_an_array_that_was_left_out_at_the_upload(
+    array: str, changed: Callable[..., Any], find_faults: Callable[..., Any]
+) -> None:
+    arrays = {"dataset": "mine", "x": "sequences", "y": "y", array: "text"}
+    [fault] = [fault for fault in find_faults(changed("/data", arrays)) if fault.code == "unknown_array"]
+    assert fault.pointer == f"/data/{array}"
+    assert fault.message.endswith(
+        "was left out when the data set was uploaded: its type is text, and Keras trains on plain numbers."
+    )

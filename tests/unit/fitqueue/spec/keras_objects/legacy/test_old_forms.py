@@ -110,6 +110,15 @@ def test_what_does_mean_something_is_a_fault(
 ) -> None:
     fault = only_fault(sequential_job(layer(class_name, **config, input_shape=[4, 3])))
     assert (fault.pointer, fault.code) == (f"/model/config/layers/0/config/{argument}", "not_supported")
+    assert "use_causal_mask" not in fault.message
+
+
+@pytest.mark.parametrize("class_name", ["Attention", "AdditiveAttention"])
+def test_causal_of_an_attention_is_advised_to_be_in_its_call(
+    class_name: str, find_faults: Callable[[Any], list[Fault]]
+) -> None:
+    faults = find_faults(sequential_job(layer(class_name, causal=True)))
+    assert any("use_causal_mask" in fault.message for fault in faults if fault.pointer.endswith("/causal"))
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,77 @@ def op_layer(op: str, constants: dict[str, Any], *tensors: Any) -> dict[str, Any
     return job("TensorFlowOpLayer", {"node_def": node_def, "constants": constants}, [[*each, {}] for each in tensors])
 
 
-def sliced(*axes: Any) -> dict[str, Any]:
-    return job("SlicingOpLambda", {"function": "__operators__.getitem"}, [*A, {"slice_spec": list(axes)}])
+UNKNOWN = {"class_name": "Permute", "config": {"dims": [1]}}
+"""A layer in front, for a tensor whose shape is not known before Keras builds the model."""
+
+
+def sliced(*axes: Any, before: dict[str, Any] = UNKNOWN) -> dict[str, Any]:
+    config = {"function": "__operators__.getitem"}
+    return job("SlicingOpLambda", config, [*A, {"slice_spec": list(axes)}], before=before)
+
+
+def bounds(start: int | None = None, stop: int | None = None) -> dict[str, Any]:
+    return {"start": start, "stop": stop, "step": None}
+
+
+def reshaped(*lengths: int) -> dict[str, Any]:
+    return {"class_name": "Reshape", "config": {"target_shape": list(lengths)}}
+
+
+ELLIPSIS = {"class_name": "__ellipsis__"}
+CHANNELS_FIRST = {"data_format": "channels_first"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "class_name", "arguments"),
+    [
+        ([6, 4], [WHOLE, bounds(1)], "Cropping1D", {"cropping": [1, 0]}),
+        ([6, 4], [WHOLE, bounds(1, 3)], "Cropping1D", {"cropping": [1, 3]}),
+        ([6, 4], [WHOLE, bounds(1, 3), WHOLE], "Cropping1D", {"cropping": [1, 3]}),
+        ([6, 4], [WHOLE, bounds(-2)], "Cropping1D", {"cropping": [4, 0]}),
+        ([6, 4], [WHOLE, bounds(-3, 100)], "Cropping1D", {"cropping": [3, 0]}),
+        ([-1, 4], [WHOLE, bounds(2, -1)], "Cropping1D", {"cropping": [2, 1]}),
+        ([6, 4], [ELLIPSIS, bounds(1), WHOLE], "Cropping1D", {"cropping": [1, 0]}),
+        ([8, 6, 4], [WHOLE, bounds(1, 3)], "Cropping2D", {"cropping": [[1, 5], [0, 0]]}),
+        ([8, 6, 4], [WHOLE, bounds(1, 3), bounds(0, 2)], "Cropping2D", {"cropping": [[1, 5], [0, 4]]}),
+        ([8, 6, 4], [ELLIPSIS, bounds(1, 3)], "Cropping2D", {"cropping": [[0, 0], [1, 1]], **CHANNELS_FIRST}),
+        ([8, 6, 4, 2], [WHOLE, bounds(1)], "Cropping3D", {"cropping": [[1, 0], [0, 0], [0, 0]]}),
+        ([2, 6, 4, 2], [ELLIPSIS, bounds(1)], "Cropping3D", {"cropping": [[0, 0], [0, 0], [1, 0]], **CHANNELS_FIRST}),
+    ],
+)
+def test_a_slice_is_a_cropping_layer_where_the_lengths_are_known(
+    shape: list[int], axes: list[Any], class_name: str, arguments: dict[str, Any], parse: Parse
+) -> None:
+    layer = parse(sliced(*axes, before=reshaped(*shape))).spec.model.config["layers"][3]
+    layer["config"].pop("name")
+    assert (layer["class_name"], layer["config"]) == (class_name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "advice"),
+    [
+        ([6, 4], [WHOLE, 0], "An index drops its axis"),
+        ([6, 4], [WHOLE, -1, WHOLE], "An index drops its axis"),
+        ([6, 4], [WHOLE, {**WHOLE, "step": 2}], "use MaxPooling1D"),
+        ([6, 4], [WHOLE, {**WHOLE, "step": -1}], "No layer reverses an axis"),
+        ([6, 4], [WHOLE, WHOLE, bounds(0, 2)], "Permute or Reshape around it to cut the last axis"),
+        ([4], [WHOLE, bounds(0, 2)], "Permute or Reshape around it to cut the last axis"),
+        ([6, 4], [WHOLE, bounds(3, 3)], "A slice is read as"),
+        ([6, 4], [bounds(1)], "A slice is read as"),
+        ([6, 4], [WHOLE, bounds(1), WHOLE, WHOLE], "A slice is read as"),
+        ([6, 4], [ELLIPSIS, bounds(1), ELLIPSIS], "A slice is read as"),
+        ([6, 4], [WHOLE, None], "A slice is read as"),
+        ([-1, 4], [WHOLE, bounds(1, 3)], "only if the shape of its input is known"),
+        (None, [WHOLE, bounds(1)], "only if the shape of its input is known"),
+        (None, [WHOLE, bounds(1, 3), WHOLE], "only if the shape of its input is known"),
+    ],
+)
+def test_a_slice_that_no_cropping_layer_does_is_refused_with_the_reason(
+    shape: list[int] | None, axes: list[Any], advice: str, find_faults: FindFaults
+) -> None:
+    sent = sliced(*axes, before=UNKNOWN if shape is None else reshaped(*shape))
+    [message] = [fault.message for fault in find_faults(sent) if fault.pointer == "/model/config/layers/3/class_name"]
+    assert advice in message
 
 
 def concatenated(axis: Any) -> dict[str, Any]:
@@ -121,7 +190,6 @@ def test_an_operation_on_two_tensors(sent: Any, class_name: str, parse: Parse) -
         (concatenated(0), "Concatenate"),
         (sliced(WHOLE, -1), "Cropping1D"),
         (sliced(WHOLE, {**WHOLE, "stop": 2}, WHOLE), "Cropping1D"),
-        (sliced(WHOLE, {**WHOLE, "step": -1}, WHOLE), "Cropping1D"),
         (sliced({"class_name": "__ellipsis__"}, WHOLE, WHOLE), "Cropping1D"),
         (sliced(WHOLE, {**WHOLE, "start": "x"}, WHOLE), "Cropping1D"),
         (op_layer("Mul", {"7": 128.0}, A), "Multiply"),

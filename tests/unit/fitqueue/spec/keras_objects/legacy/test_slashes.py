@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from fitqueue.errors import Fault
 from fitqueue.spec import ParsedJob
+from fitqueue.spec.fields.data import PrepareStep
+from fitqueue.spec.keras_objects.legacy.logged_names import logged_as
 from fitqueue.spec.keras_objects.legacy.slashes import without_slashes
 from tests.unit.fitqueue.spec.jobs import layer, notices_of, sequential_job
 
@@ -104,3 +107,58 @@ def test_one_notice_for_all_names(parse: Parse) -> None:
 def test_two_layers_must_not_get_the_same_name(only_fault: Callable[[Any], Any]) -> None:
     job = sequential_job(layer("Dense", units=2, name="a/b"), layer("Dense", units=1, name="a_b"))
     assert only_fault(job).code == "duplicate_name"
+
+
+_WEIGHTED = {"optimizer": "sgd", "loss": {"out/a": "mse", "out/b": "mse"}, "weighted_metrics": {"out/b": ["mae"]}}
+_ARRAYS = {"dataset": "mine", "x": "x", "y": {"out/a": "y", "out/b": "y"}}
+
+
+def test_slashes_in_weights_and_in_names_of_files(parse: Parse) -> None:
+    job = _keras2_job(
+        compile=_WEIGHTED,
+        data=_ARRAYS | {"sample_weight": {"out/b": "y"}, "prepare": {"y": {"out/a": [{"scale": 2.0}]}}},
+        fit={"class_weight": {"out/a": {"0": 2.0}}, "validation_split": 0.2},
+        callbacks=[layer("ModelCheckpoint", filepath="m-{val_out/a_loss:.3f}-{out/b_mae:.2f}.h5", mode="min")],
+    )
+    spec = parse(job).spec
+    assert spec.fit.class_weight == {"out_a": {"0": 2.0}}
+    assert spec.data.sample_weight == {"out_b": "y"}
+    assert spec.data.prepare.y == {"out_a": [PrepareStep(scale=2.0)]}
+    assert spec.compile.weighted_metrics == {"out_b": ["mae"]}
+    assert spec.callbacks[0].config["filepath"] == "m-{val_out_a_loss:.3f}-{out_b_mae:.2f}.keras"
+
+
+def test_class_weights_of_the_only_output(parse: Parse) -> None:
+    job = _keras2_job(data={"dataset": "mine", "x": "x", "y": "y"}, fit={"class_weight": {"out/a": "balanced"}})
+    job["model"]["config"]["output_layers"] = [["out/a", 0, 0]]
+    del job["model"]["config"]["layers"][3]
+    assert parse(job).spec.fit.class_weight == {"out_a": "balanced"}
+
+
+@pytest.mark.parametrize(
+    ("name", "logged"),
+    [
+        ("val_out/a_acc", "val_out_a_accuracy"),
+        ("out/a_own/name", "out_a_own/name"),
+        ("out_a_own/name", "out_a_own/name"),
+        ("f1_score/1", "f1_score/1"),
+    ],
+)
+def test_a_logged_name_with_slashes(name: str, logged: str) -> None:
+    names = ["loss", "val_out_a_accuracy", "out_a_own/name", "f1_score", "f1_score_1"]
+    assert logged_as(name, names) == logged
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "pointer"),
+    [
+        ("compile", _WEIGHTED | {"loss": {"out/a": "nope", "out/b": "mse"}}, "/compile/loss/out~1a"),
+        ("fit", {"class_weight": {"out/b": {"0": "x"}}}, "/fit/class_weight/out~1b/0"),
+        ("data", _ARRAYS | {"y": {"out/a": "y", "out/b": "z"}}, "/data/y/out~1b"),
+    ],
+)
+def test_a_fault_points_to_the_name_that_was_sent(
+    part: str, value: Any, pointer: str, only_fault: Callable[[Any], Fault]
+) -> None:
+    fields = {"compile": _WEIGHTED, "data": _ARRAYS} | {part: value}
+    assert only_fault(_keras2_job(**fields)).pointer == pointer

@@ -26,6 +26,8 @@ from service.db import Database
 from service.migrate import upgrade
 from service.models import Job, Worker
 from service.processes import free_port, redis_server
+from service.storage import FolderStorage
+from service.storage_marking import mark_storage
 from service.store import jobs, leases
 from workers.shared.protocol import Ended, PhaseChanged, Start
 from workers.supervisor.fork_server import TRAINER, ForkServer
@@ -89,6 +91,7 @@ class SharedServices:
     def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'fitqueue.db'}")
         upgrade(f"sqlite:///{folder / 'fitqueue.db'}")
+        mark_storage(self.database, FolderStorage(folder / "storage"))
         self._folder = folder
         port = free_port(0)
         self._redis = subprocess.Popen(

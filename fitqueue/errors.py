@@ -216,6 +216,18 @@ class StorageUnavailable(FitQueueError):
     code = "storage_unavailable"
 
 
+class FileGone(FitQueueError):
+    """The file is gone from the storage, although the job had saved it."""
+
+    code = "file_gone"
+
+
+class WrongStorage(FitQueueError):
+    """The storage is not the one that the database refers to."""
+
+    code = "wrong_storage"
+
+
 class TooManyFollowers(FitQueueError):
     """Too many requests are waiting for updates; ask again without `follow=true`."""
 

@@ -23,6 +23,11 @@ class Position:
         """The number of the current epoch, counted from 1; 0 before the first step."""
         return self.epoch + (self.step > 0)
 
+    @property
+    def description(self) -> str:
+        """The point for people, as it reads after a verb or a noun: «training resumes after epoch 3»."""
+        return f"after {self.step} steps of epoch {self.epochs_begun}" if self.step else f"after epoch {self.epoch}"
+
 
 class Message(BaseModel):
     """One line of JSON between a supervisor and a training process. `type` names its class."""

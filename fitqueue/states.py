@@ -128,7 +128,10 @@ _STATE_OF: Final = {
 
 
 EXTENDABLE: Final = frozenset(
-    {Reason.COMPLETED, Reason.EARLY_STOPPED, Reason.CANCELLED_BY_USER, Reason.MAX_RUNTIME, Reason.WORKER_LOST}
+    {
+        *(Reason.COMPLETED, Reason.EARLY_STOPPED, Reason.CANCELLED_BY_USER),
+        *(Reason.MAX_RUNTIME, Reason.WORKER_LOST, Reason.STORAGE_FAILED),
+    }
 )
 """The reasons after which a job can be extended: nothing was wrong with the training itself."""
 
@@ -160,6 +163,10 @@ class EventKind(DescribedEnum):
         "The monitored value is better than in every earlier epoch, and the weights are stored.",
     )
     CHECKPOINT_SAVED = ("checkpoint_saved", "A ModelCheckpoint callback saved a checkpoint, and it is stored.")
+    SNAPSHOT_DISCARDED = (
+        "snapshot_discarded",
+        "A snapshot of an earlier attempt cannot be used; `data` has its position and its attempt.",
+    )
     RESUMED = ("resumed", "The training resumed from a snapshot of an earlier attempt; `data` has the position.")
     CANCEL_REQUESTED = ("cancel_requested", "A user asked the running job to stop; `data` says who.")
     PAUSE_REQUESTED = ("pause_requested", "A user asked the running job to pause; `data` says who.")

@@ -32,6 +32,7 @@ from service.db import Database
 from service.queue import Notifier
 from service.settings import Settings
 from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
+from service.storage_marking import identity_reader
 
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
@@ -74,10 +75,11 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    database = Database(settings.database_url, REQUEST_THREADS)
     app.extensions[context.EXTENSION] = Services(
         settings=settings,
-        database=Database(settings.database_url, REQUEST_THREADS),
-        storage=open_storage(settings, REQUEST_RETRY_TIMEOUT),
+        database=database,
+        storage=open_storage(settings, REQUEST_RETRY_TIMEOUT, identity_reader(database)),
         notifier=Notifier(settings.redis_url),
         checker=checker,
     )

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +20,15 @@ from pydantic_core import ErrorDetails
 
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.client.configuration import files_above
-from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured
+from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured, WrongStorage
 from fitqueue.spec import validation_words
 from service.db import Database, sqlite_file
 from service.migrate import upgrade
 from service.processes import STOP_SIGNALS, end, signals_ignored
 from service.settings import Settings
 from service.stack import Stack
+from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
+from service.storage_marking import mark_storage
 from service.store import tokens
 
 POLL_SECONDS: Final = 1.0
@@ -147,11 +149,30 @@ def _wait_until_interrupted(stack: Stack) -> None:
 
 
 @click.command()
-def migrate() -> None:
-    """Migrate the database of FITQUEUE_DATABASE_URL to this version."""
+@click.option(
+    "--adopt-storage",
+    is_flag=True,
+    help="Accept a storage that lacks the files of the database, or that belonged to another one.",
+)
+def migrate(adopt_storage: bool) -> None:
+    """Migrate the database of FITQUEUE_DATABASE_URL to this version, and mark FITQUEUE_STORAGE as its storage.
+
+    The storage is created if it does not exist. A storage that lacks the files of the database is refused, because its
+    disk may not be mounted.
+    """
+    settings = read_settings()
     with database_errors_explained():
-        upgrade(read_settings().database_url)
-    click.echo("The database is up to date.")
+        upgrade(settings.database_url)
+        with closing(Database(settings.database_url)) as database:
+            _mark_storage(settings, database, adopt_storage)
+    click.echo("The database is up to date, and the storage is marked as its own.")
+
+
+def _mark_storage(settings: Settings, database: Database, adopt: bool) -> None:
+    try:
+        mark_storage(database, open_storage(settings, REQUEST_RETRY_TIMEOUT, lambda: None), adopt=adopt)
+    except OSError as error:
+        raise WrongStorage(f"The storage of FITQUEUE_STORAGE cannot be used: {error}") from error
 
 
 @click.group(cls=SuggestingGroup)

@@ -38,6 +38,8 @@ class DatasetCache:
         """
         stored_here = self._storage.local_path(key)
         if stored_here is not None:
+            with suppress(FileNotFoundError):  # whoever reads it says so
+                next(self._storage.open(key), None)  # raises if the storage is down
             return stored_here
         path = self._folder / f"{sha256}.npz"
         while not self._fetching.acquire(timeout=1.0):

@@ -24,6 +24,7 @@ class Job(Base):
       shuts down in order does not count.
     - `stalled_attempts` counts the failed attempts in a row whose newest snapshot was at the same position,
       `stalled_epoch` and `stalled_step`.
+    - `outages` counts the attempts in a row that ended because files could not be stored. They are not failed attempts.
     - `worker_id` stays after the job has ended, to show who trained it.
     - `version` grows with every change of the row.
     - `last_write` is the number of the newest write of the current attempt. It makes a repeated write a no-op.
@@ -73,6 +74,7 @@ class Job(Base):
     stalled_epoch: Mapped[int | None]
     stalled_step: Mapped[int | None]
     last_write: Mapped[int] = mapped_column(default=0)
+    outages: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -321,6 +323,18 @@ class Counter(Base):
     bucket: Mapped[str] = mapped_column(String(32), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
     total: Mapped[float]
+
+
+class StorageIdentity(Base):
+    """The identity of the storage that the rows refer to: one row, which `fitqueue migrate` and `fitqueue up` write."""
+
+    __tablename__ = "storage_identity"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    identity: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("number = 1", name="only_one"),)
 
 
 class Token(Base):

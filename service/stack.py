@@ -36,6 +36,7 @@ from service.processes import (
     signals_ignored,
     url_on_this_machine,
 )
+from service.storage_marking import mark_folder
 from service.store import tokens
 
 READY_TIMEOUT: Final = 240.0
@@ -124,6 +125,7 @@ class Stack:
         database_url = f"sqlite:///{self.folder / 'fitqueue.db'}"
         upgrade(database_url)
         try:
+            mark_folder(database_url, self.folder / "storage")
             server, port = redis_server(), free_port(self.port, self.host)
         except OSError as error:
             raise StackFailed(str(error)) from error

@@ -4,7 +4,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from fitqueue.errors import InternalError
+from fitqueue.errors import FileGone
 from fitqueue.views import ArtifactView, Page
 from service.api import PREFIX
 from service.api.context import get_services
@@ -35,4 +35,4 @@ def get_artifact(path: FilePath) -> Response:
     try:
         return send(services.storage, row, row.name)
     except FileNotFoundError:
-        raise InternalError(f"The file of the artifact '{path.name}' of {path.job_id} is missing.") from None
+        raise FileGone(f"The file of the artifact '{path.name}' of {path.job_id} is gone from the storage.") from None

@@ -6,7 +6,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from fitqueue.errors import InternalError
+from fitqueue.errors import FileGone
 from fitqueue.views import CheckpointView, Page
 from service.api import PREFIX
 from service.api.context import get_services
@@ -62,7 +62,7 @@ def _download(job_id: str, name: str) -> Response:
             return send(services.storage, row, _file_name(row))
         except FileNotFoundError:
             continue  # a better one has just replaced it, and has a row by now
-    raise InternalError(f"The file of the checkpoint '{name}' of {job_id} is missing.")
+    raise FileGone(f"The file of the checkpoint '{name}' of {job_id} is gone from the storage.")
 
 
 def _file_name(row: Checkpoint) -> str:

@@ -21,7 +21,7 @@ DOWNLOAD: Final[ResponseDict] = {
     206: {"content": _FILE},
     302: None,
     304: None,
-    **problems(404, 416),
+    **problems(404, 410, 416),
 }
 
 _SAFE_IN_HEADERS: Final = "!#$&+-.^_`|~"

@@ -5,6 +5,7 @@ from typing import Final
 
 from service.settings import Settings
 from service.storage.folder import FolderStorage
+from service.storage.identity import ReadIdentity
 from service.storage.interface import Storage, StorageError
 from service.storage.keys import artifact_key, checkpoint_key, dataset_key, snapshot_key
 from service.storage_address import Bucket
@@ -14,24 +15,30 @@ WORKER_RETRY_TIMEOUT: Final = timedelta(minutes=3)
 """How long to retry while a bucket is down: a user waits for an answer, or the work of hours is to be stored."""
 
 
-def open_storage(settings: Settings, retry_timeout: timedelta) -> Storage:
+def open_storage(settings: Settings, retry_timeout: timedelta, read_identity: ReadIdentity) -> Storage:
     """Return the storage that the settings name. A bucket reads AWS's variables now, credentials among them.
+
+    Args:
+        retry_timeout: how long a bucket is tried again while it is down.
+        read_identity: returns the identity that the storage must have; None if it has none yet.
 
     Raises:
         OSError: those cannot be used.
     """
     if not isinstance(settings.storage, Bucket):
-        return FolderStorage(settings.storage)
+        return FolderStorage(settings.storage, read_identity)
     # Imported here, because most processes store in a folder and would load a library of 30 MB for nothing.
     from service.storage.bucket import BucketStorage
 
-    return BucketStorage(settings.storage, settings.work_dir / "incoming", retry_timeout, settings.downloads)
+    incoming = settings.work_dir / "incoming"
+    return BucketStorage(settings.storage, incoming, retry_timeout, settings.downloads, read_identity)
 
 
 __all__ = [
     "REQUEST_RETRY_TIMEOUT",
     "WORKER_RETRY_TIMEOUT",
     "FolderStorage",
+    "ReadIdentity",
     "Storage",
     "StorageError",
     "artifact_key",

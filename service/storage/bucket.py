@@ -14,6 +14,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from service.storage.folder import delete_old_files
+from service.storage.identity import MARKER, IdentityCheck, ReadIdentity
 from service.storage.interface import Storage, StorageError
 from service.storage.keys import KINDS, is_key, validated
 from service.storage_address import Bucket
@@ -41,54 +42,92 @@ class BucketStorage(Storage):
     that a dead process uploaded are not visible under the key; the bucket's lifecycle rule deletes them.
     """
 
-    def __init__(self, bucket: Bucket, incoming: Path, retry_timeout: timedelta, downloads: str = "auto") -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        incoming: Path,
+        retry_timeout: timedelta,
+        downloads: str = "auto",
+        read_identity: ReadIdentity = lambda: None,
+    ) -> None:
         """Connect to the bucket.
 
         Args:
             incoming: the local folder for files on their way to the bucket.
             downloads: the setting of this name.
+            read_identity: returns the identity that the bucket must have; None if it has none yet.
         """
+        self._check = IdentityCheck(f"The bucket {bucket}", self.identity, read_identity)
         self._incoming = incoming.absolute()
         with _as_os_errors():
             self._files = _connect(bucket, retry_timeout)
             self._probed = _connect(bucket, timedelta(seconds=2), timedelta(seconds=3))
             self._signer = _signer(bucket, downloads)
 
+    def verify(self) -> None:
+        self._check.verify()
+
+    def _verify_once(self) -> None:
+        """Verify before the first use. A bucket does not turn into another one, and each look takes a request."""
+        if not self._check.has_succeeded:
+            self.verify()
+
+    def identity(self) -> str | None:
+        try:
+            with _as_os_errors():
+                return bytes(self._files.get(MARKER).bytes()).decode().strip() or None
+        except FileNotFoundError:
+            return None
+
+    def mark(self, identity: str) -> None:
+        with _as_os_errors():
+            self._files.put(MARKER, f"{identity}\n".encode())
+
     def temporary_folder(self) -> Path:
         self._incoming.mkdir(parents=True, exist_ok=True)
         return self._incoming
 
     def put(self, key: str, source: Path) -> None:
+        self._verify_once()
         part = max(_PART, source.stat().st_size // _MAX_PARTS)
         with _as_os_errors():
             self._files.put(validated(key), source, chunk_size=part, max_concurrency=_CONCURRENT_PARTS)
         source.unlink()
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        self._verify_once()
         if length == 0:  # S3 has no empty ranges
             self.size(key)
             return iter(())
-        with _as_os_errors():
-            if length is not None:
-                result = self._files.get(validated(key), options={"range": (start, start + length)})
-            else:
-                result = self._files.get(validated(key), options={"range": {"offset": start}} if start else {})
+        try:
+            with _as_os_errors():
+                if length is not None:
+                    result = self._files.get(validated(key), options={"range": (start, start + length)})
+                else:
+                    result = self._files.get(validated(key), options={"range": {"offset": start}} if start else {})
+        except FileNotFoundError:
+            self.verify()
+            raise
         return _chunks(result)
 
     def size(self, key: str) -> int:
+        self._verify_once()
         try:
             with _as_os_errors():
                 return self._files.head(validated(key))["size"]
         except FileNotFoundError:
             with _as_os_errors():  # an answer to HEAD has no body, and it may be the bucket that is missing
                 self._files.get(validated(key), options={"range": (0, 1)})
+            self.verify()
             raise
 
     def delete(self, key: str) -> None:
+        self._verify_once()
         with _as_os_errors():
             self._files.delete(validated(key))
 
     def old_keys(self, older_than: timedelta) -> Iterator[str]:
+        self._verify_once()
         before = datetime.now(UTC) - older_than
         for kind in KINDS:
             with _as_os_errors():
@@ -118,6 +157,7 @@ class BucketStorage(Storage):
         tempfile.TemporaryFile(dir=self.temporary_folder()).close()  # an upload is written there first
         with _as_os_errors():
             self._probed.put("probe", b"ok")
+        self.verify()
 
 
 def _connect(

@@ -25,8 +25,11 @@ def fetch(storage: Storage, key: str, target: Path, on_chunk: Callable[[], None]
     return sha256.hexdigest()
 
 
-def reads_back(storage: Storage, key: str, sha256: str) -> bool:
+def reads_back(storage: Storage, key: str, sha256: str, on_chunk: Callable[[], None] = lambda: None) -> bool:
     """Tell whether a stored file has this sha256 when it is read from the storage.
+
+    Args:
+        on_chunk: called after each chunk; what it raises ends the reading.
 
     Raises:
         OSError: it could not be read.
@@ -34,4 +37,5 @@ def reads_back(storage: Storage, key: str, sha256: str) -> bool:
     actual = hashlib.sha256()
     for chunk in storage.open(key):
         actual.update(chunk)
+        on_chunk()
     return actual.hexdigest() == sha256

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,8 +17,33 @@ class Storage(ABC):
     """Files under keys. All API processes, workers and their threads share it.
 
     A file appears under its key complete or not at all, and survives a power cut once `put` has returned. Every method
-    raises OSError if the storage fails (StorageError for one on another machine), and ValueError for a bad key.
+    raises OSError if the storage fails (StorageError if it is not there, or on another machine), and ValueError for a
+    bad key.
     """
+
+    @abstractmethod
+    def verify(self) -> None:
+        """Check that this is the storage of the database, and not the empty folder where its disk was mounted.
+
+        Raises:
+            StorageError: it is not, or nobody can tell.
+        """
+
+    @abstractmethod
+    def identity(self) -> str | None:
+        """Return what the storage says about itself; None if it was never marked.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+
+    @abstractmethod
+    def mark(self, identity: str) -> None:
+        """Give the storage this identity; create its folder if that does not exist. Nothing else creates it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
 
     @abstractmethod
     def temporary_folder(self) -> Path:
@@ -58,6 +83,11 @@ class Storage(ABC):
             self.delete(key)
         except OSError as error:
             _logger.warning("An unreferenced file could not be deleted.", extra={"key": key, "error": str(error)})
+
+    def discard_all(self, keys: Iterable[str]) -> None:
+        """Delete several files as `discard` does."""
+        for key in keys:
+            self.discard(key)
 
     @abstractmethod
     def old_keys(self, older_than: timedelta) -> Iterator[str]:

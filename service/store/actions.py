@@ -107,6 +107,7 @@ def extend(session: Session, job_id: str, epochs: int, token_id: str | None = No
         "extended_by_epochs": epochs,
         "failed_attempts": 0,
         "stalled_attempts": 0,
+        "outages": 0,
         "seconds_used": 0.0,
     }
     data = {**_requester(session, token_id), "epochs": epochs}

@@ -24,7 +24,7 @@ from service import clock
 from service.models import Checkpoint, Dataset, Job
 from service.store import gpu_reservation, gpus, snapshots, transitions
 from service.store.gpus import GPUTaken, Machine, VisibleGPU
-from service.store.retry_policy import AttemptFailure, AttemptHistory, Retry, retry_or_fail
+from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, Wait, retry_or_fail
 
 REAP_LIMIT: Final = 100
 
@@ -221,7 +221,7 @@ def requeue(session: Session, lease: Lease, why: str) -> bool:
 
 
 def fail_attempt(session: Session, lease: Lease, failure: AttemptFailure) -> bool:
-    """Count a failed attempt, and requeue the job or end it as `retry_policy` decides. False if the lease is lost."""
+    """Requeue the job or end it, as `retry_policy` decides. False if the lease is lost."""
     job = session.scalars(select(Job).where(*_held(lease)).with_for_update()).one_or_none()
     if job is None:
         return False
@@ -288,7 +288,7 @@ def _was_finished_by(session: Session, lease: Lease) -> bool:
 def _retry_or_fail(session: Session, job: Job, failure: AttemptFailure, now: datetime) -> bool:
     """Apply the decision; return whether the job is queued again."""
     outcome = retry_or_fail(failure, _history(session, job))
-    if not isinstance(outcome, Retry):
+    if isinstance(outcome, Fail):
         transitions.finish(session, job.id, job.attempt, outcome.reason, outcome.message, now)
         return False
     moved = _requeue_pause_or_cancel(
@@ -299,12 +299,21 @@ def _retry_or_fail(session: Session, job: Job, failure: AttemptFailure, now: dat
         now,
         failure.why,
         not_before=now + timedelta(seconds=outcome.delay_seconds),
-        failed_attempts=Job.failed_attempts + 1,
-        stalled_attempts=outcome.stalled_attempts,
-        stalled_epoch=outcome.stalled_at.epoch,
-        stalled_step=outcome.stalled_at.step,
+        **_counted(outcome),
     )
     return moved is not None and moved.state is JobState.QUEUED
+
+
+def _counted(outcome: Retry | Wait) -> dict[str, object]:
+    """Return the columns that count attempts, as they are after this one."""
+    if isinstance(outcome, Wait):
+        return {"outages": Job.outages + 1}
+    return {
+        "failed_attempts": Job.failed_attempts + 1,
+        "stalled_attempts": outcome.stalled_attempts,
+        "stalled_epoch": outcome.stalled_at.epoch,
+        "stalled_step": outcome.stalled_at.step,
+    }
 
 
 def _history(session: Session, job: Job) -> AttemptHistory:
@@ -319,6 +328,7 @@ def _history(session: Session, job: Job) -> AttemptHistory:
         stalled_at=stalled_at,
         resumes_at=newest.position if newest is not None else Position(0),
         is_cancelled=job.cancel_requested_at is not None,
+        outages=job.outages,
     )
 
 

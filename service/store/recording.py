@@ -39,12 +39,11 @@ def record_resumed(session: Session, job: Job, position: Position, differences: 
     Args:
         differences: why its numbers may differ in their last bits from those of an uninterrupted training.
     """
-    step, epoch = position.step, position.epoch
-    where = f"after {step} steps of epoch {epoch + 1}" if step else f"after epoch {epoch}"
     inexact = f" It may differ in the last bits: {'; '.join(differences)}." if differences else ""
-    data = {"epoch": epoch, "step": step, "exact": not differences}
+    message = f"Training resumes {position.description}.{inexact}"
+    data = {"epoch": position.epoch, "step": position.step, "exact": not differences}
     _changed(job)
-    events.append(session, job, EventKind.RESUMED, clock.now(session), f"Training resumes {where}.{inexact}", data)
+    events.append(session, job, EventKind.RESUMED, clock.now(session), message, data)
 
 
 def record_phase(session: Session, job: Job, phase: Phase) -> None:

@@ -9,7 +9,10 @@ from fitqueue.states import Reason
 STALL_DELAY_SECONDS: Final = 2.0
 """The delay for a job that has failed at this position before: a job that kills workers must not do so often."""
 OUTAGE_DELAY_SECONDS: Final = 10.0
-"""The delay after an outage: a moment later the disk is still full, or the network still down."""
+"""The delay after a failure that time may mend: a moment later the network is still down."""
+FIRST_WAIT_SECONDS: Final = 10.0
+LONGEST_WAIT_SECONDS: Final = 300.0
+"""How long a job waits for a disk or the storage: twice as long after each attempt that could store nothing."""
 MAX_STALLED_ATTEMPTS_WITH_REASON: Final = 2
 """Attempts in a row at one position of which the last failed with a reason of its own."""
 MAX_STALLED_ATTEMPTS: Final = 3
@@ -29,6 +32,9 @@ class AttemptFailure:
     """What the job ends with if this happens again at the same position; None if it cannot be the job's fault."""
     details: str = ""
     """More lines for people."""
+    is_outage: bool = False
+    """Whether a full disk or a storage that is down caused it. Then it does not count, and the job waits for as long as
+    that takes."""
 
     def message(self, consequence: str) -> str:
         return "\n".join(filter(None, [f"{self.why}; {consequence}.", self.details]))
@@ -47,6 +53,8 @@ class AttemptHistory:
     """Where the next attempt would resume."""
     is_cancelled: bool
     """Whether a user has asked to cancel it."""
+    outages: int = 0
+    """How many attempts in a row met an outage and could store no snapshot."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,14 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """The job is queued again as if the attempt had not been, and may be claimed after `delay_seconds`."""
+
+    message: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True)
 class Fail:
     """The job ends."""
 
@@ -67,14 +83,21 @@ class Fail:
     message: str
 
 
-def retry_or_fail(failure: AttemptFailure, history: AttemptHistory) -> Retry | Fail:
+def retry_or_fail(failure: AttemptFailure, history: AttemptHistory) -> Retry | Wait | Fail:
     """Decide what follows a failed attempt.
 
+    After an outage the job waits, however often that happens.
+
     The job ends if this attempt failed with a reason of its own and the attempt before it failed at the same position,
-    whatever its reason; if this was the last of `max_attempts`; or if three attempts in a row made no progress. A job
-    that is to be cancelled always leaves its worker as if it were requeued.
+    or behind it, whatever its reason; if this was the last of `max_attempts`; or if three attempts in a row made no
+    progress. A job that is to be cancelled always leaves its worker as if it were requeued.
     """
-    stalled = history.stalled_attempts + 1 if history.stalled_at == history.resumes_at else 1
+    if failure.is_outage:
+        delay = min(FIRST_WAIT_SECONDS * 2 ** min(history.outages, 16), LONGEST_WAIT_SECONDS)
+        return Wait(failure.message("the job is queued again, and goes on when that is mended"), delay)
+    # An attempt that resumed from an older snapshot may have ended before the position of the earlier failures.
+    has_stalled = history.stalled_at is not None and history.resumes_at <= history.stalled_at
+    stalled = history.stalled_attempts + 1 if has_stalled else 1
     fail = None if history.is_cancelled else _final_failure(failure, history, stalled)
     if fail is not None:
         return fail
@@ -82,7 +105,7 @@ def retry_or_fail(failure: AttemptFailure, history: AttemptHistory) -> Retry | F
         message=failure.message("the job is queued again"),
         delay_seconds=_delay_seconds(stalled, failure.reason),
         stalled_attempts=stalled,
-        stalled_at=history.resumes_at,
+        stalled_at=max(history.resumes_at, history.stalled_at or history.resumes_at),
     )
 
 

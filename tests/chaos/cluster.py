@@ -16,10 +16,13 @@ from fitqueue.errors import FitQueueError
 from service.db import Database
 from service.migrate import upgrade
 from service.processes import free_port, redis_server
+from service.storage import FolderStorage
+from service.storage_marking import mark_storage
 from service.store import tokens
 from tests.chaos.postgres import Postgres
 from tests.chaos.programs import Program, WorkerProgram, processes_of_sessions, python_module
 from tests.small_disk import SmallDisk
+from tests.storage_disk import StorageDisk
 from tests.waiting import until
 
 READY_TIMEOUT: Final = 180.0
@@ -99,12 +102,15 @@ class Cluster:
         self.logs.mkdir()
         self.disk = SmallDisk(self.work_dir)
         self._on_exit.callback(self.disk.close)
+        self.storage_disk = StorageDisk(self.storage)
+        self._on_exit.callback(self.storage_disk.close)
         self.postgres = Postgres(self.folder)
         self._on_exit.callback(self.postgres.stop)
         self.database_url = self.postgres.create("fitqueue")
         upgrade(self.database_url)
         self.database = Database(self.database_url)
         self._on_exit.callback(self.database.close)
+        mark_storage(self.database, FolderStorage(self.storage))
         with self.database.write() as session:
             token = tokens.create(session, name="chaos")
         self._make_programs()

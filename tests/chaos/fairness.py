@@ -80,4 +80,4 @@ def _must_be_spared(session: Session, job: Job) -> bool:
         return False
     newest = next(iter(snapshots.newest_first(session, job.id)), None)
     resumes_at = newest.position if newest is not None else Position(0)
-    return Position(job.stalled_epoch, job.stalled_step) == resumes_at
+    return Position(job.stalled_epoch, job.stalled_step) >= resumes_at

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Final
 
-from tests.chaos import fairness
+from tests.chaos import fairness, storage_moves
 from tests.chaos.cluster import Cluster
 from tests.chaos.moves import Hit, Moves
 from tests.chaos.repairs import Repairs
@@ -26,6 +26,10 @@ DECK: Final[Mapping[str, int]] = {
     "postgres": 3,
     "frozen worker": 3,
     "disk": 2,
+    "storage gone": 1,
+    "storage full": 1,
+    "storage read-only": 1,
+    "hanging file": 2,
     "notifications dropped": 3,
     "notifications doubled": 3,
 }
@@ -79,7 +83,9 @@ class Killer:
             deck: how often each kind of move comes.
         """
         self.counts = Counts()
-        self.deck = {kind: count for kind, count in deck.items() if kind != "disk" or cluster.disk.can_be_filled}
+        impossible = set() if cluster.disk.can_be_filled else {"disk"}
+        impossible |= set() if cluster.storage_disk.can_fail else storage_moves.KINDS
+        self.deck = {kind: count for kind, count in deck.items() if kind not in impossible}
         self._cluster = cluster
         self._rng = random.Random(seed)
         self._pace = pace

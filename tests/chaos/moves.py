@@ -19,6 +19,7 @@ from tests.chaos import fairness
 from tests.chaos.cluster import Cluster
 from tests.chaos.programs import Program, WorkerProgram, is_alive
 from tests.chaos.repairs import Repairs
+from tests.chaos.storage_moves import StorageMoves
 
 REDIS_SECONDS: Final = 3.0
 """How long Redis is down or frozen."""
@@ -67,6 +68,7 @@ class Moves:
             "disk": self._fill_disk,
             "notifications dropped": self._drop_notifications,
             "notifications doubled": self._double_notifications,
+            **StorageMoves(cluster, rng, repairs, self._log).by_kind,
         }
 
     def make(self, kind: str) -> bool:

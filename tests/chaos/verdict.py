@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from fitqueue.states import FINAL_STATES, EventKind
 from service.models import Artifact, Checkpoint, Epoch, Event, Job, Snapshot
+from service.storage.identity import MARKER
 from tests.chaos.outcome import Outcome, read_outcome
 
 _ENDED = {EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED}
@@ -118,7 +119,7 @@ def _problems_of_files(session: Session, storage: Path) -> Iterator[str]:
 def _unreferenced_files(session: Session, storage: Path) -> list[str]:
     referenced = _referenced_files(session)
     keys = (str(path.relative_to(storage)) for path in storage.rglob("*") if path.is_file())
-    return sorted(key for key in keys if key not in referenced)
+    return sorted(key for key in keys if key not in referenced and key != MARKER)
 
 
 def _referenced_files(session: Session) -> dict[str, str]:

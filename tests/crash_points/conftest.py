@@ -21,10 +21,10 @@ from service import clock
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.storage import FolderStorage
 from service.store import events, jobs, leases, retry_policy
 from tests.crash_points.plan import NO_CRASH, Plan
 from tests.results import result
+from tests.storages import new_storage
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import ForkServer
 from workers.supervisor.supervisor import Supervisor
@@ -87,7 +87,7 @@ def make_context(tmp_path: Path, fork_server: ForkServer, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
     def make(database: Database) -> WorkerContext:
-        storage = FolderStorage(tmp_path / "storage")
+        storage = new_storage(tmp_path / "storage")
         return WorkerContext(
             database=database,
             storage=storage,

@@ -20,6 +20,7 @@ from tests.crash_points.conftest import MakeContext, history
 from tests.crash_points.plan import Plan
 from tests.crash_points.test_crash_points import check_files, crash_in_worker, lose_answer_to_finish
 from tests.results import result
+from tests.storages import new_storage
 from tests.waiting import until
 from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper
@@ -77,7 +78,7 @@ def put_in_place(storage: FolderStorage, key: str, source: Path) -> None:
 @pytest.mark.parametrize("put", [FolderStorage.put, put_in_place])
 def test_without_writing_aside_and_renaming(put: Callable[[FolderStorage, str, Path], None], tmp_path: Path) -> None:
     """The process dies in the middle of a file that it copies from another disk."""
-    storage, source = FolderStorage(tmp_path / "storage"), tmp_path / "source"
+    storage, source = new_storage(tmp_path / "storage"), tmp_path / "source"
     source.write_bytes(b"x" * 1000)
     pid = os.fork()
     if pid == 0:

@@ -133,6 +133,20 @@ def test_a_downgrade_does_not_show_deleted_jobs_again(database_url: str) -> None
     engine.dispose()
 
 
+def test_the_version_before_this_one_still_adds_jobs_and_its_jobs_are_kept(empty_database_url: str) -> None:
+    upgrade(empty_database_url, "0001")
+    engine = make_engine(empty_database_url)
+    _insert_job(engine, "job_before")
+    upgrade(empty_database_url)
+    _insert_job(engine, "job_after")
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, epochs, outages FROM jobs ORDER BY id")).all()
+        identities = connection.execute(text("SELECT count(*) FROM storage_identity")).scalar_one()
+    assert [tuple(row) for row in rows] == [("job_after", 5, 0), ("job_before", 5, 0)]
+    assert identities == 0
+    engine.dispose()
+
+
 def test_concurrent_migrations_wait_for_each_other(empty_database_url: str) -> None:
     program = f"from service.migrate import upgrade; upgrade({empty_database_url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(3)]

@@ -11,14 +11,14 @@ from fitqueue.spec import parse_job
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.storage import FolderStorage
 from service.store import jobs, leases
 from service.store.leases import ClaimedJob
+from tests.storages import new_storage
 from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.fork_server import ForkServer
 from workers.supervisor.supervisor import Supervisor
 
-SHORT_TIMEOUTS = Timeouts(first_message=5.0, term=0.2, kill=0.4, silence=5.0)
+SHORT_TIMEOUTS = Timeouts(first_message=5.0, term=0.2, kill=0.4, silence=5.0, outage=0.5)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def make_context(
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
     def make(trainer: str, lease_seconds: float = 30.0) -> WorkerContext:
-        storage = FolderStorage(tmp_path / "storage")
+        storage = new_storage(tmp_path / "storage")
         return WorkerContext(
             database=database,
             storage=storage,

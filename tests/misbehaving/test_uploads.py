@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from fitqueue.states import EventKind, JobState, Reason
+from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import Job
 from service.queue import Notifier
@@ -174,13 +174,13 @@ def test_files_that_could_not_be_stored_are_moved_and_the_job_says_where(
         reports = [json.loads(line) for line in (unsaved / "not_stored.jsonl").read_text().splitlines()]
         assert [report["names"] for report in reports][:3] == [["number 1"], ["number 2"], ["number 3"]]
     job = view(job_id)
-    assert (job.state, job.reason) == (JobState.FAILED, Reason.STORAGE_FAILED)
-    assert job.message is not None
-    assert "No space left on device" in job.message
-    assert f"the files that were not stored are in {unsaved} on " in job.message
+    assert (job.state, job.failed_attempts, job.outages) == (JobState.QUEUED, 0, 2)
+    assert [path.name for path in unsaved.parent.iterdir()] == ["2"], "a full disk does not get fuller"
     with database.read() as session:
-        [requeued] = [row for row in events.list_after(session, job_id, 0, 100) if row.kind is EventKind.REQUEUED]
-    assert str(tmp_path / "unsaved" / job_id / "1") in requeued.message
+        requeued = [row for row in events.list_after(session, job_id, 0, 100) if row.kind is EventKind.REQUEUED]
+    for attempt, event in enumerate(requeued, 1):
+        assert "No space left on device" in event.data["failure"]
+        assert f"not stored are in {tmp_path / 'unsaved' / job_id / str(attempt)} on " in event.message
     assert list(context.work_dir.iterdir()) == []
     Reaper(database, Notifier("redis://127.0.0.1:1/0"), tmp_path).run_once()
     assert unsaved.exists()
@@ -306,7 +306,7 @@ def test_the_server_of_a_bucket_dies_during_a_training(
     s3.stop()
     first.join(SECONDS)
     job = view(job_id)
-    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
+    assert (job.state, job.failed_attempts, job.outages) == (JobState.QUEUED, 0, 1)
     unsaved = tmp_path / "unsaved" / job_id / "1"
     reports = [json.loads(line) for line in (unsaved / "not_stored.jsonl").read_text().splitlines()]
     assert reports
@@ -322,11 +322,13 @@ def test_the_server_of_a_bucket_dies_during_a_training(
     with pytest.raises(StorageError):
         Supervisor(context, claim()).run()
     job = view(job_id)
-    assert (job.state, job.failed_attempts, job.epoch) == (JobState.QUEUED, 1, trained), (
+    assert (job.state, job.failed_attempts, job.outages, job.epoch) == (JobState.QUEUED, 0, 2, trained), (
         "it is queued, and did not start over"
     )
 
     s3.start()
+    with database.write() as session:
+        jobs.get(session, job_id).not_before = None
     second = in_background(Supervisor(context, claim()).run)
     until(lambda: view(job_id).epoch > trained, SECONDS, "progress")
     with database.write() as session:

@@ -81,6 +81,21 @@ def test_a_training_that_raises(error: Exception, in_fit: bool, reason: Reason) 
     assert outcome.of_error(error, in_fit=in_fit, terminates_on_nan=True).reason is reason
 
 
+@pytest.mark.parametrize(
+    ("error", "may_recover"),
+    [
+        (FULL, True),
+        (OSError(errno.ESTALE, "Stale file handle"), True),
+        (WriteFailed("x", is_outage=True), True),
+        (WriteFailed("x"), False),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (MemoryError(), False),
+    ],
+)
+def test_what_time_may_mend(error: Exception, may_recover: bool) -> None:
+    assert outcome.of_error(error, in_fit=True, terminates_on_nan=False).may_recover == may_recover
+
+
 def test_the_message_of_a_graph_error_has_no_stack_and_no_nodes() -> None:
     error = tf.errors.InvalidArgumentError(
         None,

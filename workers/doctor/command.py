@@ -15,6 +15,7 @@ from service.commands import database_errors_explained, read_settings
 from service.db import Database
 from service.settings import Settings
 from service.storage import REQUEST_RETRY_TIMEOUT, Storage, open_storage
+from service.storage_marking import identity_reader
 from workers.doctor import machine, services
 from workers.doctor.checks import Check, CheckResult, run_check
 from workers.doctor.training import SmokeTest
@@ -70,7 +71,10 @@ def make_checks(settings: Settings, database: Database, smoke_test: SmokeTest, g
         return machine.check_devices(gpus)
 
     def storage() -> Storage:
-        return open_storage(settings, REQUEST_RETRY_TIMEOUT)
+        return open_storage(settings, REQUEST_RETRY_TIMEOUT, lambda: None)
+
+    def own_storage() -> Storage:
+        return open_storage(settings, REQUEST_RETRY_TIMEOUT, identity_reader(database))
 
     def check_database() -> str:
         with database_errors_explained():
@@ -81,7 +85,12 @@ def make_checks(settings: Settings, database: Database, smoke_test: SmokeTest, g
         Check("devices", check_devices, "look at `nvidia-smi`"),
         Check("shared memory", lambda: machine.check_shared_memory(len(gpus)), "look at /dev/shm"),
         Check("work directory", lambda: machine.check_work_dir(settings.work_dir), writable + "FITQUEUE_WORK_DIR"),
-        Check("storage", lambda: machine.check_storage(storage()), writable + "FITQUEUE_STORAGE", timeout=60),
+        Check(
+            "storage",
+            lambda: machine.check_storage(storage()),
+            f"{writable}FITQUEUE_STORAGE; `fitqueue migrate` creates it",
+            timeout=60,
+        ),
         Check(
             "database",
             check_database,
@@ -89,8 +98,8 @@ def make_checks(settings: Settings, database: Database, smoke_test: SmokeTest, g
         ),
         Check(
             "stored files",
-            lambda: services.check_stored_files(database, storage()),
-            "look at FITQUEUE_STORAGE",
+            lambda: services.check_stored_files(database, own_storage()),
+            "look at FITQUEUE_STORAGE; `fitqueue migrate` marks the storage of a database",
             timeout=60,
             needs="database",
         ),

@@ -66,21 +66,15 @@ def check_storage(storage: Storage) -> str:
     content = secrets.token_bytes(64 * 1024)
     key = artifact_key("doctor", attempt=1)
     missing = _missing_folders(storage.local_path(key))
-    missing_root = missing[len(Path(key).parent.parts) :]
     try:
         read = _write_and_read(storage, key, content)
     finally:
-        for folder in [*_temporary_folder(storage, missing_root), *missing]:
+        for folder in missing:
             with suppress(OSError):  # it has files of others by now, or was not created
                 folder.rmdir()
     if read != content:
         raise CheckFailed("a file does not read back as it was written", "look at the disk, or the server, behind it")
-    detail = "a file was written, read back and deleted"
-    return f"{detail}; the folder {missing_root[0]} will be created for the first file" if missing_root else detail
-
-
-def _temporary_folder(storage: Storage, missing_root: list[Path]) -> list[Path]:
-    return [storage.temporary_folder()] if missing_root and missing_root[0].exists() else []
+    return "a file was written, read back and deleted"
 
 
 def _missing_folders(path: Path | None) -> list[Path]:

@@ -13,7 +13,8 @@ from service.db import Database, sqlite_file
 from service.queue import make_celery
 from service.settings import Settings
 from service.storage import Storage
-from service.store import checkpoints, datasets, gauges
+from service.storage_marking import newest_file
+from service.store import gauges
 from workers.doctor.checks import CheckFailed
 
 MAX_SKEW_SECONDS: Final = 5.0
@@ -34,23 +35,15 @@ def check_database(settings: Settings, database: Database) -> str:
 
 def check_stored_files(database: Database, storage: Storage) -> str:
     """Check that this is the storage that the database refers to, and not another folder or bucket."""
-    missing = None
-    while True:
-        with database.read() as session:
-            key = checkpoints.newest_key(session) or datasets.newest_key(session)
-        if key is None:
-            return "the database does not refer to any files yet"
-        if key == missing:
-            raise CheckFailed(
-                f"this is not the storage of this database: it lacks {key}",
-                "FITQUEUE_STORAGE must be the same everywhere; check that the folder is mounted here",
-            )
-        try:
-            storage.size(key)
-        except FileNotFoundError:
-            missing = key  # unless a better checkpoint has just replaced it
-        else:
-            return f"it has {key}, which the database refers to"
+    file = newest_file(database, storage)
+    if file is None:
+        return "the database does not refer to any files yet"
+    if not file.is_stored:
+        raise CheckFailed(
+            f"this is not the storage of this database: it lacks {file.key}",
+            "FITQUEUE_STORAGE must be the same everywhere; check that the folder is mounted here",
+        )
+    return f"it has {file.key}, which the database refers to"
 
 
 def check_clock(database: Database) -> str:

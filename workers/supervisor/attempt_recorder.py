@@ -6,7 +6,8 @@ pipe, and then it waits: nothing is lost and nothing piles up. A storage that is
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock
@@ -24,22 +25,24 @@ from fitqueue.reports import (
     PrintedLine,
     SnapshotWritten,
 )
-from fitqueue.states import JobState, Reason, state_of
+from fitqueue.states import Reason
 from service.db import Database
 from service.models import Job, Snapshot
-from service.storage import Storage, artifact_key, checkpoint_key, snapshot_key
+from service.storage import Storage, StorageError, artifact_key, checkpoint_key, snapshot_key
 from service.storage.fetching import reads_back
 from service.store import leases, recording, snapshots
 from service.store.leases import Lease, LeaseLost
 from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import PhaseChanged, Progress, Resumed
 from workers.supervisor.child_output import LogLines
+from workers.supervisor.storage_calls import OnChunk, call_storage
 
 _logger = logging.getLogger(__name__)
 
 LINES_SECONDS: Final = 0.5
 MAX_UNSTORED_LINES: Final = 200
 DATABASE_RETRY_SECONDS: Final = 1.0
+DISCARD_TIMEOUT: Final = 10.0
 
 Result = TypeVar("Result")
 
@@ -63,6 +66,8 @@ class AttemptRecorder:
         self._outages = 0
         self._writes = 0
         self._write_in_turn = Lock()
+        self.storing_since: float | None = None
+        """When the call began with which the storage is busy, by the monotonic clock; None if it is not."""
 
     # --- Reports ------------------------------------------------------------------------------------------------
 
@@ -131,30 +136,35 @@ class AttemptRecorder:
         self._put(key, written, directory, lambda session, job: recording.record_artifact(session, job, written, key))
 
     def snapshots(self) -> Sequence[Snapshot]:
-        """Return the job's snapshots, newest first."""
+        """Return the job's snapshots; see `snapshots.newest_first`."""
         return self._write(lambda session: snapshots.newest_first(session, self._lease.job_id))
 
-    def forget_snapshot(self, snapshot: Snapshot) -> None:
-        """Delete a snapshot that cannot be used."""
-
-        def forget(session: Session) -> None:
-            self._held_job(session)
-            snapshots.forget(session, snapshot.storage_key)
-
-        self._write(forget)
-        self._storage.discard(snapshot.storage_key)
+    def forget_snapshot(self, snapshot: Snapshot, why: str) -> None:
+        """Delete a snapshot that cannot be used; `why` is a sentence for people."""
+        self._write_once(lambda session, job: snapshots.forget(session, job, snapshot, why))
+        self._discard([snapshot.storage_key])
 
     # --- Outcomes -----------------------------------------------------------------------------------------------
 
+    def problem_of_last_checkpoint(self, on_chunk: OnChunk) -> str | None:
+        """Return what is wrong with the stored file of the last checkpoint; None if it reads back as it was written.
+
+        Raises:
+            OSError: it cannot be read now.
+        """
+        if self._last_checkpoint is None:
+            return "No checkpoint of the trained model was written"
+        try:
+            is_intact = reads_back(self._storage, *self._last_checkpoint, on_chunk)
+        except FileNotFoundError:
+            return "The last checkpoint is gone from the storage"
+        return None if is_intact else "The last checkpoint did not read back as it was written"
+
     def finish(self, reason: Reason, message: str) -> None:
-        """End the job. It only succeeds if its last checkpoint can be read back."""
-        if state_of(reason) is JobState.SUCCEEDED and (problem := self._problem_of_last_checkpoint()):
-            self.fail_attempt(AttemptFailure(problem, Reason.STORAGE_FAILED))
-            return
+        """End the job. Before a job succeeds, its last checkpoint must have been read back."""
         self._end(lambda session: leases.finish(session, self._lease, reason, message))
         # The newest snapshot stays, so that the job can be extended.
-        for unreferenced in self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)):
-            self._storage.discard(unreferenced)
+        self._discard(self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)))
         _logger.info("The job ended.", extra={"reason": str(reason)})
 
     def requeue(self, why: str) -> None:
@@ -180,7 +190,8 @@ class AttemptRecorder:
         self, key: str, written: FileWritten, directory: Path, record: Callable[[Session, Job], list[str]]
     ) -> None:
         """Store the file, then its row; then delete the files that the row replaced."""
-        self._storage.put(key, directory / Path(written.file).name)
+        with self._noting_storage_call():
+            self._storage.put(key, directory / Path(written.file).name)
         outages = self._outages
         unreferenced: list[str] = []
         try:
@@ -190,18 +201,21 @@ class AttemptRecorder:
             if self._outages == outages:
                 self._storage.discard(key)
             raise
-        for old_key in unreferenced:
-            self._storage.discard(old_key)
+        with self._noting_storage_call():
+            self._storage.discard_all(unreferenced)
 
-    def _problem_of_last_checkpoint(self) -> str | None:
-        """Return what is wrong with the stored file of the last checkpoint; None if it can be read back."""
-        if self._last_checkpoint is None:
-            return "No checkpoint of the trained model was written"
+    @contextmanager
+    def _noting_storage_call(self) -> Iterator[None]:
+        self.storing_since = time.monotonic()
         try:
-            is_intact = reads_back(self._storage, *self._last_checkpoint)
-        except OSError as error:
-            return f"The last checkpoint cannot be read back: {error}"
-        return None if is_intact else "The last checkpoint did not read back as it was written"
+            yield
+        finally:
+            self.storing_since = None
+
+    def _discard(self, keys: Sequence[str]) -> None:
+        """Delete files that nothing refers to any more. If the storage hangs, the sweeper deletes them later."""
+        with suppress(StorageError):
+            call_storage(lambda _: self._storage.discard_all(keys), lambda: None, DISCARD_TIMEOUT)
 
     def _write_once(self, record: Callable[[Session, Job], None]) -> None:
         """Write what must not be written twice: if the answer to a commit is lost, `_write` tries again."""

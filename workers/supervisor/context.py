@@ -6,7 +6,7 @@ from threading import Event
 
 from service.dataset_cache import DatasetCache
 from service.db import Database
-from service.storage import Storage
+from service.storage import WORKER_RETRY_TIMEOUT, Storage
 from workers.supervisor.fork_server import ForkServer
 
 
@@ -25,6 +25,11 @@ class Timeouts:
     """Between two messages or lines of a child."""
     hang: float = 1800.0
     """Between two iterations of a supervisor's loop; after that its lease is not renewed any more."""
+    outage: float = WORKER_RETRY_TIMEOUT.total_seconds()
+    """For storing a file while the disk is full or the storage is down, before the job leaves the worker to wait."""
+    storage: float = 300.0
+    """For an answer of the storage: a chunk of a file, or a file that is stored. More than `outage`, because a bucket
+    tries that long again by itself."""
     uploads: float = 40.0
     """For the files that are not stored yet when the worker shuts down. Together with the end of the child, this is
     less than the minute that our containers get."""

@@ -1,36 +1,47 @@
 """Brings what a training needs to this machine: its snapshot, its data set, its initial weights."""
 
-import logging
-from collections.abc import Callable, Sequence
+import errno
 from pathlib import Path
 
 from service.dataset_cache import DatasetCache
 from service.models import Snapshot
-from service.storage import Storage, StorageError
+from service.storage import Storage
 from service.storage.fetching import fetch, reads_back
 from service.store.leases import ClaimedJob
-
-_logger = logging.getLogger(__name__)
-
-OnChunk = Callable[[], None]
-"""Called again and again while a file is fetched. What it raises ends that."""
+from workers.supervisor.storage_calls import OnChunk
 
 
-def first_readable(
-    storage: Storage, snapshots: Sequence[Snapshot], folder: Path, on_chunk: OnChunk
-) -> tuple[Snapshot, Path] | None:
-    """Return the first snapshot that reads back as it was written, and its path; None if there is none.
+class SnapshotUnreadable(Exception):
+    """A snapshot is gone or damaged. The message says how, as the end of a sentence."""
 
-    A snapshot that is stored on another machine is fetched into `folder`.
+
+def fetch_snapshot(storage: Storage, snapshot: Snapshot, folder: Path, on_chunk: OnChunk) -> Path:
+    """Return the path of a snapshot that reads back as it was written.
+
+    One that is stored on another machine is fetched into `folder`.
 
     Raises:
-        StorageError: the storage cannot be reached, so nobody can tell which snapshots can be read.
+        SnapshotUnreadable: it is gone or damaged, and will always be.
+        OSError: it cannot be read now. This says nothing about the snapshot.
     """
-    for snapshot in snapshots:
-        path = storage.local_path(snapshot.storage_key) or folder / "snapshot"
-        if _is_readable(storage, snapshot, path, on_chunk):
-            return snapshot, path
-    return None
+    key = snapshot.storage_key
+    path = storage.local_path(key)
+    try:
+        if path is not None:
+            is_intact = reads_back(storage, key, snapshot.sha256, on_chunk)
+        else:
+            path = folder / "snapshot"
+            is_intact = fetch(storage, key, path, on_chunk) == snapshot.sha256
+    except FileNotFoundError as error:
+        raise SnapshotUnreadable("its file is gone") from error
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        storage.verify()  # if the disk of this file alone is bad, the storage can be used
+        raise SnapshotUnreadable(f"its file cannot be read ({error})") from error
+    if not is_intact:
+        raise SnapshotUnreadable("it did not read back as it was written")
+    return path
 
 
 def fetch_dataset(datasets: DatasetCache, claimed: ClaimedJob, folder: Path, on_chunk: OnChunk) -> str | None:
@@ -62,20 +73,3 @@ def fetch_initial_weights(
     path = folder / "initial.weights.h5"
     fetch(storage, claimed.initial_weights_key, path, on_chunk)
     return str(path.absolute())
-
-
-def _is_readable(storage: Storage, snapshot: Snapshot, path: Path, on_chunk: OnChunk) -> bool:
-    key = snapshot.storage_key
-    try:
-        if storage.local_path(key) == path:
-            is_intact = reads_back(storage, key, snapshot.sha256)
-        else:
-            is_intact = fetch(storage, key, path, on_chunk) == snapshot.sha256
-    except StorageError:
-        raise  # starting over would give up everything that was trained
-    except OSError as error:
-        _logger.error("A snapshot cannot be read.", extra={"key": key, "error": str(error)})
-        return False
-    if not is_intact:
-        _logger.error("A snapshot did not read back as it was written.", extra={"key": key})
-    return is_intact

@@ -8,6 +8,7 @@ from fitqueue.states import Reason
 from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import Ended, LastMessage, SnapshotRefused, StopCause, Stopped
 from workers.supervisor import exit_reason
+from workers.supervisor.storage_calls import is_outage
 
 _LEFT_WORKER: Final[dict[StopCause, str]] = {
     "shutdown": "The worker was shut down; the job is queued again.",
@@ -67,6 +68,8 @@ class AttemptEnd:
     last_lines: Sequence[str] = ()
     upload_failure: str | None = None
     """Why a file could not be stored."""
+    is_outage: bool = False
+    """Whether that was due to a full disk or a storage that is down."""
     is_upload_abandoned: bool = False
     """Whether the worker shut down before all files were stored."""
     unsaved_path: str | None = None
@@ -80,6 +83,15 @@ def before_training(cause: StopCause) -> Outcome:
     return Requeue(_LEFT_WORKER[cause])
 
 
+def on_error(error: BaseException) -> Outcome:
+    """Decide about a job that the worker could not train, because of an error of its own."""
+    if is_outage(error):
+        return FailAttempt(AttemptFailure(f"The worker cannot fetch what the job needs ({error})", is_outage=True))
+    # It counts as a failed attempt; otherwise a broken worker would claim every job again and again.
+    why = f"The worker could not train the job ({type(error).__name__}: {error})"[:500]
+    return FailAttempt(AttemptFailure(why))
+
+
 def after_training(end: AttemptEnd) -> Outcome:
     """Decide about a job whose child has ended.
 
@@ -89,23 +101,20 @@ def after_training(end: AttemptEnd) -> Outcome:
     if end.is_upload_abandoned:
         return Requeue(f"The worker was shut down before all files were stored{unsaved}; the job is queued again.")
     if end.upload_failure is not None:
-        return _fail(f"{end.upload_failure}{unsaved}", Reason.STORAGE_FAILED)
+        return _storage_failed(f"{end.upload_failure}{unsaved}", end.is_outage)
     match end.last_message:
         case Stopped():
             return _left_worker(end.stop_cause)
         case SnapshotRefused(message=message):
             return FailAttempt(AttemptFailure(message.removesuffix(".")), forget_snapshot=True)
-        case Ended() as ended if _may_recover(ended):
+        case Ended(reason=Reason.STORAGE_FAILED) as ended:
+            return _storage_failed(ended.message.removesuffix("."), ended.may_recover)
+        case Ended(may_recover=True) as ended:
             return _fail(ended.message.removesuffix("."), ended.reason)
         case Ended() as ended:
             return Finish(ended.reason, ended.message)
         case None:
             return _without_last_message(end)
-
-
-def _may_recover(ended: Ended) -> bool:
-    # A disk that is full now may have room tomorrow, and another worker has another disk.
-    return ended.may_recover or ended.reason is Reason.STORAGE_FAILED
 
 
 def _without_last_message(end: AttemptEnd) -> Outcome:
@@ -129,3 +138,7 @@ def _left_worker(cause: StopCause | None) -> Requeue:
 
 def _fail(why: str, reason: Reason | None = None, details: str = "") -> FailAttempt:
     return FailAttempt(AttemptFailure(why, reason, details))
+
+
+def _storage_failed(why: str, is_outage: bool) -> FailAttempt:
+    return FailAttempt(AttemptFailure(why, Reason.STORAGE_FAILED, is_outage=is_outage))

@@ -13,6 +13,7 @@ from service.store.leases import ClaimedJob
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.devices import ListGPUs
 from workers.supervisor.notifications import notify_pools_with_work
+from workers.supervisor.storage_calls import is_outage
 from workers.supervisor.supervisor import Supervisor
 
 _logger = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ _logger = logging.getLogger(__name__)
 FAILURE_PAUSE_SECONDS: Final = 30.0
 """Whatever broke one job on this worker may break every job. Without a pause, the worker would claim and requeue jobs
 as fast as the database can."""
+OUTAGE_PAUSE_SECONDS: Final = 5.0
+"""The same after an outage of the storage. The jobs wait longer themselves, so each is claimed only now and then."""
 
 
 class SlotPool:
@@ -55,9 +58,9 @@ class SlotPool:
                 has_trained = self._train_one()
             except DatabaseUnavailable:
                 raise
-            except Exception:
+            except Exception as error:
                 _logger.exception("A job could not be trained on this worker.")
-                self._context.stopping.wait(FAILURE_PAUSE_SECONDS)
+                self._context.stopping.wait(OUTAGE_PAUSE_SECONDS if is_outage(error) else FAILURE_PAUSE_SECONDS)
                 return
             finally:
                 self._slots.release()

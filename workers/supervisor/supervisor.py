@@ -10,19 +10,21 @@ import shutil
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
 from typing import Final
 
 from fitqueue.errors import DatabaseUnavailable
-from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, Position, SnapshotWritten
+from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, SnapshotWritten
+from fitqueue.states import JobState, Reason, state_of
 from service.logs import bound
 from service.models import Snapshot
 from service.storage import StorageError
 from service.store.leases import ClaimedJob, LeaseLost
 from service.store.retry_policy import AttemptFailure
-from workers.shared.paths import attempt_dir, fetched_dir
+from workers.shared.paths import attempt_dir
 from workers.shared.protocol import (
     Ended,
     LastMessage,
@@ -31,7 +33,6 @@ from workers.shared.protocol import (
     Resumed,
     SnapshotRefused,
     Start,
-    StopCause,
     Stopped,
 )
 from workers.supervisor import exit_reason, orphans, unsaved
@@ -40,7 +41,6 @@ from workers.supervisor.child import Child, ChildNotReading
 from workers.supervisor.child_output import ChildOutput, LogLines, UnparsableLine
 from workers.supervisor.child_stopper import ChildStopper, requested_cause
 from workers.supervisor.context import WorkerContext
-from workers.supervisor.fetched_files import fetch_dataset, fetch_initial_weights, first_readable
 from workers.supervisor.fork_server import ForkServerBroken
 from workers.supervisor.lease_renewer import LeaseRenewer
 from workers.supervisor.outcome import (
@@ -51,21 +51,15 @@ from workers.supervisor.outcome import (
     Requeue,
     after_training,
     before_training,
+    on_error,
 )
+from workers.supervisor.preparation import Preparation, StoppedBeforeTraining
+from workers.supervisor.storage_calls import call_storage, is_outage
 from workers.supervisor.uploads import Uploads
 
 _logger = logging.getLogger(__name__)
 
-OLDER_SNAPSHOT_AFTER_STALLS: Final = 2
 POLL_SECONDS: Final = 0.5
-
-
-class _StoppedBeforeTraining(Exception):
-    """Before the training began, the worker was shut down or a user stopped the job."""
-
-    def __init__(self, cause: StopCause) -> None:
-        super().__init__(cause)
-        self.cause = cause
 
 
 class Supervisor:
@@ -87,7 +81,7 @@ class Supervisor:
 
         Raises:
             ForkServerBroken: no child can be started; the job was requeued.
-            StorageError: what the training needs cannot be fetched; the job was requeued.
+            OSError: what the training needs cannot be fetched; the job was requeued.
         """
         lease = self._claimed.lease
         with bound(job=lease.job_id, attempt=lease.attempt):
@@ -101,98 +95,70 @@ class Supervisor:
             except ForkServerBroken:
                 self._record_if_held(Requeue("The worker cannot start training processes; the job is queued again."))
                 raise
-            except StorageError as error:
-                self._record_if_held(
-                    Requeue(f"The worker cannot fetch what the job needs ({error}); the job is queued again.")
-                )
-                raise
             except BaseException as error:
                 # The caller logs it, where job and attempt are no longer bound.
                 error.add_note(f"job {lease.job_id}, attempt {lease.attempt}")
-                # It counts as a failed attempt; otherwise a worker with a full disk would claim every job again and
-                # again.
-                why = f"The worker could not train the job ({type(error).__name__}: {error})"[:500]
-                self._record_if_held(FailAttempt(AttemptFailure(why)))
+                self._record_if_held(on_error(error))
                 raise
             finally:
                 shutil.rmtree(self._directory, ignore_errors=True)
 
     def _train(self) -> Outcome:
+        preparation = Preparation(self._context, self._claimed, self._recorder, self._renewer, self._directory)
         try:
-            start = self._prepare()
-        except _StoppedBeforeTraining as stopped:
+            start, self._snapshot = preparation.run()
+        except StoppedBeforeTraining as stopped:
             return before_training(stopped.cause)
         return after_training(self._run_child(start))
 
     def _record(self, outcome: Outcome) -> None:
         match outcome:
             case Finish(reason=reason, message=message):
-                self._recorder.finish(reason, message)
+                failure = self._failure_of_last_checkpoint() if state_of(reason) is JobState.SUCCEEDED else None
+                if failure is not None:
+                    self._recorder.fail_attempt(failure)
+                else:
+                    self._recorder.finish(reason, message)
             case Requeue(why=why):
                 self._recorder.requeue(why)
             case FailAttempt(failure=failure, forget_snapshot=forget_snapshot):
                 if forget_snapshot and self._snapshot is not None:
-                    self._recorder.forget_snapshot(self._snapshot)
+                    self._recorder.forget_snapshot(self._snapshot, f"{failure.why}.")
                 self._recorder.fail_attempt(failure)
+
+    def _failure_of_last_checkpoint(self) -> AttemptFailure | None:
+        """Return why the job has not succeeded although its training has: its last checkpoint cannot be read back."""
+        timeout = self._context.timeouts.storage
+        try:
+            problem = call_storage(self._recorder.problem_of_last_checkpoint, self._make_poll(), timeout)
+        except OSError as error:
+            why = f"The last checkpoint cannot be read back: {error}"
+            return AttemptFailure(why.removesuffix("."), Reason.STORAGE_FAILED, is_outage=is_outage(error))
+        return None if problem is None else AttemptFailure(problem, Reason.STORAGE_FAILED)
+
+    def _make_poll(self) -> Callable[[], None]:
+        """Return what is called while the job needs only an answer of the storage; it ends that when time is up."""
+        deadline = float("inf")
+
+        def poll() -> None:
+            nonlocal deadline
+            self._renewer.check_in()
+            if self._context.stopping.is_set() or requested_cause(self._renewer.requests) is not None:
+                deadline = min(deadline, time.monotonic() + self._context.timeouts.uploads)
+            if time.monotonic() >= deadline:
+                raise StorageError("The job had to leave the worker before the storage answered.")
+
+        return poll
 
     def _record_if_held(self, outcome: Outcome) -> None:
         with suppress(LeaseLost):
             self._record(outcome)
 
-    # --- Before the training ------------------------------------------------------------------------------------
-
-    def _prepare(self) -> Start:
-        """Fetch what the training needs, and record where it starts.
-
-        Raises:
-            _StoppedBeforeTraining: the job must leave this worker.
-        """
-        folder = fetched_dir(self._directory)
-        folder.mkdir(parents=True)
-        snapshots = self._recorder.snapshots()[self._snapshots_to_skip() :]
-        readable = first_readable(self._context.storage, snapshots, folder, self._raise_if_stopped)
-        self._snapshot, snapshot_path = readable or (None, None)
-        self._recorder.begin(self._snapshot.position if self._snapshot is not None else Position(0))
-        lease = self._claimed.lease
-        start = Start(
-            job_id=lease.job_id,
-            attempt=lease.attempt,
-            spec=self._claimed.spec,
-            dataset_path=fetch_dataset(self._context.datasets, self._claimed, folder, self._raise_if_stopped),
-            initial_weights=fetch_initial_weights(
-                self._context.storage, self._context.datasets, self._claimed, folder, self._raise_if_stopped
-            ),
-            snapshot=str(snapshot_path.absolute()) if snapshot_path else None,
-            extended=self._snapshot is not None and self._snapshot.epoch == self._claimed.extended_at_epoch,
-            snapshot_seconds=self._context.snapshot_seconds,
-            work_dir=str(self._directory.absolute()),
-            gpus=list(self._claimed.gpus),
-            cpu_devices=self._context.cpu_devices,
-            threads=self._context.threads,
-            lease_seconds=self._renewer.child_seconds,
-        )
-        self._raise_if_stopped()
-        return start
-
-    def _snapshots_to_skip(self) -> int:
-        """Skip the newest snapshot if attempt after attempt fails: it may be the cause.
-
-        An extended job has no older one; without any, the callback that had ended it would end it again.
-        """
-        has_stalled = self._claimed.stalled_attempts >= OLDER_SNAPSHOT_AFTER_STALLS
-        return 1 if has_stalled and self._claimed.extended_at_epoch is None else 0
-
-    def _raise_if_stopped(self) -> None:
-        self._renewer.check_in()
-        cause = "shutdown" if self._context.stopping.is_set() else requested_cause(self._renewer.requests)
-        if cause is not None:
-            raise _StoppedBeforeTraining(cause)
-
     # --- The training -------------------------------------------------------------------------------------------
 
     def _run_child(self, start: Start) -> AttemptEnd:
         # At the end the child is stopped first, and then the uploads, which may take their time.
-        with Uploads(self._recorder, self._directory) as uploads, self._context.fork_server.spawn() as child:
+        with self._make_uploads() as uploads, self._context.fork_server.spawn() as child:
             orphans.note(self._directory, child.pid)
             with suppress(DatabaseUnavailable):  # the last renewal was seconds ago
                 self._renewer.renew()
@@ -213,6 +179,12 @@ class Supervisor:
             self._recorder.store_lines(flush=True)
             self._wait_for(uploads)
         return self._make_end(child, uploads, stopper)
+
+    def _make_uploads(self) -> Uploads:
+        def may_retry() -> bool:
+            return not self._context.stopping.is_set() and requested_cause(self._renewer.requests) is None
+
+        return Uploads(self._recorder, self._directory, self._context.timeouts, may_retry)
 
     def _make_stopper(self, child: Child) -> ChildStopper:
         max_runtime = self._claimed.spec.get("max_runtime_seconds")
@@ -270,6 +242,7 @@ class Supervisor:
             silent_seconds=self._context.timeouts.silence if stopper.was_killed_for_silence else None,
             last_lines=tuple(self._last_lines),
             upload_failure=uploads.failure,
+            is_outage=uploads.is_outage,
             is_upload_abandoned=uploads.is_abandoned,
             unsaved_path=self._move_unsaved(uploads),
         )
@@ -278,5 +251,7 @@ class Supervisor:
         """Move the files that were not stored to where people find them; return where, for people."""
         if not uploads.pending:
             return None
-        path: Path | None = unsaved.move(self._directory, self._context.unsaved_dir, uploads.pending)
+        path: Path | None = unsaved.move(
+            self._directory, self._context.unsaved_dir, uploads.pending, replace_earlier=uploads.is_outage
+        )
         return f"{path} on {socket.gethostname()}" if path else None

@@ -1,4 +1,4 @@
-"""Keeps the files of an attempt that could not be stored, for people to find. Nothing deletes them."""
+"""Keeps the files of an attempt that could not be stored, for people to find."""
 
 import errno
 import logging
@@ -15,11 +15,17 @@ LIST: Final = "not_stored.jsonl"
 _logger = logging.getLogger(__name__)
 
 
-def move(directory: Path, unsaved_dir: Path, pending: Sequence[FileReport]) -> Path | None:
+def move(
+    directory: Path, unsaved_dir: Path, pending: Sequence[FileReport], *, replace_earlier: bool = False
+) -> Path | None:
     """Move the directory of an attempt, without what was fetched for it; return where it is now.
 
     A list of the pending files is put beside them, with the names that users know. If the move fails, log why and
     return None.
+
+    Args:
+        replace_earlier: whether to delete what earlier attempts of the job left here. A job that waits for room must
+            not take up more of it with each attempt.
     """
     attempt = attempt_of(directory)
     assert attempt is not None
@@ -28,6 +34,9 @@ def move(directory: Path, unsaved_dir: Path, pending: Sequence[FileReport]) -> P
         shutil.rmtree(fetched_dir(directory), ignore_errors=True)
         (directory / LIST).write_bytes(b"".join(map(encode, pending)))
         target.parent.mkdir(parents=True, exist_ok=True)
+        if replace_earlier:
+            for earlier in target.parent.iterdir():
+                shutil.rmtree(earlier, ignore_errors=True)
         _rename_or_copy(directory, target)
     except OSError as error:
         _logger.error("The files that were not stored could not be moved.", extra={"error": str(error)})

@@ -4,21 +4,33 @@ This happens in a thread, because the supervisor's loop must keep reading: a chi
 """
 
 import logging
+import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Final, Self
 
 from fitqueue.reports import ArtifactWritten, CheckpointWritten, SnapshotWritten
 from workers.shared.protocol import FileReport
 from workers.supervisor.attempt_recorder import AttemptRecorder
+from workers.supervisor.context import Timeouts
+from workers.supervisor.storage_calls import is_outage
 
 _logger = logging.getLogger(__name__)
 
 MAX_PENDING: Final = 16
 """Files that may wait on this machine's disk for a storage that is slower than the training."""
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between two tries to store a file. They double from the first to the longest."""
+
+SLOWEST_BYTES_PER_SECOND: Final = 1_000_000.0
+"""A storage that is slower counts as one that does not answer."""
 
 _NOUNS: Final[dict[type[FileReport], str]] = {
     CheckpointWritten: "checkpoint",
@@ -30,24 +42,41 @@ _NOUNS: Final[dict[type[FileReport], str]] = {
 class _UploadFailed(Exception):
     """A file could not be stored."""
 
+    def __init__(self, message: str, is_outage: bool) -> None:
+        super().__init__(message)
+        self.is_outage = is_outage
+
 
 class Uploads:
     """Stores files in the order in which they were added, each with its row, and none after a failure.
 
-    It is a context manager. A snapshot is skipped when a newer one is waiting, because storing it would only delay
-    that.
+    While the disk is full or the storage is down, it tries again for a while. It is a context manager. A snapshot is
+    skipped when a newer one is waiting, because storing it would only delay that.
     """
 
-    def __init__(self, recorder: AttemptRecorder, directory: Path) -> None:
-        """Create the thread; `directory` is the one that the child writes to."""
+    def __init__(
+        self, recorder: AttemptRecorder, directory: Path, timeouts: Timeouts, may_retry: Callable[[], bool]
+    ) -> None:
+        """Create the thread.
+
+        Args:
+            directory: the one that the child writes to.
+            may_retry: tells whether there is time to try again what failed.
+        """
         self.failure: str | None = None
         """Why a file could not be stored: a sentence without its full stop."""
+        self.is_outage = False
+        """Whether that was due to a full disk or a storage that is down."""
         self.is_abandoned = False
+        self._timeouts = timeouts
+        self._may_retry = may_retry
+        self._leaving = Event()
         self._recorder = recorder
         self._directory = directory
         self._queue: deque[tuple[FileReport, Future[None]]] = deque()
         self._newest_snapshot: SnapshotWritten | None = None
         self._has_failed = False
+        self._is_stuck = False
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uploads")
 
     def add(self, written: FileReport) -> None:
@@ -76,9 +105,10 @@ class Uploads:
             while self.failure is None and self._queue and self._queue[0][1].done():
                 self._queue[0][1].result()
                 self._queue.popleft()
+            self._raise_if_stuck()
         except _UploadFailed as error:
             _logger.exception("A file of the job could not be stored.")
-            self.failure = str(error).removesuffix(".")
+            self.failure, self.is_outage = str(error).removesuffix("."), error.is_outage
 
     def wait(self, timeout: float) -> None:
         """Wait until the next file is stored, for at most this many seconds."""
@@ -94,19 +124,55 @@ class Uploads:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._executor.shutdown(wait=not self.is_abandoned, cancel_futures=True)
+        self._leaving.set()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if not (self.is_abandoned or self._is_stuck):
+            self.wait(self._timeouts.uploads)  # for the file that is being stored
 
     def _store(self, written: FileReport) -> None:
         if self._has_failed:
             return
         try:
-            self._record(written)
+            self._record_patiently(written)
         except OSError as error:
             self._has_failed = True
-            raise _UploadFailed(f"A {_NOUNS[type(written)]} could not be stored: {error}") from error
+            message = f"A {_NOUNS[type(written)]} could not be stored: {error}"
+            raise _UploadFailed(message, is_outage(error)) from error
         except BaseException:
             self._has_failed = True
             raise
+
+    def _record_patiently(self, written: FileReport) -> None:
+        """Store a file. While the storage is down, try again, for as long as the timeout says."""
+        pause, gives_up_at = FIRST_PAUSE, time.monotonic() + self._timeouts.outage
+        while True:
+            try:
+                self._record(written)
+            except OSError as error:
+                seconds_left = gives_up_at - time.monotonic()
+                if not is_outage(error) or seconds_left <= 0 or not self._may_retry() or self._leaving.is_set():
+                    raise
+                _logger.warning("A file cannot be stored now; trying again.", extra={"error": str(error)})
+            else:
+                return
+            self._leaving.wait(min(pause, seconds_left))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _raise_if_stuck(self) -> None:
+        """Give up on a file that is being stored for much too long.
+
+        Raises:
+            _UploadFailed: the storage hangs.
+        """
+        began_at = self._recorder.storing_since
+        if not self._queue or began_at is None or self.failure is not None:
+            return
+        written = self._queue[0][0]
+        timeout = self._timeouts.storage + written.size / SLOWEST_BYTES_PER_SECOND
+        if time.monotonic() - began_at > timeout:
+            self._has_failed = self._is_stuck = True
+            message = f"A {_NOUNS[type(written)]} could not be stored: the storage did not answer for {timeout:.0f} s"
+            raise _UploadFailed(message, is_outage=True)
 
     def _record(self, written: FileReport) -> None:
         match written:

@@ -20,6 +20,7 @@ from service.purging import purge
 from service.queue import Notifier
 from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, Storage, open_storage
+from service.storage_marking import identity_reader
 from service.store import workers as registry
 from service.sweeping import sweep
 from workers.supervisor.celery_app import make_app
@@ -57,7 +58,9 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
         trainer: the module that training processes run.
     """
     settings = Settings()
-    storage = open_storage(settings, WORKER_RETRY_TIMEOUT)  # reads credentials, which the next line removes
+    database = Database(settings.database_url)
+    # It reads credentials, which the next line removes.
+    storage = open_storage(settings, WORKER_RETRY_TIMEOUT, identity_reader(database))
     environment.drop_secrets()
     configure_logging(settings.log_level)
     stopping = Event()
@@ -66,7 +69,7 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     remove_abandoned(settings.work_dir)
     fork_server = ForkServer(trainer)
     fork_server.start()
-    worker = Worker(settings, storage, fork_server, stopping, list_gpus or NVML().list_gpus)
+    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus or NVML().list_gpus)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
     # Not sys.exit: the exit handlers of Celery and of the database's driver may wait for a dead network.
@@ -78,13 +81,19 @@ class Worker:
     """One worker, from its first heartbeat to its sign-off."""
 
     def __init__(
-        self, settings: Settings, storage: Storage, fork_server: ForkServer, stopping: Event, list_gpus: ListGPUs
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        fork_server: ForkServer,
+        stopping: Event,
+        list_gpus: ListGPUs,
     ) -> None:
         self.id = new_id("wk")
         self._settings = settings
         self._fork_server = fork_server
         self._stopping = stopping
-        self._database = Database(settings.database_url)
+        self._database = database
         self._storage = storage
         self._notifier = Notifier(settings.redis_url)
         self._list_gpus = list_gpus

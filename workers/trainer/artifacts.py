@@ -12,7 +12,7 @@ from fitqueue.reports import ArtifactWritten, Message
 from fitqueue.spec import KerasObject
 from fitqueue.text import csv_heading
 from workers.keras_tools.callbacks import callback_arguments
-from workers.trainer.checkpoints import WriteFailed, flush_and_hash
+from workers.trainer.checkpoints import WriteFailed, flush_and_hash, is_caused_by_disk
 
 WRITING_CALLBACKS: Final = frozenset({"CSVLogger", "TensorBoard"})
 
@@ -98,7 +98,8 @@ class Artifacts:
                 path = Path(shutil.make_archive(str(path), "zip", path))
             size, sha256 = flush_and_hash(path)
         except OSError as error:
-            raise WriteFailed(f"The artifact {artifact.name!r} could not be written: {error}") from error
+            message = f"The artifact {artifact.name!r} could not be written: {error}"
+            raise WriteFailed(message, is_outage=is_caused_by_disk(error, path.parent)) from error
         self._emit(ArtifactWritten(file=path.name, name=artifact.name, size=size, sha256=sha256))
 
 

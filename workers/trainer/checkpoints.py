@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from fitqueue.reports import CheckpointWritten, Message, Position, SnapshotWritten
+from workers.shared.outages import OUTAGE_ERRNOS, is_disk_outage
 from workers.shared.paths import WRITING_PREFIX
 from workers.trainer.snapshot import Snapshot, write_snapshot
 
@@ -16,8 +19,17 @@ BEST: Final = "best"
 LAST: Final = "last"
 
 
+_ALMOST_FULL: Final = 64 * 1024
+"""Bytes. When less is free, the disk is to blame, whatever the error says."""
+
+
 class WriteFailed(Exception):
     """A checkpoint, snapshot or artifact could not be written."""
+
+    def __init__(self, message: str, *, is_outage: bool = False) -> None:
+        """Create the error; `is_outage` tells whether the disk is to blame, and not the content."""
+        super().__init__(message)
+        self.is_outage = is_outage
 
 
 class _WrittenFile(NamedTuple):
@@ -87,9 +99,24 @@ class CheckpointFiles:
             temporary.rename(path)
             _sync(self._directory)
         except (OSError, ValueError, RuntimeError) as error:  # h5py has errors of its own for a full disk
-            temporary.unlink(missing_ok=True)
-            raise WriteFailed(f"{description} could not be written: {error}") from error
+            is_outage = is_caused_by_disk(error, self._directory)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise WriteFailed(f"{description} could not be written: {error}", is_outage=is_outage) from error
         return _WrittenFile(name, size, sha256)
+
+
+def is_caused_by_disk(error: BaseException, directory: Path) -> bool:
+    """Tell whether a file could not be written there because the disk is full or broken.
+
+    The errors of libraries may not have the number of the operating system's error, and may not even quote it.
+    """
+    if is_disk_outage(error) or any(os.strerror(number) in str(error) for number in OUTAGE_ERRNOS):
+        return True
+    try:
+        return shutil.disk_usage(directory).free < _ALMOST_FULL
+    except OSError:
+        return True
 
 
 def flush_and_hash(path: Path) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from workers.keras_tools.downloads import is_network_error
 from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.messages import without_graph_words
 from workers.keras_tools.npz import DataError
+from workers.shared.outages import is_disk_outage
 from workers.shared.protocol import Ended, Stop, Stopped
 from workers.trainer.checkpoints import WriteFailed
 from workers.trainer.control import StopRequested
@@ -84,11 +85,7 @@ def of_stop(stop: Stop, position: Position | None) -> Ended | Stopped:
 
 
 def _position_text(position: Position) -> str:
-    if position == Position(0):
-        return "before its first step"
-    if position.step == 0:
-        return f"after epoch {position.epoch}"
-    return f"after {position.step} steps of epoch {position.epochs_begun}"
+    return "before its first step" if position == Position(0) else position.description
 
 
 def of_error(error: BaseException, *, in_fit: bool, terminates_on_nan: bool) -> Ended:
@@ -102,7 +99,7 @@ def of_error(error: BaseException, *, in_fit: bool, terminates_on_nan: bool) -> 
     return Ended(
         reason=_reason(error, in_fit, terminates_on_nan),
         message=error_message(error),
-        may_recover=isinstance(error, DataError | ModelBuildError) and is_network_error(error),
+        may_recover=_is_outage(error) or (isinstance(error, DataError | ModelBuildError) and is_network_error(error)),
     )
 
 
@@ -132,3 +129,10 @@ def _is_full_disk(error: BaseException) -> bool:
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return any(os.strerror(number) in str(error) for number in _DISK_FULL)
     return isinstance(error, OSError) and error.errno in _DISK_FULL
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Return whether a disk failed, which time or an operator mends."""
+    if isinstance(error, WriteFailed):
+        return error.is_outage
+    return _is_full_disk(error) or is_disk_outage(error)

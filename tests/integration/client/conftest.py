@@ -26,6 +26,7 @@ from service.storage import FolderStorage, artifact_key, checkpoint_key
 from service.store import leases, recording, snapshots, tokens, workers
 from service.store.leases import Lease
 from tests.reports import checkpoint_written, epoch_ended, printed, snapshot_written
+from tests.storages import new_storage
 
 
 @dataclass
@@ -118,6 +119,7 @@ class Served:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Served]:
     """A running service with an empty database."""
+    storage = new_storage(tmp_path / "storage")
     settings = Settings(
         database_url=f"sqlite:///{tmp_path}/fitqueue.db",
         redis_url="redis://127.0.0.1:9/0",
@@ -130,7 +132,7 @@ def service(tmp_path: Path) -> Iterator[Served]:
     server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, FolderStorage(tmp_path / "storage"))
+    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, storage)
     server.shutdown()
     thread.join()
     database.close()

@@ -16,7 +16,9 @@ from tests.integration.fixture_types import Claim, Submit
 
 @pytest.fixture
 def storage_folder(tmp_path: Path) -> Path:
-    return tmp_path / "storage"
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture

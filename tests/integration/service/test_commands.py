@@ -96,7 +96,7 @@ def test_migrate_creates_the_database_that_the_environment_names(
 ) -> None:
     monkeypatch.setenv("FITQUEUE_DATABASE_URL", empty_database_url)
     assert fitqueue("token", "list")[0] == NO_SERVICE
-    assert fitqueue("migrate") == (0, "The database is up to date.", "")
+    assert fitqueue("migrate") == (0, "The database is up to date, and the storage is marked as its own.", "")
     assert fitqueue("token", "list")[0] == 0
 
 

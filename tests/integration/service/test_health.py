@@ -59,11 +59,12 @@ def test_readiness_quotes_a_message_of_the_checker_that_the_api_does_not_underst
 
 
 def test_a_service_without_a_writable_storage_is_not_ready(http: FlaskClient, storage_folder: Path) -> None:
-    storage_folder.write_text("A file is where the folder would have to be created.")
+    storage_folder.rmdir()
     response = http.get("/readyz")
     assert response.json is not None
     assert (response.status_code, response.json["ready"], response.json["parts"]["database"]) == (503, False, "ok")
-    assert response.json["parts"]["storage"] != "ok"
+    assert "does not exist" in response.json["parts"]["storage"]
+    assert not storage_folder.exists()
 
 
 def test_readiness_is_503_without_parts_while_the_database_is_down(

@@ -64,6 +64,7 @@ def app_and_token(tmp_path: Path) -> tuple[Flask, str]:
     with database.write() as session:
         token = tokens.create(session, name="tests")
     database.close()
+    (tmp_path / "storage").mkdir()
     app = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", storage=tmp_path / "storage"))
     return app, token
 

@@ -14,6 +14,8 @@ from fitqueue.views import CheckpointView, Page, Problem
 from service.api.context import Services
 from service.db import Database
 from service.purging import purge
+from service.storage import FolderStorage
+from service.storage_marking import mark_storage
 from service.store import leases
 from service.store.leases import Lease
 from tests.integration.service.saving import save_checkpoint
@@ -157,14 +159,41 @@ def test_a_download_is_intact_while_better_weights_replace_it(
     assert downloads > 0
 
 
-def test_a_missing_file_is_an_internal_error(
-    http: FlaskClient, services: Services, storage_folder: Path, lease: Lease, url: str
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_that_is_gone_is_410(
+    method: str, http: FlaskClient, services: Services, storage_folder: Path, lease: Lease, url: str
 ) -> None:
     save_checkpoint(services, lease, b"a")
     for path in storage_folder.rglob("*.h5"):
         path.unlink()
+    response = http.open(f"{url}/weights/best", method=method)
+    assert response.status_code == 410
+    if method == "GET":
+        problem = Problem.model_validate_json(response.data)
+        assert (problem.code, problem.detail) == (
+            "file_gone",
+            f"The file of the checkpoint 'best' of {lease.job_id} is gone from the storage.",
+        )
+
+
+def test_a_storage_whose_disk_is_gone_is_503(
+    http: FlaskClient, services: Services, storage_folder: Path, lease: Lease, url: str, database: Database
+) -> None:
+    mark_storage(database, FolderStorage(storage_folder))
+    save_checkpoint(services, lease, b"a")
+    disk = storage_folder.rename(storage_folder.with_name("disk"))
+    storage_folder.mkdir()
     response = http.get(f"{url}/weights/best")
-    assert (response.status_code, Problem.model_validate_json(response.data).code) == (500, "internal_server_error")
+    assert (response.status_code, Problem.model_validate_json(response.data).code) == (503, "storage_unavailable")
+    ready = http.get("/readyz")
+    assert ready.json is not None
+    assert (ready.status_code, ready.json["ready"]) == (503, False)
+    assert "its disk is not mounted" in ready.json["parts"]["storage"]
+    assert list(storage_folder.iterdir()) == []
+    storage_folder.rmdir()
+    disk.rename(storage_folder)
+    assert http.get(f"{url}/weights/best").data == b"a"
+    assert http.get("/readyz").status_code == 200
 
 
 def test_a_file_that_the_storage_cannot_read_is_503(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from service.storage import FolderStorage, Storage
+from service.storage import Storage
 from service.storage.bucket import BucketStorage
 from service.storage_address import Bucket
 from tests.s3 import S3Server
+from tests.storages import new_storage
 
 LONG_TIMEOUT = timedelta(seconds=60)
 
@@ -16,7 +17,7 @@ LONG_TIMEOUT = timedelta(seconds=60)
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """An empty storage of each kind."""
     if request.param == "folder":
-        return FolderStorage(tmp_path / "storage")
+        return new_storage(tmp_path / "storage")
     return BucketStorage(request.getfixturevalue("bucket"), tmp_path / "incoming", LONG_TIMEOUT)
 
 

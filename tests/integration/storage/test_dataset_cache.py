@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from service.dataset_cache import DatasetCache
-from service.storage import FolderStorage
 from service.storage.bucket import BucketStorage
 from tests.s3 import S3Server
+from tests.storages import new_storage
 
 
 class StoredDataset(NamedTuple):
@@ -136,7 +136,7 @@ def test_a_data_set_that_arrives_damaged_is_not_used(
 
 
 def test_a_storage_in_a_folder_is_not_cached(tmp_path: Path, write_file: WriteFile) -> None:
-    storage = FolderStorage(tmp_path / "storage")
+    storage = new_storage(tmp_path / "storage")
     storage.put("datasets/ds_1.npz", write_file(b"x"))
     cache = DatasetCache(storage, tmp_path / "cache", 100)
     path = cache.link("datasets/ds_1.npz", "0" * 64, tmp_path / "mine", lambda: None)

@@ -20,7 +20,8 @@ class ExpectedJob:
     reason: Reason | None = None
     cancel_requested: bool = False
     pause_requested: bool = False
-    newest_snapshot: Position | None = None
+    newest_snapshot: tuple[int, Position] | None = None
+    """Its attempt, which counts first, and its position."""
     failed_attempts: int = 0
     stalled_attempts: int = 0
     stalled_at: Position | None = None
@@ -41,8 +42,9 @@ class ExpectedJob:
             self.pause_requested = False
 
     def fail_attempt(self, reason: Reason | None) -> None:
-        position = self.newest_snapshot or Position(0)
-        stalled_attempts = self.stalled_attempts + 1 if self.stalled_at == position else 1
+        position = self.newest_snapshot[1] if self.newest_snapshot else Position(0)
+        has_stalled = self.stalled_at is not None and position <= self.stalled_at
+        stalled_attempts = self.stalled_attempts + 1 if has_stalled else 1
         if self.cancel_requested:
             self.end(Reason.CANCELLED_BY_USER)
         elif reason is not None and stalled_attempts >= 2:
@@ -53,7 +55,8 @@ class ExpectedJob:
             self.end(Reason.NO_PROGRESS)
         else:
             self.failed_attempts += 1
-            self.stalled_attempts, self.stalled_at = stalled_attempts, position
+            self.stalled_attempts = stalled_attempts
+            self.stalled_at = self.stalled_at if has_stalled else position
             self.leave_worker()
 
     def extend(self, epochs: int) -> None:

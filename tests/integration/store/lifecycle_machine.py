@@ -124,6 +124,16 @@ class Lifecycle(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
+    def meet_outage(self, data: st.DataObject) -> None:
+        lease = self._draw_held(data)
+        outage = AttemptFailure("The disk is full", Reason.STORAGE_FAILED, is_outage=True)
+        with self.database.write() as session:
+            assert leases.fail_attempt(session, lease, outage)
+        self.expected[lease.job_id].leave_worker()
+        self._forget_lease(lease)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
     def train(self, data: st.DataObject) -> None:
         lease = self._draw_held(data)
         with self.database.write() as session:
@@ -309,7 +319,8 @@ class Lifecycle(RuleBasedStateMachine):
         with self.database.write() as session:
             snapshots.record(session, leases.held_job(session, lease), written, key)
         job = self.expected[lease.job_id]
-        job.newest_snapshot = max(job.newest_snapshot or position, position)
+        newest = (lease.attempt, position)
+        job.newest_snapshot = max(job.newest_snapshot or newest, newest)
 
     def _forget_lease(self, lease: Lease) -> None:
         del self.held[lease.job_id]

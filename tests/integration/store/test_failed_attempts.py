@@ -11,7 +11,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
 from service.store import actions, jobs, leases
 from service.store.leases import ClaimedJob
-from service.store.retry_policy import OUTAGE_DELAY_SECONDS, STALL_DELAY_SECONDS
+from service.store.retry_policy import OUTAGE_DELAY_SECONDS, STALL_DELAY_SECONDS, AttemptFailure
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit, TryClaim
 from tests.integration.store.operations import (
     KILLED,
@@ -291,6 +291,39 @@ def test_a_cancelled_job_is_cancelled_whatever_ends_its_attempt(
         actions.cancel(session, job_id)
     job = fail_attempt(database, claimed.lease, replace(KILLED, reason=Reason.OUT_OF_MEMORY))
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
+
+
+def test_an_outage_is_not_a_failed_attempt_however_often_it_happens(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
+) -> None:
+    job_id = submit(max_attempts=1)
+    outage = AttemptFailure("The disk is full", Reason.STORAGE_FAILED, is_outage=True)
+    for outages, seconds in enumerate([10, 20, 40, 80, 160, 300, 300], 1):
+        job = fail_attempt(database, claim().lease, outage)
+        assert (job.state, job.failed_attempts, job.stalled_attempts, job.outages) == (JobState.QUEUED, 0, 0, outages)
+        assert job.not_before is not None
+        assert (job.not_before - events_of(database, job_id)[-1].at).total_seconds() == seconds
+        advance_clock(seconds)
+    lease = claim().lease
+    record_snapshot(database, lease, 1)
+    assert get_job(database, job_id).outages == 0, "files can be stored again"
+    job = fail_attempt(database, lease, outage)
+    assert (job.state, job.outages) == (JobState.QUEUED, 1)
+    assert last_event(database, job_id) == (
+        EventKind.REQUEUED,
+        "The disk is full; the job is queued again, and goes on when that is mended.",
+    )
+
+
+def test_a_job_that_is_to_be_cancelled_does_not_wait_for_the_end_of_an_outage(
+    database: Database, submit: Submit, claim: Claim
+) -> None:
+    job_id = submit()
+    lease = claim().lease
+    with database.write() as session:
+        actions.cancel(session, job_id)
+    outage = AttemptFailure("The disk is full", Reason.STORAGE_FAILED, is_outage=True)
+    assert fail_attempt(database, lease, outage).state is JobState.CANCELLED
 
 
 def test_an_attempt_without_the_lease_cannot_fail(database: Database, submit: Submit, claim_again: ClaimAgain) -> None:

@@ -3,11 +3,13 @@
 import pytest
 
 from fitqueue.reports import Position
+from fitqueue.states import EventKind
 from service.db import Database
 from service.store import actions, deletions, jobs, leases, snapshots
-from service.store.leases import LeaseLost
-from tests.integration.fixture_types import Claim, Submit
-from tests.integration.store.operations import record_snapshot, requeue, snapshot_key_of
+from service.store.leases import Lease, LeaseLost
+from service.store.retry_policy import OUTAGE_DELAY_SECONDS
+from tests.integration.fixture_types import AdvanceClock, Claim, Submit
+from tests.integration.store.operations import event_data, fail_attempt, record_snapshot, requeue, snapshot_key_of
 
 
 def positions(database: Database, job_id: str) -> list[Position]:
@@ -41,9 +43,51 @@ def test_a_snapshot_that_cannot_be_used_is_forgotten(database: Database, submit:
     lease = claim().lease
     record_snapshot(database, lease, 1)
     record_snapshot(database, lease, 2)
-    with database.write() as session:
-        snapshots.forget(session, snapshot_key_of(lease, 2))
+    forget(database, lease, Position(2))
     assert positions(database, job_id) == [Position(1)]
+    assert event_data(database, job_id)[-1] == (
+        EventKind.SNAPSHOT_DISCARDED,
+        {"epoch": 2, "step": 0, "attempt": 1},
+    )
+
+
+def test_a_new_attempt_keeps_its_snapshots_although_earlier_ones_are_farther(
+    database: Database, submit: Submit, claim: Claim
+) -> None:
+    job_id = submit()
+    first = claim().lease
+    record_snapshot(database, first, 8)
+    record_snapshot(database, first, 9)
+    requeue(database, first)
+    second = claim("w2").lease
+    assert record_snapshot(database, second, 1) == [snapshot_key_of(first, 8)]
+    assert positions(database, job_id) == [Position(1), Position(9)]
+    assert record_snapshot(database, second, 2) == [snapshot_key_of(first, 9)]
+    assert positions(database, job_id) == [Position(2), Position(1)]
+
+
+def test_losses_behind_a_snapshot_that_was_discarded_are_not_stalls(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
+) -> None:
+    """Each attempt gets farther than the one before, although not as far as the first one."""
+    job_id = submit(max_attempts=20)
+    lease = claim().lease
+    record_snapshot(database, lease, 9)
+    fail_attempt(database, lease)
+    for epoch in range(1, 6):
+        advance_clock(OUTAGE_DELAY_SECONDS)
+        lease = claim().lease
+        if epoch == 1:
+            forget(database, lease, Position(9))
+        record_snapshot(database, lease, epoch)
+        assert fail_attempt(database, lease).stalled_attempts == 1
+    assert positions(database, job_id) == [Position(5), Position(4)]
+
+
+def forget(database: Database, lease: Lease, position: Position) -> None:
+    with database.write() as session:
+        [snapshot] = [row for row in snapshots.newest_first(session, lease.job_id) if row.position == position]
+        snapshots.forget(session, leases.held_job(session, lease), snapshot, "The snapshot cannot be used.")
 
 
 def test_snapshots_are_deleted_with_their_job(database: Database, submit: Submit, claim: Claim) -> None:

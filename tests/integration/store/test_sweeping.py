@@ -16,13 +16,14 @@ from service.sweeping import sweep
 from tests.integration.fixture_types import Claim, Submit
 from tests.integration.store.operations import finish
 from tests.reports import SHA256, artifact_written, checkpoint_written, snapshot_written
+from tests.storages import new_storage
 
 ANY_AGE = timedelta(-1)
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> FolderStorage:
-    return FolderStorage(tmp_path / "storage")
+    return new_storage(tmp_path / "storage")
 
 
 @pytest.fixture

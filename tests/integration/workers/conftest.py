@@ -83,7 +83,7 @@ def run_worker(until: Callable[..., Any]) -> Callable[..., Any]:
     @contextmanager
     def run(database: Database, folder: Path, module: str = "workers", **settings: Any) -> Iterator[Worker]:
         before = _alive(database)
-        folder.mkdir(exist_ok=True)
+        (folder / "storage").mkdir(parents=True, exist_ok=True)
         settings = {"storage": folder / "storage", "work_dir": folder / "work", **settings}
         variables = {f"FITQUEUE_{name.upper()}": str(value) for name, value in settings.items()}
         with (folder / "worker.log").open("ab") as log:

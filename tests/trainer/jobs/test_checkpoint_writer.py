@@ -1,5 +1,6 @@
 """Which checkpoints the writer writes, and which it drops for newer ones."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event, Thread
@@ -11,7 +12,7 @@ import pytest
 
 from fitqueue.reports import Position
 from workers.trainer.checkpoint_writer import CheckpointWriter, WriteRequest
-from workers.trainer.checkpoints import CheckpointFiles, WriteFailed
+from workers.trainer.checkpoints import CheckpointFiles, WriteFailed, is_caused_by_disk
 from workers.trainer.shadow_model import make_shadow_model
 
 SECONDS = 20.0
@@ -126,6 +127,35 @@ def test_an_incomplete_file_is_deleted(tmp_path: Path) -> None:
         files.write(Position(3), {}, "keras", ["last"], write_half)
     assert list(tmp_path.iterdir()) == []
     assert emitted == []
+
+
+@pytest.mark.parametrize(
+    ("error", "is_outage"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (OSError(5, "Input/output error"), True),
+        (RuntimeError("Unable to write (errno = 28, error message = 'No space left on device')"), True),
+        (PermissionError(13, "Permission denied"), False),
+        (ValueError("A layer cannot be serialized."), False),
+    ],
+)
+def test_whether_the_disk_is_to_blame_for_a_file_that_could_not_be_written(
+    error: Exception, is_outage: bool, tmp_path: Path
+) -> None:
+    def fail(path: str) -> None:
+        raise error
+
+    with pytest.raises(WriteFailed) as raised:
+        CheckpointFiles(tmp_path, lambda _: None, "loss").write(Position(1), {}, "keras", ["last"], fail)
+    assert raised.value.is_outage == is_outage
+
+
+def test_a_disk_without_room_is_to_blame_whatever_the_error_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage(tmp_path)._replace(free=4096)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    assert is_caused_by_disk(RuntimeError("Can't write data"), tmp_path)
 
 
 def test_a_file_has_its_name_when_it_is_reported(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from service.storage import FolderStorage, checkpoint_key, dataset_key
+from tests.storages import new_storage
 
 KEY = "checkpoints/job_1/1-abc.weights.h5"
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> FolderStorage:
-    return FolderStorage(tmp_path / "storage")
+    return new_storage(tmp_path / "storage")
 
 
 def _write_file(folder: Path, content: bytes) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from fitqueue.reports import Position
 from fitqueue.states import Reason
-from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, retry_or_fail
+from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, Wait, retry_or_fail
 
 WHY: Final = "The training process was killed (SIGKILL)"
 DETAILS: Final = "last line but one\nlast line"
@@ -52,6 +52,9 @@ RETRIES: dict[str, tuple[AttemptFailure, AttemptHistory, Retry]] = {
     "full disk": (STORAGE_FAILED, FIRST, Retry(QUEUED_AGAIN, 10.0, 1, START)),
     "full disk, without progress, to be cancelled": (
         STORAGE_FAILED, replace(SECOND_AT_START, is_cancelled=True), Retry(QUEUED_AGAIN, 10.0, 2, START),
+    ),
+    "behind the position of the failure before, from an older snapshot": (
+        LOST, replace(SECOND_IN_MIDDLE, resumes_at=Position(3, 1)), Retry(QUEUED_AGAIN, 2.0, 2, MIDDLE),
     ),
     "failed download of the data": (INVALID_DATA, FIRST, Retry(QUEUED_AGAIN, 10.0, 1, START)),
     "failed download of the weights": (INVALID_MODEL, FIRST, Retry(QUEUED_AGAIN, 10.0, 1, START)),
@@ -106,6 +109,10 @@ FAILURES: dict[str, tuple[AttemptFailure, AttemptHistory, Fail]] = {
         LOST, THIRD_IN_MIDDLE,
         Fail(Reason.NO_PROGRESS, f"{WHY}; 3 attempts in a row failed at the same position."),
     ),
+    "three attempts, the last one behind the others": (
+        LOST, replace(THIRD_IN_MIDDLE, resumes_at=Position(3, 1)),
+        Fail(Reason.NO_PROGRESS, f"{WHY}; 3 attempts in a row failed at the same position."),
+    ),
     "details follow the sentence": (
         replace(LOST, details=DETAILS), THIRD_IN_MIDDLE,
         Fail(Reason.NO_PROGRESS, f"{WHY}; 3 attempts in a row failed at the same position.\n{DETAILS}"),
@@ -121,3 +128,17 @@ def test_a_failed_attempt_is_retried(failure: AttemptFailure, history: AttemptHi
 @pytest.mark.parametrize(("failure", "history", "outcome"), FAILURES.values(), ids=FAILURES)
 def test_a_failed_attempt_ends_the_job(failure: AttemptFailure, history: AttemptHistory, outcome: Fail) -> None:
     assert retry_or_fail(failure, history) == outcome
+
+
+@pytest.mark.parametrize(
+    ("outages", "seconds"), [(0, 10.0), (1, 20.0), (2, 40.0), (4, 160.0), (5, 300.0), (10_000, 300.0)]
+)
+@pytest.mark.parametrize(
+    "history", [FIRST, THIRD_IN_MIDDLE, replace(FIRST, failed_attempts=4), replace(FIRST, max_attempts=1)]
+)
+def test_a_job_waits_for_the_end_of_an_outage_however_long(
+    history: AttemptHistory, outages: int, seconds: float
+) -> None:
+    outage = replace(STORAGE_FAILED, is_outage=True)
+    message = f"{WHY}; the job is queued again, and goes on when that is mended."
+    assert retry_or_fail(outage, replace(history, outages=outages)) == Wait(message, seconds)

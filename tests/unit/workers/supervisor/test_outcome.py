@@ -1,5 +1,6 @@
 """What follows from the end of an attempt: a pure function, so each case is a row."""
 
+import errno
 import signal
 from dataclasses import replace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from fitqueue.states import Reason
+from service.storage import StorageError
 from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import Ended, SnapshotRefused, Stopped
 from workers.supervisor.outcome import (
@@ -17,6 +19,7 @@ from workers.supervisor.outcome import (
     Requeue,
     after_training,
     before_training,
+    on_error,
 )
 
 COMPLETED = Ended(reason=Reason.COMPLETED, message="All 3 epochs were trained.")
@@ -33,6 +36,10 @@ EXITED = AttemptEnd(last_message=None, exit_code=0, stop_cause=None, was_active=
 
 def failed(why: str, reason: Reason | None = None, details: str = "") -> FailAttempt:
     return FailAttempt(AttemptFailure(why, reason, details))
+
+
+def outage(why: str) -> FailAttempt:
+    return FailAttempt(AttemptFailure(why, Reason.STORAGE_FAILED, is_outage=True))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,11 @@ def test_a_job_that_is_stopped_before_training(cause: Any, outcome: Outcome) -> 
         pytest.param(
             {"last_message": Ended(reason=Reason.STORAGE_FAILED, message="The disk is full.")},
             failed("The disk is full", Reason.STORAGE_FAILED),
+            id="a file that the child cannot write",
+        ),
+        pytest.param(
+            {"last_message": Ended(reason=Reason.STORAGE_FAILED, message="The disk is full.", may_recover=True)},
+            outage("The disk is full"),
             id="a full disk of the child",
         ),
         pytest.param(
@@ -113,6 +125,11 @@ def test_a_job_that_is_stopped_before_training(cause: Any, outcome: Outcome) -> 
             id="a file could not be stored",
         ),
         pytest.param(
+            {"upload_failure": "A file could not be stored: no space", "is_outage": True, "last_message": COMPLETED},
+            outage("A file could not be stored: no space"),
+            id="a storage without room",
+        ),
+        pytest.param(
             {"upload_failure": "A checkpoint could not be stored: no space", "last_message": COMPLETED},
             failed("A checkpoint could not be stored: no space", Reason.STORAGE_FAILED),
             id="a file could not be stored, nor moved",
@@ -129,3 +146,20 @@ def test_a_job_that_is_stopped_before_training(cause: Any, outcome: Outcome) -> 
 )  # fmt: skip
 def test_a_job_whose_child_has_ended(end: dict[str, Any], outcome: Outcome) -> None:
     assert after_training(replace(EXITED, **end)) == outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (StorageError("It is down."), "The worker cannot fetch what the job needs (It is down.)"),
+        (OSError(errno.ENOSPC, "full"), f"The worker cannot fetch what the job needs ([Errno {errno.ENOSPC}] full)"),
+        (
+            OSError(errno.EACCES, "no"),
+            f"The worker could not train the job (PermissionError: [Errno {errno.EACCES}] no)",
+        ),
+        (KeyError("x"), "The worker could not train the job (KeyError: 'x')"),
+    ],
+)
+def test_a_job_that_the_worker_could_not_train(error: Exception, outcome: str) -> None:
+    is_outage = outcome.startswith("The worker cannot fetch")
+    assert on_error(error) == FailAttempt(AttemptFailure(outcome, is_outage=is_outage))

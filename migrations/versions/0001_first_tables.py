@@ -155,6 +155,8 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
+    op.create_index("ix_jobs_name_id", "jobs", ["name", "id"], unique=False)
+    op.create_index("ix_jobs_pool_id", "jobs", ["pool", "id"], unique=False)
     op.create_index("ix_jobs_state_id", "jobs", ["state", "id"], unique=False)
     op.create_table(
         "artifacts",

@@ -228,7 +228,7 @@ def test_a_replaced_checkpoint_is_returned_once_no_name_points_at_its_file(
     assert record(["ep1"], "checkpoints/a/4", 4) == ["checkpoints/a/1"]
     assert record(["ep1"], "checkpoints/a/4", 4) == [], "the same file must not be deleted"
     with database.read() as session:
-        rows = checkpoints.list_all(session, lease.job_id)
+        rows = checkpoints.list_page(session, lease.job_id, None, 100)
         job = jobs.get(session, lease.job_id)
     assert [(row.name, row.epoch) for row in rows] == [("best", 3), ("last", 3), ("ep1", 4)]
     assert rows[0].metrics == {"loss": 0.5, "bad": None}

@@ -122,7 +122,8 @@ def get_whole(session: Session, job_id: str) -> Job:
     Raises:
         JobNotFound: there is no such job.
     """
-    job = session.get(Job, job_id, options=[undefer(Job.spec), undefer(Job.notices), undefer(Job.model_summary)])
+    large = [undefer(Job.spec), undefer(Job.notices), undefer(Job.model_summary)]
+    job = session.get(Job, job_id, options=large, populate_existing=True)
     if job is None:
         raise JobNotFound(f"There is no job '{job_id}'.")
     return job

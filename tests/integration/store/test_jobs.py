@@ -168,6 +168,6 @@ def test_deleting_an_ended_job_deletes_everything_that_belongs_to_it(
     with database.read() as session:
         for table in ("jobs", "events", "job_labels", "checkpoints"):
             assert session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
-        for read in (jobs.get, jobs.version, checkpoints.list_all):
+        for read in (jobs.get, jobs.get_whole, jobs.version):
             with pytest.raises(JobNotFound):
                 read(session, job_id)

@@ -26,6 +26,7 @@ class Job(Base):
       `stalled_epoch` and `stalled_step`.
     - `outages` counts the attempts in a row that ended because files could not be stored. They are not failed attempts.
     - `worker_id` stays after the job has ended, to show who trained it.
+    - `spec`, `notices` and `model_summary` can be a megabyte, so they are read only when they are used.
     - `version` grows with every change of the row.
     - `last_write` is the number of the newest write of the current attempt. It makes a repeated write a no-op.
     - `deleted_at` hides the job, whose rows and files are then deleted in steps.
@@ -44,10 +45,10 @@ class Job(Base):
     pool: Mapped[str] = mapped_column(String(64))
     gpus: Mapped[int]
     priority: Mapped[int]
-    spec: Mapped[dict[str, Any]]
-    notices: Mapped[list[Any]]
+    spec: Mapped[dict[str, Any]] = mapped_column(deferred=True)
+    notices: Mapped[list[Any]] = mapped_column(deferred=True)
     # Without `none_as_null` the column would hold JSON's null.
-    model_summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    model_summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     weights_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     epochs: Mapped[int]
@@ -122,7 +123,10 @@ class Job(Base):
             sqlite_where=text("deleted_at IS NOT NULL"),
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
+        # Each filter of the list has its index: without one, a filter that no job matches reads all jobs.
         Index(None, "state", "id"),
+        Index(None, "pool", "id"),
+        Index(None, "name", "id"),
         Index(None, "dataset_id"),
         Index(None, "weights_dataset_id"),
     )

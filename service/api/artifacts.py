@@ -9,7 +9,7 @@ from fitqueue.views import ArtifactView, Page
 from service.api import PREFIX
 from service.api.context import get_services
 from service.api.files import DOWNLOAD, send
-from service.api.parameters import ALWAYS, FilePath, JobPath, answer, problems
+from service.api.parameters import ALWAYS, FilePath, FilesQuery, JobPath, answer, problems
 from service.api.views import artifact_view
 from service.store import artifacts
 
@@ -19,11 +19,12 @@ blueprint = APIBlueprint(
 
 
 @blueprint.get("/artifacts", summary="List artifacts", responses={200: Page[ArtifactView], **problems(404)})
-def list_artifacts(path: JobPath) -> Response:
+def list_artifacts(path: JobPath, query: FilesQuery) -> Response:
     """They appear when the job has ended, however it ended."""
     with get_services().database.read() as session:
-        rows = artifacts.list_all(session, path.job_id)
-    return answer(Page[ArtifactView](data=[artifact_view(row) for row in rows]))
+        rows = artifacts.list_page(session, path.job_id, query.cursor, query.limit + 1)
+    data = [artifact_view(row) for row in rows[: query.limit]]
+    return answer(Page[ArtifactView](data=data, next_cursor=data[-1].name if len(rows) > len(data) else None))
 
 
 @blueprint.get("/artifacts/<name>", summary="Fetch an artifact", responses=DOWNLOAD)

@@ -1,17 +1,19 @@
 """The weights of a job. They can be fetched at any time, also while it trains."""
 
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
+from pydantic import Field
 
 from fitqueue.errors import FileGone
+from fitqueue.spec.strict import Pattern
 from fitqueue.views import CheckpointView, Page
 from service.api import PREFIX
 from service.api.context import get_services
 from service.api.files import DOWNLOAD, send
-from service.api.parameters import ALWAYS, FilePath, JobPath, answer, problems
+from service.api.parameters import ALWAYS, MAX_CURSOR, FilePath, FilesQuery, JobPath, answer, problems
 from service.api.views import OWN_CHECKPOINTS, checkpoint_view
 from service.models import Checkpoint
 from service.store import checkpoints
@@ -27,12 +29,31 @@ blueprint = APIBlueprint(
 _MAX_TRIES: Final = 5
 
 
+class CheckpointsQuery(FilesQuery):
+    cursor: Annotated[str, Pattern(r"[0-2] \d{1,9} -?\d{1,9} [^\x00]*", "a `next_cursor`")] | None = Field(
+        default=None, max_length=MAX_CURSOR, description="`next_cursor` of the page before"
+    )
+
+    @property
+    def after(self) -> checkpoints.Position | None:
+        if self.cursor is None:
+            return None
+        group, epoch, batch, name = self.cursor.split(" ", 3)
+        return int(group), int(epoch), int(batch), name
+
+
+def _cursor(row: Checkpoint) -> str:
+    return " ".join(map(str, checkpoints.position(row)))
+
+
 @blueprint.get("/checkpoints", summary="List checkpoints", responses={200: Page[CheckpointView], **problems(404)})
-def list_checkpoints(path: JobPath) -> Response:
+def list_checkpoints(path: JobPath, query: CheckpointsQuery) -> Response:
     """`best` and `last`, which every job has, then those that the job's ModelCheckpoint named."""
     with get_services().database.read() as session:
-        rows = checkpoints.list_all(session, path.job_id)
-    return answer(Page[CheckpointView](data=[checkpoint_view(row) for row in rows]))
+        rows = checkpoints.list_page(session, path.job_id, query.after, query.limit + 1)
+    listed = rows[: query.limit]
+    cursor = _cursor(listed[-1]) if len(rows) > len(listed) else None
+    return answer(Page[CheckpointView](data=[checkpoint_view(row) for row in listed], next_cursor=cursor))
 
 
 @blueprint.get("/checkpoints/<name>", summary="Fetch a checkpoint", responses=DOWNLOAD)

@@ -20,7 +20,7 @@ def read_job(services: Services, job_id: str) -> tuple[JobView, int]:
         JobNotFound: there is no such job.
     """
     with services.database.read() as session:
-        details = job_details.read(session, jobs.get(session, job_id), services.settings.lease_seconds)
+        details = job_details.read(session, jobs.get_whole(session, job_id), services.settings.lease_seconds)
         losses = metrics.losses(session, job_id)
         rate_share = metrics.rate_share(session, job_id)
     return job_view(details, losses, languages.preferred(), rate_share=rate_share), details.job.version

@@ -13,6 +13,8 @@ from fitqueue.views import Problem
 
 MAX_LIMIT: Final = 200
 MAX_ROWS: Final = 5_000
+MAX_CURSOR: Final = 300
+"""The characters of a cursor that has a name of 255 in it."""
 
 
 # PostgreSQL cannot store NUL, so no name has one.
@@ -39,6 +41,11 @@ class FilePath(JobPath):
 class PageQuery(Query):
     cursor: Text | None = Field(default=None, max_length=128, description="`next_cursor` of the page before")
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
+
+
+class FilesQuery(Query):
+    cursor: Text | None = Field(default=None, max_length=MAX_CURSOR, description="`next_cursor` of the page before")
+    limit: int = Field(default=1_000, ge=1, le=MAX_ROWS)
 
 
 class RowsQuery(Query):

@@ -75,7 +75,7 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "pool": job.pool,
         "priority": job.priority,
-        "labels": job.spec.get("labels") or {},
+        "labels": details.labels,
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
         "pause_requested_at": job.pause_requested_at,

@@ -10,14 +10,18 @@ from service.models import Artifact
 from service.store import jobs
 
 
-def list_all(session: Session, job_id: str) -> Sequence[Artifact]:
+def list_page(session: Session, job_id: str, after: str | None, limit: int) -> Sequence[Artifact]:
     """Return the job's artifacts, by name.
+
+    Args:
+        after: only those behind this name.
 
     Raises:
         JobNotFound: there is no such job.
     """
     jobs.get(session, job_id)
-    return session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)).all()
+    query = select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name).limit(limit)
+    return session.scalars(query if after is None else query.where(Artifact.name > after)).all()
 
 
 def get(session: Session, job_id: str, name: str) -> Artifact:

@@ -1,28 +1,48 @@
 """The weights that can be fetched."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import case, select
+from sqlalchemy import case, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import CheckpointNotFound, NoCheckpointYet
 from service.models import Checkpoint
 from service.store import jobs
 
+Position = tuple[int, int, int, str]
+"""Where a checkpoint stands in the list: `best`, `last`, and the others by epoch, batch and name."""
 
-def list_all(session: Session, job_id: str) -> Sequence[Checkpoint]:
+_POSITION: Final = (
+    case((Checkpoint.name == "best", 0), (Checkpoint.name == "last", 1), else_=2),
+    Checkpoint.epoch,
+    func.coalesce(Checkpoint.batch, -1),
+    Checkpoint.name,
+)
+
+
+def position(row: Checkpoint) -> Position:
+    """Return where a checkpoint stands in the list."""
+    return (
+        {"best": 0, "last": 1}.get(row.name, 2),
+        row.epoch,
+        -1 if row.batch is None else row.batch,
+        row.name,
+    )
+
+
+def list_page(session: Session, job_id: str, after: Position | None, limit: int) -> Sequence[Checkpoint]:
     """Return the job's checkpoints: `best` and `last`, then the others in the order in which they were trained.
+
+    Args:
+        after: only those behind this position.
 
     Raises:
         JobNotFound: there is no such job.
     """
     jobs.get(session, job_id)
-    best_and_last_first = case((Checkpoint.name == "best", 0), (Checkpoint.name == "last", 1), else_=2)
-    return session.scalars(
-        select(Checkpoint)
-        .where(Checkpoint.job_id == job_id)
-        .order_by(best_and_last_first, Checkpoint.epoch, Checkpoint.batch, Checkpoint.name)
-    ).all()
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(*_POSITION).limit(limit)
+    return session.scalars(query if after is None else query.where(tuple_(*_POSITION) > tuple_(*after))).all()
 
 
 def newest_key(session: Session) -> str | None:

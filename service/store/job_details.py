@@ -1,6 +1,6 @@
 """What the API shows of a job beyond its row: its queue position and its pace."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
 from fitqueue.views import QueuePosition
-from service.models import Epoch, Job
+from service.models import Epoch, Job, JobLabel
 from service.store import queue_position
 
 RECENT_EPOCHS: Final = 3
@@ -23,6 +23,7 @@ class JobDetails:
     """None unless the job is queued."""
     seconds_per_epoch: float | None
     """None unless the job is running and an epoch has ended."""
+    labels: Mapping[str, str]
 
 
 def read(session: Session, job: Job, lease_seconds: float) -> JobDetails:
@@ -33,7 +34,16 @@ def read(session: Session, job: Job, lease_seconds: float) -> JobDetails:
 def read_all(session: Session, jobs: Sequence[Job], lease_seconds: float) -> list[JobDetails]:
     positions = queue_position.read(session, jobs, lease_seconds)
     seconds = _seconds_per_epoch(session, jobs)
-    return [JobDetails(job, positions.get(job.id), seconds.get(job.id)) for job in jobs]
+    labels = _labels(session, jobs)
+    return [JobDetails(job, positions.get(job.id), seconds.get(job.id), labels.get(job.id, {})) for job in jobs]
+
+
+def _labels(session: Session, jobs: Sequence[Job]) -> dict[str, dict[str, str]]:
+    labels: dict[str, dict[str, str]] = {}
+    query = select(JobLabel).where(JobLabel.job_id.in_([job.id for job in jobs])).order_by(JobLabel.key)
+    for label in session.scalars(query):
+        labels.setdefault(label.job_id, {})[label.key] = label.value
+    return labels
 
 
 def _seconds_per_epoch(session: Session, jobs: Sequence[Job]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
 from fitqueue.spec import JobSpec
@@ -116,6 +116,19 @@ def get(session: Session, job_id: str) -> Job:
     return job
 
 
+def get_whole(session: Session, job_id: str) -> Job:
+    """Return a job with its spec, notices and summary, which may be large.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    large = [undefer(Job.spec), undefer(Job.notices), undefer(Job.model_summary)]
+    job = session.get(Job, job_id, options=large, populate_existing=True)
+    if job is None:
+        raise JobNotFound(f"There is no job '{job_id}'.")
+    return job
+
+
 def version(session: Session, job_id: str) -> int:
     """Return the version of a job's row.
 
@@ -140,7 +153,7 @@ def list_page(session: Session, filter: Filter, before: str | None, limit: int) 
         query = query.where(Job.pool == filter.pool)
     if filter.name is not None:
         query = query.where(Job.name == filter.name)
-    for key, value in filter.labels:
+    for key, value in dict.fromkeys(filter.labels):
         query = query.where(exists().where(JobLabel.job_id == Job.id, JobLabel.key == key, JobLabel.value == value))
     if before is not None:
         query = query.where(Job.id < before)

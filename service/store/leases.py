@@ -254,10 +254,15 @@ def any_expired(session: Session) -> bool:
 
 def pools_with_work(session: Session) -> list[str]:
     """Return the pools in which a job is queued that may be claimed now."""
-    query = (
-        select(Job.pool).where(Job.state == JobState.QUEUED, transitions.is_claimable(clock.now(session))).distinct()
-    )
-    return list(session.scalars(query.order_by(Job.pool)))
+    claimable = select(Job.pool).where(Job.state == JobState.QUEUED, transitions.is_claimable(clock.now(session)))
+    # One short query for each pool: DISTINCT would read every queued row.
+    pools = list(session.scalars(claimable.order_by(Job.pool).limit(1)))
+    while pools:
+        found = session.scalar(claimable.where(Job.pool > pools[-1]).order_by(Job.pool).limit(1))
+        if found is None:
+            break
+        pools.append(found)
+    return pools
 
 
 def _expired(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -27,14 +27,17 @@ class EpochRow:
 
 def list_after(session: Session, job_id: str, after: int, limit: int) -> list[EpochRow]:
     """Return the epochs with a number above `after`, in order."""
-    epochs = session.scalars(
-        select(Epoch).where(Epoch.job_id == job_id, Epoch.epoch > after).order_by(Epoch.epoch).limit(limit)
+    epochs = session.execute(
+        select(Epoch.epoch, Epoch.learning_rate, Epoch.seconds, Epoch.steps, Epoch.attempt, Epoch.finished_at)
+        .where(Epoch.job_id == job_id, Epoch.epoch > after)
+        .order_by(Epoch.epoch)
+        .limit(limit)
     ).all()
-    metrics = _metrics_by_epoch(session, job_id, epochs)
+    metrics = _metrics_by_epoch(session, job_id, epochs[0].epoch, epochs[-1].epoch) if epochs else {}
     return [
         EpochRow(
             epoch=row.epoch,
-            metrics=metrics[row.epoch],
+            metrics=metrics.get(row.epoch, {}),
             learning_rate=row.learning_rate,
             seconds=row.seconds,
             steps_per_second=row.steps / row.seconds if row.seconds > 0 else 0.0,
@@ -88,15 +91,14 @@ def rate_share(session: Session, job_id: str) -> float:
     return last / highest if last is not None and highest else 1.0
 
 
-def _metrics_by_epoch(session: Session, job_id: str, epochs: Sequence[Epoch]) -> dict[int, dict[str, float]]:
+def _metrics_by_epoch(session: Session, job_id: str, first: int, last: int) -> dict[int, dict[str, float]]:
+    """Return the metrics of the epochs from `first` to `last`. A long job has many, so no objects are made of rows."""
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
-    if epochs:
-        first, last = epochs[0].epoch, epochs[-1].epoch
-        rows = session.scalars(
-            select(EpochMetric)
-            .where(EpochMetric.job_id == job_id, EpochMetric.epoch.between(first, last))
-            .order_by(EpochMetric.epoch, EpochMetric.ordinal)
-        )
-        for row in rows:
-            metrics[row.epoch][row.name] = row.value
+    rows = session.execute(
+        select(EpochMetric.epoch, EpochMetric.name, EpochMetric.value)
+        .where(EpochMetric.job_id == job_id, EpochMetric.epoch.between(first, last))
+        .order_by(EpochMetric.epoch, EpochMetric.ordinal)
+    )
+    for epoch, name, value in rows.tuples():
+        metrics[epoch][name] = value
     return metrics

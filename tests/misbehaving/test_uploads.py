@@ -117,7 +117,7 @@ def test_files_are_stored_in_order_and_few_of_them_wait(
     # Whatever one read of the pipe returned is added before the supervisor waits.
     assert max(pending) < 41
     with database.read() as session:
-        assert len(checkpoints.list_all(session, job_id)) == 41
+        assert len(checkpoints.list_page(session, job_id, None, 100)) == 41
 
 
 class BusyStorage(SizesStorage):
@@ -338,7 +338,7 @@ def test_the_server_of_a_bucket_dies_during_a_training(
     assert list(context.work_dir.iterdir()) == []
     with database.read() as session:
         kinds = [row.kind for row in events.list_after(session, job_id, 0, 100_000)]
-        files = {row.name: row for row in checkpoints.list_all(session, job_id)}
+        files = {row.name: row for row in checkpoints.list_page(session, job_id, None, 100)}
     assert EventKind.RESUMED in kinds
     assert storage.size(files["last"].storage_key) == files["last"].size
 

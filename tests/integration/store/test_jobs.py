@@ -6,7 +6,7 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from fitqueue.diagnosis import Losses
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
@@ -14,7 +14,7 @@ from fitqueue.states import JobState, Reason
 from fitqueue.views import Notice
 from service.api.views import job_view
 from service.db import Database
-from service.store import actions, checkpoints, deletions, job_details, jobs, leases, recording, tokens
+from service.store import actions, deletions, job_details, jobs, leases, recording, tokens
 from service.store.jobs import Filter, Idempotency
 from tests.integration.fixture_types import Claim, MakeSpec, Submit
 from tests.integration.store.operations import finish
@@ -44,7 +44,7 @@ def test_a_job_is_read_back_as_it_was_stored(database: Database, make_spec: Make
     with database.write() as session:
         job_id = jobs.create(session, spec, [notice]).id
     with database.read() as session:
-        details = job_details.read(session, jobs.get(session, job_id), 30)
+        details = job_details.read(session, jobs.get_whole(session, job_id), 30)
     view = job_view(details, [], "en")
     assert (view.id, view.name, view.state, view.attempt, view.priority) == (job_id, "digits", JobState.QUEUED, 0, 3)
     assert (view.labels, view.notices, view.spec) == ({"team": "vision"}, [notice], spec.to_json())
@@ -63,7 +63,7 @@ def test_a_job_of_which_the_loss_is_nan_is_told_which_data_is_the_cause(
     with database.write() as session:
         job_id = jobs.create(session, make_spec(), notices).id
     with database.read() as session:
-        details = job_details.read(session, jobs.get(session, job_id), 30)
+        details = job_details.read(session, jobs.get_whole(session, job_id), 30)
     diagnosis = job_view(details, [Losses(1, math.nan, 1.0)], "en").diagnosis
     assert diagnosis is not None
     assert "The array 'x' has NaN in 1 of 256 values." in diagnosis.summary
@@ -150,6 +150,16 @@ def test_a_job_whose_data_set_was_deleted_is_not_created(database: Database, mak
         jobs.create(session, make_spec(), [], dataset_id="ds_gone")
 
 
+def test_a_list_reads_nothing_large(database: Database, submit: Submit) -> None:
+    job_id = submit(labels={"team": "vision", "course": "ml"})
+    with database.read() as session:
+        [job], _ = jobs.list_page(session, Filter(labels=[("team", "vision")] * 16), None, 10)
+        [details] = job_details.read_all(session, [job], 30)
+        assert {"spec", "notices", "model_summary"} <= inspect(job).unloaded
+        whole = jobs.get_whole(session, job_id)
+    assert details.labels == {"team": "vision", "course": "ml"} == whole.spec["labels"]
+
+
 # --- Deletion ---------------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +183,7 @@ def test_deleting_an_ended_job_deletes_everything_that_belongs_to_it(
     with database.read() as session:
         for table in ("jobs", "events", "job_labels", "checkpoints"):
             assert session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
-        for read in (jobs.get, jobs.version, checkpoints.list_all):
+        for read in (jobs.get, jobs.get_whole, jobs.version):
             with pytest.raises(JobNotFound):
                 read(session, job_id)
 

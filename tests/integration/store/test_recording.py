@@ -212,6 +212,26 @@ def test_every_write_raises_the_version(database: Database, submit: Submit, clai
 # --- Checkpoints ------------------------------------------------------------------------------------------------------
 
 
+def test_pages_of_checkpoints_have_each_of_them_once(database: Database, submit: Submit, claim: Claim) -> None:
+    lease = _submit_and_claim(submit, claim)
+    for epoch in range(1, 6):
+        with database.write() as session:
+            job = leases.held_job(session, lease)
+            names = ["best", "last", f"ä{epoch}", f"b{epoch}"]
+            recording.record_checkpoint(session, job, _checkpoint(names, epoch), f"checkpoints/a/{epoch}")
+    listed, position = [], None
+    while True:
+        with database.read() as session:
+            rows = checkpoints.list_page(session, lease.job_id, position, 3)
+        if not rows:
+            break
+        listed += [row.name for row in rows]
+        position = checkpoints.position(rows[-1])
+    assert listed[:2] == ["best", "last"]
+    assert [name[1:] for name in listed[2:]] == [str(epoch) for epoch in range(1, 6) for _ in range(2)]
+    assert len(set(listed)) == len(listed) == 12
+
+
 def test_a_replaced_checkpoint_is_returned_once_no_name_points_at_its_file(
     database: Database, submit: Submit, claim: Claim
 ) -> None:
@@ -228,7 +248,7 @@ def test_a_replaced_checkpoint_is_returned_once_no_name_points_at_its_file(
     assert record(["ep1"], "checkpoints/a/4", 4) == ["checkpoints/a/1"]
     assert record(["ep1"], "checkpoints/a/4", 4) == [], "the same file must not be deleted"
     with database.read() as session:
-        rows = checkpoints.list_all(session, lease.job_id)
+        rows = checkpoints.list_page(session, lease.job_id, None, 100)
         job = jobs.get(session, lease.job_id)
     assert [(row.name, row.epoch) for row in rows] == [("best", 3), ("last", 3), ("ep1", 4)]
     assert rows[0].metrics == {"loss": 0.5, "bad": None}

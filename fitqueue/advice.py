@@ -51,7 +51,7 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
             "another learning rate.",
         ),
         Verdict.DIVERGING: (
-            "Training loss and validation loss keep rising, or they or the weights are no longer finite: the worst "
+            "Training loss and validation loss keep rising, or the losses or weights are NaN or infinite: the worst "
             "case. The network is badly designed, its hyperparameters are badly chosen, or the data were not cleaned.",
             "Reduce the learning rate, check the network's structure and its loss function, and clean the data.",
         ),
@@ -106,7 +106,7 @@ TEXTS: Final[dict[Language, dict[Verdict, tuple[str, str]]]] = {
 
 NON_FINITE_DATA: Final[dict[Language, tuple[str, str]]] = {
     "en": (
-        "The loss or the weights are no longer finite, and neither is all of the data.",
+        "The losses or weights are NaN or infinite, and so are values of the data.",
         "Clean the data: drop the samples with NaN or infinite values, or fill these in, and submit the job again.",
     ),
     "zh": (

@@ -22,7 +22,7 @@ _WORDS: Final = {
     "m": "time spans",
     "V": "raw bytes",
 }
-"""What the types that hold no plain numbers are, by NumPy's letter for them."""
+"""Words for the types that do not hold plain numbers, by NumPy's letter for them."""
 _KINDS: Final = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
 _DTYPES: Final = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
 DTYPES: Final = frozenset({*_DTYPES, "float16", "float32", "float64"})
@@ -118,6 +118,6 @@ def _dtype(descr: Any) -> tuple[str, int]:
 
 
 def _type_in_words(descr: Any) -> str:
-    """Return what a type is that holds no plain numbers; NumPy's name of it if there is no word."""
+    """Describe a type that does not hold plain numbers, or return NumPy's name of it."""
     code = str(descr).lstrip("<>|=")[:1]
     return "a structure" if isinstance(descr, list) else _WORDS.get(code, repr(truncate(str(descr), 60)))

@@ -13,7 +13,7 @@ from workers.trainer import stdio
 def main(pipes):
     _, reporter, start = begin_with_start(pipes)
     reporter.emit(save(start, 1, "last"))
-    for number in range(30_000):
+    for number in range(10_000):
         sys.stdout.write(f"line {number}\n")
     stdio.flush()
     (Path(start.work_dir) / "all_printed").touch()

@@ -15,13 +15,22 @@ from fitqueue.client import Client
 from fitqueue.states import Phase
 
 
+def _notice_interrupts() -> None:
+    """Undo what the tests may have inherited: a shell lets commands in the background ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A command in a terminal of its own."""
 
     def __init__(self, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            [Path(sys.executable).with_name("fitqueue"), *arguments], stdin=theirs, stdout=theirs, stderr=theirs
+            [Path(sys.executable).with_name("fitqueue"), *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            preexec_fn=_notice_interrupts,
         )
         os.close(theirs)
         self.shown = ""

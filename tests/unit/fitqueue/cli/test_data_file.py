@@ -4,15 +4,14 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 
-from fitqueue.cli import main
 from fitqueue.cli.data_file import refuse_other_files
-from fitqueue.cli.failures import REFUSED
 from tests.unit.fitqueue.cli.test_job_file import (
     HDF5,
     JOB,
@@ -25,6 +24,8 @@ from tests.unit.fitqueue.cli.test_job_file import (
     npz,
     torch_file,
 )
+
+RefuseFile = Callable[[list[str], bytes], str]
 
 ARRAYS = {"x": [[1.0, 2.0], [3.0, 4.0]], "y": [0, 1]}
 
@@ -51,19 +52,9 @@ NOT_DATA: dict[str, tuple[str, bytes, str, str]] = {
 
 @pytest.mark.parametrize(("name", "content", "description", "line"), NOT_DATA.values(), ids=NOT_DATA)
 def test_it_says_what_the_file_is_and_what_to_type(
-    name: str,
-    content: bytes,
-    description: str,
-    line: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    name: str, content: bytes, description: str, line: str, refuse_file: RefuseFile
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FITQUEUE_URL", "http://127.0.0.1:9")
-    Path(name).write_bytes(content)
-    assert main(["dataset", "add", name]) == REFUSED
-    err = capsys.readouterr().err
+    err = refuse_file(["dataset", "add", name], content)
     assert err.startswith(f"Error: {name} is {description}")
     assert "{" not in err.splitlines()[0]
     assert [shown for shown in err.splitlines() if shown.startswith("    ") and line in shown]

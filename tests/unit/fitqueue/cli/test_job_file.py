@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import yaml
 
-from fitqueue.cli import main
-from fitqueue.cli.failures import REFUSED
 from fitqueue.cli.job_file import read_job
 from fitqueue.datasets import BUILTIN
 from fitqueue.spec import parse_job
+
+RefuseFile = Callable[[list[str], bytes], str]
 
 MODEL: dict[str, Any] = {
     "class_name": "Sequential",
@@ -153,19 +153,9 @@ NOT_JOBS: dict[str, tuple[str, bytes, str, str]] = {
 
 @pytest.mark.parametrize(("name", "content", "description", "line"), NOT_JOBS.values(), ids=NOT_JOBS)
 def test_it_says_what_the_file_is_and_what_to_type(
-    name: str,
-    content: bytes,
-    description: str,
-    line: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    name: str, content: bytes, description: str, line: str, refuse_file: RefuseFile
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FITQUEUE_URL", "http://127.0.0.1:9")
-    Path(name).write_bytes(content)
-    assert main(["submit", name]) == REFUSED
-    err = capsys.readouterr().err
+    err = refuse_file(["submit", name], content)
     assert err.startswith(f"Error: {name} is {description}")
     assert [shown for shown in err.splitlines() if shown.startswith("    ") and line in shown]
 

@@ -7,7 +7,10 @@ from threading import Event
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.storage import WORKER_RETRY_TIMEOUT, Storage
+from workers.shared.protocol import Devices
+from workers.supervisor.child import Child
 from workers.supervisor.fork_server import ForkServer
+from workers.supervisor.spares import SpareChildren
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,12 @@ class WorkerContext:
     stopping: Event
     """Set when the worker shuts down."""
     timeouts: Timeouts = Timeouts()
+    spares: SpareChildren | None = None
+
+    def spawn(self, devices: Devices) -> Child:
+        """Return a child that computes on these devices.
+
+        Raises:
+            ForkServerBroken: no child can be started.
+        """
+        return self.fork_server.spawn() if self.spares is None else self.spares.spawn(devices)

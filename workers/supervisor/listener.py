@@ -16,7 +16,7 @@ RESTART_SECONDS: Final = 5.0
 
 
 def add_tasks(app: Celery, slot_pool: SlotPool, pools: tuple[str, ...], notifier: Notifier) -> None:
-    """Make a notification start work in the slot pool, or put it back if no slot is free."""
+    """Make a notification start work in the slot pool, or send it again if no slot is free."""
 
     @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
     def work(pool: str) -> None:

@@ -2,7 +2,7 @@
 
 Celery asks the connection to Redis before each read whether it may consume another message. A part of the consumer, as
 Celery's documentation calls a «bootstep», adds the question whether a slot is free. A read that is under way when the
-last slot is taken goes on for a second; `add_tasks` puts back what it receives.
+last slot is taken goes on for a second; `add_tasks` sends again what it receives.
 """
 
 import os

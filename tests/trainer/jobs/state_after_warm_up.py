@@ -7,7 +7,6 @@ import sys
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
@@ -31,7 +30,7 @@ def random_state() -> str:
 
 def keras_state() -> list[str]:
     trackers = (global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER)
-    return [*(repr(sorted(vars(tracker).items())) for tracker in trackers), keras.config.dtype_policy().name]
+    return [repr(sorted(vars(tracker).items())) for tracker in trackers]
 
 
 def module_state() -> dict[str, str]:

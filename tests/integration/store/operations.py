@@ -23,7 +23,7 @@ KILLED = AttemptFailure("The training process was killed (SIGKILL)")
 
 def get_job(database: Database, job_id: str) -> Job:
     with database.read() as session:
-        return jobs.get(session, job_id)
+        return jobs.get_whole(session, job_id)
 
 
 def columns_of(job: Job) -> dict[str, Any]:

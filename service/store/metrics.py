@@ -99,6 +99,6 @@ def _metrics_by_epoch(session: Session, job_id: str, first: int, last: int) -> d
         .where(EpochMetric.job_id == job_id, EpochMetric.epoch.between(first, last))
         .order_by(EpochMetric.epoch, EpochMetric.ordinal)
     )
-    for epoch, name, value in rows.tuples():
+    for epoch, name, value in rows:
         metrics[epoch][name] = value
     return metrics

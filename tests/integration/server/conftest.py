@@ -19,6 +19,7 @@ import pytest
 from service.db import Database
 from service.migrate import upgrade
 from service.processes import free_port
+from service.storage_marking import mark_folder
 from service.store import tokens
 from tests.waiting import until
 
@@ -146,6 +147,7 @@ def impatient_server(_impatient_server: Server) -> Iterator[Server]:
 def _start(folder: Path, head_seconds: float, stall_seconds: float) -> Server:
     port, log, database_url = free_port(0), folder / "api.log", f"sqlite:///{folder}/fitqueue.db"
     upgrade(database_url)
+    mark_folder(database_url, folder / "storage")
     with closing(Database(database_url)) as database, database.write() as session:
         token, other_token = tokens.create(session, "tests"), tokens.create(session, "others")
     environment = {

@@ -45,7 +45,12 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8765, ge=0, le=65535, description="The port that the API listens on.")
     max_body_bytes: int = Field(
-        default=8 * MIB, ge=1024, description="The largest body of a request, except for an upload of a data set."
+        default=2 * MIB,
+        ge=1024,
+        description=(
+            "The largest body of a request, except for an upload of a data set. The largest of Keras's own models "
+            "takes half of it."
+        ),
     )
     max_dataset_bytes: int = Field(
         default=20 * GIB, ge=1024, description="The largest data set, both as a file and as its arrays declare it."

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     slots: int = Field(default=1, ge=1, le=64, description="How many jobs this worker trains at the same time.")
     cpu_devices: int = Field(default=1, ge=1, le=64, description="How many logical CPUs a job without GPUs trains on.")
     spare_children: bool = Field(
-        default=True,
+        default=False,
         description=(
             "Whether an idle slot keeps a warm training process for its next job, on a worker without GPUs. It begins "
             "to train sooner, and each process takes about 60 MB."

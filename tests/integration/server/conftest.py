@@ -106,12 +106,15 @@ Serve = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """A function that starts a server. Its arguments are the seconds for a head, and for a client that stalls."""
+    """A function that starts a server.
+
+    Its arguments are the seconds for a head, those for a client that stalls, and other variables of the environment.
+    """
     with ExitStack() as stack:
 
-        def serve(head_seconds: float = 120.0, stall_seconds: float = 120.0) -> Server:
+        def serve(head_seconds: float = 120.0, stall_seconds: float = 120.0, **variables: str) -> Server:
             folder = tmp_path_factory.mktemp("server")
-            server = _start(folder, head_seconds, stall_seconds)
+            server = _start(folder, head_seconds, stall_seconds, variables)
             stack.callback(_stop, server)
             until(lambda: _is_up(server), 120, "the server answers")
             return server
@@ -143,7 +146,7 @@ def impatient_server(_impatient_server: Server) -> Iterator[Server]:
         yield _impatient_server
 
 
-def _start(folder: Path, head_seconds: float, stall_seconds: float) -> Server:
+def _start(folder: Path, head_seconds: float, stall_seconds: float, variables: dict[str, str]) -> Server:
     port, log, database_url = free_port(0), folder / "api.log", f"sqlite:///{folder}/fitqueue.db"
     upgrade(database_url)
     with closing(Database(database_url)) as database, database.write() as session:
@@ -156,6 +159,7 @@ def _start(folder: Path, head_seconds: float, stall_seconds: float) -> Server:
         "FITQUEUE_STORAGE": str(folder / "storage"),
         "TEST_HEAD_SECONDS": str(head_seconds),
         "TEST_STALL_SECONDS": str(stall_seconds),
+        **variables,
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "python:tests.integration.server.quick_settings"]
     with log.open("wb") as file:

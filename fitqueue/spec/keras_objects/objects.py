@@ -14,6 +14,7 @@ from typing import Any, Final
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue, graph, model, values
 from fitqueue.spec.keras_objects.adapted_layers import complete_adapt
+from fitqueue.spec.keras_objects.learned_values import check_learned_values
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS, check_name, find_class, report_unknown_class
 from fitqueue.spec.keras_objects.legacy.arguments import sent_argument, translate_arguments
@@ -125,7 +126,9 @@ def _check_arguments(entry: catalogue.Entry, kind: str, value: dict[str, Any], p
         if name not in config:
             pointer.add_fault(FaultCode.MISSING, f"{entry.name} needs the argument {name!r}.", expected=name)
     if kind == "layers":
-        return complete_adapt(entry.name, checked, pointer)
+        completed = complete_adapt(entry.name, checked, pointer)
+        check_learned_values(entry.name, completed, pointer)
+        return completed
     return _defaults(entry) | checked if kind in _COMPLETED_KINDS else checked
 
 

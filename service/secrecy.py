@@ -32,7 +32,7 @@ def hide_secrets() -> None:
 
 def _overwrite_initial_environment() -> None:
     for name, value in os.environ.items():
-        os.environ[name] = value  # noqa: PLW2901,B909 -- gives C libraries a copy elsewhere, and changes no value
+        os.environ[name] = value
     fields = _STAT.read_text().rpartition(")")[2].split()
     start, end = int(fields[_ENVIRONMENT_START]), int(fields[_ENVIRONMENT_END])
     position = start

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service import db
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
+from service import db
 from service.storage_address import Bucket, parse_address, validated_downloads
 
 MIB: Final = 1024**2

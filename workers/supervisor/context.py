@@ -7,6 +7,7 @@ from threading import Event
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.storage import WORKER_RETRY_TIMEOUT, Storage
+from service.store.limits import DEFAULT_LIMITS, JobLimits
 from workers.supervisor.fork_server import ForkServer
 
 
@@ -53,3 +54,4 @@ class WorkerContext:
     stopping: Event
     """Set when the worker shuts down."""
     timeouts: Timeouts = Timeouts()
+    limits: JobLimits = DEFAULT_LIMITS

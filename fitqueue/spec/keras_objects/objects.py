@@ -14,9 +14,9 @@ from typing import Any, Final
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults, did_you_mean, listed, quoted
 from fitqueue.spec.keras_objects import catalogue, graph, model, values
 from fitqueue.spec.keras_objects.adapted_layers import complete_adapt
-from fitqueue.spec.keras_objects.learned_values import check_learned_values
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS, check_name, find_class, report_unknown_class
+from fitqueue.spec.keras_objects.learned_values import check_learned_values
 from fitqueue.spec.keras_objects.legacy.arguments import sent_argument, translate_arguments
 from fitqueue.spec.keras_objects.legacy.graphs import translate_graph
 from fitqueue.spec.keras_objects.legacy.input_arguments import AXIS_SCHEMA, InputArgument, take_input_arguments

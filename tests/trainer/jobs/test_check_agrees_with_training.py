@@ -79,7 +79,6 @@ TWO_INPUTS_IN_FRONT = {"class_name": "Sequential", "config": {"layers": [
     {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}]}}  # fmt: skip
 
 
-
 def boards(*configs: Json) -> list[Json]:
     """Return TensorBoards with these arguments, each with a folder of its own."""
     return [

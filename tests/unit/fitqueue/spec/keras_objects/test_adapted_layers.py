@@ -68,7 +68,7 @@ NORMALIZATION = layer("Normalization")
         (layer("Discretization"), f"{LAYER}/config", "missing", "num_bins"),
         (layer("Discretization", num_bins=None, bin_boundaries=None), f"{LAYER}/config", "missing", "num_bins"),
         (layer("Discretization", adapt=True), f"{LAYER}/config", "missing", "num_bins"),
-        (layer("Discretization", bin_boundaries=[1.0, 5.0, 2.0]), f"{LAYER}/config/bin_boundaries/2", "out_of_range", "ascend"),
+        (layer("Discretization", bin_boundaries=[1, 5, 2]), f"{LAYER}/config/bin_boundaries/2", "out_of_range", "5"),
         (layer("Discretization", num_bins=4, epsilon=0.0), f"{LAYER}/config/epsilon", "out_of_range", "error"),
         (layer("Normalization", mean=0.5, variance=-1.0), f"{LAYER}/config/variance", "out_of_range", "negative"),
         (layer("Normalization", mean=[0.5, 1], variance=[1, -1]), f"{LAYER}/config/variance", "out_of_range", "NaN"),

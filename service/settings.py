@@ -54,7 +54,12 @@ class Settings(BaseSettings):
         ),
     )
     max_body_bytes: int = Field(
-        default=8 * MIB, ge=1024, description="The largest body of a request, except for an upload of a data set."
+        default=2 * MIB,
+        ge=1024,
+        description=(
+            "The largest body of a request, except for an upload of a data set. The largest of Keras's own models "
+            "takes half of it."
+        ),
     )
     max_dataset_bytes: int = Field(
         default=20 * GIB, ge=1024, description="The largest data set, both as a file and as its arrays declare it."

@@ -62,6 +62,7 @@ class NoticeCode(DescribedEnum):
         "several_values",
         "The metric gives several values: their mean is logged under its name, and each value under a name of its own.",
     )
+    MORE = ("more", "There are more notices than the service stores: the last of them says how many are left out.")
     UNCHECKED = ("unchecked", "Keras has not built the model yet: a fault in it will only show when the job runs.")
 
 

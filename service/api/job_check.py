@@ -14,6 +14,7 @@ from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.api.initial_weights import InitialWeightsFound, find_initial_weights
+from service.api.memory_check import compare_with_workers
 from service.checker import Checker
 from service.models import Dataset
 from service.store import datasets
@@ -76,6 +77,11 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
     if examined.spec is None or faults:
         raise invalid_job(faults)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored)]
+    if result.summary is not None:
+        compared = compare_with_workers(services, examined.spec, result.summary.memory)
+        if isinstance(compared, Fault):
+            raise invalid_job([compared])
+        notices += [compared] if compared is not None else []
     return CheckedJob(examined.spec, grouped(notices), result.summary, initial.dataset_id)
 
 

@@ -52,4 +52,6 @@ class WorkerContext:
     snapshot_seconds: float
     stopping: Event
     """Set when the worker shuts down."""
+    job_memory_bytes: int | None = None
+    """The most memory that a job may take."""
     timeouts: Timeouts = Timeouts()

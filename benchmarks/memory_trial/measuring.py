@@ -9,7 +9,7 @@ import os
 import resource
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,9 +84,11 @@ def _check(body: dict[str, Any], arrays: Arrays, max_bytes: int) -> dict[str, An
     infos = {name: ArrayInfo(shape, dtype) for name, (shape, dtype) in arrays.items()}
     info = DatasetInfo("zeros", infos) if arrays else BUILTIN[body["data"]["dataset"]].info
     examined = examine_job(body, lambda _: info)
-    faults = [fault.code for fault in examined.faults]
     if examined.spec is None:
-        return {"faults": [f"{fault.pointer} {fault.code}: {fault.message}" for fault in examined.faults], "estimate": {}}
+        return {
+            "faults": [f"{fault.pointer} {fault.code}: {fault.message}" for fault in examined.faults],
+            "estimate": {},
+        }
     spec = examined.spec.to_json()
     request = ModelCheckRequest(spec=spec, arrays=info.arrays, max_bytes=max_bytes)
     _limit_memory(1024**3)
@@ -95,7 +97,11 @@ def _check(body: dict[str, Any], arrays: Arrays, max_bytes: int) -> dict[str, An
     except MemoryError:
         return {"faults": ["too_large"], "estimate": {}}
     estimate = result.summary.memory.model_dump() if result.summary else {}
-    return {"faults": [f"{fault.pointer} {fault.code}: {fault.message}" for fault in result.faults], "spec": spec, "estimate": estimate}
+    return {
+        "faults": [f"{fault.pointer} {fault.code}: {fault.message}" for fault in result.faults],
+        "spec": spec,
+        "estimate": estimate,
+    }
 
 
 def _train(spec: dict[str, Any], dataset: Path | None, folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 import math
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,7 +18,18 @@ from workers.model_check.traced import Traced, tensor_bytes, trace
 _PLAIN: Final = frozenset(
     {
         *("InputLayer", "Dense", "Conv1D", "Conv2D", "Conv3D", "Embedding", "BatchNormalization", "Flatten", "Reshape"),
-        *("Activation", "ReLU", "LeakyReLU", "PReLU", "Softmax", "Dropout", "Add", "Multiply", "Average", "Concatenate"),
+        *(
+            "Activation",
+            "ReLU",
+            "LeakyReLU",
+            "PReLU",
+            "Softmax",
+            "Dropout",
+            "Add",
+            "Multiply",
+            "Average",
+            "Concatenate",
+        ),
         *("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D"),
         *("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D"),
         *("GlobalMaxPooling2D", "GlobalMaxPooling3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Permute"),
@@ -116,11 +127,9 @@ class _Walk:
         if key not in self._traces:
             unknown = Traced(_UNTRACED_FACTOR * size, _UNTRACED_FACTOR * size, size)
             self._traces[key] = (unknown, outputs)
-            try:
-                with _not_unrolled(layer), self._limited():
-                    self._traces[key] = trace(layer, args, _training(layer, kwargs))
-            except (_OutOfTime, Exception):  # noqa: BLE001 -- an estimate must not refuse a job
-                pass
+            # Whatever Keras raises: an estimate must not refuse a job.
+            with suppress(_OutOfTime, Exception), _not_unrolled(layer), self._limited():
+                self._traces[key] = trace(layer, args, _training(layer, kwargs))
         return self._traces[key]
 
     @contextmanager
@@ -168,7 +177,7 @@ def _not_unrolled(layer: Any) -> Iterator[None]:
 def _config(layer: Any) -> Any:
     try:
         return {name: value for name, value in layer.get_config().items() if name != "name"}
-    except Exception:  # noqa: BLE001 -- an operation without one
+    except Exception:
         return repr(layer)
 
 
@@ -177,7 +186,7 @@ def _training(layer: Any, kwargs: Any) -> Any:
 
 
 def _bytes(tensor: Any) -> int:
-    return math.prod(length or 1 for length in tensor.shape) * item_bytes(tensor.dtype)
+    return int(math.prod(length or 1 for length in tensor.shape) * item_bytes(tensor.dtype))
 
 
 def _concrete_outputs(layer: Any, node: Any, args: Any, kwargs: Any, inputs: Sequence[Any]) -> list[Any]:
@@ -185,14 +194,14 @@ def _concrete_outputs(layer: Any, node: Any, args: Any, kwargs: Any, inputs: Seq
     batch = inputs[0].shape[0] if inputs and inputs[0].shape else 1
     outputs = list(node.outputs)
     if any(None in tensor.shape[1:] for tensor in outputs):
-        try:
-            with keras.StatelessScope(initialize_variables=False):
-                return list(keras.tree.flatten(layer.compute_output_spec(*args, **kwargs)))
-        except Exception:  # noqa: BLE001 -- what it cannot compute counts as 1
-            pass
+        # What it cannot compute counts as 1.
+        with suppress(Exception), keras.StatelessScope(initialize_variables=False):
+            return list(keras.tree.flatten(layer.compute_output_spec(*args, **kwargs)))
     return [
         keras.KerasTensor(
-            tuple((batch if axis == 0 else 1) if length is None else length for axis, length in enumerate(tensor.shape)),
+            tuple(
+                (batch if axis == 0 else 1) if length is None else length for axis, length in enumerate(tensor.shape)
+            ),
             tensor.dtype,
         )
         for tensor in outputs
@@ -214,5 +223,3 @@ def find_constants(model: keras.Model) -> int:
 
 def _plain_values(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else [value]
-
-

@@ -3,31 +3,33 @@
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Final
 
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec import PartialJob
 from fitqueue.spec.fields.data import ArrayRef, StepError, array_refs, prepared_info
 from workers.model_check.sizes import item_bytes
 
-_COPIES = 3
-"""The array itself, the tensor that Keras makes of it, and the data set that it makes of the tensor."""
-_BYTES_PER_INDEX = 24
+_FED_COPIES: Final = 2
+"""The tensor that Keras makes of an array, and the data set that it makes of the tensor. All fractions are float32."""
+_BYTES_PER_INDEX: Final = 24
 """A permutation of the samples, the next one, and what it is shuffled in."""
-_UNEQUAL_LENGTH = 512
+_UNEQUAL_LENGTH: Final = 512
 """What an axis of unequal lengths is taken to have."""
 
 
 def data_bytes(spec: PartialJob, arrays: Mapping[str, ArrayInfo]) -> int:
     """Return what the arrays of a job take at most, while they are prepared or while it trains."""
-    refs = _refs(spec)
-    stored = sum(_bytes(arrays[name]) for name in {ref.array for ref in refs} if name in arrays)
-    prepared, while_prepared = 0, 0
+    refs = [ref for ref in _refs(spec) if ref.array in arrays]
+    stored = sum(_bytes(arrays[name]) for name in {ref.array for ref in refs})
+    prepared, while_prepared, fed = 0, 0, 0
     for ref in refs:
-        if ref.array in arrays:
-            while_prepared = max(while_prepared, prepared + _most_of_steps(arrays[ref.array], ref))
-            prepared += _prepared_bytes(arrays[ref.array], ref)
-    samples = max((arrays[ref.array].shape[0] or 0 for ref in refs if ref.array in arrays), default=0)
-    return max(stored + while_prepared, _COPIES * prepared + _BYTES_PER_INDEX * samples)
+        array = _prepared(arrays[ref.array], ref)
+        while_prepared = max(while_prepared, prepared + _most_of_steps(arrays[ref.array], ref))
+        prepared += _bytes(array)
+        fed += max(_bytes(array), _values(array.shape) * item_bytes("float32") * array.dtype.startswith("float"))
+    samples = max((arrays[ref.array].shape[0] or 0 for ref in refs), default=0)
+    return max(stored + while_prepared, prepared + _FED_COPIES * fed + _BYTES_PER_INDEX * samples)
 
 
 def _refs(spec: PartialJob) -> list[ArrayRef]:
@@ -41,10 +43,10 @@ def _refs(spec: PartialJob) -> list[ArrayRef]:
     return refs
 
 
-def _prepared_bytes(array: ArrayInfo, ref: ArrayRef) -> int:
+def _prepared(array: ArrayInfo, ref: ArrayRef) -> ArrayInfo:
     with suppress(StepError):
-        return _bytes(prepared_info(array, ref.steps))
-    return _bytes(array)
+        return prepared_info(array, ref.steps)
+    return array
 
 
 def _most_of_steps(array: ArrayInfo, ref: ArrayRef) -> int:

@@ -23,10 +23,12 @@ _PROCESS_BYTES: Final = 48 * 1024**2
 """What TensorFlow takes in a child for the smallest training."""
 _PROCESS_BYTES_PER_LAYER: Final = 1024**2 // 2
 """For the graphs of a layer, forward and backward."""
-_COPIES_OF_WEIGHTS: Final = 6
+_COPIES_OF_WEIGHTS: Final = 7
 """Of the weights: `best`, `last` and the snapshot that wait, the shadow model, and what is written."""
-_COPIES_OF_SLOTS: Final = 1
-"""Of the optimizer's variables, in a snapshot."""
+_COPIES_OF_SLOTS: Final = 3
+"""Of the optimizer's variables: in a snapshot that is taken, one that waits and one that is written."""
+_METRIC_TENSORS: Final = 3
+"""A variable of a metric, what a batch adds to it, and the result."""
 _BATCHES: Final = 4
 """Batches that exist at a time: Keras prepares the next ones while it trains on one."""
 
@@ -46,10 +48,12 @@ def estimate(
     slots = trainable * _variables_per_weight(optimizer)
     batch = _batch(model, arrays, fit.batch_size)
     batches = _BATCHES * sum(_tensor_bytes(tensor) for tensor in batch)
+    of_metrics = sum(_bytes(metric.variables) for metric in metrics if metric is not None)
     parts = {
         "weights": weights,
         "gradients": trainable,
-        "optimizer": slots + sum(_bytes(metric.variables) for metric in metrics if metric is not None),
+        "optimizer": slots
+        + _METRIC_TENSORS * sum(_bytes(metric.variables) for metric in metrics if metric is not None),
         "activations": batches + find_activations(model, batch).total,
         "constants": find_constants(model),
         "data": data_bytes(spec, stored),
@@ -78,9 +82,9 @@ def _lengths(shape: Sequence[int | None], known: Sequence[int | None]) -> list[i
 
 def _restores_best(spec: PartialJob) -> int:
     """Return how many callbacks keep a copy of the weights."""
-    keeping = ("restore_best_weights", "SwapEMAWeights")
     return sum(
-        callback.class_name == "SwapEMAWeights" or bool(callback.config.get(keeping[0])) for callback in spec.callbacks
+        callback.class_name == "SwapEMAWeights" or bool(callback.config.get("restore_best_weights"))
+        for callback in spec.callbacks
     )
 
 

@@ -8,6 +8,7 @@ import keras
 
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
 
+
 def summarize(model: keras.Model, memory: MemoryEstimate) -> ModelSummary:
     """Return the summary of a model, which may have been built without weights."""
     return ModelSummary(

@@ -5,7 +5,7 @@ kind of each operation: a product needs what was multiplied, a sum does not need
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ _LINEAR: Final = frozenset(
 )
 # The backward pass needs what these give, and not what goes into them.
 _BY_OUTPUT: Final = frozenset({"Relu", "Sigmoid", "Tanh", "Softmax", "Exp", "Sqrt", "Rsqrt", "Elu", "Selu"})
+_LOOP_FACTOR: Final = 2
+"""A loop keeps more of each round than its gradients need, and copies what it has kept to add to it."""
 _WHILE: Final = frozenset({"While", "StatelessWhile"})
 
 
@@ -57,8 +59,8 @@ def trace(layer: Any, args: Any, kwargs: Any) -> tuple[Traced, Any]:
         state = [(variable, _variable(variable)) for variable in layer.variables] if hasattr(layer, "variables") else []
         with keras.StatelessScope(state_mapping=state):
             outputs = layer(*arguments[0], **arguments[1])
-    inputs = {name for tensor in keras.tree.flatten(arguments) if isinstance(tensor, tf.Tensor) for name in [tensor.name]}
-    inputs |= {tensor.name for _, tensor in state}
+    given = [*keras.tree.flatten(arguments), *(tensor for _, tensor in state)]
+    inputs = {tensor.name for tensor in given if isinstance(tensor, tf.Tensor)}
     specs = keras.tree.map_structure(lambda tensor: keras.KerasTensor(tensor.shape, tensor.dtype.name), outputs)
     return _measure(graph, inputs), specs
 
@@ -82,7 +84,7 @@ def _measure(graph: Any, inputs: set[str]) -> Traced:
     extra = 0
     operations = graph.get_operations()
     for index, operation in enumerate(operations):
-        names = [_source(tensor.name, sources) for tensor in operation.inputs]
+        names = [sources.get(tensor.name, tensor.name) for tensor in operation.inputs]
         last_use.update(dict.fromkeys(names, index))
         for tensor in operation.outputs:
             if operation.type in _VIEWS and names:
@@ -93,12 +95,8 @@ def _measure(graph: Any, inputs: set[str]) -> Traced:
             extra += _loop_bytes(graph, operation)
         needed = _needed(operation, names)
         kept.update({name: sizes[name] for name in needed if name in sizes})
-    peak = _peak(operations, sizes, sources, last_use)
+    peak = _peak(operations, sizes, last_use)
     return Traced(sum(kept.values()) + extra, peak + extra // 4, max(sizes.values(), default=0))
-
-
-def _source(name: str, sources: dict[str, str]) -> str:
-    return sources.get(name, name)
 
 
 def _needed(operation: Any, names: list[str]) -> Iterable[str]:
@@ -108,7 +106,7 @@ def _needed(operation: Any, names: list[str]) -> Iterable[str]:
     return () if operation.type in _LINEAR else names
 
 
-def _peak(operations: Any, sizes: dict[str, int], sources: dict[str, str], last_use: dict[str, int]) -> int:
+def _peak(operations: Any, sizes: dict[str, int], last_use: dict[str, int]) -> int:
     """Return the most bytes that live at a time, if each tensor goes after its last use."""
     ending: dict[int, int] = {}
     for name, index in last_use.items():
@@ -128,7 +126,7 @@ def _loop_bytes(graph: Any, operation: Any) -> int:
     if inner is None:
         return 0
     inputs = {tensor.name for tensor in inner.inputs}
-    return _rounds(operation) * _measure(inner, inputs).kept
+    return _LOOP_FACTOR * _rounds(operation) * _measure(inner, inputs).kept
 
 
 def _rounds(operation: Any) -> int:
@@ -138,7 +136,7 @@ def _rounds(operation: Any) -> int:
 
 def _items(source: Any) -> int:
     if source.type == "TensorListFromTensor":
-        return source.inputs[0].shape[0] or 1
+        return int(source.inputs[0].shape[0] or 1)
     if source.type == "TensorListReserve":
         value = tf.get_static_value(source.inputs[1])
         return 1 if value is None else max(1, int(value))
@@ -149,4 +147,4 @@ def tensor_bytes(shape: Any, dtype: Any) -> int:
     """Return the bytes of a tensor, with 1 for each length that is unknown."""
     if getattr(shape, "rank", 0) is None or dtype.size is None:
         return 0
-    return math.prod(length or 1 for length in tuple(shape)) * max(1, dtype.size)
+    return int(math.prod(length or 1 for length in tuple(shape)) * max(1, dtype.size))

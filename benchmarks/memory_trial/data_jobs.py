@@ -42,7 +42,8 @@ def data_jobs() -> Iterator[Job]:
     )  # fmt: skip
     yield job(
         "class weights", [("Dense", {"units": 2, "activation": "softmax"})], (2,), samples=2_000_000, batch=1024,
-        target=((), "int64"), compile={"loss": "sparse_categorical_crossentropy"}, fit={"class_weight": {"0": 2.0, "1": 1.0}},
+        target=((), "int64"), compile={"loss": "sparse_categorical_crossentropy"},
+        fit={"class_weight": {"0": 2.0, "1": 1.0}},
     )  # fmt: skip
 
 
@@ -58,8 +59,11 @@ def prepared_jobs() -> Iterator[Job]:
         )
     for length in (20_000, 50_000, 200_000):
         yield job(
-            f"sequences that are padded to {length}", [("Reshape", {"target_shape": [length // 100, 100]}), MEAN_1D, DENSE], (length,),
-            sample=(8,), samples=10_000_000 // length * 4, dtype="int32", data={"prepare": {"x": [{"pad_sequences": {"maxlen": length}}]}},
+            f"sequences that are padded to {length}",
+            [("Reshape", {"target_shape": [length // 100, 100]}), MEAN_1D, DENSE],
+            (length,),
+            sample=(8,), samples=40_000_000 // length, dtype="int32",
+            data={"prepare": {"x": [{"pad_sequences": {"maxlen": length}}]}},
         )  # fmt: skip
     yield job(
         "sequences that are padded with a fraction", [DENSE], (50_000,), sample=(8,), samples=400, dtype="float32",
@@ -116,7 +120,7 @@ def weights_jobs() -> Iterator[Job]:
             "ftrl",
             "lion",
             "adafactor",
-            "lamb",
+            "Lamb",
         ),
         {"class_name": "Adam", "config": {"amsgrad": True}},
         {"class_name": "Adam", "config": {"use_ema": True}},

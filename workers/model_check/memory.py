@@ -23,10 +23,14 @@ _PROCESS_BYTES: Final = 48 * 1024**2
 """What TensorFlow takes in a child for the smallest training."""
 _PROCESS_BYTES_PER_LAYER: Final = 1024**2 // 2
 """For the graphs of a layer, forward and backward."""
+_HEAP_BYTES: Final = 32 * 1024**2
+"""The C library gives the memory of larger arrays back at once; that of smaller ones stays with the process."""
 _COPIES_OF_WEIGHTS: Final = 7
 """Of the weights: `best`, `last` and the snapshot that wait, the shadow model, and what is written."""
-_COPIES_OF_SLOTS: Final = 3
-"""Of the optimizer's variables: in a snapshot that is taken, one that waits and one that is written."""
+_COPIES_OF_SLOTS: Final = 1
+"""Of the optimizer's variables, in a snapshot."""
+_MORE_ON_HEAP: Final = (1, 3)
+"""How many more copies there are of smaller weights, and of their variables in the optimizer."""
 _METRIC_TENSORS: Final = 3
 """A variable of a metric, what a batch adds to it, and the result."""
 _BATCHES: Final = 4
@@ -52,15 +56,24 @@ def estimate(
     parts = {
         "weights": weights,
         "gradients": trainable,
-        "optimizer": slots
-        + _METRIC_TENSORS * sum(_bytes(metric.variables) for metric in metrics if metric is not None),
+        "optimizer": slots + _METRIC_TENSORS * of_metrics,
         "activations": batches + find_activations(model, batch).total,
         "constants": find_constants(model),
         "data": data_bytes(spec, stored),
-        "checkpoints": (_COPIES_OF_WEIGHTS + _restores_best(spec)) * weights + _COPIES_OF_SLOTS * slots,
+        "checkpoints": _checkpoint_bytes(model, _variables_per_weight(optimizer), _restores_best(spec)),
         "process": _PROCESS_BYTES + _PROCESS_BYTES_PER_LAYER * len(model._flatten_layers()),
     }
     return MemoryEstimate(**parts, total=sum(parts.values()))
+
+
+def _checkpoint_bytes(model: keras.Model, slots_per_weight: int, restores_best: int) -> int:
+    """Return what is copied of the weights and of the optimizer's variables, and not yet given back."""
+    of_weights, of_slots = _MORE_ON_HEAP
+    heap = [weight for weight in model.weights if _tensor_bytes(weight) <= _HEAP_BYTES]
+    trainable_heap = [weight for weight in model.trainable_weights if _tensor_bytes(weight) <= _HEAP_BYTES]
+    weights = (_COPIES_OF_WEIGHTS + restores_best) * _bytes(model.weights) + of_weights * _bytes(heap)
+    slots = _COPIES_OF_SLOTS * _bytes(model.trainable_weights) + of_slots * _bytes(trainable_heap)
+    return weights + slots_per_weight * slots
 
 
 def _batch(model: keras.Model, arrays: JobArrays, size: int) -> list[keras.KerasTensor]:

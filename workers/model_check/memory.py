@@ -24,7 +24,7 @@ _PROCESS_BYTES: Final = 48 * 1024**2
 _PROCESS_BYTES_PER_LAYER: Final = 1024**2 // 2
 """For the graphs of a layer, forward and backward."""
 _HEAP_BYTES: Final = 32 * 1024**2
-"""The C library gives the memory of larger arrays back at once; that of smaller ones stays with the process."""
+"""The C library frees the memory of larger arrays at once; that of smaller ones stays with the process."""
 _COPIES_OF_WEIGHTS: Final = 7
 """Of the weights: `best`, `last` and the snapshot that wait, the shadow model, and what is written."""
 _COPIES_OF_SLOTS: Final = 1
@@ -43,7 +43,7 @@ def estimate(
     """Return what training takes; for what is unknown because of a fault, assume what needs the least memory.
 
     Args:
-        metrics: the job's own, as Keras has built them; None for one that it refuses.
+        metrics: the job's own, as Keras has built them: None for one that it refuses, a name for one without arguments.
         arrays: the prepared arrays.
         stored: the arrays of the data set.
     """
@@ -52,7 +52,7 @@ def estimate(
     slots = trainable * _variables_per_weight(optimizer)
     batch = _batch(model, arrays, fit.batch_size)
     batches = _BATCHES * sum(_tensor_bytes(tensor) for tensor in batch)
-    of_metrics = sum(_bytes(metric.variables) for metric in metrics if metric is not None)
+    of_metrics = sum(_bytes(getattr(metric, "variables", ())) for metric in metrics)
     parts = {
         "weights": weights,
         "gradients": trainable,
@@ -67,7 +67,7 @@ def estimate(
 
 
 def _checkpoint_bytes(model: keras.Model, slots_per_weight: int, restores_best: int) -> int:
-    """Return what is copied of the weights and of the optimizer's variables, and not yet given back."""
+    """Return what is copied of the weights and of the optimizer's variables, and not freed yet."""
     of_weights, of_slots = _MORE_ON_HEAP
     heap = [weight for weight in model.weights if _tensor_bytes(weight) <= _HEAP_BYTES]
     trainable_heap = [weight for weight in model.trainable_weights if _tensor_bytes(weight) <= _HEAP_BYTES]

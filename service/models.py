@@ -299,6 +299,7 @@ class Worker(Base):
     slots: Mapped[int]
     devices: Mapped[list[Any]]
     gpu_uuids: Mapped[list[Any]]
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]

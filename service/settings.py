@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     )
     slots: int = Field(default=1, ge=1, le=64, description="How many jobs this worker trains at the same time.")
     cpu_devices: int = Field(default=1, ge=1, le=64, description="How many logical CPUs a job without GPUs trains on.")
+    job_memory_bytes: int | None = Field(
+        default=None, ge=64 * MIB, description="The most memory that a job may take. One that takes more is ended."
+    )
     work_dir: Path = Field(
         default=Path("var/work"),
         description=(

@@ -15,6 +15,7 @@ from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.api.initial_weights import InitialWeightsFound, find_initial_weights
 from service.api.job_limits import limit_faults, with_default_runtime
+from service.api.memory_check import compare_with_workers
 from service.checker import Checker
 from service.models import Dataset
 from service.store import datasets
@@ -79,6 +80,11 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
         raise invalid_job(faults)
     spec, added = with_default_runtime(examined.spec, services.settings)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored), *added]
+    if result.summary is not None:
+        compared = compare_with_workers(services, spec, result.summary.memory)
+        if isinstance(compared, Fault):
+            raise invalid_job([compared])
+        notices += [compared] if compared is not None else []
     return CheckedJob(spec, grouped(notices), result.summary, initial.dataset_id)
 
 

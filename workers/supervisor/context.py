@@ -53,5 +53,7 @@ class WorkerContext:
     snapshot_seconds: float
     stopping: Event
     """Set when the worker shuts down."""
+    job_memory_bytes: int | None = None
+    """The most memory that a job may take."""
     timeouts: Timeouts = Timeouts()
     limits: JobLimits = DEFAULT_LIMITS

@@ -66,6 +66,8 @@ class AttemptEnd:
     silent_seconds: float | None = None
     """How long the child had been silent when it was killed for that; None if it was not."""
     last_lines: Sequence[str] = ()
+    memory_bound: int | None = None
+    """The memory that the job may take, if its child was killed because it took more."""
     upload_failure: str | None = None
     """Why a file could not be stored."""
     is_outage: bool = False
@@ -130,6 +132,9 @@ def _without_last_message(end: AttemptEnd) -> Outcome:
     if end.silent_seconds is not None:
         sent = f"sent nothing for {end.silent_seconds:g} s" if end.was_active else "never sent a message"
         return _fail(f"The training process {sent} and was killed")
+    if end.memory_bound is not None:
+        message = f"The job took more than the {end.memory_bound / 2**20:,.0f} MiB of memory that a job may take here."
+        return Finish(Reason.OUT_OF_MEMORY, f"{message} A smaller batch_size or smaller data may help.")
     exited = exit_reason.explain(end.exit_code)
     # A child that sent nothing cannot have been killed by its job. Otherwise the first time may be the machine's doing.
     reason = exited.reason if end.was_active else None

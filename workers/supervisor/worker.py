@@ -31,6 +31,7 @@ from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.devices import NVML, ListGPUs, processors
 from workers.supervisor.fork_server import TRAINER, ForkServer
 from workers.supervisor.listener import Listener, add_tasks
+from workers.supervisor.memory import job_bytes
 from workers.supervisor.notifications import notify_pools_with_work
 from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper, own_directory, remove_abandoned
@@ -143,8 +144,9 @@ class Worker:
         gpus = self._list_gpus()
         names = [gpu.name for gpu in gpus] or [f"{self._settings.cpu_devices} CPU"]
         uuids = [gpu.uuid for gpu in gpus]
+        memory = job_bytes(self._settings.job_memory_bytes)
         with self._database.write() as session:
-            if not registry.heartbeat(session, self.id, devices=names, gpus=uuids):
+            if not registry.heartbeat(session, self.id, devices=names, gpus=uuids, memory_bytes=memory):
                 registry.register(
                     session,
                     self.id,
@@ -153,6 +155,7 @@ class Worker:
                     slots=self._settings.slots,
                     devices=names,
                     gpus=uuids,
+                    memory_bytes=memory,
                 )
 
     def sweep_storage(self) -> None:
@@ -172,6 +175,7 @@ class Worker:
             unsaved_dir=settings.work_dir / "unsaved",
             lease_seconds=settings.lease_seconds,
             cpu_devices=settings.cpu_devices,
+            job_memory_bytes=settings.job_memory_bytes,
             threads=max(1, processors() // settings.slots),
             snapshot_seconds=settings.snapshot_seconds,
             stopping=self._stopping,

@@ -5,6 +5,8 @@ It exits by `os._exit`, because TensorFlow's own cleanup is of no use by then, a
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from fitqueue.reports import Message
@@ -26,7 +28,14 @@ def run_child(pipes: ChildPipes, work: Callable[[Start, Control, Reporter], Mess
     control = Control(pipes.control)
     reporter = Reporter(pipes.reports)
     start = control.read_start()
+    _volunteer_for_the_kernel()
     control.watch()
     reporter.emit(work(start, control, reporter))
     stdio.flush()
     os._exit(0)
+
+
+def _volunteer_for_the_kernel() -> None:
+    """Have the kernel kill this process first when memory runs out, and neither the worker nor a database."""
+    with suppress(OSError):  # /proc may be read-only
+        Path("/proc/self/oom_score_adj").write_text("1000")

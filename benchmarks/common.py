@@ -53,8 +53,25 @@ def require_success(job: JobView) -> JobView:
 
 
 @contextmanager
-def mnist_or_synthetic(data: Path | None) -> Iterator[Path]:
-    """Yield this file, else MNIST, else random images of the same size, whose steps take as long."""
+def mnist_or_synthetic(data: Path | None, samples: int | None = None) -> Iterator[Path]:
+    """Yield this file, else MNIST, else random images of the same size, whose steps take as long.
+
+    Args:
+        samples: how many samples of each array the file is to have; None for all.
+    """
+    with _mnist_or_synthetic(data) as whole, tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
+        if samples is None:
+            yield whole
+            return
+        with np.load(whole) as file:
+            first = {name: file[name][:samples] for name in file}
+        path = Path(folder) / whole.name
+        np.savez(path, **first)
+        yield path
+
+
+@contextmanager
+def _mnist_or_synthetic(data: Path | None) -> Iterator[Path]:
     if data is not None or MNIST.exists():
         yield data or MNIST
         return

@@ -101,6 +101,13 @@ class Settings(BaseSettings):
     job_memory_bytes: int | None = Field(
         default=None, ge=64 * MIB, description="The most memory that a job may take. One that takes more is ended."
     )
+    spare_children: bool = Field(
+        default=True,
+        description=(
+            "Whether an idle slot keeps a warm training process for its next job, on a worker without GPUs. It begins "
+            "to train sooner, and each process takes about 60 MB."
+        ),
+    )
     work_dir: Path = Field(
         default=Path("var/work"),
         description=(

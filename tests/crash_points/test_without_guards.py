@@ -22,6 +22,7 @@ from tests.crash_points.test_crash_points import check_files, crash_in_worker, l
 from tests.results import result
 from tests.storages import new_storage
 from tests.waiting import until
+from workers.supervisor.free_slots import FreeSlots
 from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper
 from workers.supervisor.slots import SlotPool
@@ -114,7 +115,7 @@ def test_without_polling_the_database(
     job_id = submit()
     context = make_context(database)
     notifier = Notifier("redis://127.0.0.1:1/0")
-    slot_pool = SlotPool(context, "wk_test", ["default"], 1, list, notifier)
+    slot_pool = SlotPool(context, "wk_test", ["default"], FreeSlots(1), list, notifier)
     reaper = Reaper(database, notifier, tmp_path / "work")
     reaped = threading.Event()
 

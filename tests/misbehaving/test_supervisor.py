@@ -21,6 +21,7 @@ from workers.shared.protocol import Renewed, Start
 from workers.supervisor.celery_app import make_app
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import TRAINER, ForkServer, ForkServerBroken
+from workers.supervisor.free_slots import FreeSlots
 from workers.supervisor.lease_renewer import LeaseRenewer
 from workers.supervisor.listener import add_tasks
 from workers.supervisor.slots import SlotPool
@@ -311,7 +312,7 @@ def test_a_slot_that_failed_pauses(
     first, second = submit(), submit()
     context = make_context("any")
     context.work_dir.write_text("a file, so no folder can be created in it")
-    slot_pool = SlotPool(context, "wk_test", ["default"], 1, list, Notifier("redis://127.0.0.1:1/0"))
+    slot_pool = SlotPool(context, "wk_test", ["default"], FreeSlots(1), list, Notifier("redis://127.0.0.1:1/0"))
     working = threading.Thread(target=slot_pool.work)
     working.start()
     working.join(timeout=1.0)
@@ -342,11 +343,10 @@ def test_a_notification_in_one_pool_starts_the_first_job_of_all_pools(
 ) -> None:
     later = submit()
     first = submit(resources={"pool": "large"}, priority=100)
-    slot_pool = SlotPool(
-        make_context("crashes_after_last_message"), "wk_test", ["default", "large"], 1, list, RecordingNotifier()
-    )
-    app = make_app("redis://127.0.0.1:1/0", ["default", "large"], slots=1)
-    add_tasks(app, slot_pool)
+    context, notifier, pools = make_context("crashes_after_last_message"), RecordingNotifier(), ("default", "large")
+    slot_pool = SlotPool(context, "wk_test", pools, FreeSlots(1), list, notifier)
+    app = make_app("redis://127.0.0.1:1/0", pools, slots=1)
+    add_tasks(app, slot_pool, pools, notifier)
     app.tasks[TASK_NAME]("default")
     slot_pool.close()
     ended = [view(job_id).finished_at for job_id in (first, later)]
@@ -361,7 +361,9 @@ def test_the_end_of_a_job_notifies_every_pool_with_a_queued_job(
     """The other job may have waited for the GPUs of the one that ended."""
     ended, notifier = submit(), RecordingNotifier()
     submit(resources={"pool": "large"})
-    slot_pool = SlotPool(make_context("crashes_after_last_message"), "wk_test", ["default"], 1, list, notifier)
+    slot_pool = SlotPool(
+        make_context("crashes_after_last_message"), "wk_test", ["default"], FreeSlots(1), list, notifier
+    )
     slot_pool.work()
     slot_pool.close()
     assert view(ended).state.is_final

@@ -17,8 +17,22 @@ from fitqueue.states import Phase, Reason
 # --- From the supervisor ------------------------------------------------------------------------------------------
 
 
-class Start(Message):
-    """The first line: the whole job. The child knows nothing else."""
+class Devices(Message):
+    """What a child computes on. TensorFlow's first operation fixes it for the rest of the process."""
+
+    gpus: list[str] = Field(description="UUIDs of the GPUs that it may see")
+    cpu_devices: int = Field(description="logical CPUs to train on where there is no GPU")
+    threads: int = Field(description="intra-op threads; 0 lets TensorFlow choose")
+
+
+class WarmUp(Devices):
+    """May precede `start`: warm Keras up on these devices, report `warmed_up`, and wait for a job."""
+
+    type: Literal["warm_up"] = "warm_up"
+
+
+class Start(Devices):
+    """The whole job: the first line, unless there was a `warm_up`. The child knows nothing else."""
 
     type: Literal["start"] = "start"
     job_id: str
@@ -38,9 +52,6 @@ class Start(Message):
         default=math.inf, description="how much callbacks may write besides weights before the job ends"
     )
     work_dir: str = Field(description="the only folder in which the child may write")
-    gpus: list[str] = Field(description="UUIDs of the GPUs that it may see")
-    cpu_devices: int = Field(description="logical CPUs to train on where there is no GPU")
-    threads: int = Field(description="intra-op threads; 0 lets TensorFlow choose")
     lease_seconds: float = Field(
         default=math.inf, description="the child exits when it has not read `renewed` for this long"
     )
@@ -62,10 +73,16 @@ class Stop(Message):
     cause: StopCause
 
 
-AnyCommand = Start | Renewed | Stop
+AnyCommand = WarmUp | Start | Renewed | Stop
 Command = Annotated[AnyCommand, Field(discriminator="type")]
 
 # --- From the child -----------------------------------------------------------------------------------------------
+
+
+class WarmedUp(Message):
+    """The child waits for its job. The answer to `warm_up`."""
+
+    type: Literal["warmed_up"] = "warmed_up"
 
 
 class PhaseChanged(Message):
@@ -113,7 +130,7 @@ class Stopped(Message):
 
 LastMessage = Ended | SnapshotRefused | Stopped
 FileReport = CheckpointWritten | SnapshotWritten | ArtifactWritten
-AnyReport = PhaseChanged | Resumed | Progress | EpochEnded | FileReport | LastMessage
+AnyReport = WarmedUp | PhaseChanged | Resumed | Progress | EpochEnded | FileReport | LastMessage
 Report = Annotated[AnyReport, Field(discriminator="type")]
 
 _COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Command)

@@ -8,7 +8,10 @@ from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.storage import WORKER_RETRY_TIMEOUT, Storage
 from service.store.limits import DEFAULT_LIMITS, JobLimits
+from workers.shared.protocol import Devices
+from workers.supervisor.child import Child
 from workers.supervisor.fork_server import ForkServer
+from workers.supervisor.spares import SpareChildren
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,12 @@ class WorkerContext:
     """The most memory that a job may take."""
     timeouts: Timeouts = Timeouts()
     limits: JobLimits = DEFAULT_LIMITS
+    spares: SpareChildren | None = None
+
+    def spawn(self, devices: Devices) -> Child:
+        """Return a child that computes on these devices.
+
+        Raises:
+            ForkServerBroken: no child can be started.
+        """
+        return self.fork_server.spawn() if self.spares is None else self.spares.spawn(devices)

@@ -7,7 +7,7 @@ from typing import Final
 from celery import Celery
 from celery.worker import WorkController, state
 
-from service.queue import TASK_NAME, queue_name
+from service.queue import TASK_NAME, Notifier, queue_name
 from workers.supervisor.slots import SlotPool
 
 _logger = logging.getLogger(__name__)
@@ -15,13 +15,14 @@ _logger = logging.getLogger(__name__)
 RESTART_SECONDS: Final = 5.0
 
 
-def add_tasks(app: Celery, slot_pool: SlotPool) -> None:
-    """Make a notification start work in the slot pool."""
+def add_tasks(app: Celery, slot_pool: SlotPool, pools: tuple[str, ...], notifier: Notifier) -> None:
+    """Make a notification start work in the slot pool, or send it again if no slot is free."""
 
     @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
-    def work(pool: str) -> None:  # noqa: ARG001 -- it is in the message
+    def work(pool: str) -> None:
         """«There is work in this pool.» This is only a hint: a job in another pool may go first."""
-        slot_pool.work()
+        if not slot_pool.work() and pool in pools:
+            notifier.notify_unless_waiting(pool)
 
 
 class Listener:

@@ -12,6 +12,7 @@ from service.store import leases
 from service.store.leases import ClaimedJob
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.devices import ListGPUs
+from workers.supervisor.free_slots import FreeSlots
 from workers.supervisor.notifications import notify_pools_with_work
 from workers.supervisor.storage_calls import is_outage
 from workers.supervisor.supervisor import Supervisor
@@ -33,27 +34,32 @@ class SlotPool:
         context: WorkerContext,
         worker_id: str,
         pools: Sequence[str],
-        slots: int,
+        slots: FreeSlots,
         list_gpus: ListGPUs,
         notifier: Notifier,
     ) -> None:
         self._context = context
         self._worker_id = worker_id
         self._pools = tuple(pools)
-        self._slots = BoundedSemaphore(slots)
+        self._slots = slots
         self._list_gpus = list_gpus
         self._notifier = notifier
         # At most one call waits for a thread: the poller starts one every few seconds, and trainings take hours.
         self._is_waiting = BoundedSemaphore(1)
-        self._executor = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="slot")
+        self._executor = ThreadPoolExecutor(max_workers=slots.count, thread_name_prefix="slot")
 
-    def work(self) -> None:
+    def work(self) -> bool:
         """Train jobs in the calling thread, while a slot is free and a job is queued.
+
+        Returns:
+            Whether a slot was free at first.
 
         Raises:
             DatabaseUnavailable: no job could be claimed.
         """
-        while not self._context.stopping.is_set() and self._slots.acquire(blocking=False):
+        was_free = False
+        while not self._context.stopping.is_set() and self._slots.acquire():
+            was_free = True
             try:
                 has_trained = self._train_one()
             except DatabaseUnavailable:
@@ -61,11 +67,12 @@ class SlotPool:
             except Exception as error:
                 _logger.exception("A job could not be trained on this worker.")
                 self._context.stopping.wait(OUTAGE_PAUSE_SECONDS if is_outage(error) else FAILURE_PAUSE_SECONDS)
-                return
+                return True
             finally:
                 self._slots.release()
             if not has_trained:
-                return
+                break
+        return was_free
 
     def start_work(self) -> None:
         """Call `work` in a thread of the pool, unless a call is waiting for one already."""

@@ -159,7 +159,7 @@ class Supervisor:
 
     def _run_child(self, start: Start) -> AttemptEnd:
         # At the end the child is stopped first, and then the uploads, which may take their time.
-        with self._make_uploads() as uploads, self._context.fork_server.spawn() as child:
+        with self._make_uploads() as uploads, self._context.spawn(start) as child:
             orphans.note(self._directory, child.pid)
             memory = MemoryGuard(child.pid, self._context.job_memory_bytes)
             with suppress(DatabaseUnavailable):  # the last renewal was seconds ago

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -26,16 +27,20 @@ from service.storage_marking import identity_reader
 from service.store import workers as registry
 from service.store.limits import JobLimits
 from service.sweeping import sweep
+from workers.shared.protocol import Devices
 from workers.supervisor.celery_app import make_app
 from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.devices import NVML, ListGPUs, processors
 from workers.supervisor.fork_server import TRAINER, ForkServer
+from workers.supervisor.free_slots import FreeSlots
 from workers.supervisor.listener import Listener, add_tasks
+from workers.supervisor.listening import listen_while_free
 from workers.supervisor.memory import job_bytes
 from workers.supervisor.notifications import notify_pools_with_work
 from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper, own_directory, remove_abandoned
 from workers.supervisor.slots import SlotPool
+from workers.supervisor.spares import SpareChildren
 
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +50,9 @@ EXPIRY_SECONDS: Final = 1.0
 LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 PURGE_SECONDS: Final = 5.0
+SPARES_SECONDS: Final = 0.5
+IDLE_SECONDS: Final = 1.0
+"""A slot that was idle for so long gets a spare child. Warming it up would slow down jobs that follow each other."""
 LISTENER_STOP_SECONDS: Final = 52.0
 """A job that a notification started is trained in the listener's thread. This is what a supervisor may take when the
 worker stops, and less than the minute that our containers get."""
@@ -107,9 +115,12 @@ class Worker:
 
     def run(self, directory: Path) -> None:
         """Train jobs until `stopping` is set, then requeue those that are training."""
-        slot_pool = self._make_slot_pool(directory)
+        slots = FreeSlots(self._settings.slots)
+        context = self._make_context(directory)
+        slot_pool = SlotPool(context, self.id, self._settings.pools, slots, self._list_gpus, self._notifier)
         app = make_app(self._settings.redis_url, self._settings.pools, self._settings.slots)
-        add_tasks(app, slot_pool)
+        add_tasks(app, slot_pool, self._settings.pools, self._notifier)
+        listen_while_free(app, slots)
         listener = Listener(app, self._settings.pools, self._stopping)
         reaper = Reaper(self._database, self._notifier, self._settings.work_dir)
         third = self._settings.lease_seconds / 3
@@ -125,6 +136,10 @@ class Worker:
             PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
         ]
         with ExitStack() as on_exit:
+            if context.spares is not None:
+                keep_ready = partial(context.spares.keep_ready, partial(slots.idle, IDLE_SECONDS))
+                periodic_tasks.append(PeriodicTask("spares", keep_ready, SPARES_SECONDS, self._stopping))
+                on_exit.callback(context.spares.close)
             on_exit.callback(self._sign_off)
             # Only this worker may have received the notification of a job that it has just requeued.
             on_exit.callback(notify_pools_with_work, self._database, self._notifier)
@@ -164,9 +179,10 @@ class Worker:
     def purge_jobs(self) -> None:
         purge(self._database, self._storage, self._stopping)
 
-    def _make_slot_pool(self, directory: Path) -> SlotPool:
+    def _make_context(self, directory: Path) -> WorkerContext:
         settings = self._settings
-        context = WorkerContext(
+        threads = max(1, processors() // settings.slots)
+        return WorkerContext(
             database=self._database,
             storage=self._storage,
             datasets=DatasetCache(self._storage, settings.work_dir / "datasets", settings.dataset_cache_bytes),
@@ -176,7 +192,7 @@ class Worker:
             lease_seconds=settings.lease_seconds,
             cpu_devices=settings.cpu_devices,
             job_memory_bytes=settings.job_memory_bytes,
-            threads=max(1, processors() // settings.slots),
+            threads=threads,
             snapshot_seconds=settings.snapshot_seconds,
             stopping=self._stopping,
             timeouts=Timeouts(silence=settings.silence_seconds),
@@ -186,8 +202,14 @@ class Worker:
                 artifact_bytes=settings.max_artifact_bytes,
                 events=settings.max_events,
             ),
+            spares=self._make_spares(directory, threads),
         )
-        return SlotPool(context, self.id, settings.pools, settings.slots, self._list_gpus, self._notifier)
+
+    def _make_spares(self, directory: Path, threads: int) -> SpareChildren | None:
+        if not self._settings.spare_children or self._list_gpus():
+            return None
+        devices = Devices(gpus=[], cpu_devices=self._settings.cpu_devices, threads=threads)
+        return SpareChildren(self._fork_server, devices, directory)
 
     def _sign_off(self) -> None:
         try:

@@ -4,6 +4,7 @@ It exits by `os._exit`, because TensorFlow's own cleanup is of no use by then, a
 """
 
 import os
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,24 +12,39 @@ from typing import NoReturn
 
 from fitqueue.reports import Message
 from workers.shared.entry import ChildPipes
-from workers.shared.protocol import Start
+from workers.shared.protocol import Start, WarmedUp, WarmUp
 from workers.trainer import stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
 
 
-def run_child(pipes: ChildPipes, work: Callable[[Start, Control, Reporter], Message]) -> NoReturn:
+def run_child(
+    pipes: ChildPipes,
+    work: Callable[[Start, Control, Reporter], Message],
+    warm_up: Callable[[WarmUp], None] = lambda _: None,
+) -> NoReturn:
     """Do the work of a child and exit.
 
     Args:
+        warm_up: prepares for a job that is not known yet, if the worker wants that. If it raises, the child ends.
         work: returns the last message. It must not raise: the worker treats a child without a last message as
             killed.
     """
     stdio.capture(pipes.stdout, pipes.stderr)
     control = Control(pipes.control)
     reporter = Reporter(pipes.reports)
-    start = control.read_start()
     _volunteer_for_the_kernel()
+
+    def answer(command: WarmUp) -> None:
+        try:
+            warm_up(command)
+        except BaseException:
+            traceback.print_exc()
+            stdio.flush()
+            os._exit(1)
+        reporter.emit(WarmedUp())
+
+    start = control.read_start(answer)
     control.watch()
     reporter.emit(work(start, control, reporter))
     stdio.flush()

@@ -4,12 +4,14 @@ import math
 import os
 import select
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Final
 
 from workers.shared.exit_codes import LEASE_NOT_RENEWED, WORKER_GONE
-from workers.shared.protocol import AnyCommand, Renewed, Start, Stop, decode_command
+from workers.shared.protocol import AnyCommand, Renewed, Start, Stop, WarmUp, decode_command
 
 _READ_BYTES: Final = 65_536
 
@@ -36,13 +38,21 @@ class Control:
         self._lease_seconds = math.inf
         self._lease_ends_at = math.inf
 
-    def read_start(self) -> Start:
-        """Wait for the first command. Exit if the worker is gone before it has sent one.
+    def read_start(self, warm_up: Callable[[WarmUp], None] = lambda _: None) -> Start:
+        """Wait for the job. Exit if the worker is gone before it has sent one.
+
+        Args:
+            warm_up: called if the worker wants the child to warm up first.
 
         Raises:
-            TypeError: the first command is another one.
+            TypeError: another command came.
         """
         command = self._read_command()
+        if isinstance(command, WarmUp):
+            with ThreadPoolExecutor(1, thread_name_prefix="lifeline") as thread:  # the pipe is watched meanwhile
+                start = thread.submit(self._read_command)
+                warm_up(command)
+                command = start.result()
         if not isinstance(command, Start):
             raise TypeError(f"the first command must be `start`, received `{command.type}`")
         self._lease_seconds = command.lease_seconds

@@ -10,11 +10,12 @@ from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
 from workers.trainer.snapshot import SnapshotMismatch
 from workers.trainer.training import Training
+from workers.trainer.warm_up import warm_up
 
 
 def main(pipes: ChildPipes) -> None:
     """Train one job. Never returns."""
-    run_child(pipes, _train)
+    run_child(pipes, _train, warm_up)
 
 
 def _train(start: Start, control: Control, reporter: Reporter) -> Ended | SnapshotRefused | Stopped:

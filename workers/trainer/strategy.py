@@ -5,15 +5,17 @@ from contextlib import AbstractContextManager, nullcontext
 
 import tensorflow as tf
 
-from workers.shared.protocol import Start
+from workers.shared.protocol import Devices
 
 
 class DevicesMissing(Exception):
     """TensorFlow does not see the GPUs that the worker has reserved."""
 
 
-def set_up_devices(start: Start) -> list[str]:
-    """Show TensorFlow the devices of this job and no others. Call it once, before anything is computed.
+def set_up_devices(chosen: Devices) -> list[str]:
+    """Show TensorFlow the devices of this job and no others. Call it before anything is computed.
+
+    After that, calling it again with the same devices does nothing.
 
     Returns:
         The logical names of the devices, such as `GPU:0` or `CPU:1`.
@@ -21,16 +23,16 @@ def set_up_devices(start: Start) -> list[str]:
     Raises:
         DevicesMissing: TensorFlow does not see as many GPUs as the job was given.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(start.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(start.threads)
+    tf.config.threading.set_intra_op_parallelism_threads(chosen.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(chosen.threads)
     # CUDA reads the variable at its first use, and no process before this one has used CUDA.
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(start.gpus) or "-1"
-    if start.gpus:
-        return _set_up_gpus(len(start.gpus))
-    if start.cpu_devices > 1:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(chosen.gpus) or "-1"
+    if chosen.gpus:
+        return _set_up_gpus(len(chosen.gpus))
+    if chosen.cpu_devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * start.cpu_devices)
-    return [f"CPU:{index}" for index in range(start.cpu_devices)]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * chosen.cpu_devices)
+    return [f"CPU:{index}" for index in range(chosen.cpu_devices)]
 
 
 def make_strategy(devices: list[str], requested: str) -> tf.distribute.Strategy | None:

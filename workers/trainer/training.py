@@ -29,6 +29,7 @@ from workers.shared.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import feeding, outcome, strategy
 from workers.trainer.artifacts import WRITING_CALLBACKS, Artifacts
 from workers.trainer.autotuning import turn_off_autotuning
+from workers.trainer.building import create_variables_early
 from workers.trainer.callbacks import BestCheckpoint, LastCheckpoint, ModelCheckpoint, SwapEMAWeights, make_scheduler
 from workers.trainer.checkpoint_collector import CheckpointCollector
 from workers.trainer.checkpoint_writer import CheckpointWriter
@@ -168,6 +169,8 @@ class Training:
         data = feeding.arrange_targets(model, feeding.with_class_weights(model, data, self._spec))
         if strategy.is_replicated(chosen):
             return feeding.replicated_fit_arguments(model, chosen, data, self._spec.fit)
+        if chosen is None:
+            create_variables_early(model)
         return feeding.fit_arguments(data, self._spec.fit)
 
     # --- Training -----------------------------------------------------------------------------------------------------

@@ -30,8 +30,9 @@ class RecordingSlotPool:
     def __init__(self) -> None:
         self.calls: queue.Queue[None] = queue.Queue()
 
-    def work(self) -> None:
+    def work(self) -> bool:
         self.calls.put(None)
+        return True
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def slot_pool(redis: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording
     monkeypatch.setattr(listener, "RESTART_SECONDS", 0.1)
     slot_pool, stopping = RecordingSlotPool(), Event()
     app = make_app(redis.url, POOLS, slots=1)
-    add_tasks(app, slot_pool)  # type: ignore[arg-type]
+    add_tasks(app, slot_pool, POOLS, Notifier(redis.url))  # type: ignore[arg-type]
     pool_listener = Listener(app, POOLS, stopping)
     pool_listener.start()
     yield slot_pool

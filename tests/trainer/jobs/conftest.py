@@ -13,7 +13,7 @@ import pytest
 from fitqueue.datasets import DatasetInfo
 from fitqueue.reports import CheckpointWritten, EpochEnded
 from fitqueue.spec import parse_job
-from workers.shared.protocol import Ended, Start, Stop, Stopped
+from workers.shared.protocol import Ended, Start, Stop, Stopped, WarmUp
 from workers.supervisor.child import Child
 from workers.supervisor.child_output import LogLines, UnparsableLine
 from workers.supervisor.fork_server import ForkServer
@@ -102,13 +102,15 @@ def start(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> 
     Use the child as a context manager.
     """
 
-    def start(spec: dict[str, Any], **changes: Any) -> tuple[Child, Path]:
+    def start(spec: dict[str, Any], warm_up: WarmUp | None = None, **changes: Any) -> tuple[Child, Path]:
         directory = tmp_path_factory.mktemp("work")
         message = Start(
             job_id="job_1", attempt=1, spec=spec, dataset_path=None, work_dir=str(directory),
             gpus=[], cpu_devices=1, threads=0,
         )  # fmt: skip
         child = fork_server.spawn()
+        if warm_up is not None:
+            child.send(warm_up)
         child.send(message.model_copy(update=changes))
         return child, directory
 

@@ -1,0 +1,36 @@
+"""Slots are taken and released, and count as idle only when nothing has changed for a while."""
+
+import pytest
+
+from workers.supervisor import free_slots
+from workers.supervisor.free_slots import FreeSlots
+
+
+def test_no_more_slots_are_taken_than_there_are() -> None:
+    slots = FreeSlots(2)
+    assert [slots.acquire() for _ in range(3)] == [True, True, False]
+    slots.release()
+    assert slots.count == 1
+    assert slots.acquire()
+
+
+def test_a_release_is_told() -> None:
+    slots, counts = FreeSlots(1), []
+    slots.on_release = lambda: counts.append(slots.count)
+    slots.acquire()
+    assert counts == []
+    slots.release()
+    assert counts == [1]
+
+
+def test_slots_are_idle_when_nothing_has_changed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(free_slots.time, "monotonic", lambda: now)
+    slots = FreeSlots(2)
+    assert slots.idle(1.0) == 0
+    now = 101.0
+    assert slots.idle(1.0) == 2
+    slots.acquire()
+    assert slots.idle(1.0) == 0
+    now = 102.5
+    assert slots.idle(1.0) == 1

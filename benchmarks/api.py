@@ -1,19 +1,22 @@
 """Measure what requests cost on a database with 100,000 jobs: CPU of API and database, requests a second, p99.
 
 The CPU is that of an API in this process, and of the database's processes. Requests a second and p99 are those of one
-API process and of two, which 16 clients ask at once.
+API process and of two, which 16 clients ask at once. In the end a job of 300,000 epochs is deleted.
 """
 
 import argparse
+import gc
 import itertools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +36,9 @@ from service.migrate import upgrade
 from service.models import Checkpoint, Epoch, EpochMetric, Job, JobLabel
 from service.processes import end, free_port
 from service.settings import Settings
-from service.store import jobs, tokens
+from service.store import deletions, jobs, tokens
 
-QUEUED_SHARE, EPOCHS, CHECKPOINTS = 0.1, 5_000, 50_000
+QUEUED_SHARE, EPOCHS, CHECKPOINTS, DELETED_EPOCHS = 0.1, 5_000, 50_000, 300_000
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 CLIENTS, LOAD_SECONDS = 16, 5.0
 CHUNK = 10_000
@@ -45,8 +48,8 @@ PREFIX = "/api/v1/jobs"
 # --- The database --------------------------------------------------------------------------------------------------
 
 
-def fill(database: Database, count: int) -> tuple[str, str, str]:
-    """Write the jobs; return a token, the id of a queued job, and that of the one with many epochs and checkpoints."""
+def fill(database: Database, count: int) -> tuple[str, str, str, str]:
+    """Write the jobs; return a token, and the ids of a queued job, one with many epochs, and another ended one."""
     spec = parse_job(cnn_job("digits", epochs=EPOCHS), lambda _: None).spec
     with database.write() as session:
         first = jobs.create(session, spec, [])
@@ -71,24 +74,32 @@ def fill(database: Database, count: int) -> tuple[str, str, str]:
         with database.write() as session:
             session.execute(insert(Job), rows)
             session.execute(insert(JobLabel), labels)
-    _fill_one(database, ids[0], first.created_at)
-    return token, ids[-1], ids[0]
+    write_epochs(database, ids[0], EPOCHS)
+    _write_checkpoints(database, ids[0], first.created_at)
+    return token, ids[-1], ids[0], ids[1]
 
 
-def _fill_one(database: Database, job_id: str, at: Any) -> None:
+def write_epochs(database: Database, job_id: str, count: int) -> None:
+    at = datetime.now(UTC)
     epoch = {"job_id": job_id, "learning_rate": 0.1, "seconds": 1.0, "steps": 9, "attempt": 1, "finished_at": at}
+    for start in range(1, count + 1, CHUNK):
+        numbers = range(start, min(start + CHUNK, count + 1))
+        values = [
+            {"job_id": job_id, "epoch": n, "name": name, "ordinal": ordinal, "value": 1 / (n + ordinal)}
+            for n in numbers
+            for ordinal, name in enumerate(METRICS)
+        ]
+        with database.write() as session:
+            session.execute(insert(Epoch), [{**epoch, "epoch": n} for n in numbers])
+            session.execute(insert(EpochMetric), values)
+
+
+def _write_checkpoints(database: Database, job_id: str, at: Any) -> None:
     checkpoint = {
         "job_id": job_id, "format": "weights.h5", "batch": None, "metrics": dict.fromkeys(METRICS, 0.5),
         "monitor": "val_loss", "value": 0.5, "size": 1000, "sha256": "0" * 64, "attempt": 1, "created_at": at,
     }  # fmt: skip
     with database.write() as session:
-        session.execute(insert(Epoch), [{**epoch, "epoch": n} for n in range(1, EPOCHS + 1)])
-        values = [
-            {"job_id": job_id, "epoch": n, "name": name, "ordinal": ordinal, "value": 1 / (n + ordinal)}
-            for n in range(1, EPOCHS + 1)
-            for ordinal, name in enumerate(METRICS)
-        ]
-        session.execute(insert(EpochMetric), values)
         session.execute(
             insert(Checkpoint),
             [
@@ -206,33 +217,79 @@ def measure_load(addresses: Sequence[str], token: str, path: str) -> tuple[float
     return len(times) / LOAD_SECONDS, 1000 * times[int(0.99 * (len(times) - 1))]
 
 
+# --- Deletion ------------------------------------------------------------------------------------------------------
+
+
+def measure_deletion(http: FlaskClient, database: Database, job_id: str) -> dict[str, float]:
+    """Return the seconds of the DELETE, of the longest step of what follows, and of all its steps."""
+    write_epochs(database, job_id, DELETED_EPOCHS)
+    began = time.perf_counter()
+    assert http.delete(f"{PREFIX}/{job_id}").status_code == 204
+    seconds = {"request": time.perf_counter() - began}
+    steps = []
+    is_done = False
+    while not is_done:
+        began = time.perf_counter()
+        with database.write() as session:
+            is_done = deletions.delete_some(session) is None
+        steps.append(time.perf_counter() - began)
+    return seconds | {"longest_step": max(steps), "all_steps": sum(steps), "steps": len(steps)}
+
+
 # --- The report ----------------------------------------------------------------------------------------------------
 
 
-def measure(
-    url: str, folder: str, count: int, name: str, progress: Progress
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the CPU milliseconds of each request, and requests a second and p99 for one process and for two."""
+@dataclass(frozen=True)
+class Figures:
+    """What was measured with one database."""
+
+    cpu: dict[str, float]
+    """Milliseconds by request."""
+    load: dict[str, tuple[float, float]]
+    """Requests a second and p99 in milliseconds, by request and number of API processes."""
+    deletion: dict[str, float]
+
+
+def measure(url: str, folder: str, count: int, name: str, progress: Progress) -> Figures:
     task = progress.add_task(f"{name}: writing {count:,} jobs", total=None)
     upgrade(url)
     database = Database(url)
-    token, queued, long = fill(database, count)
+    token, queued, long, ended = fill(database, count)
     http = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", storage=Path(folder))).test_client()
     http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    gc.collect()
+    gc.freeze()  # as in an API that gunicorn serves
     paths = requests(queued, long)
     progress.update(task, description=f"{name}: CPU of requests", total=len(paths) + 4)
     cpu = {}
     for title, path in paths.items():
         cpu[title] = measure_cpu(http, path, database)
         progress.advance(task)
-    database.close()
     load = {}
     for processes in (1, 2):
         with running_api(url, folder, processes) as addresses:
             for title in ("an ended job", "50 jobs"):
                 load[f"{title}, {processes} API"] = measure_load(addresses, token, paths[title])
                 progress.advance(task)
-    return cpu, load
+    progress.update(task, description=f"{name}: deleting a job of {DELETED_EPOCHS:,} epochs")
+    deletion = measure_deletion(http, database, ended)
+    database.close()
+    return Figures(cpu, load, deletion)
+
+
+def table(figures: Mapping[str, Figures]) -> list[tuple[str, str]]:
+    first = next(iter(figures.values()))
+    rows = [
+        (title, ", ".join(f"{name} {each.cpu[title]:.1f} ms" for name, each in figures.items())) for title in first.cpu
+    ]
+    for title in first.load:
+        loads = {name: each.load[title] for name, each in figures.items()}
+        rows.append((title, "; ".join(f"{name} {rate:.0f}/s, p99 {p99:.0f} ms" for name, (rate, p99) in loads.items())))
+    for name, each in figures.items():
+        request, longest = 1000 * each.deletion["request"], each.deletion["longest_step"]
+        steps = f"{each.deletion['steps']:.0f} steps in {each.deletion['all_steps']:.0f} s, the longest {longest:.2f} s"
+        rows.append((f"DELETE of {DELETED_EPOCHS:,} epochs, {name}", f"{request:.0f} ms, then {steps}"))
+    return rows
 
 
 def main() -> None:
@@ -246,13 +303,7 @@ def main() -> None:
     ):
         urls = {"sqlite": f"sqlite:///{folder}/fitqueue.db", "postgresql": postgres}
         figures = {name: measure(url, folder, count, name, progress) for name, url in urls.items()}
-    rows = []
-    for title in figures["sqlite"][0]:
-        rows.append((title, ", ".join(f"{name} {cpu[title]:.1f} ms" for name, (cpu, _) in figures.items())))
-    for title in figures["sqlite"][1]:
-        texts = [f"{name} {load[title][0]:.0f}/s, p99 {load[title][1]:.0f} ms" for name, (_, load) in figures.items()]
-        rows.append((title, "; ".join(texts)))
-    report("api", rows, {"jobs": count, "figures": figures})
+    report("api", table(figures), {"jobs": count, **{name: asdict(each) for name, each in figures.items()}})
 
 
 if __name__ == "__main__":

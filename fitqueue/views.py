@@ -42,7 +42,8 @@ class Notice(BaseModel):
     code: str
     message: str
     pointers: list[str] = Field(
-        default_factory=list, description="every place that the message is about; the first is `pointer`"
+        default_factory=list,
+        description="what the message is about, up to a hundred places; the first is `pointer`",
     )
 
     @model_validator(mode="after")

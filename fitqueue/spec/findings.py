@@ -67,6 +67,7 @@ class NoticeCode(DescribedEnum):
         "nearly_too_large",
         "The job takes more than four fifths of the memory of the largest live worker of its pool.",
     )
+    MORE = ("more", "There are more notices than the service stores: the last of them says how many are left out.")
     UNCHECKED = ("unchecked", "Keras has not built the model yet: a fault in it will only show when the job runs.")
 
 

@@ -1,7 +1,7 @@
 """The strict base class of everything in a job, and pydantic's validation errors as faults."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -95,6 +95,13 @@ def report_validation_error(error: ValidationError, model: type[BaseModel], valu
             _report(details, keys, model, fault_pointer)
 
 
+def report_unknown_fields(model: type[BaseModel], value: Mapping[str, Any], pointer: Pointer) -> dict[str, Any]:
+    """Report each member of an object that the model does not know, and return the others."""
+    for name in [name for name in value if name not in model.model_fields]:
+        _report_unknown_field([name], value[name], model, pointer / name)
+    return {name: item for name, item in value.items() if name in model.model_fields}
+
+
 def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:
     """Return the keys of a pydantic location that lead into the value.
 
@@ -113,19 +120,23 @@ def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:
 def _report(details: Any, keys: Sequence[str | int], model: type[BaseModel], pointer: Pointer) -> None:
     kind, received = details["type"], details["input"]
     if kind == "extra_forbidden":
-        name, known = str(keys[-1]), _fields_at(model, keys[:-1])
-        pointer.add_fault(
-            FaultCode.UNKNOWN_FIELD,
-            f"Unknown field {quoted(name)}." + suggest_field(name, ".".join(map(str, keys[:-1])), known, model),
-            received=received,
-            expected="one of " + listed(known, most=40),
-        )
+        _report_unknown_field(keys, received, model, pointer)
     elif kind == "missing":
         pointer.add_fault(FaultCode.MISSING, message(details), expected="a value")
     elif kind == "value_error":
         pointer.add_fault(FaultCode.CONFLICT, message(details), received)
     else:
         pointer.add_fault(_code_of(kind), message(details), received, expected(details))
+
+
+def _report_unknown_field(keys: Sequence[str | int], received: Any, model: type[BaseModel], pointer: Pointer) -> None:
+    name, known = str(keys[-1]), _fields_at(model, keys[:-1])
+    pointer.add_fault(
+        FaultCode.UNKNOWN_FIELD,
+        f"Unknown field {quoted(name)}." + suggest_field(name, ".".join(map(str, keys[:-1])), known, model),
+        received=received,
+        expected="one of " + listed(known, most=40),
+    )
 
 
 def _code_of(kind: str) -> FaultCode:

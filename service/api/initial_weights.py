@@ -42,7 +42,7 @@ def _of_job(services: Services, job_id: str) -> InitialWeightsFound:
     try:
         with services.database.read() as session:
             checkpoints.get(session, job_id, "best")
-            return InitialWeightsFound(model=jobs.get(session, job_id).spec.get("model"))
+            return InitialWeightsFound(model=jobs.get_whole(session, job_id).spec.get("model"))
     except NotFound as error:
         expected = "the id of a job that has saved its best weights"
         return _fault("job", FaultCode.UNKNOWN_JOB, error.message, job_id, expected)

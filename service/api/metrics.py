@@ -2,21 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
+from pydantic_core import to_json
 
 from fitqueue.text import csv_heading
 from fitqueue.views import EpochView, Page
 from service.api import PREFIX
 from service.api.context import Services, get_services
 from service.api.following import CHUNK_ROWS
-from service.api.parameters import ALWAYS, JobPath, RowsQuery, answer, problems
-from service.api.views import epoch_view
+from service.api.parameters import ALWAYS, JobPath, RowsQuery, problems
+from service.api.views import epoch_fields
 from service.store import jobs, metrics
 from service.store.metrics import EpochRow
 
@@ -39,11 +40,11 @@ def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
         jobs.get(session, path.job_id)
         if _prefers_csv(query):
             names = metrics.names(session, path.job_id)
-            return Response(_csv_lines(services, path.job_id, names), mimetype="text/csv")
+            return Response(_csv(services, path.job_id, names), mimetype="text/csv")
         rows = metrics.list_after(session, path.job_id, query.start, query.limit + 1)
-    data = [epoch_view(row) for row in rows[: query.limit]]
-    cursor = str(data[-1].epoch) if len(rows) > len(data) else None
-    return answer(Page[EpochView](data=data, next_cursor=cursor))
+    cursor = str(rows[query.limit - 1].epoch) if len(rows) > query.limit else None
+    page = {"data": [epoch_fields(row) for row in rows[: query.limit]], "next_cursor": cursor}
+    return Response(to_json(page), mimetype="application/json")
 
 
 def _prefers_csv(query: MetricsQuery) -> bool:
@@ -52,16 +53,15 @@ def _prefers_csv(query: MetricsQuery) -> bool:
     return request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
 
 
-def _csv_lines(services: Services, job_id: str, names: Sequence[str]) -> Iterator[str]:
-    """Yield the lines. NaN and infinity are `nan`, `inf` and `-inf`, which readers of CSV know."""
+def _csv(services: Services, job_id: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield lines. NaN and infinity are `nan`, `inf` and `-inf`, which readers of CSV know."""
     columns = [name for name in names if name != "learning_rate"]  # that of the epoch, which has a column
-    yield _csv_line(["epoch", *map(_heading, columns), *_FIXED_COLUMNS[1:]])
+    yield _csv_text([["epoch", *map(_heading, columns), *_FIXED_COLUMNS[1:]]])
     after = 0
     while True:
         with services.database.read() as session:
             rows = metrics.list_after(session, job_id, after, CHUNK_ROWS)
-        for row in rows:
-            yield _csv_line(_cells(row, columns))
+        yield _csv_text(_cells(row, columns) for row in rows)
         if len(rows) < CHUNK_ROWS:
             return
         after = rows[-1].epoch
@@ -83,7 +83,7 @@ def _cells(row: EpochRow, names: Sequence[str]) -> list[object]:
     ]
 
 
-def _csv_line(cells: Sequence[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+def _csv_text(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

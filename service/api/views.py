@@ -16,7 +16,6 @@ from fitqueue.views import (
     Best,
     CheckpointView,
     DatasetView,
-    EpochView,
     EventView,
     JobSummary,
     JobView,
@@ -106,18 +105,19 @@ def _best(job: models.Job) -> Best | None:
     return Best(epoch=job.best_epoch, monitor=job.best_monitor or "", value=_finite(job.best_value))
 
 
-def epoch_view(row: EpochRow) -> EpochView:
+def epoch_fields(row: EpochRow) -> dict[str, Any]:
+    """Return the fields of an EpochView. An answer has thousands, and to make models would take most of its time."""
     metrics = {name: _finite(value) for name, value in row.metrics.items()}
-    return EpochView(
-        epoch=row.epoch,
-        metrics=metrics,
-        non_finite=[name for name, value in metrics.items() if value is None],
-        learning_rate=_finite(row.learning_rate),
-        seconds=row.seconds,
-        steps_per_second=round(row.steps_per_second, 3),
-        attempt=row.attempt,
-        finished_at=row.finished_at,
-    )
+    return {
+        "epoch": row.epoch,
+        "metrics": metrics,
+        "non_finite": [name for name, value in metrics.items() if value is None],
+        "learning_rate": _finite(row.learning_rate),
+        "seconds": row.seconds,
+        "steps_per_second": round(row.steps_per_second, 3),
+        "attempt": row.attempt,
+        "finished_at": row.finished_at,
+    }
 
 
 def event_view(row: models.Event) -> EventView:

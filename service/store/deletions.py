@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Event, Job, LogLine, Snapshot
 
-ROWS: Final = 1000
+ROWS: Final = 2000
 """Rows that one step deletes."""
 
-EPOCHS: Final = 100
+EPOCHS: Final = 500
 """Epochs whose rows one step deletes. Each may have logged many metrics."""
 
 

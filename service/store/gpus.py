@@ -1,16 +1,17 @@
 """Which attempt holds which GPU.
 
 An attempt holds GPUs from its claim until its lease ends. The workers of a machine all see the same GPUs, and none of
-them knows what the others hold. The database does: the primary key of `gpu_claims` lets nobody hold a GPU twice.
+them knows what the others hold. The database does. Claims that see the same GPU go one after another (`lock`), and the
+primary key of `gpu_claims` lets nobody hold a GPU twice.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from service.models import GPUClaim, Job
@@ -35,8 +36,21 @@ class Machine:
     """Used by a program outside FitQueue, so no job can count on them."""
 
 
-class GPUTaken(Exception):
-    """Another worker of the machine claimed the GPU at the same moment."""
+def lock(session: Session, visible: Sequence[VisibleGPU]) -> None:
+    """Wait until no other transaction claims any of these GPUs, and keep others waiting until this one ends.
+
+    Two claims in the same milliseconds could otherwise let a small job pass a large one whose reservation is due:
+    each would count a GPU as free that the other takes. SQLite has one writer at a time, so nothing needs to wait.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    keys = sorted(_lock_key(gpu.uuid) for gpu in visible)  # everywhere in one order, or two could wait for each other
+    session.execute(select(*(func.pg_advisory_xact_lock(key) for key in keys)))
+
+
+def _lock_key(uuid: str) -> int:
+    """Return the 64-bit number under which PostgreSQL locks the GPU."""
+    return int.from_bytes(hashlib.sha256(f"gpu {uuid}".encode()).digest()[:8], signed=True)
 
 
 def inspect(session: Session, visible: Sequence[VisibleGPU]) -> Machine:
@@ -50,20 +64,12 @@ def inspect(session: Session, visible: Sequence[VisibleGPU]) -> Machine:
 
 
 def hold(session: Session, job: Job, uuids: Sequence[str], now: datetime) -> None:
-    """Give these GPUs to the job's current attempt. The caller has locked the job's row.
-
-    Raises:
-        GPUTaken: the transaction must be rolled back to before the claim.
-    """
+    """Give these GPUs to the job's current attempt. The caller has locked them and the job's row."""
     rows = [
         {"gpu_uuid": uuid, "job_id": job.id, "attempt": job.attempt, "worker_id": job.worker_id, "claimed_at": now}
-        for uuid in sorted(uuids)  # in one order everywhere, or two workers could wait for each other
+        for uuid in uuids
     ]
-    try:
-        # One statement: several would be sent as a pipeline, which logs a complaint if one of them fails.
-        session.execute(insert(GPUClaim).values(rows))
-    except IntegrityError as error:
-        raise GPUTaken from error
+    session.execute(insert(GPUClaim).values(rows))
 
 
 def release(session: Session, job: Job) -> None:

@@ -105,28 +105,22 @@ def find_earlier(session: Session, token_id: str | None, idempotency: Idempotenc
 
 
 def get(session: Session, job_id: str) -> Job:
-    """Return a job.
+    """Return a job without its spec, notices and summary, which may be large.
 
     Raises:
         JobNotFound: there is no such job.
     """
-    job = session.get(Job, job_id)
-    if job is None or job.deleted_at is not None:
-        raise JobNotFound(f"There is no job '{job_id}'.")
-    return job
+    return _unless_deleted(session.get(Job, job_id), job_id)
 
 
 def get_whole(session: Session, job_id: str) -> Job:
-    """Return a job with its spec, notices and summary, which may be large.
+    """Return a job with its spec, notices and summary.
 
     Raises:
         JobNotFound: there is no such job.
     """
     large = [undefer(Job.spec), undefer(Job.notices), undefer(Job.model_summary)]
-    job = session.get(Job, job_id, options=large, populate_existing=True)
-    if job is None:
-        raise JobNotFound(f"There is no job '{job_id}'.")
-    return job
+    return _unless_deleted(session.get(Job, job_id, options=large, populate_existing=True), job_id)
 
 
 def version(session: Session, job_id: str) -> int:
@@ -182,7 +176,10 @@ def locked(session: Session, job_id: str) -> Job:
     Raises:
         JobNotFound: there is no such job.
     """
-    job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    return _unless_deleted(session.get(Job, job_id, with_for_update=True, populate_existing=True), job_id)
+
+
+def _unless_deleted(job: Job | None, job_id: str) -> Job:
     if job is None or job.deleted_at is not None:
         raise JobNotFound(f"There is no job '{job_id}'.")
     return job

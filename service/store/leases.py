@@ -9,7 +9,6 @@ two.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,7 +22,7 @@ from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job
 from service.store import gpu_reservation, gpus, snapshots, transitions
-from service.store.gpus import GPUTaken, Machine, VisibleGPU
+from service.store.gpus import Machine, VisibleGPU
 from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, Wait, retry_or_fail
 
 REAP_LIMIT: Final = 100
@@ -82,22 +81,10 @@ def claim(
     Jobs go by priority, then by age. A large job that has waited for its GPUs long enough goes first
     (`gpu_reservation`). Return None if no job fits.
     """
-    if not gpus_seen:
-        return _claim(session, worker_id, pools, Machine(), lease_seconds)
-    for _ in gpus_seen:  # each GPUTaken means one free GPU fewer, so as many tries as GPUs are enough
-        with suppress(GPUTaken), session.begin_nested():
-            return _claim(session, worker_id, pools, gpus.inspect(session, gpus_seen), lease_seconds)
-    return None
-
-
-def _claim(
-    session: Session, worker_id: str, pools: Sequence[str], machine: Machine, lease_seconds: float
-) -> ClaimedJob | None:
-    """Claim a job for the free GPUs of the machine.
-
-    Raises:
-        GPUTaken: another worker of the machine was faster.
-    """
+    machine = Machine()
+    if gpus_seen:
+        gpus.lock(session, gpus_seen)
+        machine = gpus.inspect(session, gpus_seen)
     now = clock.now(session)
     # SKIP LOCKED: workers that claim at the same time take different jobs. SQLite, which has one writer, ignores it.
     candidate = (
@@ -141,7 +128,8 @@ def _initial_weights_key(session: Session, spec: Mapping[str, Any]) -> str | Non
     job_id = (spec.get("initial_weights") or {}).get("job")
     if job_id is None:
         return None
-    return session.scalar(select(Checkpoint.storage_key).where(Checkpoint.job_id == job_id, Checkpoint.name == "best"))
+    best = select(Checkpoint.storage_key).join(Job, Checkpoint.job_id == Job.id)
+    return session.scalar(best.where(Job.id == job_id, Job.deleted_at.is_(None), Checkpoint.name == "best"))
 
 
 def renew(session: Session, lease: Lease, lease_seconds: float) -> StopRequests | None:

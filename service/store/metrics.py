@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
@@ -12,8 +12,7 @@ from fitqueue.diagnosis import HISTORY, Losses
 from service.models import Epoch, EpochMetric
 
 
-@dataclass(frozen=True)
-class EpochRow:
+class EpochRow(NamedTuple):
     """One epoch. `metrics` are in the order in which Keras logged them, NaN and infinity included."""
 
     epoch: int
@@ -99,6 +98,6 @@ def _metrics_by_epoch(session: Session, job_id: str, first: int, last: int) -> d
         .where(EpochMetric.job_id == job_id, EpochMetric.epoch.between(first, last))
         .order_by(EpochMetric.epoch, EpochMetric.ordinal)
     )
-    for epoch, name, value in rows.tuples():
+    for epoch, name, value in rows:
         metrics[epoch][name] = value
     return metrics

@@ -58,11 +58,7 @@ def claim(
     lease_expires_at: datetime,
     now: datetime,
 ) -> Claimed | None:
-    """Give the job that `candidate` selects to the worker, as a new attempt with its GPUs (queued → running).
-
-    Raises:
-        GPUTaken: one of them is not free any more; the transaction must be rolled back to before the claim.
-    """
+    """Give the job that `candidate` selects to the worker, as a new attempt with its GPUs (queued → running)."""
     job = _move(
         session,
         (Job.id == candidate, Job.state == JobState.QUEUED),

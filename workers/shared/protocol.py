@@ -34,6 +34,9 @@ class Start(Message):
     snapshot_seconds: float = Field(
         default=300.0, description="how long an epoch may train without a snapshot; 0: one after each batch"
     )
+    max_artifact_bytes: float = Field(
+        default=math.inf, description="how much callbacks may write besides weights before the job ends"
+    )
     work_dir: str = Field(description="the only folder in which the child may write")
     gpus: list[str] = Field(description="UUIDs of the GPUs that it may see")
     cpu_devices: int = Field(description="logical CPUs to train on where there is no GPU")

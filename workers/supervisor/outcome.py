@@ -72,6 +72,8 @@ class AttemptEnd:
     """Why a file could not be stored."""
     is_outage: bool = False
     """Whether that was due to a full disk or a storage that is down."""
+    has_reached_limit: bool = False
+    """Whether that was due to a limit of the service."""
     is_upload_abandoned: bool = False
     """Whether the worker shut down before all files were stored."""
     unsaved_path: str | None = None
@@ -99,6 +101,8 @@ def after_training(end: AttemptEnd) -> Outcome:
 
     What the worker knows counts more than the child's last message, and that counts more than the exit code.
     """
+    if end.has_reached_limit:
+        return Finish(Reason.LIMIT_REACHED, f"{end.upload_failure}.")
     unsaved = f"; the files that were not stored are in {end.unsaved_path}" if end.unsaved_path else ""
     if end.is_upload_abandoned:
         return Requeue(f"The worker was shut down before all files were stored{unsaved}; the job is queued again.")

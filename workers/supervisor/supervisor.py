@@ -70,7 +70,7 @@ class Supervisor:
         lease = claimed.lease
         self._context = context
         self._claimed = claimed
-        self._recorder = AttemptRecorder(context.database, context.storage, lease, context.stopping)
+        self._recorder = AttemptRecorder(context.database, context.storage, lease, context.stopping, context.limits)
         self._renewer = LeaseRenewer(context.database, lease, context.lease_seconds, context.timeouts.hang)
         self._directory = attempt_dir(context.work_dir, lease.job_id, lease.attempt)
         self._snapshot: Snapshot | None = None
@@ -246,13 +246,17 @@ class Supervisor:
             memory_bound=memory.bound if memory.exceeded else None,
             upload_failure=uploads.failure,
             is_outage=uploads.is_outage,
+            has_reached_limit=uploads.has_reached_limit,
             is_upload_abandoned=uploads.is_abandoned,
             unsaved_path=self._move_unsaved(uploads),
         )
 
     def _move_unsaved(self, uploads: Uploads) -> str | None:
-        """Move the files that were not stored to where people find them; return where, for people."""
-        if not uploads.pending:
+        """Move the files that were not stored to where people find them; return where, for people.
+
+        Files that a limit forbids are not kept there either.
+        """
+        if not uploads.pending or uploads.has_reached_limit:
             return None
         path: Path | None = unsaved.move(
             self._directory, self._context.unsaved_dir, uploads.pending, replace_earlier=uploads.is_outage

@@ -15,13 +15,16 @@ from service import environment
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.ids import new_id
+from service.init_process import continue_below_init
 from service.logs import configure_logging
 from service.purging import purge
 from service.queue import Notifier
+from service.secrecy import hide_secrets
 from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, Storage, open_storage
 from service.storage_marking import identity_reader
 from service.store import workers as registry
+from service.store.limits import JobLimits
 from service.sweeping import sweep
 from workers.supervisor.celery_app import make_app
 from workers.supervisor.context import Timeouts, WorkerContext
@@ -58,6 +61,8 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
         list_gpus: lists the GPUs; default: NVIDIA's.
         trainer: the module that training processes run.
     """
+    hide_secrets()
+    continue_below_init()
     settings = Settings()
     database = Database(settings.database_url)
     # It reads credentials, which the next line removes.
@@ -70,7 +75,8 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     remove_abandoned(settings.work_dir)
     fork_server = ForkServer(trainer)
     fork_server.start()
-    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus or NVML().list_gpus)
+    list_gpus = list_gpus or NVML(os.environ.get("CUDA_VISIBLE_DEVICES")).list_gpus
+    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
     # Not sys.exit: the exit handlers of Celery and of the database's driver may wait for a dead network.
@@ -174,6 +180,12 @@ class Worker:
             snapshot_seconds=settings.snapshot_seconds,
             stopping=self._stopping,
             timeouts=Timeouts(silence=settings.silence_seconds),
+            limits=JobLimits(
+                checkpoints=settings.max_checkpoints,
+                checkpoint_bytes=settings.max_checkpoint_bytes,
+                artifact_bytes=settings.max_artifact_bytes,
+                events=settings.max_events,
+            ),
         )
         return SlotPool(context, self.id, settings.pools, settings.slots, self._list_gpus, self._notifier)
 

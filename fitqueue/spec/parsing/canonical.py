@@ -1,6 +1,7 @@
 """Check the Keras objects in a job as it was sent, each by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final
 
 from fitqueue.errors import MalformedJSON
@@ -84,10 +85,15 @@ def _check_compile(value: dict[str, Any], pointer: Pointer) -> dict[str, Any]:
 
 def _check_loss(value: Any, pointer: Pointer) -> Any:
     if value and is_by_name(value):
-        return {output: _check_output_loss(loss, pointer / output) for output, loss in value.items()}
+        return {output: _check_output_loss(loss, pointer / output) for output, loss in _first(value)}
     if isinstance(value, list):
         return [_check_output_loss(loss, pointer / i) for i, loss in enumerate(value[: MAX_OBJECTS + 1])]
     return check_object(value, "losses", pointer)
+
+
+def _first(by_output: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Return as many items as a job may have, and one more, which the parser refuses."""
+    return islice(by_output.items(), MAX_OBJECTS + 1)
 
 
 def _check_output_loss(value: Any, pointer: Pointer) -> Any:
@@ -97,7 +103,7 @@ def _check_output_loss(value: Any, pointer: Pointer) -> Any:
 
 def _check_metrics(value: Any, pointer: Pointer) -> Any:
     if value and is_by_name(value):
-        return {output: _check_metrics_of_output(metrics, pointer / output) for output, metrics in value.items()}
+        return {output: _check_metrics_of_output(metrics, pointer / output) for output, metrics in _first(value)}
     if isinstance(value, list) and any(item is None or isinstance(item, list) for item in value):
         # What null means depends on the number of outputs: see `by_order.py`.
         entries = enumerate(value[: MAX_OBJECTS + 1])

@@ -22,7 +22,7 @@ from fitqueue.spec.parsing.by_order import with_names
 from fitqueue.spec.parsing.canonical import with_canonical_objects
 from fitqueue.spec.parsing.job import MAX_SEED, JobSpec
 from fitqueue.spec.parsing.request_pointers import with_sent_names
-from fitqueue.spec.strict import report_validation_error
+from fitqueue.spec.strict import report_unknown_fields, report_validation_error
 from fitqueue.views import Notice
 
 Finding = TypeVar("Finding", Fault, Notice)
@@ -95,6 +95,7 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 
 
 def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
+    raw = report_unknown_fields(JobSpec, raw, pointer)
     canonical, pointer = with_names(with_canonical_objects(raw, pointer), pointer)
     spec = None
     try:

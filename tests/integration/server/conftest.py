@@ -19,6 +19,7 @@ import pytest
 from service.db import Database
 from service.migrate import upgrade
 from service.processes import free_port
+from service.storage_marking import mark_folder
 from service.store import tokens
 from tests.waiting import until
 
@@ -106,12 +107,17 @@ Serve = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """A function that starts a server. Its arguments are the seconds for a head, and for a client that stalls."""
+    """A function that starts a server. Its arguments are the seconds for a head, and for a client that stalls.
+
+    `checks`: whether it has a model checker. `variables`: others of its environment.
+    """
     with ExitStack() as stack:
 
-        def serve(head_seconds: float = 120.0, stall_seconds: float = 120.0) -> Server:
+        def serve(
+            head_seconds: float = 120.0, stall_seconds: float = 120.0, checks: bool = False, **variables: str
+        ) -> Server:
             folder = tmp_path_factory.mktemp("server")
-            server = _start(folder, head_seconds, stall_seconds)
+            server = _start(folder, head_seconds, stall_seconds, checks, variables)
             stack.callback(_stop, server)
             until(lambda: _is_up(server), 120, "the server answers")
             return server
@@ -143,9 +149,10 @@ def impatient_server(_impatient_server: Server) -> Iterator[Server]:
         yield _impatient_server
 
 
-def _start(folder: Path, head_seconds: float, stall_seconds: float) -> Server:
+def _start(folder: Path, head_seconds: float, stall_seconds: float, checks: bool, variables: dict[str, str]) -> Server:
     port, log, database_url = free_port(0), folder / "api.log", f"sqlite:///{folder}/fitqueue.db"
     upgrade(database_url)
+    mark_folder(database_url, folder / "storage")
     with closing(Database(database_url)) as database, database.write() as session:
         token, other_token = tokens.create(session, "tests"), tokens.create(session, "others")
     environment = {
@@ -154,8 +161,10 @@ def _start(folder: Path, head_seconds: float, stall_seconds: float) -> Server:
         "FITQUEUE_DATABASE_URL": database_url,
         "FITQUEUE_REDIS_URL": "redis://127.0.0.1:1/0",
         "FITQUEUE_STORAGE": str(folder / "storage"),
+        "TEST_CHECKS": str(int(checks)),
         "TEST_HEAD_SECONDS": str(head_seconds),
         "TEST_STALL_SECONDS": str(stall_seconds),
+        **variables,
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "python:tests.integration.server.quick_settings"]
     with log.open("wb") as file:

@@ -1,4 +1,4 @@
-"""The settings of gunicorn for an API without a model checker, whose server has less time for a client."""
+"""The settings of gunicorn for an API that may have no model checker, and whose server has less time for a client."""
 
 import os
 

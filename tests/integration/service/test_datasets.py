@@ -57,6 +57,8 @@ def test_an_upload_that_the_storage_cannot_keep_is_503(
 ) -> None:
     path = storage_folder / broken
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        path.rmdir()
     path.write_text("A file is where the folder would have to be created.")
     response = http.post(f"{URL}?name=mine", data=_random_npz())
     assert (response.status_code, Problem.model_validate_json(response.data).code) == (503, "storage_unavailable")

@@ -23,11 +23,13 @@ KILLED = AttemptFailure("The training process was killed (SIGKILL)")
 
 def get_job(database: Database, job_id: str) -> Job:
     with database.read() as session:
-        return jobs.get(session, job_id)
+        return jobs.get_whole(session, job_id)
 
 
 def columns_of(job: Job) -> dict[str, Any]:
-    return {column.name: getattr(job, column.name) for column in Job.__table__.columns}
+    """Return the values of a job's row, except for its large ones, which an action does not load."""
+    names = {column.name for column in Job.__table__.columns} - {"spec", "notices", "model_summary"}
+    return {name: getattr(job, name) for name in names}
 
 
 def events_of(database: Database, job_id: str) -> Sequence[Event]:

@@ -44,7 +44,8 @@ def test_an_extended_job_has_more_epochs_and_its_attempts_and_runtime_reset(
     assert ended.failed_attempts == ended.stalled_attempts == 1
     assert ended.cancel_requested_at is not None
 
-    extended = perform("extend", job_id)
+    perform("extend", job_id)
+    extended = get_job(database, job_id)
     epochs = 2 + MORE_EPOCHS
     assert (extended.state, extended.epochs, extended.spec["fit"]["epochs"]) == (JobState.QUEUED, epochs, epochs)
     assert {**extended.spec, "fit": ended.spec["fit"]} == ended.spec
@@ -83,7 +84,8 @@ def test_the_epochs_are_added_to_those_that_were_trained_and_not_to_those_that_w
     for epoch in range(1, trained + 1):
         train_epoch(database, lease, epoch)
     assert finish(database, lease, reason)
-    extended = perform("extend", job_id)
+    perform("extend", job_id)
+    extended = get_job(database, job_id)
     assert (extended.epochs, extended.spec["fit"]["epochs"]) == (trained + MORE_EPOCHS,) * 2
 
 

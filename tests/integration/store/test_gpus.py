@@ -1,7 +1,9 @@
 """GPUs are claimed with a job and released with its lease, and no two attempts hold the same one."""
 
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import insert, select, text
@@ -10,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import Event, GPUClaim
-from service.store import actions, gpus, leases, workers
+from service.store import actions, leases, workers
 from service.store.gpus import VisibleGPU
 from service.store.leases import ClaimedJob, Lease
 from tests.integration.fixture_types import AdvanceClock, Claim, HeldGPUs, RegisterWorker, Submit, TryClaim
@@ -164,28 +166,43 @@ def test_the_database_refuses_a_second_holder_of_a_gpu(submit: Submit, claim: Cl
         session.execute(insert(GPUClaim), [{**row, "job_id": other.job_id}])
 
 
-def test_a_worker_that_was_too_late_for_a_gpu_claims_another(
-    submit: Submit, database: Database, monkeypatch: pytest.MonkeyPatch, held_gpus: HeldGPUs
+@pytest.mark.parametrize("first_succeeds", [True, False])
+def test_claims_for_the_same_gpus_go_one_after_another(
+    first_succeeds: bool, submit: Submit, database: Database, held_gpus: HeldGPUs
 ) -> None:
-    """Between the second worker's look at the GPUs and its claim, the first one claims a GPU that it has seen free."""
-    first, second = submit(resources={"gpus": 1}), submit(resources={"gpus": 1})
-    inspect, machines = gpus.inspect, []
-    outdated = gpus.Machine(visible=("GPU-a", "GPU-b"), free=("GPU-a", "GPU-b"))
+    """A claim that is not committed yet keeps its job and its GPUs from others, and if it fails, it has had neither."""
+    older, younger = submit(resources={"gpus": 1}), submit(resources={"gpus": 1})
+    visible = [VisibleGPU("GPU-a"), VisibleGPU("GPU-b")]
 
-    def inspect_too_early(*arguments: object) -> gpus.Machine:
-        machines.append(inspect(*arguments))  # type: ignore[arg-type]
-        return outdated if len(machines) == 2 else machines[-1]
-
-    monkeypatch.setattr(gpus, "inspect", inspect_too_early)
-    for worker in ("w1", "w2"):
+    def claim(worker: str) -> None:
         with database.write() as session:
-            claimed = leases.claim(session, worker, ["default"], [VisibleGPU("GPU-a"), VisibleGPU("GPU-b")], 30)
-        assert claimed is not None
-        assert claimed.lease.attempt == 1, "nothing is left of the claim that failed"
-    assert len(machines) == 3
-    assert held_gpus() == {"GPU-a": first, "GPU-b": second}
-    with database.read() as session:
-        assert session.execute(text("SELECT count(*) FROM events WHERE kind = 'claimed'")).scalar_one() == 2
+            assert leases.claim(session, worker, ["default"], visible, 30) is not None
+
+    second = threading.Thread(target=claim, args=("w2",))
+    with suppress(WorkerDied), database.write() as session:
+        leases.claim(session, "w1", ["default"], visible, 30)
+        second.start()
+        if database._engine.dialect.name != "sqlite":
+            wait_until_a_claim_waits(database)
+        if not first_succeeds:
+            raise WorkerDied
+    second.join()
+    assert held_gpus() == ({"GPU-a": older, "GPU-b": younger} if first_succeeds else {"GPU-a": older})
+
+
+class WorkerDied(Exception):
+    pass
+
+
+def wait_until_a_claim_waits(database: Database) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with database.read() as session:
+            if session.execute(waiting).scalar_one():
+                return
+        time.sleep(0.01)
+    pytest.fail("The second claim did not wait for the first one.")
 
 
 def test_many_workers_never_hold_the_same_gpu(submit: Submit, database: Database) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from fitqueue.reports import CheckpointWritten, EpochEnded, Position, PrintedLine
 from fitqueue.states import EventKind, Phase
-from service.api.views import epoch_view, progress
+from fitqueue.views import EpochView
+from service.api.views import epoch_fields, progress
 from service.db import Database
 from service.models import Epoch, Job
 from service.store import actions, checkpoints, job_details, jobs, leases, logs, metrics, recording
@@ -65,7 +66,9 @@ def test_epochs_are_read_back_as_they_were_logged(database: Database, submit: Su
     assert math.isnan(first.metrics["accuracy"])
     assert (first.metrics["up"], first.metrics["down"]) == (math.inf, -math.inf)
     assert (first.steps_per_second, second.metrics) == (5.0, {"loss": 0.25})
-    view = epoch_view(first)
+    fields = epoch_fields(first)
+    assert fields.keys() == EpochView.model_fields.keys()
+    view = EpochView.model_validate(fields)
     assert view.metrics == {"loss": 1 / 3, "accuracy": None, "up": None, "down": None}
     assert view.non_finite == ["accuracy", "up", "down"]
 

@@ -19,9 +19,11 @@ from fitqueue.views import CheckpointView
 from service.app import create_app
 from service.db import Database
 from service.processes import free_port
+from service.purging import purge
 from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket
+from service.storage_marking import identity_reader
 from service.store import tokens
 from tests.s3 import S3Server
 
@@ -124,7 +126,9 @@ def test_a_job_from_the_upload_of_its_data_to_its_best_weights(
     client.delete(job.id)
     client.delete(endless.id)
     client.delete_dataset("numbers")
-    assert list(open_storage(Settings(**settings), WORKER_RETRY_TIMEOUT).old_keys(timedelta(-1))) == []
+    storage = open_storage(Settings(**settings), WORKER_RETRY_TIMEOUT, identity_reader(database))
+    purge(database, storage, threading.Event())
+    assert list(storage.old_keys(timedelta(-1))) == []
 
 
 def check_answers(client: Client, address: str, best: CheckpointView, downloads: str) -> None:

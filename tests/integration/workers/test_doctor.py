@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 
 from fitqueue.cli import main
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
+from service import migrate
 from service.db import Database
 from service.models import Checkpoint
 from service.processes import free_port, redis_server
@@ -222,7 +223,7 @@ def test_a_database_without_its_migrations(database: Database, database_url: str
     assert "its tables have version" in services.check_database(settings, database)
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(DatabaseOutdated, match="have version 0000; expected 0002: run `fitqueue migrate`"):
+    with pytest.raises(DatabaseOutdated, match=f"have version 0000; expected {migrate.HEAD}: run `fitqueue migrate`"):
         services.check_database(settings, database)
 
 

@@ -103,7 +103,7 @@ def test_a_worker_runs_without_redis_and_leaves_nothing_behind(
         two = [submit(fit=ENDLESS) for _ in range(2)]
         for job_id in two:  # at the same time, because neither of them would ever end
             until(is_training(database, look_at, job_id))
-        for process in worker.descendants():
+        for process in [psutil.Process(worker.process.pid), *worker.descendants()]:
             environment = "".join(f"{name}={value}\n" for name, value in process.environ().items())
             assert "secret" not in environment
             assert "FITQUEUE" not in environment

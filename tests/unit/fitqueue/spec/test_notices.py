@@ -31,5 +31,17 @@ def test_a_place_is_listed_once() -> None:
     assert grouped([notice("/a"), notice("/a")])[0].pointers == ["/a"]
 
 
+def test_notices_that_are_too_many_are_counted_in_the_last_one() -> None:
+    found = grouped(notice(f"/{i}", f"It is read as {i}.") for i in range(150))
+    assert [each.pointer for each in found] == [*(f"/{i}" for i in range(99)), ""]
+    assert (found[-1].code, found[-1].message) == ("more", "There are 51 more notices, which are left out.")
+    assert len(grouped(notice(f"/{i}", f"It is read as {i}.") for i in range(100))) == 100
+
+
+def test_a_notice_about_very_many_places_lists_the_first() -> None:
+    [found] = grouped(notice(f"/{i}/axis") for i in range(150))
+    assert found.pointers == [f"/{i}/axis" for i in range(100)]
+
+
 def test_a_notice_that_was_stored_without_its_places_has_one() -> None:
     assert Notice.model_validate({"pointer": "/a", "code": "ignored", "message": "x"}).pointers == ["/a"]

@@ -324,3 +324,23 @@ def test_an_array_that_was_left_out_at_the_upload(
     assert fault.message.endswith(
         "was left out when the data set was uploaded: its type is text, and Keras trains on plain numbers."
     )
+
+
+def test_unknown_fields_are_refused_before_the_rest_is_looked_at(
+    changed: Changed, find_faults: FindFaults, cnn: dict[str, Any]
+) -> None:
+    """A hostile body cannot have the parser look at a large model and at a thousand unknown fields, too."""
+    wrong_model = changed("/model/config/layers/1/config", {"unknown": 1})
+    pointers = [fault.pointer for fault in find_faults({**wrong_model, "modle": {}})]
+    assert pointers[0] == "/modle"
+    assert "/model/config/layers/1/config/unknown" in pointers
+    faults = find_faults({**wrong_model, **{f"field_{i}": [] for i in range(1000)}})
+    assert [fault.pointer for fault in faults] == [f"/field_{i}" for i in range(100)]
+
+
+@pytest.mark.parametrize("field", ["loss", "metrics", "weighted_metrics"])
+def test_of_too_many_outputs_only_those_that_a_job_may_have_are_looked_at(
+    field: str, changed: Changed, find_faults: FindFaults
+) -> None:
+    first = find_faults(changed(f"/compile/{field}", {f"output_{i}": "mse" for i in range(1000)}))[0]
+    assert (first.pointer, first.code) == (f"/compile/{field}", "out_of_range")

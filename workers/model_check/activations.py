@@ -38,8 +38,8 @@ _PLAIN: Final = frozenset(
 )
 _UNTRACED_FACTOR: Final = 8
 """How many times its outputs a layer is taken to need if it cannot be traced."""
-_BACKWARD_TENSORS: Final = 2
-"""The gradients that exist at a time: of the outputs of a layer, and of its inputs."""
+_BACKWARD_TENSORS: Final = 3
+"""The gradients that exist at a time: of the outputs of a layer, of its inputs, and one on the way."""
 
 
 @dataclass
@@ -50,6 +50,9 @@ class Activations:
     largest: int = 0
     peak: int = 0
     """What the layer that needs most computes with, of those that no gradient passes."""
+
+    unrolled_steps: int = 0
+    """The time steps of the layers that are unrolled: each has operations of its own."""
 
     @property
     def total(self) -> int:
@@ -115,6 +118,7 @@ class _Walk:
         needed = Traced(kept=size, peak=size, largest=max(size, 0))
         if type(layer).__name__ not in _PLAIN:
             needed, outputs = self._trace(layer, args, kwargs, shapes, size, outputs)
+        self.found.unrolled_steps += _unrolled_steps(layer, shapes)
         self.found.kept += max(size, needed.kept) if has_gradient else size
         if has_gradient:
             self.found.largest = max(self.found.largest, needed.largest)
@@ -158,6 +162,12 @@ def _seconds_for_traces() -> float:
     """Return half of the processor time that is left for this process, which has a timer as its limit."""
     left, _ = signal.getitimer(signal.ITIMER_PROF)
     return left / 2 if left else 60.0
+
+
+def _unrolled_steps(layer: Any, inputs: Sequence[keras.KerasTensor]) -> int:
+    steps = inputs[0].shape[1] or 1 if inputs and len(inputs[0].shape) > 1 else 1
+    inner = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else ()
+    return sum(bool(getattr(each, "unroll", False)) for each in inner) * steps
 
 
 @contextmanager

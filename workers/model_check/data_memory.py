@@ -7,7 +7,7 @@ from typing import Final
 
 from fitqueue.datasets import ArrayInfo
 from fitqueue.spec import PartialJob
-from fitqueue.spec.fields.data import ArrayRef, StepError, array_refs, prepared_info
+from fitqueue.spec.fields.data import ArrayRef, DataSpec, StepError, Validation, array_refs, prepared_info
 from workers.model_check.sizes import item_bytes
 
 _FED_COPIES: Final = 2
@@ -36,8 +36,9 @@ def _refs(spec: PartialJob) -> list[ArrayRef]:
     data = spec.data
     if data is None:
         return []
-    refs = []
-    for names in [data] if data.validation is None else [data, data.validation]:
+    refs: list[ArrayRef] = []
+    sources: list[DataSpec | Validation] = [data] if data.validation is None else [data, data.validation]
+    for names in sources:
         refs += array_refs(names.x, data.prepare.x) + array_refs(names.y, data.prepare.y)
         refs += array_refs(names.sample_weight)
     return refs

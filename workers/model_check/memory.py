@@ -25,6 +25,8 @@ _PROCESS_BYTES_PER_LAYER: Final = 1024**2 // 2
 """For the graphs of a layer, forward and backward."""
 _HEAP_BYTES: Final = 32 * 1024**2
 """The C library frees the memory of larger arrays at once; that of smaller ones stays with the process."""
+_PROCESS_BYTES_PER_STEP: Final = 640 * 1024
+"""For the graphs of a step of a recurrent layer that is unrolled."""
 _COPIES_OF_WEIGHTS: Final = 7
 """Of the weights: `best`, `last` and the snapshot that wait, the shadow model, and what is written."""
 _COPIES_OF_SLOTS: Final = 1
@@ -53,15 +55,18 @@ def estimate(
     batch = _batch(model, arrays, fit.batch_size)
     batches = _BATCHES * sum(_tensor_bytes(tensor) for tensor in batch)
     of_metrics = sum(_bytes(getattr(metric, "variables", ())) for metric in metrics)
+    activations = find_activations(model, batch)
     parts = {
         "weights": weights,
         "gradients": trainable,
         "optimizer": slots + _METRIC_TENSORS * of_metrics,
-        "activations": batches + find_activations(model, batch).total,
+        "activations": batches + activations.total,
         "constants": find_constants(model),
         "data": data_bytes(spec, stored),
         "checkpoints": _checkpoint_bytes(model, _variables_per_weight(optimizer), _restores_best(spec)),
-        "process": _PROCESS_BYTES + _PROCESS_BYTES_PER_LAYER * len(model._flatten_layers()),
+        "process": _PROCESS_BYTES
+        + _PROCESS_BYTES_PER_LAYER * len(model._flatten_layers())
+        + _PROCESS_BYTES_PER_STEP * activations.unrolled_steps,
     }
     return MemoryEstimate(**parts, total=sum(parts.values()))
 
@@ -95,9 +100,10 @@ def _lengths(shape: Sequence[int | None], known: Sequence[int | None]) -> list[i
 
 def _restores_best(spec: PartialJob) -> int:
     """Return how many callbacks keep a copy of the weights."""
+    callbacks = [callback for callback in spec.callbacks if callback is not None]
     return sum(
         callback.class_name == "SwapEMAWeights" or bool(callback.config.get("restore_best_weights"))
-        for callback in spec.callbacks
+        for callback in callbacks
     )
 
 
@@ -117,4 +123,4 @@ def _bytes(weights: Iterable[Any]) -> int:
 
 
 def _tensor_bytes(tensor: Any) -> int:
-    return math.prod(length or 1 for length in tensor.shape) * item_bytes(tensor.dtype)
+    return int(math.prod(length or 1 for length in tensor.shape) * item_bytes(tensor.dtype))

@@ -19,9 +19,9 @@ from workers.model_check.sizes import item_bytes
 _VARIABLES_PER_WEIGHT: Final = {"SGD": 0, "Adagrad": 1, "Adafactor": 1, "Lion": 1, "RMSprop": 1}
 _DEFAULT_VARIABLES: Final = 2
 
-_PROCESS_BYTES: Final = 48 * 1024**2
-"""What TensorFlow takes in a child for the smallest training."""
-_PROCESS_BYTES_PER_LAYER: Final = 1024**2 // 2
+_PROCESS_BYTES: Final = 64 * 1024**2
+"""What TensorFlow takes in a child for a small training, with the buffers of its operations."""
+_PROCESS_BYTES_PER_LAYER: Final = 1024**2
 """For the graphs of a layer, forward and backward."""
 _HEAP_BYTES: Final = 32 * 1024**2
 """The C library frees the memory of larger arrays at once; that of smaller ones stays with the process."""

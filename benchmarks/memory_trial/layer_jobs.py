@@ -94,7 +94,7 @@ def sequences_jobs() -> Iterator[Job]:
     yield job(
         "TimeDistributed",
         [("TimeDistributed", {"layer": {"class_name": "Dense", "config": {"units": 200}}}), MEAN_1D, DENSE],
-        (5000, 4),
+        (100, 4),
     )
     for length in (400, 1000):
         yield functional(

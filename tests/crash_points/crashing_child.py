@@ -48,8 +48,8 @@ def crash_when_written():
 def main(pipes):
     read_start = Control.read_start
 
-    def read_start_and_plan(control):
-        start = read_start(control)
+    def read_start_and_plan(control, warm_up):
+        start = read_start(control, warm_up)
         plan = Plan.parse(start.spec["name"])
         if plan.step in STEPS and start.attempt <= plan.attempts:
             owner, attribute, count = STEPS[plan.step]

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from fitqueue.spec.findings import FaultCode, Pointer
-
-_DEPTHWISE: Final = frozenset({"DepthwiseConv2D", "SeparableConv2D"})
 
 
 def check_layer_values(class_name: str, config: Mapping[str, Any], pointer: Pointer) -> None:
@@ -19,11 +17,6 @@ def check_layer_values(class_name: str, config: Mapping[str, Any], pointer: Poin
         if config.get("adapt") and config.get("epsilon") == 0:
             message = "The layer learns its boundaries up to this error, which cannot be 0."
             (pointer / "epsilon").add_fault(FaultCode.OUT_OF_RANGE, message, config["epsilon"], "a number > 0")
-    if class_name in _DEPTHWISE:
-        strides = _numbers(config.get("strides"))
-        if len(set(strides)) > 1:
-            message = "TensorFlow computes depthwise convolutions only with the same stride along both axes."
-            (pointer / "strides").add_fault(FaultCode.NOT_SUPPORTED, message, config["strides"], "two equal strides")
     if class_name == "Normalization":
         _check_variance(config.get("variance"), pointer / "variance")
 

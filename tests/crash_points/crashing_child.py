@@ -14,7 +14,7 @@ STEPS = {
     "flush": (checkpoints, "flush_and_hash", 2),
     "rename": (checkpoints, "_sync", 2),  # before: the file is renamed, but its directory is not yet on the disk
     "snapshot": (resuming.Snapshots, "_take", 2),
-    "report": (reporting.Reporter, "emit", 8),
+    "report": (reporting.Reporting, "on_epoch_end", 0),
     "batch": (reporting.Reporting, "on_train_batch_begin", 2),
 }
 """For each step: what does it, and after how many times it crashes. Each attempt crashes at a later position than the

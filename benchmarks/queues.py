@@ -13,12 +13,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from celery import Celery
+from kombu.exceptions import OperationalError
+
 from benchmarks.common import DIGITS, PLAIN_SCRIPT, console, plain_command, run_plain
 from benchmarks.memory import pss_megabytes
 from service.processes import free_port, redis_server
 
 ROOT: Final = Path(__file__).parents[1]
 SLOTS: Final = 2
+TASK: Final = "benchmarks.celery_tasks.train"
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ def measure_celery(count: int, epochs: int, *, tasks_per_child: int | None) -> T
     name = "Celery, a new child each" if tasks_per_child == 1 else "Celery, warm children"
     with _celery_worker(tasks_per_child) as (worker, train):
         if tasks_per_child is None:
-            _wait_for([train.delay(DIGITS, 1, 1e-3, 1 / 16) for _ in range(SLOTS)])
-        results = [train.delay(DIGITS, epochs, 1e-3, 1 / 16) for _ in range(count)]
+            _wait_for([train(1) for _ in range(SLOTS)])
+        results = [train(epochs) for _ in range(count)]
         throughput = watch(
             name, count, lambda: sum(result.ready() for result in results), lambda: pss_megabytes(worker.pid)
         )
@@ -108,31 +112,33 @@ def _celery_worker(tasks_per_child: int | None) -> Iterator[tuple["subprocess.Po
             [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
             stdout=subprocess.DEVNULL,
         )
-        os.environ["BENCHMARK_REDIS"] = f"redis://127.0.0.1:{port}/0"
-        from benchmarks import celery_tasks
-
-        celery_tasks.app.conf.update(
-            broker_url=os.environ["BENCHMARK_REDIS"], result_backend=os.environ["BENCHMARK_REDIS"]
-        )
-        celery_tasks.app.__dict__.pop("backend", None)
+        url = f"redis://127.0.0.1:{port}/0"
+        sender = Celery(broker=url, backend=url, set_as_current=False)
         limit = [] if tasks_per_child is None else [f"--max-tasks-per-child={tasks_per_child}"]
         command = [sys.executable, "-m", "celery", "-A", "benchmarks.celery_tasks", "worker", "-P", "prefork"]
         worker = subprocess.Popen(
             [*command, "-c", str(SLOTS), "-l", "ERROR", *limit],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=ROOT, env=os.environ | {"BENCHMARK_REDIS": url}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            while not celery_tasks.app.control.ping(timeout=1.0):
+            while not _answers(sender):
                 if worker.poll() is not None:
                     raise SystemExit("The Celery worker ended, so there is nothing to measure.")
-            yield worker, celery_tasks.train
+            yield worker, lambda epochs: sender.send_task(TASK, (DIGITS, epochs, 1e-3, 1 / 16))
         finally:
             for process in (worker, redis):
                 process.terminate()
-            for process in (worker, redis):
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(30)
                 process.kill()
+                process.wait()
+
+
+def _answers(sender: Celery) -> bool:
+    try:
+        return bool(sender.control.ping(timeout=1.0))
+    except OperationalError:  # Redis is not ready yet
+        return False
 
 
 # --- Ray ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Benchmarks measure jobs that succeeded, with all of their work, and nothing else."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 import fitqueue
 from benchmarks import common, overhead, startup, throughput
+from benchmarks.durability import __main__ as durability
+from benchmarks.queues import Throughput
 from fitqueue.states import EventKind, JobState
 
 
@@ -59,3 +62,30 @@ def test_without_mnist_there_is_synthetic_data_of_its_size(tmp_path: Path, monke
     assert shapes["x_train"] == (60_000, 28, 28)
     assert shapes["y_test"] == (10_000,)
     assert not data.exists()
+
+
+def test_the_last_line_has_the_figures_and_the_ratios_to_fitqueue(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {
+        "fitqueue": [Throughput(jobs=12, seconds=seconds, first=2.0, idle_megabytes=500.0) for seconds in (10, 12, 20)],
+        "plain": [Throughput(jobs=12, seconds=60.0, first=8.0, idle_megabytes=0.0)],
+    }
+    throughput.report_all(runs)
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["jobs_per_minute"] == {"fitqueue": 60.0, "plain": 12.0}
+    assert figures["fitqueue_ratio"] == {"fitqueue": 1.0, "plain": 5.0}
+    assert [run["seconds"] for run in figures["runs"]["fitqueue"]] == [10, 12, 20]
+
+
+def test_a_part_of_durability_is_measured_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(extent: durability.Extent, data: Path | None) -> tuple[durability.Rows, durability.Figures]:
+        assert extent is durability.SHORT
+        return [("claims", "7")], {"claims_per_second": 7}
+
+    monkeypatch.setattr(durability, "PARTS", {"claims": measure, "snapshots": None})
+    durability.main(["claims", "--short"])
+    assert json.loads(capsys.readouterr().out) == {"benchmark": "durability", "short": True, "claims_per_second": 7}
+    with pytest.raises(SystemExit):
+        durability.main(["everything"])
+    assert "the parts are claims, snapshots" in capsys.readouterr().err

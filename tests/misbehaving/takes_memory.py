@@ -1,4 +1,4 @@
-"""Takes more and more memory, which it could get."""
+"""Takes more and more memory, which it could get, and says so."""
 
 import time
 
@@ -10,4 +10,5 @@ def main(pipes):
     taken = []
     while True:
         taken.append(bytearray(b"m") * (8 * 2**20))
-        time.sleep(0.02)
+        print(f"{len(taken)} times 8 MiB", flush=True)
+        time.sleep(0.05)

@@ -118,7 +118,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         ) -> Server:
             folder = tmp_path_factory.mktemp("server")
             server = _start(folder, head_seconds, stall_seconds, checks, variables)
-            stack.callback(_stop, server)
+            stack.callback(stop, server)
             until(lambda: _is_up(server), 120, "the server answers")
             return server
 
@@ -180,7 +180,7 @@ def _is_up(server: Server) -> bool:
         return False
 
 
-def _stop(server: Server) -> None:
+def stop(server: Server) -> None:
     server.process.send_signal(signal.SIGTERM)
     try:
         server.process.wait(20)

@@ -218,7 +218,7 @@ def test_a_paused_job_makes_room_and_ends_like_an_undisturbed_one(
     early_stopping, *others = JOB["callbacks"]
     patient = {**early_stopping, "config": {**early_stopping["config"], "patience": 40}}
     job = {**JOB, "fit": {**JOB["fit"], "epochs": 24, "batch_size": 16}, "callbacks": [patient, *others]}
-    with run_worker(database, tmp_path, **settings, slots=1) as worker:
+    with run_worker(database, tmp_path, **settings, slots=1, spare_children=False) as worker:
         idle = len(worker.descendants())
         undisturbed, disturbed = submit(**job), submit(**job)
         until(lambda: look_at(database, undisturbed).state is JobState.SUCCEEDED)

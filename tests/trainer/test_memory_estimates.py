@@ -7,7 +7,7 @@ import pytest
 
 SAMPLE = (
     "data of float16",
-    "sequences that are padded to 20000",
+    "sequences that are padded to 50000",
     "MelSpectrogram of 2000",
     "an LSTM of any length",
     "a MeanIoU of 3000 classes",

@@ -4,6 +4,7 @@ Usage: python -m tests.integration.workers.listens REDIS_URL full|free
 """
 
 import sys
+import time
 from threading import Event
 
 from service.queue import Notifier
@@ -38,7 +39,8 @@ def main(redis_url: str, slot: str) -> None:
     Listener(app, POOLS, Event()).start()
     sys.stdin.readline()
     if slot == "full":
-        slot_pool.slots.acquire()
+        while not slot_pool.slots.acquire():  # it prints before it frees the slot
+            time.sleep(0.01)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()

@@ -106,6 +106,10 @@ class Reason(DescribedEnum):
         "storage_failed",
         "A checkpoint, snapshot or artifact could not be written or stored, or a checkpoint was damaged.",
     )
+    LIMIT_REACHED = (
+        "limit_reached",
+        "The job has reached a limit of this service: of its checkpoints, or of the bytes of its files.",
+    )
     NO_PROGRESS = ("no_progress", "Three attempts in a row failed at the same position in the training.")
     INTERNAL_ERROR = ("internal_error", "The training process died or failed for a reason that is not in this list.")
 
@@ -122,6 +126,7 @@ _STATE_OF: Final = {
     Reason.MAX_RUNTIME: JobState.FAILED,
     Reason.WORKER_LOST: JobState.FAILED,
     Reason.STORAGE_FAILED: JobState.FAILED,
+    Reason.LIMIT_REACHED: JobState.FAILED,
     Reason.NO_PROGRESS: JobState.FAILED,
     Reason.INTERNAL_ERROR: JobState.FAILED,
 }
@@ -130,7 +135,7 @@ _STATE_OF: Final = {
 EXTENDABLE: Final = frozenset(
     {
         *(Reason.COMPLETED, Reason.EARLY_STOPPED, Reason.CANCELLED_BY_USER),
-        *(Reason.MAX_RUNTIME, Reason.WORKER_LOST, Reason.STORAGE_FAILED),
+        *(Reason.MAX_RUNTIME, Reason.WORKER_LOST, Reason.STORAGE_FAILED, Reason.LIMIT_REACHED),
     }
 )
 """The reasons after which a job can be extended: nothing was wrong with the training itself."""
@@ -163,6 +168,10 @@ class EventKind(DescribedEnum):
         "The monitored value is better than in every earlier epoch, and the weights are stored.",
     )
     CHECKPOINT_SAVED = ("checkpoint_saved", "A ModelCheckpoint callback saved a checkpoint, and it is stored.")
+    EVENTS_LEFT_OUT = (
+        "events_left_out",
+        "The job has very many events about epochs and checkpoints: further ones are only counted.",
+    )
     SNAPSHOT_DISCARDED = (
         "snapshot_discarded",
         "A snapshot of an earlier attempt cannot be used; `data` has its position and its attempt.",

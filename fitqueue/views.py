@@ -65,13 +65,24 @@ class LayerView(BaseModel):
 
 
 class MemoryEstimate(BaseModel):
-    """An estimate in bytes, computed from shapes. It includes neither the data nor the overhead of libraries."""
+    """An estimate in bytes of what training takes at most beyond an idle worker, computed from shapes."""
 
     weights: int
     gradients: int
-    optimizer: int
-    activations: int = Field(description="the outputs of all layers for one batch, which the backward pass needs")
+    optimizer: int = Field(description="the optimizer's variables, and those of metrics")
+    activations: int = Field(
+        description="what the layers compute for one batch and the backward pass needs, their outputs among it"
+    )
+    constants: int = Field(default=0, description="what layers hold beside their weights, such as tables")
+    data: int = Field(default=0, description="the arrays as they are stored and prepared, and Keras's copies of them")
+    checkpoints: int = Field(default=0, description="copies of the weights and of the optimizer that are being saved")
+    process: int = Field(default=0, description="TensorFlow's own")
     total: int
+
+    def on_host(self, *, has_gpus: bool) -> int:
+        """Return what is in the memory of the machine: with GPUs, the training itself is in theirs."""
+        of_model = self.weights + self.gradients + self.optimizer + self.activations + self.constants
+        return self.total - of_model if has_gpus else self.total
 
 
 class ModelSummary(BaseModel):
@@ -263,6 +274,9 @@ class WorkerView(BaseModel):
     devices: list[str] = Field(description="names of its devices, for people")
     gpus: list[str] = Field(description="UUIDs of the GPUs that it sees; all workers on a machine see the same ones")
     gpus_held: list[str] = Field(description="UUIDs of the GPUs that its jobs hold")
+    memory_bytes: int | None = Field(
+        default=None, description="what a job may take of its machine's memory; null if it does not say"
+    )
     jobs: list[str] = Field(description="ids of the jobs that it is training")
     alive: bool
     started_at: datetime

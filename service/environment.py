@@ -29,7 +29,7 @@ _FIXED: Final = {"KERAS_BACKEND": "tensorflow"}
 
 def for_children(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment that children get."""
-    allowed = {name: value for name, value in environment.items() if _is_allowed(name)}
+    allowed = {name: value for name, value in environment.items() if is_allowed(name)}
     return {**_DEFAULTS, **allowed, **_FIXED}
 
 
@@ -40,5 +40,6 @@ def drop_secrets() -> None:
     os.environ.update(allowed)
 
 
-def _is_allowed(name: str) -> bool:
+def is_allowed(name: str) -> bool:
+    """Return whether children may see the variable: it holds no secret."""
     return name.upper() in _NAMES or name.startswith(_PREFIXES)

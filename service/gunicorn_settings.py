@@ -6,11 +6,15 @@ One process, because a request takes milliseconds; many threads, because a long 
 import gc
 
 from service.api.context import REQUEST_THREADS
+from service.init_process import continue_below_init
 from service.logs import JSONFormatter
 from service.processes import host_and_port
+from service.secrecy import hide_secrets
 from service.server.connections import MAX_CONNECTIONS
 from service.settings import Settings
 
+hide_secrets()
+continue_below_init()
 _settings = Settings()
 
 wsgi_app = "service.wsgi:app"
@@ -21,6 +25,10 @@ threads = REQUEST_THREADS
 worker_connections = 2 * MAX_CONNECTIONS
 graceful_timeout = 5
 control_socket_disable = True
+# Who may say that the client speaks TLS. No header may change the path: gunicorn would allow it.
+forwarded_allow_ips = ",".join(_settings.trusted_proxies)
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+forwarder_headers = ""
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,

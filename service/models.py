@@ -30,6 +30,8 @@ class Job(Base):
     - `version` grows with every change of the row.
     - `last_write` is the number of the newest write of the current attempt. It makes a repeated write a no-op.
     - `deleted_at` hides the job, whose rows and files are then deleted in steps.
+    - `bounded_events` counts the events about epochs and checkpoints that are stored, `events_left_out` those that are
+      not, because there were too many.
     - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
       had been trained by then.
     """
@@ -76,6 +78,8 @@ class Job(Base):
     stalled_step: Mapped[int | None]
     last_write: Mapped[int] = mapped_column(default=0)
     outages: Mapped[int] = mapped_column(default=0, server_default="0")
+    bounded_events: Mapped[int] = mapped_column(default=0, server_default="0")
+    events_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -295,6 +299,7 @@ class Worker(Base):
     slots: Mapped[int]
     devices: Mapped[list[Any]]
     gpu_uuids: Mapped[list[Any]]
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]

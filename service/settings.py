@@ -1,11 +1,13 @@
 """The settings, from environment variables that begin with `FITQUEUE_`."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
 from service.storage_address import Bucket, parse_address, validated_downloads
 
@@ -44,6 +46,13 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8765, ge=0, le=65535, description="The port that the API listens on.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("127.0.0.1", "::1"),
+        description=(
+            "The proxies whose `X-Forwarded-Proto` says whether a client speaks TLS: addresses and networks, separated "
+            "by commas."
+        ),
+    )
     max_body_bytes: int = Field(
         default=2 * MIB,
         ge=1024,
@@ -58,6 +67,27 @@ class Settings(BaseSettings):
     max_model_bytes: int = Field(
         default=1024 * GIB, ge=1, description="The largest model, by the memory that training it takes."
     )
+    max_epochs: int = Field(default=100_000, ge=1, le=MAX_EPOCHS, description="The most epochs of a job.")
+    max_checkpoints: int = Field(
+        default=10_000, ge=1, description="The most checkpoints of a job under names of their own."
+    )
+    max_checkpoint_bytes: int = Field(
+        default=1024 * GIB, ge=1, description="The most bytes of all stored checkpoints of a job."
+    )
+    max_artifact_bytes: int = Field(
+        default=4 * GIB, ge=1, description="The most bytes that the callbacks of a job write besides weights."
+    )
+    max_events: int = Field(
+        default=250_000,
+        ge=1,
+        description="The most events of a job about its epochs and checkpoints. Further ones are only counted.",
+    )
+    default_max_runtime_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_RUNTIME_SECONDS,
+        description="The `max_runtime_seconds` of jobs that do not say any.",
+    )
     lease_seconds: float = Field(
         default=30.0,
         gt=0,
@@ -68,6 +98,9 @@ class Settings(BaseSettings):
     )
     slots: int = Field(default=1, ge=1, le=64, description="How many jobs this worker trains at the same time.")
     cpu_devices: int = Field(default=1, ge=1, le=64, description="How many logical CPUs a job without GPUs trains on.")
+    job_memory_bytes: int | None = Field(
+        default=None, ge=64 * MIB, description="The most memory that a job may take. One that takes more is ended."
+    )
     spare_children: bool = Field(
         default=False,
         description=(
@@ -108,7 +141,14 @@ class Settings(BaseSettings):
         db.parse_url(value)
         return value
 
-    @field_validator("pools", mode="before")
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @field_validator("pools", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

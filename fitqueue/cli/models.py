@@ -15,7 +15,9 @@ def print_model(model: ModelSummary) -> None:
     memory = model.memory
     remark(
         f"About {size(memory.total)} to train: weights {size(memory.weights)}, gradients {size(memory.gradients)}, "
-        f"optimizer {size(memory.optimizer)}, outputs of a batch {size(memory.activations)}"
+        f"optimizer {size(memory.optimizer)}, outputs of a batch {size(memory.activations)}, "
+        f"constants {size(memory.constants)}, data {size(memory.data)}, checkpoints {size(memory.checkpoints)}, "
+        f"TensorFlow {size(memory.process)}"
     )
 
 

@@ -7,12 +7,13 @@ from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import MAX_EPOCHS, CompileSpec, FitSpec, KerasObject, Resources
 from fitqueue.spec.filepath import BadTemplate, Template
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
-from fitqueue.spec.parsing.job import JobSpec, read_job
+from fitqueue.spec.parsing.job import MAX_RUNTIME_SECONDS, JobSpec, read_job
 from fitqueue.spec.parsing.parse import ExaminedJob, ParsedJob, examine_job, invalid_job, parse_job
 from fitqueue.spec.strict_json import parse_json
 
 __all__ = [
     "MAX_EPOCHS",
+    "MAX_RUNTIME_SECONDS",
     "ArrayInfo",
     "BadTemplate",
     "CompileSpec",

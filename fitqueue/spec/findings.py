@@ -46,6 +46,7 @@ class FaultCode(DescribedEnum):
     TOO_LARGE = ("too_large", "The job is larger, or nested more deeply, than the service accepts.")
     INVALID_MODEL = ("invalid_model", "Keras cannot build the model. The message quotes Keras.")
     REFUSED_BY_KERAS = ("refused_by_keras", "Keras refuses to create this object. The message quotes Keras.")
+    NOT_ENOUGH_MEMORY = ("not_enough_memory", "The job takes more memory than any live worker of its pool has.")
     BAD_TARGETS = ("bad_targets", "The targets do not match the outputs of the model, or the loss that compares them.")
 
 
@@ -61,6 +62,10 @@ class NoticeCode(DescribedEnum):
     SEVERAL_VALUES = (
         "several_values",
         "The metric gives several values: their mean is logged under its name, and each value under a name of its own.",
+    )
+    NEARLY_TOO_LARGE = (
+        "nearly_too_large",
+        "The job takes more than four fifths of the memory of the largest live worker of its pool.",
     )
     MORE = ("more", "There are more notices than the service stores: the last of them says how many are left out.")
     UNCHECKED = ("unchecked", "Keras has not built the model yet: a fault in it will only show when the job runs.")

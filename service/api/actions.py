@@ -69,9 +69,12 @@ def extend_job(path: JobPath) -> Response:
         extension = Extension.model_validate(body)
     except ValidationError as error:
         raise invalid_body(error) from error
-    return _perform(
-        path, lambda session, job_id, by: actions.extend(session, job_id, extension.epochs, by), notify=True
-    )
+    max_epochs = get_services().settings.max_epochs
+
+    def extend(session: Session, job_id: str, by: str) -> Job:
+        return actions.extend(session, job_id, extension.epochs, by, max_epochs=max_epochs)
+
+    return _perform(path, extend, notify=True)
 
 
 def _perform(path: JobPath, action: Callable[[Session, str, str], Job], *, notify: bool = False) -> Response:

@@ -14,6 +14,8 @@ from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services
 from service.api.initial_weights import InitialWeightsFound, find_initial_weights
+from service.api.job_limits import limit_faults, with_default_runtime
+from service.api.memory_check import compare_with_workers
 from service.checker import Checker
 from service.models import Dataset
 from service.store import datasets
@@ -72,11 +74,18 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
     initial = find_initial_weights(services, job.initial_weights)
     checker = services.checker if with_keras else None
     result = _check_with_keras(checker, services.settings.max_model_bytes, job, stored, finder, initial)
-    faults = [*examined.faults, *initial.faults, *_with_request_pointers(result.faults, body, stored)]
+    later_faults = [*result.faults, *limit_faults(job, services.settings, finder)]
+    faults = [*examined.faults, *initial.faults, *_with_request_pointers(later_faults, body, stored)]
     if examined.spec is None or faults:
         raise invalid_job(faults)
-    notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored)]
-    return CheckedJob(examined.spec, grouped(notices), result.summary, initial.dataset_id)
+    spec, added = with_default_runtime(examined.spec, services.settings)
+    notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored), *added]
+    if result.summary is not None:
+        compared = compare_with_workers(services, spec, result.summary.memory)
+        if isinstance(compared, Fault):
+            raise invalid_job([compared])
+        notices += [compared] if compared is not None else []
+    return CheckedJob(spec, grouped(notices), result.summary, initial.dataset_id)
 
 
 def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:

@@ -192,6 +192,7 @@ def worker_view(details: WorkerDetails) -> WorkerView:
         devices=row.devices,
         gpus=row.gpu_uuids,
         gpus_held=list(details.gpus_held),
+        memory_bytes=row.memory_bytes,
         jobs=list(details.jobs),
         alive=details.is_alive,
         started_at=row.started_at,

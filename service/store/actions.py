@@ -81,11 +81,16 @@ def resume(session: Session, job_id: str, token_id: str | None = None) -> Job:
     return job
 
 
-def extend(session: Session, job_id: str, epochs: int, token_id: str | None = None) -> Job:
+def extend(
+    session: Session, job_id: str, epochs: int, token_id: str | None = None, *, max_epochs: int = MAX_EPOCHS
+) -> Job:
     """Give an ended job so many epochs beyond those that it has trained, with its runtime and attempts reset.
 
     It resumes where it stopped. An epoch that the stop interrupted has not been trained, so it is one of them. The same
     extension again, while the job has not ended, changes nothing.
+
+    Args:
+        max_epochs: how many epochs a job may have in all.
 
     Raises:
         JobNotFound: there is no such job.
@@ -99,7 +104,7 @@ def extend(session: Session, job_id: str, epochs: int, token_id: str | None = No
             return job
         raise JobNotEnded(f"The job {job_id} is {job.state}; it can be extended when it has ended.")
     trained = session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id)) or 0
-    _check_extendable(session, job, trained + epochs)
+    _check_extendable(session, job, trained + epochs, max_epochs)
     changes = {
         "spec": {**job.spec, "fit": {**job.spec["fit"], "epochs": trained + epochs}},
         "epochs": trained + epochs,
@@ -120,7 +125,7 @@ def _lock_dataset(session: Session, job_id: str) -> None:
     session.execute(query.with_for_update(read=True, of=Dataset))
 
 
-def _check_extendable(session: Session, job: Job, epochs: int) -> None:
+def _check_extendable(session: Session, job: Job, epochs: int, max_epochs: int) -> None:
     """Check that more epochs make sense, `epochs` of them in all.
 
     Raises:
@@ -133,8 +138,8 @@ def _check_extendable(session: Session, job: Job, epochs: int) -> None:
     dataset = job.spec["data"]["dataset"]
     if job.dataset_id is None and dataset not in BUILTIN:
         raise JobNotExtendable(f"The data set '{dataset}' of the job {job.id} was deleted.")
-    if epochs > MAX_EPOCHS:
-        raise JobNotExtendable(f"A job has at most {MAX_EPOCHS:,} epochs; {job.id} would have {epochs:,}.")
+    if epochs > max_epochs:
+        raise JobNotExtendable(f"A job has at most {max_epochs:,} epochs; {job.id} would have {epochs:,}.")
 
 
 def _require_not_ended(job: Job) -> None:

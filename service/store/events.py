@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ScalarSelect, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -11,13 +11,42 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from fitqueue.states import EventKind
 from service.models import Event, Job
 
+_LEAVES_WORKER: Final = frozenset(
+    {EventKind.REQUEUED, EventKind.PAUSED, EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED}
+)
+
 
 def append(
     session: Session, job: Job, kind: EventKind, now: datetime, message: str, data: Mapping[str, Any] | None = None
 ) -> None:
-    """Append an event. The caller holds the lock of the job's row, which keeps event ids in order."""
-    session.add(Event(job_id=job.id, kind=kind, at=now, attempt=job.attempt, message=message, data=finite(data or {})))
+    """Append an event. The caller holds the lock of the job's row, which keeps event ids in order.
+
+    If events of the job were left out, the `data` of an event with which it leaves its worker says how many.
+    """
+    left_out = {"events_left_out": job.events_left_out} if kind in _LEAVES_WORKER and job.events_left_out else {}
+    data = finite({**(data or {}), **left_out})
+    session.add(Event(job_id=job.id, kind=kind, at=now, attempt=job.attempt, message=message, data=data))
     session.flush()
+
+
+def append_bounded(
+    session: Session,
+    job: Job,
+    kind: EventKind,
+    now: datetime,
+    message: str,
+    data: Mapping[str, Any],
+    limit: int,
+) -> None:
+    """Append an event of which a job may have very many; beyond `limit` of them, only count it."""
+    if job.bounded_events < limit:
+        job.bounded_events += 1
+        append(session, job, kind, now, message, data)
+        return
+    if job.events_left_out == 0:
+        text = f"The job has {limit:,} events about its epochs and checkpoints. Further ones are counted and not kept."
+        append(session, job, EventKind.EVENTS_LEFT_OUT, now, text, {"limit": limit})
+    job.events_left_out += 1
 
 
 def finite(data: Mapping[str, Any]) -> dict[str, Any]:

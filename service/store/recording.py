@@ -17,6 +17,7 @@ from service import clock
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
 from service.store import counters, events
 from service.store.counters import Duration
+from service.store.limits import DEFAULT_LIMITS, JobLimits, check_checkpoints
 
 MAX_LINE_LENGTH: Final = 8_192
 MAX_LINES: Final = 20_000
@@ -61,7 +62,7 @@ def record_progress(job: Job, position: Position, steps: int) -> None:
     _changed(job)
 
 
-def record_epoch(session: Session, job: Job, ended: EpochEnded) -> None:
+def record_epoch(session: Session, job: Job, ended: EpochEnded, limits: JobLimits = DEFAULT_LIMITS) -> None:
     """Record an epoch with its metrics and events. A row of the same epoch is replaced."""
     now = clock.now(session)
     job.epoch, job.step, job.steps = ended.epoch, ended.steps, ended.steps
@@ -84,17 +85,23 @@ def record_epoch(session: Session, job: Job, ended: EpochEnded) -> None:
         for ordinal, (name, value) in enumerate(ended.logs.items())
     )
     message = f"Epoch {ended.epoch} of {job.epochs} was trained in {ended.seconds:.3g} s."
-    events.append(session, job, EventKind.EPOCH_ENDED, now, message, {"epoch": ended.epoch, **ended.logs})
+    data = {"epoch": ended.epoch, **ended.logs}
+    events.append_bounded(session, job, EventKind.EPOCH_ENDED, now, message, data, limits.events)
     if ended.next_learning_rate < ended.learning_rate:
-        _append_reduction(session, job, ended, now)
+        _append_reduction(session, job, ended, now, limits)
     counters.observe(session, Duration.EPOCH, job.pool, ended.seconds)
 
 
-def record_checkpoint(session: Session, job: Job, written: CheckpointWritten, storage_key: str) -> list[str]:
+def record_checkpoint(
+    session: Session, job: Job, written: CheckpointWritten, storage_key: str, limits: JobLimits = DEFAULT_LIMITS
+) -> list[str]:
     """Point the names of a checkpoint at its stored file.
 
     Returns:
         The storage keys that no name points at any more. The caller deletes those files after the commit.
+
+    Raises:
+        LimitReached: the job has too many checkpoints, or too large ones. Nothing may be committed.
     """
     now = clock.now(session)
     if "best" in written.names:
@@ -105,8 +112,9 @@ def record_checkpoint(session: Session, job: Job, written: CheckpointWritten, st
     session.execute(delete(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.name.in_(written.names)))
     session.add_all(_checkpoint_row(job, name, written, storage_key, now) for name in dict.fromkeys(written.names))
     session.flush()
+    check_checkpoints(session, job, limits)
     for name in written.names:
-        _append_saved(session, job, name, written, now)
+        _append_saved(session, job, name, written, now, limits)
     return sorted(replaced - set(session.scalars(keys_of_job)))
 
 
@@ -150,22 +158,24 @@ def _changed(job: Job) -> None:
     job.version += 1
 
 
-def _append_reduction(session: Session, job: Job, ended: EpochEnded, now: datetime) -> None:
+def _append_reduction(session: Session, job: Job, ended: EpochEnded, now: datetime, limits: JobLimits) -> None:
     message = f"The learning rate went from {ended.learning_rate:.6g} to {ended.next_learning_rate:.6g}."
     data = {"epoch": ended.epoch, "from": ended.learning_rate, "to": ended.next_learning_rate}
-    events.append(session, job, EventKind.LEARNING_RATE_REDUCED, now, message, data)
+    events.append_bounded(session, job, EventKind.LEARNING_RATE_REDUCED, now, message, data, limits.events)
 
 
-def _append_saved(session: Session, job: Job, name: str, written: CheckpointWritten, now: datetime) -> None:
+def _append_saved(
+    session: Session, job: Job, name: str, written: CheckpointWritten, now: datetime, limits: JobLimits
+) -> None:
     if name == "last":
         return
     value = "" if written.monitor is None or written.value is None else f" ({written.monitor} {written.value:.6g})"
     data = {"name": name, "epoch": written.epoch, "monitor": written.monitor, "value": written.value}
     if name == "best":
-        message = f"Epoch {written.epoch} is the best so far{value}."
-        events.append(session, job, EventKind.BEST_IMPROVED, now, message, data)
+        kind, message = EventKind.BEST_IMPROVED, f"Epoch {written.epoch} is the best so far{value}."
     else:
-        events.append(session, job, EventKind.CHECKPOINT_SAVED, now, f"'{name}' was saved{value}.", data)
+        kind, message = EventKind.CHECKPOINT_SAVED, f"'{name}' was saved{value}."
+    events.append_bounded(session, job, kind, now, message, data, limits.events)
 
 
 def _checkpoint_row(job: Job, name: str, written: CheckpointWritten, storage_key: str, now: datetime) -> Checkpoint:

@@ -45,12 +45,14 @@ def register(
     slots: int,
     devices: Sequence[str],
     gpus: Sequence[str],
+    memory_bytes: int | None = None,
 ) -> None:
     """Register a worker that has started.
 
     Args:
         devices: names for people.
         gpus: the UUIDs of the GPUs that jobs can ask for.
+        memory_bytes: what a job may take of the machine's memory.
     """
     now = clock.now(session)
     session.execute(delete(Worker).where(Worker.last_seen_at < now - FORGOTTEN_AFTER))
@@ -62,6 +64,7 @@ def register(
             slots=slots,
             devices=list(devices),
             gpu_uuids=list(gpus),
+            memory_bytes=memory_bytes,
             started_at=now,
             last_seen_at=now,
             stopped_at=None,
@@ -70,7 +73,9 @@ def register(
     session.flush()
 
 
-def heartbeat(session: Session, worker_id: str, *, devices: Sequence[str], gpus: Sequence[str]) -> bool:
+def heartbeat(
+    session: Session, worker_id: str, *, devices: Sequence[str], gpus: Sequence[str], memory_bytes: int | None = None
+) -> bool:
     """Record that the worker is alive, with the devices that it has now; False if it must register again."""
     row = session.execute(
         update(Worker)
@@ -80,6 +85,7 @@ def heartbeat(session: Session, worker_id: str, *, devices: Sequence[str], gpus:
             stopped_at=None,
             devices=list(devices),
             gpu_uuids=list(gpus),
+            memory_bytes=memory_bytes,
         )
         .returning(Worker.id)
     ).one_or_none()
@@ -118,6 +124,20 @@ def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:
         )
     )
     return [LiveWorker(frozenset(pools), frozenset(uuids), slots) for pools, uuids, slots in rows]
+
+
+def most_memory(session: Session, lease_seconds: float, pool: str) -> int | None:
+    """Return what a job may take at most on a live worker of a pool, in bytes; None if no such worker tells it."""
+    rows = session.execute(
+        select(Worker.pools, Worker.memory_bytes).where(
+            Worker.stopped_at.is_(None),
+            Worker.last_seen_at >= _alive_since(session, lease_seconds),
+        )
+    )
+    of_pool = [memory for pools, memory in rows if pool in pools]
+    known = [memory for memory in of_pool if memory is not None]
+    # A worker of an older version does not tell, and may have more.
+    return max(known) if known and len(known) == len(of_pool) else None
 
 
 def _alive_since(session: Session, lease_seconds: float) -> datetime:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import fitqueue
@@ -13,6 +14,7 @@ from benchmarks import common, overhead, startup, throughput
 from benchmarks.durability import __main__ as durability
 from benchmarks.queues import Throughput
 from fitqueue.states import EventKind, JobState
+from service.stack import Stack
 
 
 def failing_job(*_: Any, **__: Any) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def failing_job(*_: Any, **__: Any) -> dict[str, Any]:
     [
         startup.seconds_to_first_step,
         lambda client: throughput.measure_jobs(client, 1),
-        lambda client: overhead.train(client, failing_job()),
+        lambda client: overhead.train(client, failing_job(), psutil.Process()),
     ],
     ids=["startup", "throughput", "overhead"],
 )
@@ -39,15 +41,16 @@ def test_a_job_that_fails_is_not_measured(
         measure(client)
 
 
-def test_a_job_is_measured_until_its_last_file_is_stored(client: fitqueue.Client) -> None:
-    seconds, after_fit = overhead.train(client, common.cnn_job("digits", epochs=1))
+def test_a_job_is_measured_until_its_last_file_is_stored(client: fitqueue.Client, stack: Stack) -> None:
+    run = overhead.train(client, common.cnn_job("digits", epochs=1), psutil.Process(stack.processes["worker"].pid))
     job = next(client.list(state=JobState.SUCCEEDED))
     assert job.finished_at is not None
     [epoch_ended_at] = [event.at for event in client.events(job.id) if event.kind == EventKind.EPOCH_ENDED]
     last_stored_at = max(checkpoint.created_at for checkpoint in client.checkpoints(job.id))
     assert epoch_ended_at < last_stored_at <= job.finished_at
-    assert 0 < after_fit < seconds
-    assert (job.finished_at - epoch_ended_at).total_seconds() < seconds
+    assert 0 < run.seconds_after_fit < run.seconds
+    assert (job.finished_at - epoch_ended_at).total_seconds() < run.seconds
+    assert run.cpu_seconds > 0
 
 
 def test_the_file_of_an_option_is_used_instead_of_mnist(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ STEPS = {
     "flush": (checkpoints, "flush_and_hash", 2),
     "rename": (checkpoints, "_sync", 2),  # before: the file is renamed, but its directory is not yet on the disk
     "snapshot": (resuming.Snapshots, "_take", 2),
-    "report": (reporting.Reporter, "emit", 8),
+    "report": (reporting.Reporting, "on_epoch_end", 0),
     "batch": (reporting.Reporting, "on_train_batch_begin", 2),
 }
 """For each step: what does it, and after how many times it crashes. Each attempt crashes at a later position than the
@@ -48,8 +48,8 @@ def crash_when_written():
 def main(pipes):
     read_start = Control.read_start
 
-    def read_start_and_plan(control):
-        start = read_start(control)
+    def read_start_and_plan(control, warm_up):
+        start = read_start(control, warm_up)
         plan = Plan.parse(start.spec["name"])
         if plan.step in STEPS and start.attempt <= plan.attempts:
             owner, attribute, count = STEPS[plan.step]

@@ -127,6 +127,22 @@ def test_a_child_without_memory_ends_its_job(supervise: Supervise) -> None:
     assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY)
 
 
+def test_a_child_that_takes_more_memory_than_its_job_may_ends_its_job(
+    make_context: MakeContext,
+    submit: Callable[..., str],
+    claim: Callable[..., ClaimedJob],
+    view: Callable[[str], Job],
+    requeue_messages: RequeueMessages,
+) -> None:
+    job_id = submit()
+    context = dataclasses.replace(make_context("takes_memory"), job_memory_bytes=128 * 2**20)
+    Supervisor(context, claim()).run()
+    job = view(job_id)
+    assert (job.state, job.reason) == (JobState.FAILED, Reason.OUT_OF_MEMORY), requeue_messages(job_id)
+    assert job.message is not None
+    assert "128 MiB" in job.message
+
+
 def test_a_child_of_a_frozen_worker_exits_when_its_lease_ends(
     fork_server: ForkServer, make_context: MakeContext
 ) -> None:

@@ -50,7 +50,7 @@ def test_the_images_for_cpus_and_for_gpus_have_different_names() -> None:
     """`up` builds an image only if none has its name."""
     worker = SERVICES["worker"]
     assert worker["build"]["args"]["REQUIREMENTS"] == "worker-${FITQUEUE_DEVICE:-cpu}"
-    assert worker["image"].endswith("-worker:${FITQUEUE_DEVICE:-cpu}")
+    assert worker["image"].endswith("-worker:${FITQUEUE_DEVICE:-cpu}}")
     assert SERVICES["api"]["image"] == SERVICES["migrate"]["image"] != worker["image"]
 
 
@@ -70,6 +70,39 @@ def test_tests_build_images_under_names_of_their_own(tmp_path: Path) -> None:
     images = {name: _image(name, values) for name in ("api", "worker")}
     assert images == {"api": API_IMAGE, "worker": WORKER_IMAGE}
     assert _image("api", {"FITQUEUE_IMAGE": "fitqueue"}) == "fitqueue-api" != API_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("service", "variable"),
+    [
+        ("api", "FITQUEUE_API_IMAGE"),
+        ("migrate", "FITQUEUE_API_IMAGE"),
+        ("worker", "FITQUEUE_WORKER_IMAGE"),
+        ("redis", "REDIS_IMAGE"),
+        ("postgres", "POSTGRES_IMAGE"),
+    ],
+)
+def test_each_image_can_be_given_by_its_digest(service: str, variable: str) -> None:
+    image = f"registry.example.org/some/image@sha256:{'0' * 64}"
+    assert _image(service, {variable: image}) == image
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_container_has_only_the_rights_that_it_needs(service: str) -> None:
+    """PostgreSQL's image gives its volume to its own user before it becomes that user."""
+    container = SERVICES[service]
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert container["read_only"] is True
+    added = {"postgres": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]}
+    assert container.get("cap_add", []) == added.get(service, [])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_folder_in_memory_has_a_size(service: str) -> None:
+    folders = SERVICES[service]["tmpfs"]
+    for folder in [folders] if isinstance(folders, str) else folders:
+        assert re.fullmatch(r"/[\w/]+:size=\d+[mg](,mode=1777)?", folder)
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +134,11 @@ def test_workers_on_other_machines_run_as_those_of_the_compose_file(several_mach
         f"--stop-timeout {stop_seconds}",
         f"--env HOME={worker['environment']['HOME']}",
         *(f"--security-opt {security_opt.removesuffix(':true')}" for security_opt in worker["security_opt"]),
-        *("--init", "--read-only", f"--tmpfs {worker['tmpfs']}", "--cap-drop ALL", f"--restart {worker['restart']}"),
+        *("--read-only", f"--tmpfs {worker['tmpfs']}", "--cap-drop ALL", f"--restart {worker['restart']}"),
     ):
         assert option in commands
+    assert worker["init"] is False
+    assert "--init" not in commands
     assert re.findall(r"(fitqueue-worker:\w+) (.+)", commands)[-1] == ("fitqueue-worker:gpu", worker["command"])
     assert "docker build --build-arg REQUIREMENTS=worker-gpu --tag fitqueue-worker:gpu ." in commands
 
@@ -136,5 +171,7 @@ def _parse_env(text: str) -> dict[str, str]:
 
 
 def _image(service: str, values: dict[str, str]) -> str:
-    image: str = re.sub(r"\$\{(\w+):-\w+\}", lambda variable: values[variable[1]], SERVICES[service]["image"])
+    image: str = SERVICES[service]["image"]
+    while (variable := re.search(r"\$\{(\w+):-([^{}]*)\}", image)) is not None:
+        image = image.replace(variable[0], values.get(variable[1], variable[2]))
     return image

@@ -67,7 +67,7 @@ def make_checks(settings: Settings, database: Database, smoke_test: SmokeTest, g
     """Return the checks in their order. The first one fills `gpus`."""
 
     def check_devices() -> str:
-        gpus.extend(NVML().list_gpus())
+        gpus.extend(NVML(os.environ.get("CUDA_VISIBLE_DEVICES")).list_gpus())
         return machine.check_devices(gpus)
 
     def storage() -> Storage:

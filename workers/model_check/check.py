@@ -10,7 +10,7 @@ from typing import Final
 import keras
 
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
-from fitqueue.spec import FitSpec, KerasObject, PartialJob
+from fitqueue.spec import PartialJob
 from fitqueue.spec.checks import consistency
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.views import ModelSummary
@@ -19,6 +19,7 @@ from workers.model_check.array_values import JobArrays
 from workers.model_check.built_job import Announce, BuiltJob
 from workers.model_check.initial_weights import check_initial_weights
 from workers.model_check.inputs import check_batch_size, check_first_layer, check_input_shapes, check_input_values
+from workers.model_check.memory import estimate
 from workers.model_check.names import check_names
 from workers.model_check.summary import summarize
 from workers.model_check.targets import check_all_targets
@@ -47,16 +48,11 @@ def check(request: ModelCheckRequest, announce: Announce) -> ModelCheckResult:
         consistency.check_fit(spec, arrays.x, pointer)
         consistency.check_devices(spec, pointer)
         if built.model is not None:
-            summary = _summarize(built.model, spec)
+            metrics = [metric.metric for metric in built.metrics]
+            summary = summarize(built.model, estimate(built.model, metrics, spec, arrays, request.arrays))
             if _has_allowed_size(summary, request.max_bytes, pointer / "model"):
                 _check_model(built, built.model, spec, arrays, request, pointer)
     return ModelCheckResult(faults=findings.faults, notices=findings.notices, summary=summary)
-
-
-def _summarize(model: keras.Model, spec: PartialJob) -> ModelSummary:
-    """Return the summary of a model; for what is unknown because of a fault, assume what needs the least memory."""
-    fit, optimizer = spec.fit or FitSpec(batch_size=1), spec.compile.optimizer or KerasObject(class_name="SGD")
-    return summarize(model, optimizer, fit.batch_size)
 
 
 def _has_allowed_size(summary: ModelSummary, max_bytes: int, pointer: Pointer) -> bool:

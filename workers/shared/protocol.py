@@ -48,6 +48,9 @@ class Start(Devices):
     snapshot_seconds: float = Field(
         default=300.0, description="how long an epoch may train without a snapshot; 0: one after each batch"
     )
+    max_artifact_bytes: float = Field(
+        default=math.inf, description="how much callbacks may write besides weights before the job ends"
+    )
     work_dir: str = Field(description="the only folder in which the child may write")
     lease_seconds: float = Field(
         default=math.inf, description="the child exits when it has not read `renewed` for this long"

@@ -32,6 +32,7 @@ from service.storage import Storage, StorageError, artifact_key, checkpoint_key,
 from service.storage.fetching import reads_back
 from service.store import leases, recording, snapshots
 from service.store.leases import Lease, LeaseLost
+from service.store.limits import DEFAULT_LIMITS, JobLimits
 from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import PhaseChanged, Progress, Resumed
 from workers.supervisor.child_output import LogLines
@@ -54,8 +55,16 @@ class AttemptRecorder:
     may store files while another one writes everything else.
     """
 
-    def __init__(self, database: Database, storage: Storage, lease: Lease, stopping: Event) -> None:
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        lease: Lease,
+        stopping: Event,
+        limits: JobLimits = DEFAULT_LIMITS,
+    ) -> None:
         """Create a recorder; once `stopping` is set, it no longer waits for a database that is down."""
+        self._limits = limits
         self._database = database
         self._storage = storage
         self._lease = lease
@@ -89,7 +98,7 @@ class AttemptRecorder:
         )
 
     def epoch(self, ended: EpochEnded) -> None:
-        self._write_once(lambda session, job: recording.record_epoch(session, job, ended))
+        self._write_once(lambda session, job: recording.record_epoch(session, job, ended, self._limits))
 
     def add_lines(self, printed: LogLines) -> None:
         """Add lines to those that `store_lines` will write."""
@@ -111,9 +120,14 @@ class AttemptRecorder:
 
         Raises:
             OSError: it could not be stored.
+            LimitReached: the job has too many checkpoints, or too large ones.
         """
         key = checkpoint_key(self._lease.job_id, self._lease.attempt, written.format)
-        self._put(key, written, directory, lambda session, job: recording.record_checkpoint(session, job, written, key))
+
+        def record(session: Session, job: Job) -> list[str]:
+            return recording.record_checkpoint(session, job, written, key, self._limits)
+
+        self._put(key, written, directory, record)
         if "last" in written.names:
             self._last_checkpoint = (key, written.sha256)
 

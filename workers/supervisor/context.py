@@ -7,6 +7,7 @@ from threading import Event
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.storage import WORKER_RETRY_TIMEOUT, Storage
+from service.store.limits import DEFAULT_LIMITS, JobLimits
 from workers.shared.protocol import Devices
 from workers.supervisor.child import Child
 from workers.supervisor.fork_server import ForkServer
@@ -55,7 +56,10 @@ class WorkerContext:
     snapshot_seconds: float
     stopping: Event
     """Set when the worker shuts down."""
+    job_memory_bytes: int | None = None
+    """The most memory that a job may take."""
     timeouts: Timeouts = Timeouts()
+    limits: JobLimits = DEFAULT_LIMITS
     spares: SpareChildren | None = None
 
     def spawn(self, devices: Devices) -> Child:

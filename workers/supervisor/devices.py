@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -13,6 +13,9 @@ from service.store.gpus import VisibleGPU
 _logger = logging.getLogger(__name__)
 
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+
+_MIG: Final = "MIG-"
+_GPU: Final = "GPU-"
 
 FOREIGN_BYTES: Final = 1024**3
 """A GPU with more memory in use is not claimed: a program that computes takes more, a desktop less."""
@@ -43,7 +46,14 @@ class NVML:
     stays open, because opening it can take a second per GPU while no other program uses the driver.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, visible: str | None = None) -> None:
+        """Prepare to list GPUs.
+
+        Args:
+            visible: the value of CUDA_VISIBLE_DEVICES, which says which GPUs to list; None: all. As in CUDA, the first
+                entry that names none hides those behind it, so `-1` and an empty value hide all.
+        """
+        self._visible = None if visible is None else [entry.strip() for entry in visible.split(",")]
         self._lock = Lock()
         self._is_open = False
 
@@ -66,13 +76,33 @@ class NVML:
         if not self._is_open:
             pynvml.nvmlInit()
             self._is_open = True
-        gpus = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            try:
-                gpus.append(_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
-            except pynvml.NVMLError as error:  # this one is broken, the others are not
-                _logger.warning("A GPU cannot be used.", extra={"index": index, "error": str(error)})
-        return gpus
+        gpus = [_read(pynvml, pynvml.nvmlDeviceGetHandleByIndex, i) for i in range(pynvml.nvmlDeviceGetCount())]
+        if self._visible is not None:
+            gpus = [gpu for named in _named(pynvml, self._visible, gpus) for gpu in named]
+        return list({gpu.uuid: gpu for gpu in gpus if gpu is not None}.values())
+
+
+def _named(pynvml: Any, visible: Sequence[str], gpus: Sequence[GPU | None]) -> Iterator[Sequence[GPU | None]]:
+    """Yield what each entry of CUDA_VISIBLE_DEVICES names, until one names nothing. None stands for a broken GPU."""
+    for name in visible:
+        if name.isdecimal():
+            named = gpus[int(name) :][:1]
+        elif name.startswith(_MIG):
+            named = [_read(pynvml, pynvml.nvmlDeviceGetHandleByUUID, name)]
+        else:
+            named = [gpu for gpu in gpus if gpu and name.startswith(_GPU) and gpu.uuid.startswith(name)]
+        if len(named) != 1:
+            return
+        yield named
+
+
+def _read(pynvml: Any, get_handle: Callable[[Any], Any], name: int | str) -> GPU | None:
+    """Return the GPU with this index or UUID; None if it is broken: the others are not."""
+    try:
+        return _gpu(pynvml, get_handle(name))
+    except pynvml.NVMLError as error:
+        _logger.warning("A GPU cannot be used.", extra={"gpu": name, "error": str(error)})
+        return None
 
 
 def _gpu(pynvml: Any, handle: Any) -> GPU:

@@ -66,10 +66,14 @@ class AttemptEnd:
     silent_seconds: float | None = None
     """How long the child had been silent when it was killed for that; None if it was not."""
     last_lines: Sequence[str] = ()
+    memory_bound: int | None = None
+    """The memory that the job may take, if its child was killed because it took more."""
     upload_failure: str | None = None
     """Why a file could not be stored."""
     is_outage: bool = False
     """Whether that was due to a full disk or a storage that is down."""
+    has_reached_limit: bool = False
+    """Whether that was due to a limit of the service."""
     is_upload_abandoned: bool = False
     """Whether the worker shut down before all files were stored."""
     unsaved_path: str | None = None
@@ -97,6 +101,8 @@ def after_training(end: AttemptEnd) -> Outcome:
 
     What the worker knows counts more than the child's last message, and that counts more than the exit code.
     """
+    if end.has_reached_limit:
+        return Finish(Reason.LIMIT_REACHED, f"{end.upload_failure}.")
     unsaved = f"; the files that were not stored are in {end.unsaved_path}" if end.unsaved_path else ""
     if end.is_upload_abandoned:
         return Requeue(f"The worker was shut down before all files were stored{unsaved}; the job is queued again.")
@@ -126,6 +132,9 @@ def _without_last_message(end: AttemptEnd) -> Outcome:
     if end.silent_seconds is not None:
         sent = f"sent nothing for {end.silent_seconds:g} s" if end.was_active else "never sent a message"
         return _fail(f"The training process {sent} and was killed")
+    if end.memory_bound is not None:
+        message = f"The job took more than the {end.memory_bound / 2**20:,.0f} MiB of memory that a job may take here."
+        return Finish(Reason.OUT_OF_MEMORY, f"{message} A smaller batch_size or smaller data may help.")
     exited = exit_reason.explain(end.exit_code)
     # A child that sent nothing cannot have been killed by its job. Otherwise the first time may be the machine's doing.
     reason = exited.reason if end.was_active else None

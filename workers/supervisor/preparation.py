@@ -81,6 +81,7 @@ class Preparation:
             snapshot=str(snapshot_path.absolute()) if snapshot_path else None,
             extended=snapshot is not None and snapshot.epoch == self._claimed.extended_at_epoch,
             snapshot_seconds=self._context.snapshot_seconds,
+            max_artifact_bytes=self._context.limits.artifact_bytes,
             work_dir=str(self._directory.absolute()),
             gpus=list(self._claimed.gpus),
             cpu_devices=self._context.cpu_devices,

@@ -43,6 +43,7 @@ from workers.supervisor.child_stopper import ChildStopper, requested_cause
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import ForkServerBroken
 from workers.supervisor.lease_renewer import LeaseRenewer
+from workers.supervisor.memory import MemoryGuard
 from workers.supervisor.outcome import (
     AttemptEnd,
     FailAttempt,
@@ -69,7 +70,7 @@ class Supervisor:
         lease = claimed.lease
         self._context = context
         self._claimed = claimed
-        self._recorder = AttemptRecorder(context.database, context.storage, lease, context.stopping)
+        self._recorder = AttemptRecorder(context.database, context.storage, lease, context.stopping, context.limits)
         self._renewer = LeaseRenewer(context.database, lease, context.lease_seconds, context.timeouts.hang)
         self._directory = attempt_dir(context.work_dir, lease.job_id, lease.attempt)
         self._snapshot: Snapshot | None = None
@@ -160,6 +161,7 @@ class Supervisor:
         # At the end the child is stopped first, and then the uploads, which may take their time.
         with self._make_uploads() as uploads, self._context.spawn(start) as child:
             orphans.note(self._directory, child.pid)
+            memory = MemoryGuard(child.pid, self._context.job_memory_bytes)
             with suppress(DatabaseUnavailable):  # the last renewal was seconds ago
                 self._renewer.renew()
             with suppress(ChildNotReading):  # the deadline of its first message follows
@@ -171,14 +173,14 @@ class Supervisor:
                     stopper.note_activity()
                     self._handle(output, uploads)
                 self._recorder.store_lines()
-                self._enforce_limits(child, uploads, stopper)
+                self._enforce_limits(child, uploads, stopper, memory)
                 while uploads.is_full and uploads.failure is None and not self._context.stopping.is_set():
                     uploads.wait(POLL_SECONDS)
                     stopper.note_activity()
-                    self._enforce_limits(child, uploads, stopper)
+                    self._enforce_limits(child, uploads, stopper, memory)
             self._recorder.store_lines(flush=True)
             self._wait_for(uploads)
-        return self._make_end(child, uploads, stopper)
+        return self._make_end(child, uploads, stopper, memory)
 
     def _make_uploads(self) -> Uploads:
         def may_retry() -> bool:
@@ -213,10 +215,10 @@ class Supervisor:
             case UnparsableLine():
                 _logger.error("The child sent a line that is not a message.", extra={"line": repr(output.line[:200])})
 
-    def _enforce_limits(self, child: Child, uploads: Uploads, stopper: ChildStopper) -> None:
+    def _enforce_limits(self, child: Child, uploads: Uploads, stopper: ChildStopper, memory: MemoryGuard) -> None:
         self._renewer.check_in()
         uploads.collect()
-        if uploads.failure is not None:
+        if uploads.failure is not None or memory.check():
             child.signal(SIGKILL)
         stopper.enforce()
 
@@ -233,7 +235,7 @@ class Supervisor:
             self._renewer.check_in()
             uploads.collect()
 
-    def _make_end(self, child: Child, uploads: Uploads, stopper: ChildStopper) -> AttemptEnd:
+    def _make_end(self, child: Child, uploads: Uploads, stopper: ChildStopper, memory: MemoryGuard) -> AttemptEnd:
         return AttemptEnd(
             last_message=self._last_message,
             exit_code=child.exit_code,
@@ -241,15 +243,20 @@ class Supervisor:
             was_active=stopper.was_active,
             silent_seconds=self._context.timeouts.silence if stopper.was_killed_for_silence else None,
             last_lines=tuple(self._last_lines),
+            memory_bound=memory.bound if memory.exceeded else None,
             upload_failure=uploads.failure,
             is_outage=uploads.is_outage,
+            has_reached_limit=uploads.has_reached_limit,
             is_upload_abandoned=uploads.is_abandoned,
             unsaved_path=self._move_unsaved(uploads),
         )
 
     def _move_unsaved(self, uploads: Uploads) -> str | None:
-        """Move the files that were not stored to where people find them; return where, for people."""
-        if not uploads.pending:
+        """Move the files that were not stored to where people find them; return where, for people.
+
+        Files that a limit forbids are not kept there either.
+        """
+        if not uploads.pending or uploads.has_reached_limit:
             return None
         path: Path | None = unsaved.move(
             self._directory, self._context.unsaved_dir, uploads.pending, replace_earlier=uploads.is_outage

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from fitqueue.reports import ArtifactWritten, CheckpointWritten, SnapshotWritten
+from service.store.limits import LimitReached
 from workers.shared.protocol import FileReport
 from workers.supervisor.attempt_recorder import AttemptRecorder
 from workers.supervisor.context import Timeouts
@@ -42,9 +43,10 @@ _NOUNS: Final[dict[type[FileReport], str]] = {
 class _UploadFailed(Exception):
     """A file could not be stored."""
 
-    def __init__(self, message: str, is_outage: bool) -> None:
+    def __init__(self, message: str, *, is_outage: bool = False, has_reached_limit: bool = False) -> None:
         super().__init__(message)
         self.is_outage = is_outage
+        self.has_reached_limit = has_reached_limit
 
 
 class Uploads:
@@ -67,6 +69,8 @@ class Uploads:
         """Why a file could not be stored: a sentence without its full stop."""
         self.is_outage = False
         """Whether that was due to a full disk or a storage that is down."""
+        self.has_reached_limit = False
+        """Whether that was due to a limit of the service."""
         self.is_abandoned = False
         self._timeouts = timeouts
         self._may_retry = may_retry
@@ -109,6 +113,7 @@ class Uploads:
         except _UploadFailed as error:
             _logger.exception("A file of the job could not be stored.")
             self.failure, self.is_outage = str(error).removesuffix("."), error.is_outage
+            self.has_reached_limit = error.has_reached_limit
 
     def wait(self, timeout: float) -> None:
         """Wait until the next file is stored, for at most this many seconds."""
@@ -137,7 +142,10 @@ class Uploads:
         except OSError as error:
             self._has_failed = True
             message = f"A {_NOUNS[type(written)]} could not be stored: {error}"
-            raise _UploadFailed(message, is_outage(error)) from error
+            raise _UploadFailed(message, is_outage=is_outage(error)) from error
+        except LimitReached as error:
+            self._has_failed = True
+            raise _UploadFailed(str(error), has_reached_limit=True) from error
         except BaseException:
             self._has_failed = True
             raise

@@ -16,13 +16,16 @@ from service import environment
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.ids import new_id
+from service.init_process import continue_below_init
 from service.logs import configure_logging
 from service.purging import purge
 from service.queue import Notifier
+from service.secrecy import hide_secrets
 from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, Storage, open_storage
 from service.storage_marking import identity_reader
 from service.store import workers as registry
+from service.store.limits import JobLimits
 from service.sweeping import sweep
 from workers.shared.protocol import Devices
 from workers.supervisor.celery_app import make_app
@@ -32,6 +35,7 @@ from workers.supervisor.fork_server import TRAINER, ForkServer
 from workers.supervisor.free_slots import FreeSlots
 from workers.supervisor.listener import Listener, add_tasks
 from workers.supervisor.listening import listen_while_free
+from workers.supervisor.memory import job_bytes
 from workers.supervisor.notifications import notify_pools_with_work
 from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper, own_directory, remove_abandoned
@@ -65,6 +69,8 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
         list_gpus: lists the GPUs; default: NVIDIA's.
         trainer: the module that training processes run.
     """
+    hide_secrets()
+    continue_below_init()
     settings = Settings()
     database = Database(settings.database_url)
     # It reads credentials, which the next line removes.
@@ -77,7 +83,8 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     remove_abandoned(settings.work_dir)
     fork_server = ForkServer(trainer)
     fork_server.start()
-    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus or NVML().list_gpus)
+    list_gpus = list_gpus or NVML(os.environ.get("CUDA_VISIBLE_DEVICES")).list_gpus
+    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
     # Not sys.exit: the exit handlers of Celery and of the database's driver may wait for a dead network.
@@ -152,8 +159,9 @@ class Worker:
         gpus = self._list_gpus()
         names = [gpu.name for gpu in gpus] or [f"{self._settings.cpu_devices} CPU"]
         uuids = [gpu.uuid for gpu in gpus]
+        memory = job_bytes(self._settings.job_memory_bytes)
         with self._database.write() as session:
-            if not registry.heartbeat(session, self.id, devices=names, gpus=uuids):
+            if not registry.heartbeat(session, self.id, devices=names, gpus=uuids, memory_bytes=memory):
                 registry.register(
                     session,
                     self.id,
@@ -162,6 +170,7 @@ class Worker:
                     slots=self._settings.slots,
                     devices=names,
                     gpus=uuids,
+                    memory_bytes=memory,
                 )
 
     def sweep_storage(self) -> None:
@@ -182,10 +191,17 @@ class Worker:
             unsaved_dir=settings.work_dir / "unsaved",
             lease_seconds=settings.lease_seconds,
             cpu_devices=settings.cpu_devices,
+            job_memory_bytes=settings.job_memory_bytes,
             threads=threads,
             snapshot_seconds=settings.snapshot_seconds,
             stopping=self._stopping,
             timeouts=Timeouts(silence=settings.silence_seconds),
+            limits=JobLimits(
+                checkpoints=settings.max_checkpoints,
+                checkpoint_bytes=settings.max_checkpoint_bytes,
+                artifact_bytes=settings.max_artifact_bytes,
+                events=settings.max_events,
+            ),
             spares=self._make_spares(directory, threads),
         )
 

@@ -1,5 +1,6 @@
 """The files that callbacks of a job write beside its weights. They are reported when training ends."""
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +25,10 @@ class _CSVLogger(keras.callbacks.CSVLogger):  # type: ignore[misc] # Keras has n
         super().on_epoch_end(epoch, {csv_heading(name): value for name, value in (logs or {}).items()})
 
 
+class ArtifactsTooLarge(Exception):
+    """The callbacks of the job have written more than the service keeps. The message is a sentence for people."""
+
+
 class _Artifact(NamedTuple):
     """A file or folder that a callback writes."""
 
@@ -39,8 +44,9 @@ class Artifacts:
     A name in the job is only a label: no file is opened under it.
     """
 
-    def __init__(self, directory: Path, emit: Callable[[Message], None]) -> None:
+    def __init__(self, directory: Path, emit: Callable[[Message], None], max_bytes: float = math.inf) -> None:
         self._directory = directory
+        self._max_bytes = max_bytes
         self._emit = emit
         self._artifacts: list[_Artifact] = []
 
@@ -58,11 +64,16 @@ class Artifacts:
         return callback
 
     def read_files(self) -> dict[str, bytes]:
-        """Return everything that the callbacks have written so far, by paths relative to the work directory."""
+        """Return everything that the callbacks have written so far, by paths relative to the work directory.
+
+        Raises:
+            ArtifactsTooLarge: it is more than the service keeps.
+        """
         for artifact in self._artifacts:
             # TensorBoard has writers that buffer; a CSVLogger flushes every line.
             for writer in getattr(artifact.callback, "_writers", {}).values():
                 writer.flush()
+        self._check_size()
         paths = [path for artifact in self._artifacts for path in _paths_at(artifact.path)]
         return {str(path.relative_to(self._directory)): path.read_bytes() for path in paths if path.is_file()}
 
@@ -83,13 +94,26 @@ class Artifacts:
 
         Raises:
             WriteFailed: a file cannot be written completely.
+            ArtifactsTooLarge: they are larger than the service keeps.
         """
         for artifact in self._artifacts:
             if not fit_is_complete:
                 with suppress(Exception):  # a callback that was never started cannot be closed
                     artifact.callback.on_train_end()
+        self._check_size()
+        for artifact in self._artifacts:
             if artifact.path.exists():
                 self._report(artifact)
+
+    def _check_size(self) -> None:
+        paths = [path for artifact in self._artifacts for path in _paths_at(artifact.path)]
+        size = sum(path.stat().st_size for path in paths if path.is_file())
+        if size > self._max_bytes:
+            names = ", ".join(repr(artifact.name) for artifact in self._artifacts)
+            raise ArtifactsTooLarge(
+                f"The artifacts of the job ({names}) have {size:,} bytes, and this service keeps "
+                f"{self._max_bytes:,.0f} of a job (FITQUEUE_MAX_ARTIFACT_BYTES); they were not stored."
+            )
 
     def _report(self, artifact: _Artifact) -> None:
         path = artifact.path

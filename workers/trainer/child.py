@@ -6,6 +6,8 @@ It exits by `os._exit`, because TensorFlow's own cleanup is of no use by then, a
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from fitqueue.reports import Message
@@ -31,6 +33,7 @@ def run_child(
     stdio.capture(pipes.stdout, pipes.stderr)
     control = Control(pipes.control)
     reporter = Reporter(pipes.reports)
+    _volunteer_for_the_kernel()
 
     def answer(command: WarmUp) -> None:
         try:
@@ -46,3 +49,9 @@ def run_child(
     reporter.emit(work(start, control, reporter))
     stdio.flush()
     os._exit(0)
+
+
+def _volunteer_for_the_kernel() -> None:
+    """Have the kernel kill this process first when memory runs out, and neither the worker nor a database."""
+    with suppress(OSError):  # /proc may be read-only
+        Path("/proc/self/oom_score_adj").write_text("1000")

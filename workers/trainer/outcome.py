@@ -18,6 +18,7 @@ from workers.keras_tools.messages import without_graph_words
 from workers.keras_tools.npz import DataError
 from workers.shared.outages import is_disk_outage
 from workers.shared.protocol import Ended, Stop, Stopped
+from workers.trainer.artifacts import ArtifactsTooLarge
 from workers.trainer.checkpoints import WriteFailed
 from workers.trainer.control import StopRequested
 
@@ -36,6 +37,7 @@ _REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...
     (DataError, Reason.INVALID_DATA),
     (ModelBuildError, Reason.INVALID_MODEL),
     (WriteFailed, Reason.STORAGE_FAILED),
+    (ArtifactsTooLarge, Reason.LIMIT_REACHED),
     ((MemoryError, tf.errors.ResourceExhaustedError), Reason.OUT_OF_MEMORY),
 )
 # What `fit` raises if the arrays are not compatible with the model, the loss or the metrics.

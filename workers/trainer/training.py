@@ -58,7 +58,7 @@ class Training:
         self._emit = emit
         scheduled = isinstance(self._spec.compile.optimizer.config.get("learning_rate"), dict)
         self._reporting = Reporting(emit, control, scheduled=scheduled)
-        self._artifacts = Artifacts(Path(start.work_dir), emit)
+        self._artifacts = Artifacts(Path(start.work_dir), emit, start.max_artifact_bytes)
         self._snapshots: Snapshots | None = None
         self._data: Data | None = None
         self._learned: Learned = {}

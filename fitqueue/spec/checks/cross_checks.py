@@ -12,6 +12,7 @@ from fitqueue.spec.checks import (
     shapes,
     splits,
     stored_values,
+    tensorboards,
     timing,
 )
 from fitqueue.spec.fields.logged import MAX_LOGGED_NAME, batch_names, flat_metrics, output_names
@@ -95,6 +96,7 @@ def _check_callbacks(
         callbacks.check_validation_fields(partial.callbacks, partial.fit.validation_freq, pointer)
     callbacks.check_checkpoints(partial.callbacks, pointer)
     labels.check_artifacts(partial.callbacks, pointer)
+    tensorboards.check_tensorboards(partial.callbacks, pointer)
     timing.check_timing(partial.callbacks, partial.fit, partial.compile.optimizer, pointer)
 
 

@@ -31,7 +31,9 @@ def complete_adapt(class_name: str, config: dict[str, Any], pointer: Pointer) ->
     if any(config.get(name) is not None for name in learned):
         return _with_given(class_name, config, learned, pointer)
     if class_name == "Discretization" and config.get("num_bins") is None:
-        return config  # Keras says that it needs one of the two
+        message = "Discretization needs bin_boundaries, or num_bins to learn so many from the training data."
+        pointer.add_fault(FaultCode.MISSING, message, expected="bin_boundaries or num_bins")
+        return config
     names = " and ".join(learned)
     if config.get("adapt") is False:
         message = f"{class_name} needs {names}, or `adapt: true` to learn them from the training data."

@@ -16,6 +16,7 @@ from fitqueue.spec.keras_objects import catalogue, graph, model, values
 from fitqueue.spec.keras_objects.adapted_layers import complete_adapt
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.keras_objects.class_lookup import NO_OPERATIONS, check_name, find_class, report_unknown_class
+from fitqueue.spec.keras_objects.layer_values import check_layer_values
 from fitqueue.spec.keras_objects.legacy.arguments import sent_argument, translate_arguments
 from fitqueue.spec.keras_objects.legacy.graphs import translate_graph
 from fitqueue.spec.keras_objects.legacy.input_arguments import AXIS_SCHEMA, InputArgument, take_input_arguments
@@ -125,7 +126,9 @@ def _check_arguments(entry: catalogue.Entry, kind: str, value: dict[str, Any], p
         if name not in config:
             pointer.add_fault(FaultCode.MISSING, f"{entry.name} needs the argument {name!r}.", expected=name)
     if kind == "layers":
-        return complete_adapt(entry.name, checked, pointer)
+        completed = complete_adapt(entry.name, checked, pointer)
+        check_layer_values(entry.name, completed, pointer)
+        return completed
     return _defaults(entry) | checked if kind in _COMPLETED_KINDS else checked
 
 

@@ -11,6 +11,7 @@ from fitqueue.spec.fields.training import MAX_OBJECTS, CompileSpec, FitSpec, Ini
 from fitqueue.spec.strict import Pattern, Strict
 
 MAX_SEED: Final = 2**32 - 1
+MAX_RUNTIME_SECONDS: Final = 366 * 24 * 3600
 
 LabelKey = Annotated[
     str,
@@ -41,7 +42,7 @@ class JobSpec(Strict):
     deterministic: bool = Field(
         default=False, description="use only operations that give identical results each time, on GPUs too; slower"
     )
-    max_runtime_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
+    max_runtime_seconds: int | None = Field(default=None, ge=1, le=MAX_RUNTIME_SECONDS)
     max_attempts: int = Field(default=5, ge=1, le=100)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=64)
 

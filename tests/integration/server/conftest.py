@@ -109,14 +109,16 @@ Serve = Callable[..., Server]
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """A function that starts a server. Its arguments are the seconds for a head, and for a client that stalls.
 
-    `checks`: whether it has a model checker.
+    `checks`: whether it has a model checker. `variables`: others of its environment.
     """
     with ExitStack() as stack:
 
-        def serve(head_seconds: float = 120.0, stall_seconds: float = 120.0, checks: bool = False) -> Server:
+        def serve(
+            head_seconds: float = 120.0, stall_seconds: float = 120.0, checks: bool = False, **variables: str
+        ) -> Server:
             folder = tmp_path_factory.mktemp("server")
-            server = _start(folder, head_seconds, stall_seconds, checks)
-            stack.callback(_stop, server)
+            server = _start(folder, head_seconds, stall_seconds, checks, variables)
+            stack.callback(stop, server)
             until(lambda: _is_up(server), 120, "the server answers")
             return server
 
@@ -147,7 +149,7 @@ def impatient_server(_impatient_server: Server) -> Iterator[Server]:
         yield _impatient_server
 
 
-def _start(folder: Path, head_seconds: float, stall_seconds: float, checks: bool) -> Server:
+def _start(folder: Path, head_seconds: float, stall_seconds: float, checks: bool, variables: dict[str, str]) -> Server:
     port, log, database_url = free_port(0), folder / "api.log", f"sqlite:///{folder}/fitqueue.db"
     upgrade(database_url)
     mark_folder(database_url, folder / "storage")
@@ -162,6 +164,7 @@ def _start(folder: Path, head_seconds: float, stall_seconds: float, checks: bool
         "TEST_CHECKS": str(int(checks)),
         "TEST_HEAD_SECONDS": str(head_seconds),
         "TEST_STALL_SECONDS": str(stall_seconds),
+        **variables,
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "python:tests.integration.server.quick_settings"]
     with log.open("wb") as file:
@@ -177,7 +180,7 @@ def _is_up(server: Server) -> bool:
         return False
 
 
-def _stop(server: Server) -> None:
+def stop(server: Server) -> None:
     server.process.send_signal(signal.SIGTERM)
     try:
         server.process.wait(20)

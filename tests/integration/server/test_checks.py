@@ -1,6 +1,7 @@
 """Many checks of a large model at once: they are bounded, and nobody else waits for them."""
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from service.api.context import REQUEST_THREADS
 from service.check_queue import MAX_PER_TOKEN
-from tests.integration.server.conftest import PATIENCE, Serve, Server
+from tests.integration.server.conftest import PATIENCE, Serve, Server, stop
 from tests.waiting import until
 
 LAYERS = 1_099
@@ -33,10 +34,11 @@ def dry_run(server: Server, body: dict[str, Any]) -> httpx.Response:
 
 
 @pytest.fixture
-def server_with_checks(serve: Serve) -> Server:
+def server_with_checks(serve: Serve) -> Iterator[Server]:
     server = serve(checks=True)
     until(lambda: dry_run(server, job(2)).json()["model"] is not None, PATIENCE, "the checker is ready")
-    return server
+    yield server
+    stop(server)  # the checker takes half a GiB
 
 
 def test_checks_of_a_large_model_stop_nobody_else(server_with_checks: Server) -> None:

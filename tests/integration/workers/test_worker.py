@@ -103,7 +103,7 @@ def test_a_worker_runs_without_redis_and_leaves_nothing_behind(
         two = [submit(fit=ENDLESS) for _ in range(2)]
         for job_id in two:  # at the same time, because neither of them would ever end
             until(is_training(database, look_at, job_id))
-        for process in worker.descendants():
+        for process in [psutil.Process(worker.process.pid), *worker.descendants()]:
             environment = "".join(f"{name}={value}\n" for name, value in process.environ().items())
             assert "secret" not in environment
             assert "FITQUEUE" not in environment
@@ -218,7 +218,7 @@ def test_a_paused_job_makes_room_and_ends_like_an_undisturbed_one(
     early_stopping, *others = JOB["callbacks"]
     patient = {**early_stopping, "config": {**early_stopping["config"], "patience": 40}}
     job = {**JOB, "fit": {**JOB["fit"], "epochs": 24, "batch_size": 16}, "callbacks": [patient, *others]}
-    with run_worker(database, tmp_path, **settings, slots=1) as worker:
+    with run_worker(database, tmp_path, **settings, slots=1, spare_children=False) as worker:
         idle = len(worker.descendants())
         undisturbed, disturbed = submit(**job), submit(**job)
         until(lambda: look_at(database, undisturbed).state is JobState.SUCCEEDED)

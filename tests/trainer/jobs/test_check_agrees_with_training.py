@@ -78,6 +78,20 @@ TWO_INPUTS_IN_FRONT = {"class_name": "Sequential", "config": {"layers": [
     MODELS["two inputs"] | {"config": {**MODELS["two inputs"]["config"], "name": "pair"}},
     {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}]}}  # fmt: skip
 
+
+def boards(*configs: Json) -> list[Json]:
+    """Return TensorBoards with these arguments, each with a folder of its own."""
+    return [
+        {"class_name": "TensorBoard", "config": {"log_dir": f"logs{i}", **config}} for i, config in enumerate(configs)
+    ]
+
+
+def prepared_by(class_name: str, **config: Any) -> list[Json]:
+    """Return the layers of the model `sequence`, with one that prepares the data."""
+    first, last = MODELS["sequence"]["config"]["layers"]
+    return [first, {"class_name": class_name, "config": config}, last]
+
+
 REFUSED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "too few units at one output": (
         "two outputs", {"/model/config/layers/2/config/units": 3},
@@ -154,6 +168,27 @@ REFUSED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
     "a Sequential that begins with two inputs": (
         "two inputs", {"/model": TWO_INPUTS_IN_FRONT}, {("/model/config/layers/0", "not_supported")}),
     "text": ("one output", {"/data/y": "text"}, {("/data/y", "wrong_type")}),
+    "batches to profile in the wrong order": (
+        "sequence", {"/callbacks": boards({"profile_batch": [2, 1]})},
+        {("/callbacks/0/config/profile_batch", "out_of_range")}),
+    "two profilers at a time": (
+        "sequence", {"/callbacks": boards({"profile_batch": 2}, {"profile_batch": [1, 2]})},
+        {("/callbacks/1/config/profile_batch", "conflict")}),
+    "two writers after batches": (
+        "sequence", {"/callbacks": boards({"update_freq": "batch"}, {"update_freq": 2})},
+        {("/callbacks/1/config/update_freq", "conflict")}),
+    "boundaries that do not ascend": (
+        "sequence", {"/model/config/layers": prepared_by("Discretization", bin_boundaries=[2.0, 1.0])},
+        {("/model/config/layers/1/config/bin_boundaries/1", "out_of_range")}),
+    "neither boundaries nor bins": (
+        "sequence", {"/model/config/layers": prepared_by("Discretization")},
+        {("/model/config/layers/1/config", "missing")}),
+    "boundaries that are to be exact": (
+        "sequence", {"/model/config/layers": prepared_by("Discretization", num_bins=3, epsilon=0.0, adapt=True)},
+        {("/model/config/layers/1/config/epsilon", "out_of_range")}),
+    "a negative variance": (
+        "sequence", {"/model/config/layers": prepared_by("Normalization", mean=0.5, variance=-1.0)},
+        {("/model/config/layers/1/config/variance", "out_of_range")}),
 }  # fmt: skip
 
 DENSE = {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}}
@@ -205,6 +240,11 @@ ACCEPTED: dict[str, tuple[str, Json, set[tuple[str, str]]]] = {
         "words", {"/data/prepare/x": [{"offset": -1.0}]}, {("/model/config/layers/1/config/input_dim", "suspicious")}),
     "more steps than batches": (
         "one output", {"/fit/steps_per_epoch": 1000}, {("/fit/steps_per_epoch", "suspicious")}),
+    "two profilers one after the other, and one writer after batches": (
+        "sequence", {"/callbacks": boards({"profile_batch": 1}, {"profile_batch": [2, 3], "update_freq": "batch"})},
+        set()),
+    "boundaries that are equal": (
+        "sequence", {"/model/config/layers": prepared_by("Discretization", bin_boundaries=[0.5, 0.5])}, set()),
     "no validation data": (
         "one output", {"/fit/validation_freq": 2, "/fit/validation_steps": 1},
         {("/fit/validation_freq", "ignored"), ("/fit/validation_steps", "ignored")}),

@@ -43,6 +43,11 @@ class FakeLibrary(ModuleType):
             raise FakeError("GPU is lost")
         return gpu
 
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> tuple[str, int]:
+        if not uuid.startswith("MIG-1"):
+            raise FakeError("Not Found")
+        return (uuid, 0)
+
     def nvmlDeviceGetUUID(self, handle: tuple[str, int]) -> str:
         return handle[0]
 
@@ -73,6 +78,37 @@ def test_gpus_are_listed_as_they_are_now(library: FakeLibrary) -> None:
     library.gpus[1] = ("GPU-b", 7)
     assert nvml.list_gpus()[1] == GPU("GPU-b", "H100", 7)
     assert library.opened == 1, "opening it takes long"
+
+
+@pytest.mark.parametrize(
+    ("visible", "uuids"),
+    [
+        (None, ["GPU-a", "GPU-b", "GPU-bc"]),
+        ("1", ["GPU-b"]),
+        ("2, 0", ["GPU-bc", "GPU-a"]),
+        ("1,1", ["GPU-b"]),
+        ("GPU-a,GPU-bc", ["GPU-a", "GPU-bc"]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,1", ["GPU-a"]),  # as in CUDA, whatever is behind an entry without a GPU is hidden
+        ("NoDevFiles", []),
+        ("0,7", ["GPU-a"]),
+        ("7,0", []),
+        ("GPU-b", []),  # two begin with it
+        ("GPU-x,GPU-a", []),
+        ("MIG-1/2/0,MIG-2", ["MIG-1/2/0"]),
+        ("99999999999999999999", []),
+    ],
+)
+def test_the_operator_may_hide_gpus_as_in_cuda(library: FakeLibrary, visible: str | None, uuids: list[str]) -> None:
+    library.gpus.append(("GPU-bc", 0))
+    assert [gpu.uuid for gpu in NVML(visible).list_gpus()] == uuids
+
+
+def test_a_broken_gpu_keeps_the_indices_of_the_others(library: FakeLibrary) -> None:
+    library.gpus.insert(0, None)
+    assert [gpu.uuid for gpu in NVML("2").list_gpus()] == ["GPU-b"]
+    assert [gpu.uuid for gpu in NVML("0,1").list_gpus()] == ["GPU-a"]
 
 
 def test_a_broken_gpu_does_not_hide_the_others(library: FakeLibrary) -> None:

@@ -163,3 +163,12 @@ def test_a_job_whose_child_has_ended(end: dict[str, Any], outcome: Outcome) -> N
 def test_a_job_that_the_worker_could_not_train(error: Exception, outcome: str) -> None:
     is_outage = outcome.startswith("The worker cannot fetch")
     assert on_error(error) == FailAttempt(AttemptFailure(outcome, is_outage=is_outage))
+
+
+def test_a_child_that_took_more_memory_than_it_may_ends_the_job() -> None:
+    end = replace(EXITED, exit_code=-signal.SIGKILL, memory_bound=2**28)
+    assert after_training(end) == Finish(
+        Reason.OUT_OF_MEMORY,
+        "The job took more than the 256 MiB of memory that a job may take here. A smaller batch_size or smaller data "
+        "may help.",
+    )

@@ -63,6 +63,9 @@ NORMALIZATION = layer("Normalization")
     [
         (layer("Normalization", adapt=False), f"{LAYER}/config", "missing", "mean and variance"),
         (layer("Discretization", num_bins=3, adapt=False), f"{LAYER}/config", "missing", "bin_boundaries"),
+        (layer("Discretization"), f"{LAYER}/config", "missing", "num_bins"),
+        (layer("Discretization", num_bins=None, bin_boundaries=None), f"{LAYER}/config", "missing", "num_bins"),
+        (layer("Discretization", adapt=True), f"{LAYER}/config", "missing", "num_bins"),
         (layer("IntegerLookup", adapt=False), f"{LAYER}/config", "missing", "vocabulary"),
         (layer("Normalization", mean=1, variance=1, adapt=True), f"{LAYER}/config/adapt", "conflict", "nothing"),
         (layer("Normalization", adapt="yes"), f"{LAYER}/config/adapt", "wrong_type", "true or false"),

@@ -1,9 +1,7 @@
 """GPUs are claimed with a job and released with its lease, and no two attempts hold the same one."""
 
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 from sqlalchemy import insert, select, text
@@ -26,6 +24,7 @@ from tests.integration.store.operations import (
     get_job,
     requeue,
 )
+from tests.waiting import until
 
 # --- Held and released ------------------------------------------------------------------------------------------------
 
@@ -179,30 +178,23 @@ def test_claims_for_the_same_gpus_go_one_after_another(
             assert leases.claim(session, worker, ["default"], visible, 30) is not None
 
     second = threading.Thread(target=claim, args=("w2",))
-    with suppress(WorkerDied), database.write() as session:
+    with database.write() as session:
         leases.claim(session, "w1", ["default"], visible, 30)
         second.start()
         if database._engine.dialect.name != "sqlite":
-            wait_until_a_claim_waits(database)
+            until(lambda: a_claim_waits(database), 60, "the second claim waits for the first one")
         if not first_succeeds:
-            raise WorkerDied
+            session.rollback()
     second.join()
     assert held_gpus() == ({"GPU-a": older, "GPU-b": younger} if first_succeeds else {"GPU-a": older})
 
 
-class WorkerDied(Exception):
-    pass
-
-
-def wait_until_a_claim_waits(database: Database) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with database.read() as session:
-            if session.execute(waiting).scalar_one():
-                return
-        time.sleep(0.01)
-    pytest.fail("The second claim did not wait for the first one.")
+def a_claim_waits(database: Database) -> bool:
+    """Tell whether a transaction of this database waits for an advisory lock; other tests share the server."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND database = "
+    with database.read() as session:
+        this_one = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        return bool(session.execute(text(waiting + this_one)).scalar_one())
 
 
 def test_many_workers_never_hold_the_same_gpu(submit: Submit, database: Database) -> None:

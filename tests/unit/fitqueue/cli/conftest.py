@@ -8,11 +8,11 @@ import pytest
 from fitqueue.cli import main
 from fitqueue.cli.failures import REFUSED
 
+RefuseFile = Callable[[list[str], bytes], str]
+
 
 @pytest.fixture
-def refuse_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[list[str], bytes], str]:
+def refuse_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RefuseFile:
     """Return a function that gives a command a file, whose name comes last, and returns what it says."""
 
     def refuse(command: list[str], content: bytes) -> str:

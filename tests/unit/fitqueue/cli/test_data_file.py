@@ -4,7 +4,6 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from fitqueue.cli.data_file import refuse_other_files
+from tests.unit.fitqueue.cli.conftest import RefuseFile
 from tests.unit.fitqueue.cli.test_job_file import (
     HDF5,
     JOB,
@@ -24,8 +24,6 @@ from tests.unit.fitqueue.cli.test_job_file import (
     npz,
     torch_file,
 )
-
-RefuseFile = Callable[[list[str], bytes], str]
 
 ARRAYS = {"x": [[1.0, 2.0], [3.0, 4.0]], "y": [0, 1]}
 

@@ -18,8 +18,7 @@ import yaml
 from fitqueue.cli.job_file import read_job
 from fitqueue.datasets import BUILTIN
 from fitqueue.spec import parse_job
-
-RefuseFile = Callable[[list[str], bytes], str]
+from tests.unit.fitqueue.cli.conftest import RefuseFile
 
 MODEL: dict[str, Any] = {
     "class_name": "Sequential",

@@ -132,7 +132,10 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has n
         if force:
             for conn in self._connections.waiting():
                 self._close(conn)
-        for conn in self._connections.expired(time.monotonic()):
+        now = time.monotonic()
+        for conn in self._connections.expired(now):
+            self._handle_readable(conn, conn.sock)  # it may have arrived in time, while the loop was busy
+        for conn in self._connections.expired(now):
             if conn.head and not conn.is_closing and self.alive:
                 self._refuse(conn, RequestTimeout("The head of the request arrived too slowly."))
             else:

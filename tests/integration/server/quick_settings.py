@@ -6,5 +6,7 @@ from service.gunicorn_settings import *  # noqa: F403 -- gunicorn reads its sett
 from service.server import pace, worker
 
 wsgi_app = "tests.integration.server.quick_api:app"
+if "TEST_ROUND_SECONDS" in os.environ:
+    worker_class = "tests.integration.server.busy_worker.BusyWorker"
 worker.HEAD_SECONDS = float(os.environ["TEST_HEAD_SECONDS"])  # type: ignore[misc]
 pace.STALL_SECONDS = float(os.environ["TEST_STALL_SECONDS"])  # type: ignore[misc]

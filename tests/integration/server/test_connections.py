@@ -38,6 +38,15 @@ def test_a_connection_that_waits_for_its_next_request_is_closed(server: Server) 
     assert reply(sock).body == b"ok\n"
 
 
+def test_a_request_that_arrives_while_the_server_is_busy_is_answered(serve: Serve) -> None:
+    server = serve(TEST_ROUND_SECONDS="2.5")  # longer than a connection may wait for its next request
+    with server.sockets:
+        sock = server.send(server.head("GET /healthz"))
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        sock.sendall(server.head("GET /healthz", "Connection: close"))
+        assert reply(sock).body == b"ok\n"
+
+
 def test_a_request_in_progress_is_answered_before_the_server_stops(serve: Serve) -> None:
     server = serve()
     body = os.urandom(1000)

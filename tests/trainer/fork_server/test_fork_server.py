@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from fitqueue.reports import Position
+from fitqueue.states import Reason
 from service import environment
 from workers.shared.protocol import Ended, Progress, Start, Stop
 from workers.supervisor import fork_server as fork_server_module
@@ -52,6 +53,13 @@ def test_a_child_has_keras_and_no_modules_of_the_worker(description: dict[str, A
 def test_a_child_has_no_secrets(description: dict[str, Any]) -> None:
     assert not [name for name in description["environment"] if name.startswith("FITQUEUE")]
     assert description["environment"]["KERAS_BACKEND"] == "tensorflow"
+
+
+def test_the_kernel_kills_a_child_before_its_worker(fork_server_for: Callable[[str], ForkServer]) -> None:
+    with fork_server_for("reads_its_score").spawn() as child:
+        child.send(START)
+        assert list(child.outputs(SECONDS))[-1] == Ended(reason=Reason.COMPLETED, message="1000")
+    assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
 
 
 def test_a_child_ignores_ctrl_c(description: dict[str, Any]) -> None:

@@ -1,10 +1,11 @@
-"""Train the hostile jobs and compare the memory of each with its estimate: `python -m benchmarks.memory_trial [WORD…]`.
+"""Train hostile jobs, or random ones, and compare the memory that each takes with its estimate.
 
-Only jobs with one of the words in their names are trained, if there are any. It exits with 1 if one took more than one
-and a half times its estimate.
+It exits with 1 if one took more than one and a half times its estimate.
 """
 
+import argparse
 import os
+import statistics
 import sys
 from typing import Final
 
@@ -13,20 +14,23 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 from benchmarks.memory_trial.jobs import hostile_jobs
 from benchmarks.memory_trial.measuring import measure
+from benchmarks.memory_trial.random_jobs import held_out_jobs
 
 MOST: Final = 1.5
 MAX_BYTES: Final = 64 * 1024**3
 _MIB: Final = 2**20
 
 
-def main(words: list[str]) -> int:
+def main() -> int:
     """Print a line for each job, and return the exit code."""
+    arguments = _parse_arguments()
     import workers.model_check.check
     import workers.trainer.preload  # noqa: F401 -- once, for all children
 
     ratios: list[float] = []
-    for name, body, arrays in hostile_jobs():
-        if words and not any(word in name for word in words):
+    jobs = held_out_jobs(arguments.seed, arguments.random) if arguments.random else hostile_jobs()
+    for name, body, arrays in jobs:
+        if arguments.words and not any(word in name for word in arguments.words):
             continue
         measured = measure(body, arrays, MAX_BYTES)
         parts = {part: round(size / _MIB) for part, size in measured.estimate.items() if size > _MIB / 2}
@@ -36,9 +40,20 @@ def main(words: list[str]) -> int:
             f"{name:42} {taken:>9} {ratio or 0:5.2f} of {parts} {measured.outcome} {measured.faults or ''}", flush=True
         )
         ratios += [ratio] if ratio is not None else []
-    print(f"{len(ratios)} jobs trained; the most is {max(ratios):.2f} times the estimate, the least {min(ratios):.2f}")
+    print(
+        f"{len(ratios)} jobs trained; the most is {max(ratios):.2f} times the estimate, the least {min(ratios):.2f}, "
+        f"the median {statistics.median(ratios):.2f}"
+    )
     return int(max(ratios) > MOST)
 
 
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_trial", description=__doc__)
+    parser.add_argument("words", nargs="*", help="train only the jobs with one of these words in their names")
+    parser.add_argument("--random", type=int, default=0, metavar="COUNT", help="train as many random jobs instead")
+    parser.add_argument("--seed", type=int, default=12, help="another one makes other random jobs (default: 12)")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

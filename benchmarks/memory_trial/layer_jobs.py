@@ -1,12 +1,8 @@
 """Hostile jobs whose layers take the memory."""
 
-import random
 from collections.abc import Iterator
-from typing import Final
 
 from benchmarks.memory_trial.making import DENSE, MEAN_1D, MEAN_2D, MEAN_3D, Job, Layers, functional, job
-
-ACTIVATIONS: Final = ("relu", "gelu", "tanh")
 
 
 def layers_jobs() -> Iterator[Job]:
@@ -161,28 +157,3 @@ def constants_jobs() -> Iterator[Job]:
     yield job(
         "an adapted Normalization", [("Normalization", {"axis": -1, "adapt": True}), DENSE], (20_000,), samples=1000
     )
-
-
-def random_jobs() -> Iterator[Job]:
-    """Yield random stacks of layers, the same ones each time."""
-    draw = random.Random(11)
-    plain = [
-        lambda: ("Conv1D", {"filters": draw.choice([8, 32]), "kernel_size": 3, "activation": draw.choice(ACTIVATIONS)}),
-        lambda: ("LSTM", {"units": draw.choice([16, 64]), "return_sequences": True}),
-        lambda: ("Dense", {"units": draw.choice([32, 128])}),
-        lambda: ("LayerNormalization", {}),
-        lambda: ("BatchNormalization", {}),
-        lambda: ("UpSampling1D", {"size": 2}),
-        lambda: ("SeparableConv1D", {"filters": 32, "kernel_size": 5, "padding": "same"}),
-        lambda: ("GaussianDropout", {"rate": 0.3}),
-    ]  # fmt: skip
-    for number in range(24):
-        layers: Layers = [draw.choice(plain)() for _ in range(draw.randint(2, 5))]
-        optimizer = draw.choice(["sgd", "adam", "rmsprop"])
-        yield job(
-            f"random stack {number}",
-            [*layers, MEAN_1D, DENSE],
-            (draw.choice([100, 300, 600]), 8),
-            batch=draw.choice([16, 32, 64]),
-            compile={"optimizer": optimizer},
-        )

@@ -21,8 +21,9 @@ def read_job(services: Services, job_id: str) -> tuple[JobView, int]:
     """
     with services.database.read() as session:
         details = job_details.read(session, jobs.get_whole(session, job_id), services.settings.lease_seconds)
-        losses = metrics.losses(session, job_id)
-        rate_share = metrics.rate_share(session, job_id)
+        has_epochs = details.job.epoch > 0
+        losses = metrics.losses(session, job_id) if has_epochs else []
+        rate_share = metrics.rate_share(session, job_id) if has_epochs else 1.0
     return job_view(details, losses, languages.preferred(), rate_share=rate_share), details.job.version
 
 

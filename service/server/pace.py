@@ -1,6 +1,7 @@
 """The slowest that a client may send a body or read an answer, while a thread waits for it."""
 
 import errno
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -26,12 +27,13 @@ class TooSlow(ConnectionResetError):
 class Pace:
     """The seconds that a client may still let a thread wait: they pass while it waits, and grow with every byte."""
 
-    def __init__(self) -> None:
-        self.seconds_left = STALL_SECONDS
+    def __init__(self, seconds: float, bytes_per_second: float = MIN_BYTES_PER_SECOND) -> None:
+        self.seconds_left = seconds
+        self._bytes_per_second = bytes_per_second
 
     def advance(self, waited: float, moved: int) -> None:
         """Count what one call has waited and moved. What a fast client saves up is limited to what it began with."""
-        earned = moved / MIN_BYTES_PER_SECOND
+        earned = moved / self._bytes_per_second
         self.seconds_left = min(STALL_SECONDS, self.seconds_left - waited + earned)
 
 
@@ -39,7 +41,11 @@ class PacedSocket(socket.socket):
     """The socket of a connection. A blocking call raises TooSlow when the client does not keep the pace."""
 
     def begin_request(self) -> None:
-        self._reading, self._writing = Pace(), Pace()
+        self._reading, self._writing = Pace(STALL_SECONDS), Pace(STALL_SECONDS)
+
+    def begin_to_drain(self, seconds: float) -> None:
+        """Let reading wait for no more than this from now on, however much arrives."""
+        self._reading = Pace(seconds, bytes_per_second=math.inf)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         if self.gettimeout() == 0:

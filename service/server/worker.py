@@ -23,7 +23,7 @@ from service.api.requests import LIVENESS_PATH
 from service.server.bodies import with_our_body
 from service.server.connections import Connections
 from service.server.head import Head
-from service.server.pace import PacedSocket
+from service.server.pace import PacedSocket, TooSlow
 from service.server.refusals import refusal_of, response_of
 from service.server.shares import Shares
 
@@ -35,8 +35,9 @@ CLOSING_SECONDS: Final = 2.0
 side drop the answer."""
 
 DRAIN_SECONDS: Final = 0.005
-"""How long a thread reads the rest of a body that the application did not want. If there is more, the connection is
-closed."""
+DRAIN_BYTES: Final = 65_536
+"""How long a thread waits for the rest of a body that the application did not want, and how much of it the thread
+reads. If there is more, the connection is closed."""
 
 _CHUNK: Final = 65_536
 _DESCRIPTORS: Final = 4096
@@ -124,8 +125,11 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has n
             client.sendall(response_of(error))
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        deadline = time.monotonic() + DRAIN_SECONDS
-        return keepalive and bool(conn.parser.finish_body(deadline=deadline))
+        conn.sock.begin_to_drain(DRAIN_SECONDS)
+        try:
+            return keepalive and bool(conn.parser.finish_body(max_bytes=DRAIN_BYTES))
+        except TooSlow:
+            return False
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Close what has waited too long; gunicorn calls this after each round of events, and at the end."""

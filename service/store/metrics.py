@@ -3,13 +3,37 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import String, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from fitqueue.diagnosis import HISTORY, Losses
 from service.models import Epoch, EpochMetric
+
+# Every GET of a job needs these statements, and it takes longer to build than to run them.
+_JOB: Final = bindparam("job_id", type_=String)
+_TRAINING: Final = aliased(EpochMetric)
+_VALIDATION: Final = aliased(EpochMetric)
+_LAST: Final = (
+    select(_TRAINING.epoch, _TRAINING.value)
+    .where(_TRAINING.job_id == _JOB, _TRAINING.name == "loss")
+    .order_by(_TRAINING.epoch.desc())
+    .limit(HISTORY)
+)
+# Not an outer join: SQLite stores NaN as NULL, so a NULL would mean two things.
+_LAST_VALIDATED: Final = _LAST.join(
+    _VALIDATION,
+    and_(
+        _VALIDATION.job_id == _TRAINING.job_id,
+        _VALIDATION.epoch == _TRAINING.epoch,
+        _VALIDATION.name == "val_loss",
+    ),
+).add_columns(_VALIDATION.value)
+_RATES: Final = select(
+    select(Epoch.learning_rate).where(Epoch.job_id == _JOB).order_by(Epoch.epoch.desc()).limit(1).scalar_subquery(),
+    select(func.max(Epoch.learning_rate)).where(Epoch.job_id == _JOB).scalar_subquery(),
+)
 
 
 class EpochRow(NamedTuple):
@@ -59,24 +83,9 @@ def names(session: Session, job_id: str) -> Sequence[str]:
 
 def losses(session: Session, job_id: str) -> list[Losses]:
     """Return the last epochs for a diagnosis: those with a validation, or all if none had one."""
-    training, validation = aliased(EpochMetric), aliased(EpochMetric)
-    last = (
-        select(training.epoch, training.value)
-        .where(training.job_id == job_id, training.name == "loss")
-        .order_by(training.epoch.desc())
-        .limit(HISTORY)
-    )
-    # Not an outer join: SQLite stores NaN as NULL, so a NULL would mean two things.
-    validated = last.join(
-        validation,
-        and_(
-            validation.job_id == training.job_id,
-            validation.epoch == training.epoch,
-            validation.name == "val_loss",
-        ),
-    ).add_columns(validation.value)
-    history = [Losses(*row) for row in session.execute(validated)]
-    return (history or [Losses(*row, None) for row in session.execute(last)])[::-1]
+    job = {"job_id": job_id}
+    history = [Losses(*row) for row in session.execute(_LAST_VALIDATED, job)]
+    return (history or [Losses(*row, None) for row in session.execute(_LAST, job)])[::-1]
 
 
 def rate_share(session: Session, job_id: str) -> float:
@@ -84,9 +93,7 @@ def rate_share(session: Session, job_id: str) -> float:
 
     The highest one, because a schedule with a warmup starts near zero.
     """
-    rates = select(Epoch.learning_rate).where(Epoch.job_id == job_id)
-    last = session.scalar(rates.order_by(Epoch.epoch.desc()).limit(1))
-    highest = session.scalar(select(func.max(Epoch.learning_rate)).where(Epoch.job_id == job_id))
+    last, highest = session.execute(_RATES, {"job_id": job_id}).one()
     return last / highest if last is not None and highest else 1.0
 
 

@@ -1,11 +1,13 @@
-"""A server whose main loop takes long for each round, as that of a busy one does."""
+"""A busy server: each round of its main loop takes long, and no thread has time to wait for the rest of a body."""
 
 import os
 import time
 
+from service.server import worker
 from service.server.worker import BoundedThreadWorker
 
 ROUND_SECONDS = float(os.environ["TEST_ROUND_SECONDS"])
+worker.DRAIN_SECONDS = 0.0  # type: ignore[misc]
 
 
 class BusyWorker(BoundedThreadWorker):

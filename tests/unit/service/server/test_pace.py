@@ -21,7 +21,7 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PacedSocket, sock
 
 
 def test_who_keeps_the_pace_may_take_for_ever() -> None:
-    pace = Pace()
+    pace = Pace(STALL_SECONDS)
     for _ in range(10_000):
         pace.advance(waited=10.0, moved=10 * MIN_BYTES_PER_SECOND)
 
@@ -29,7 +29,7 @@ def test_who_keeps_the_pace_may_take_for_ever() -> None:
 
 
 def test_who_is_slower_runs_out_of_time() -> None:
-    pace = Pace()
+    pace = Pace(STALL_SECONDS)
     for _ in range(10):
         pace.advance(waited=STALL_SECONDS / 5, moved=int(MIN_BYTES_PER_SECOND * STALL_SECONDS / 10))
 
@@ -37,7 +37,7 @@ def test_who_is_slower_runs_out_of_time() -> None:
 
 
 def test_a_fast_start_is_no_credit() -> None:
-    pace = Pace()
+    pace = Pace(STALL_SECONDS)
     pace.advance(waited=0.1, moved=10**9)
     pace.advance(waited=STALL_SECONDS, moved=1)
 
@@ -49,6 +49,18 @@ def test_a_body_that_stops_raises(sockets: tuple[PacedSocket, socket.socket]) ->
     client.sendall(b"x")
 
     assert paced.recv(10) == b"x"
+    with pytest.raises(TooSlow):
+        paced.recv(10)
+
+
+def test_the_rest_of_a_body_has_no_more_time_for_what_arrives(
+    sockets: tuple[PacedSocket, socket.socket],
+) -> None:
+    paced, client = sockets
+    paced.begin_to_drain(0.1)
+    client.sendall(b"x" * 60_000)
+
+    assert len(paced.recv(60_000)) == 60_000
     with pytest.raises(TooSlow):
         paced.recv(10)
 

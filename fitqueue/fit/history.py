@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from fitqueue.errors import JobFailed
+from fitqueue.states import JobState
 from fitqueue.views import EpochView, JobView
 
 
@@ -27,3 +29,10 @@ def logs_by_name(epochs: Sequence[EpochView]) -> dict[str, list[float]]:
         for name, value in epoch.metrics.items():
             logs.setdefault(name, []).append(math.nan if value is None else value)
     return logs
+
+
+def ended_badly(job: JobView) -> JobFailed | None:
+    """Return the error to raise for a job that has failed."""
+    if job.state is not JobState.FAILED:
+        return None
+    return JobFailed(f"The job {job.id} has failed ({job.reason}): {job.message}")

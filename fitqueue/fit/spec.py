@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, TypeVar
 
 from fitqueue.errors import Fault
 from fitqueue.fit import batches, models
@@ -62,6 +62,9 @@ class JobOptions:
         return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
+Options = TypeVar("Options", FitCall, JobOptions)
+
+
 @dataclass(frozen=True)
 class Described:
     """A job that can be sent.
@@ -93,6 +96,34 @@ def describe(
     with suppress(TooManyFaults):
         description.describe(x, y, sample_weight, validation_data)
     return description.result()
+
+
+def spec_of(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    validation_data: Any = None,
+    **arguments: Any,
+) -> dict[str, Any]:
+    """Return the job that `client.fit` would send with the same arguments, as JSON: to look at, or to keep.
+
+    Its `data.dataset` is a placeholder, because nothing is uploaded.
+
+    Raises:
+        TypeError: the model is not a Keras model, or `fit` has no such argument.
+        InvalidSpec: names all that cannot be sent.
+    """
+    call, options = _taken(FitCall, arguments), _taken(JobOptions, arguments)
+    if arguments:
+        raise TypeError(f"fit has no argument {next(iter(arguments))!r}")
+    return describe(model, x, y, sample_weight, validation_data, call, options).spec
+
+
+def _taken(kind: type[Options], arguments: dict[str, Any]) -> Options:
+    """Take the arguments that belong to this class out of all of them."""
+    return kind(**{each.name: arguments.pop(each.name) for each in fields(kind) if each.name in arguments})
 
 
 class _Description:
@@ -222,7 +253,7 @@ class _Description:
         """Keep the arrays of x, y and sample_weight; return their names as the fields of a job."""
         inputs, outputs = models.io_names(self._model, self._keras)
         floatx = self._keras.config.floatx() if hasattr(self._keras, "config") else self._keras.backend.floatx()
-        fields: dict[str, Any] = {}
+        named: dict[str, Any] = {}
         for part, value, names in zip(_PARTS, parts, (inputs, outputs, outputs), strict=True):
             if value is None:
                 continue
@@ -233,8 +264,8 @@ class _Description:
             found = by_names(value, names, argument, floatx, where)
             labels = {name: f"{prefix}{part}" + (f".{name}" if len(names) > 1 else "") for name in found}
             self._arrays |= {labels[name]: array for name, array in found.items()}
-            fields[part] = labels if len(names) > 1 else next(iter(labels.values()), f"{prefix}{part}")
-        return fields
+            named[part] = labels if len(names) > 1 else next(iter(labels.values()), f"{prefix}{part}")
+        return named
 
 
 _ADDED_BY_KERAS: Final = frozenset({"History", "ProgbarLogger", "BaseLogger"})

@@ -170,7 +170,7 @@ def test_who_waits_for_a_migration_does_not_hold_it_up(new_postgres_database: Ca
         running.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         program = f"from service.migrate import upgrade; upgrade({url!r})"
         waiting = subprocess.Popen([sys.executable, "-c", program])
-        until(lambda: _others(running), 120, "the other one is connected")
+        until(lambda: _who_wait(running), 120, "the other one waits")
         running.execute(text("SET statement_timeout = '120s'"))
         running.execute(text("CREATE INDEX CONCURRENTLY ix_test ON jobs (name)"))
         assert waiting.poll() is None
@@ -179,8 +179,11 @@ def test_who_waits_for_a_migration_does_not_hold_it_up(new_postgres_database: Ca
     engine.dispose()
 
 
-def _others(connection: Connection) -> int:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+def _who_wait(connection: Connection) -> int:
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND (query LIKE '%advisory_lock%')"
+    )
     return int(connection.scalar(text(query)) or 0)
 
 

@@ -26,7 +26,7 @@ from flask.testing import FlaskClient
 from rich.progress import Progress
 from sqlalchemy import insert, text
 
-from benchmarks.common import cnn_job, console, report
+from benchmarks.common import cnn_job, columns_of, console, report
 from benchmarks.postgres import running_postgres
 from fitqueue.spec import parse_job
 from fitqueue.states import JobState, Reason
@@ -53,7 +53,7 @@ def fill(database: Database, count: int) -> tuple[str, str, str, str]:
     spec = parse_job(cnn_job("digits", epochs=EPOCHS), lambda _: None).spec
     with database.write() as session:
         first = jobs.create(session, spec, [])
-        columns = {column.key: getattr(first, column.key) for column in Job.__table__.columns}
+        columns = columns_of(first)
         ended = {"state": JobState.SUCCEEDED, "reason": Reason.COMPLETED, "finished_at": first.created_at}
         token = tokens.create(session, name="benchmark")
     queued = int(count * QUEUED_SHARE)

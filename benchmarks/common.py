@@ -18,6 +18,8 @@ import fitqueue
 from fitqueue.datasets import BUILTIN
 from fitqueue.states import JobState
 from fitqueue.views import JobView
+from service.models import Job
+from service.processes import free_port, redis_server
 from service.stack import Stack
 
 PLAIN_SCRIPT = Path(__file__).with_name("plain_train.py")
@@ -36,6 +38,18 @@ def running_stack(**settings: str) -> Iterator[tuple[Stack, fitqueue.Client]]:
         client = fitqueue.Client(stack.url, stack.token)
         require_success(client.submit(cnn_job("digits", epochs=1), wait=True))
         yield stack, client
+
+
+def start_redis(folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
+    """Start a Redis server that keeps nothing; return its process and its address."""
+    port = free_port(0)
+    command = [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL), f"redis://127.0.0.1:{port}/0"
+
+
+def columns_of(job: Job) -> dict[str, Any]:
+    """Return the values of a row, from which to make many others without going through the API."""
+    return {column.key: getattr(job, column.key) for column in Job.__table__.columns}
 
 
 def wait_for_first_step(client: fitqueue.Client, job: JobView) -> None:

@@ -16,9 +16,8 @@ from typing import Any, Final
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from benchmarks.common import DIGITS, PLAIN_SCRIPT, console, plain_command, run_plain
+from benchmarks.common import DIGITS, PLAIN_SCRIPT, console, plain_command, run_plain, start_redis
 from benchmarks.memory import pss_megabytes
-from service.processes import free_port, redis_server
 
 ROOT: Final = Path(__file__).parents[1]
 SLOTS: Final = 2
@@ -107,12 +106,7 @@ def _wait_for(results: list[Any]) -> None:
 @contextmanager
 def _celery_worker(tasks_per_child: int | None) -> Iterator[tuple["subprocess.Popen[bytes]", Any]]:
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
-        port = free_port(0)
-        redis = subprocess.Popen(
-            [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
-            stdout=subprocess.DEVNULL,
-        )
-        url = f"redis://127.0.0.1:{port}/0"
+        redis, url = start_redis(Path(folder))
         sender = Celery(broker=url, backend=url, set_as_current=False)
         limit = [] if tasks_per_child is None else [f"--max-tasks-per-child={tasks_per_child}"]
         command = [sys.executable, "-m", "celery", "-A", "benchmarks.celery_tasks", "worker", "-P", "prefork"]

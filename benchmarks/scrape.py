@@ -10,7 +10,7 @@ from statistics import median
 from flask.testing import FlaskClient
 from sqlalchemy import insert
 
-from benchmarks.common import cnn_job, report
+from benchmarks.common import cnn_job, columns_of, report
 from benchmarks.postgres import running_postgres
 from fitqueue.spec import parse_job
 from fitqueue.states import EventKind, JobState, Reason
@@ -31,7 +31,7 @@ def fill_database(database: Database) -> str:
     spec = parse_job(cnn_job("digits", epochs=EPOCHS_EACH), lambda _: None).spec
     with database.write() as session:
         first = jobs.create(session, spec, [])
-        columns = {column.name: getattr(first, column.name) for column in Job.__table__.columns}
+        columns = columns_of(first)
         ended = {"state": JobState.SUCCEEDED, "reason": Reason.COMPLETED, "finished_at": first.created_at}
         ids = [f"{first.id}_{n:05d}" for n in range(JOBS)]
         rows = [{**columns, "id": job_id, **(ended if n >= QUEUED else {})} for n, job_id in enumerate(ids)]

@@ -1,11 +1,14 @@
 """How migrations run: on the connection that `service.migrate.upgrade` gives, one caller at a time."""
 
+import time
+
 from alembic import context
 from sqlalchemy import Connection, text
 
 from service.models import Base
 
 _LOCK = 0x6669747175657565  # «fitqueue»: any number does, as long as it is always the same
+_LOCK_SECONDS = 0.2
 
 
 def run(connection: Connection) -> None:
@@ -31,10 +34,20 @@ def _run_on_sqlite(connection: Connection) -> None:
         context.run_migrations()
 
 
+def _wait_for_lock(connection: Connection) -> None:
+    """Wait until no other migration runs.
+
+    It asks again and again: a statement that waited would hold a snapshot, for which `CREATE INDEX CONCURRENTLY` of the
+    migration that runs would wait in turn, for ever.
+    """
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+        connection.rollback()
+        time.sleep(_LOCK_SECONDS)
+
+
 def _run_on_postgres(connection: Connection) -> None:
+    _wait_for_lock(connection)
     connection.execute(text("SET statement_timeout = 0"))
-    connection.execute(text("SET lock_timeout = 0"))
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
     # A migration that waits for a table's lock makes everybody behind it wait: rather give up, and try again later.
     connection.execute(text("SET lock_timeout = '5s'"))
     connection.commit()

@@ -18,6 +18,9 @@ from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable
 BUSY_SECONDS: Final = 15.0
 """How long a writer waits for the lock of another one on SQLite; each holds it for milliseconds."""
 
+_CONNECTIONS: Final = 32
+"""Threads that use PostgreSQL at the same time, where nobody says another number."""
+
 _KEPT_CONNECTIONS: Final = 8
 """Connections to PostgreSQL that stay open when nobody uses them."""
 
@@ -32,7 +35,7 @@ _POSTGRES_OPTIONS: Final = (
 class Database:
     """One database. Thread-safe; not to be used across a fork."""
 
-    def __init__(self, url: str, connections: int = 32) -> None:
+    def __init__(self, url: str, connections: int = _CONNECTIONS) -> None:
         """Prepare the engine. It creates a missing folder of a SQLite file, and does not connect yet.
 
         Args:
@@ -89,7 +92,7 @@ def sqlite_file(url: str) -> Path | None:
     return Path(address.database) if address.get_backend_name() == "sqlite" and address.database else None
 
 
-def make_engine(url: str, connections: int = 32) -> Engine:
+def make_engine(url: str, connections: int = _CONNECTIONS) -> Engine:
     address = parse_url(url)
     if address.get_backend_name() == "sqlite":
         if file := sqlite_file(url):

@@ -22,7 +22,6 @@ def purge(database: Database, storage: Storage, stopping: Event) -> None:
             keys = deletions.delete_some(session)
         if keys is None:
             return
-        for key in keys:
-            storage.discard(key)
+        storage.discard_all(keys)
         if stopping.wait(PAUSE_SECONDS):
             return

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
+from service.job_limits import DEFAULT_LIMITS
 from service.storage_address import Bucket, parse_address, validated_downloads
 
 MIB: Final = 1024**2
@@ -69,16 +70,18 @@ class Settings(BaseSettings):
     )
     max_epochs: int = Field(default=100_000, ge=1, le=MAX_EPOCHS, description="The most epochs of a job.")
     max_checkpoints: int = Field(
-        default=10_000, ge=1, description="The most checkpoints of a job under names of their own."
+        default=DEFAULT_LIMITS.checkpoints, ge=1, description="The most checkpoints of a job under names of their own."
     )
     max_checkpoint_bytes: int = Field(
-        default=1024 * GIB, ge=1, description="The most bytes of all stored checkpoints of a job."
+        default=DEFAULT_LIMITS.checkpoint_bytes, ge=1, description="The most bytes of all stored checkpoints of a job."
     )
     max_artifact_bytes: int = Field(
-        default=4 * GIB, ge=1, description="The most bytes that the callbacks of a job write besides weights."
+        default=DEFAULT_LIMITS.artifact_bytes,
+        ge=1,
+        description="The most bytes that the callbacks of a job write besides weights.",
     )
     max_events: int = Field(
-        default=250_000,
+        default=DEFAULT_LIMITS.events,
         ge=1,
         description="The most events of a job about its epochs and checkpoints. Further ones are only counted.",
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import insert, text
 
-from benchmarks.common import cnn_job
+from benchmarks.common import cnn_job, columns_of
 from benchmarks.postgres import running_postgres
 from fitqueue.spec import parse_job
 from fitqueue.states import JobState
@@ -66,7 +66,7 @@ def _submit_jobs(database: Database) -> None:
     spec = parse_job(cnn_job("digits", epochs=1), lambda _: None).spec
     with database.write() as session:
         first = jobs.create(session, spec, [])
-        columns = {column.name: getattr(first, column.name) for column in Job.__table__.columns}
+        columns = columns_of(first)
         rows = [{**columns, "id": f"{first.id}_{n:05d}"} for n in range(QUEUED - 1)]
         session.execute(insert(Job), rows)
     assert first.state is JobState.QUEUED

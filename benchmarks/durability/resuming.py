@@ -14,13 +14,12 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from benchmarks.common import cnn_job
+from benchmarks.common import cnn_job, start_redis
 from fitqueue.spec import parse_job
 from fitqueue.states import Phase
 from service.db import Database
 from service.migrate import upgrade
 from service.models import Job, Worker
-from service.processes import free_port, redis_server
 from service.storage import FolderStorage
 from service.storage_marking import mark_storage
 from service.store import jobs
@@ -38,14 +37,10 @@ class SharedServices:
         upgrade(f"sqlite:///{folder / 'fitqueue.db'}")
         mark_storage(self.database, FolderStorage(folder / "storage"))
         self._folder = folder
-        port = free_port(0)
-        self._redis = subprocess.Popen(
-            [redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-            stdout=subprocess.DEVNULL,
-        )
+        self._redis, redis_url = start_redis(folder)
         self._environment = os.environ | {
             "FITQUEUE_DATABASE_URL": f"sqlite:///{folder / 'fitqueue.db'}",
-            "FITQUEUE_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+            "FITQUEUE_REDIS_URL": redis_url,
             "FITQUEUE_STORAGE": str(folder / "storage"),
             "FITQUEUE_WORK_DIR": str(folder / "work"),
             "FITQUEUE_LEASE_SECONDS": str(lease_seconds),

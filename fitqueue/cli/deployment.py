@@ -43,14 +43,9 @@ def init(folder: Path, workers: int, public: bool, gpu: bool) -> None:
             f"There is no {COMPOSE_FILE} in {folder.absolute()}. Run this command in its folder, or use --dir."
         )
     env_file = folder / ".env"
+    lines = [_passwords(), f"FITQUEUE_WORKERS={workers}\n", _PUBLIC_LINE * public, _GPU_LINES * gpu]
     try:
-        create_private(
-            env_file,
-            _passwords()
-            + f"FITQUEUE_WORKERS={workers}\n"
-            + (_PUBLIC_LINE if public else "")
-            + (_GPU_LINES if gpu else ""),
-        )
+        create_private(env_file, "".join(lines))
     except FileExistsError:
         raise click.ClickException(
             f"{env_file} already exists and was not changed, because the volumes use its passwords. To start over "

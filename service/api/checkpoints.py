@@ -35,7 +35,7 @@ class CheckpointsQuery(FilesQuery):
     )
 
     @property
-    def after(self) -> checkpoints.Position | None:
+    def after(self) -> checkpoints.Cursor | None:
         if self.cursor is None:
             return None
         group, epoch, batch, name = self.cursor.split(" ", 3)
@@ -43,7 +43,7 @@ class CheckpointsQuery(FilesQuery):
 
 
 def _cursor(row: Checkpoint) -> str:
-    return " ".join(map(str, checkpoints.position(row)))
+    return " ".join(map(str, checkpoints.cursor(row)))
 
 
 @blueprint.get("/checkpoints", summary="List checkpoints", responses={200: Page[CheckpointView], **problems(404)})

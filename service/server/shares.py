@@ -1,8 +1,6 @@
 """The share of the threads that one token may take, so that those who hold another one are always answered."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from threading import Lock
 from typing import Any, Final
 
 from werkzeug.wrappers import Request
@@ -10,6 +8,7 @@ from werkzeug.wrappers import Request
 from fitqueue.errors import TooManyRequests
 from service.api.context import MAX_FOLLOWERS
 from service.api.requests import LIVENESS_PATH, token_of
+from service.quota import Quota
 from service.server.refusals import headers_and_body_of
 
 MAX_PER_TOKEN: Final = MAX_FOLLOWERS
@@ -21,37 +20,22 @@ class Shares:
 
     def __init__(self, application: Callable[..., Iterable[bytes]], limit: int = MAX_PER_TOKEN) -> None:
         self._application = application
-        self._limit = limit
-        self._lock = Lock()
-        self._taken: Counter[str] = Counter()
+        self._quota = Quota(limit)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # Whether the token is valid is not known yet. An invalid one is refused at once, and holds nothing.
         token = token_of(Request(environ)) if environ["PATH_INFO"] != LIVENESS_PATH else None
         if token is None:
             return self._application(environ, start_response)
-        if not self._take(token):
+        if not self._quota.acquire(token):
             status, headers, body = headers_and_body_of(TooManyRequests())
             start_response(status, headers)
             return [body]
         try:
-            return _Answer(self._application(environ, start_response), lambda: self._give_back(token))
+            return _Answer(self._application(environ, start_response), lambda: self._quota.release(token))
         except BaseException:
-            self._give_back(token)
+            self._quota.release(token)
             raise
-
-    def _take(self, token: str) -> bool:
-        with self._lock:
-            if self._taken[token] >= self._limit:
-                return False
-            self._taken[token] += 1
-            return True
-
-    def _give_back(self, token: str) -> None:
-        with self._lock:
-            self._taken[token] -= 1
-            if not self._taken[token]:
-                del self._taken[token]
 
 
 class _Answer:

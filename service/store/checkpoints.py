@@ -10,10 +10,10 @@ from fitqueue.errors import CheckpointNotFound, NoCheckpointYet
 from service.models import Checkpoint
 from service.store import jobs
 
-Position = tuple[int, int, int, str]
+Cursor = tuple[int, int, int, str]
 """Where a checkpoint stands in the list: `best`, `last`, and the others by epoch, batch and name."""
 
-_POSITION: Final = (
+_CURSOR: Final = (
     case((Checkpoint.name == "best", 0), (Checkpoint.name == "last", 1), else_=2),
     Checkpoint.epoch,
     func.coalesce(Checkpoint.batch, -1),
@@ -21,7 +21,7 @@ _POSITION: Final = (
 )
 
 
-def position(row: Checkpoint) -> Position:
+def cursor(row: Checkpoint) -> Cursor:
     """Return where a checkpoint stands in the list."""
     return (
         {"best": 0, "last": 1}.get(row.name, 2),
@@ -31,18 +31,18 @@ def position(row: Checkpoint) -> Position:
     )
 
 
-def list_page(session: Session, job_id: str, after: Position | None, limit: int) -> Sequence[Checkpoint]:
+def list_page(session: Session, job_id: str, after: Cursor | None, limit: int) -> Sequence[Checkpoint]:
     """Return the job's checkpoints: `best` and `last`, then the others in the order in which they were trained.
 
     Args:
-        after: only those behind this position.
+        after: only those behind the one with this cursor.
 
     Raises:
         JobNotFound: there is no such job.
     """
     jobs.get(session, job_id)
-    query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(*_POSITION).limit(limit)
-    return session.scalars(query if after is None else query.where(tuple_(*_POSITION) > tuple_(*after))).all()
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(*_CURSOR).limit(limit)
+    return session.scalars(query if after is None else query.where(tuple_(*_CURSOR) > tuple_(*after))).all()
 
 
 def newest_key(session: Session) -> str | None:

@@ -1,36 +1,19 @@
-"""What the service keeps of one job, at the most."""
+"""Whether a job has reached a limit of the service."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from service.job_limits import JobLimits
 from service.models import Checkpoint, Job
 
 ALWAYS_KEPT: Final = ("best", "last")
 """The checkpoints that every job has."""
 
-_GIB: Final = 1024**3
-
 
 class LimitReached(Exception):
     """A job has reached a limit of the service. The message is a sentence for people."""
-
-
-@dataclass(frozen=True)
-class JobLimits:
-    """The limits of one job; their defaults are those of the settings."""
-
-    checkpoints: int = 10_000
-    """Names of checkpoints, without `best` and `last`."""
-    checkpoint_bytes: int = 1024 * _GIB
-    artifact_bytes: int = 4 * _GIB
-    events: int = 250_000
-    """Events about epochs and checkpoints. Those beyond are counted and not stored."""
-
-
-DEFAULT_LIMITS: Final = JobLimits()
 
 
 def check_checkpoints(session: Session, job: Job, limits: JobLimits) -> None:

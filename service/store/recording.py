@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, Position, PrintedLine
 from fitqueue.states import EventKind, Phase
 from service import clock
+from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
 from service.store import counters, events
 from service.store.counters import Duration
-from service.store.limits import DEFAULT_LIMITS, JobLimits, check_checkpoints
+from service.store.limits import check_checkpoints
 
 MAX_LINE_LENGTH: Final = 8_192
 MAX_LINES: Final = 20_000

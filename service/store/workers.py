@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
@@ -119,25 +119,22 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerDetails]:
 
 def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:
     rows = session.execute(
-        select(Worker.pools, Worker.gpu_uuids, Worker.slots).where(
-            Worker.stopped_at.is_(None), Worker.last_seen_at >= _alive_since(session, lease_seconds)
-        )
+        select(Worker.pools, Worker.gpu_uuids, Worker.slots).where(*_are_alive(session, lease_seconds))
     )
     return [LiveWorker(frozenset(pools), frozenset(uuids), slots) for pools, uuids, slots in rows]
 
 
 def most_memory(session: Session, lease_seconds: float, pool: str) -> int | None:
     """Return what a job may take at most on a live worker of a pool, in bytes; None if no such worker tells it."""
-    rows = session.execute(
-        select(Worker.pools, Worker.memory_bytes).where(
-            Worker.stopped_at.is_(None),
-            Worker.last_seen_at >= _alive_since(session, lease_seconds),
-        )
-    )
+    rows = session.execute(select(Worker.pools, Worker.memory_bytes).where(*_are_alive(session, lease_seconds)))
     of_pool = [memory for pools, memory in rows if pool in pools]
     known = [memory for memory in of_pool if memory is not None]
     # A worker of an older version does not tell, and may have more.
     return max(known) if known and len(known) == len(of_pool) else None
+
+
+def _are_alive(session: Session, lease_seconds: float) -> tuple[ColumnElement[bool], ...]:
+    return Worker.stopped_at.is_(None), Worker.last_seen_at >= _alive_since(session, lease_seconds)
 
 
 def _alive_since(session: Session, lease_seconds: float) -> datetime:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseOutdated
@@ -16,6 +16,10 @@ from service import migrate
 from service.db import make_engine
 from service.migrate import upgrade
 from service.models import Base
+from tests.waiting import until
+
+LOCK = 0x6669747175657565
+"""The lock of `migrations/env.py`, which only Alembic can import."""
 
 
 def _sqlite_schema(engine: Engine) -> set[str]:
@@ -155,6 +159,32 @@ def test_concurrent_migrations_wait_for_each_other(empty_database_url: str) -> N
     engine = make_engine(empty_database_url)
     assert set(inspect(engine).get_table_names()) == {*Base.metadata.tables, "alembic_version"}
     engine.dispose()
+
+
+def test_who_waits_for_a_migration_does_not_hold_it_up(new_postgres_database: Callable[[str | None], str]) -> None:
+    """An index that is created beside writes waits for all snapshots, those of statements that wait among them."""
+    url = new_postgres_database(None)
+    upgrade(url)
+    engine = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as running:
+        running.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        program = f"from service.migrate import upgrade; upgrade({url!r})"
+        waiting = subprocess.Popen([sys.executable, "-c", program])
+        until(lambda: _who_wait(running), 120, "the other one waits")
+        running.execute(text("SET statement_timeout = '120s'"))
+        running.execute(text("CREATE INDEX CONCURRENTLY ix_test ON jobs (name)"))
+        assert waiting.poll() is None
+        running.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+        assert waiting.wait(120) == 0
+    engine.dispose()
+
+
+def _who_wait(connection: Connection) -> int:
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND (query LIKE '%advisory_lock%')"
+    )
+    return int(connection.scalar(text(query)) or 0)
 
 
 def test_the_api_expects_the_newest_migration() -> None:

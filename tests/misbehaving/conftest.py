@@ -13,6 +13,7 @@ from service.db import Database
 from service.models import Job
 from service.store import jobs, leases
 from service.store.leases import ClaimedJob
+from tests.small_job import small_job
 from tests.storages import new_storage
 from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.fork_server import ForkServer
@@ -31,22 +32,8 @@ def submit(database: Database) -> Callable[..., str]:
     """Store a small job; return its id."""
 
     def submit(**fields: Any) -> str:
-        raw = {
-            "model": {
-                "class_name": "Sequential",
-                "config": {
-                    "layers": [
-                        {"class_name": "Flatten", "config": {}},
-                        {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
-                    ]
-                },
-            },
-            "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"},
-            "data": {"dataset": "digits", "x": "x_train", "y": "y_train"},
-            "fit": {"epochs": 100_000, "batch_size": 64},
-        }
         with database.write() as session:
-            return jobs.create(session, parse_job(raw | fields, lambda name: None).spec, []).id
+            return jobs.create(session, parse_job(small_job(100_000) | fields, lambda name: None).spec, []).id
 
     return submit
 

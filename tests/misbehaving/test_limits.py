@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from fitqueue.states import JobState, Reason
 from service.db import Database
+from service.job_limits import JobLimits
 from service.models import Job
 from service.store import checkpoints
 from service.store.leases import ClaimedJob
-from service.store.limits import JobLimits
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.supervisor import Supervisor
 

@@ -1,7 +1,6 @@
 """What the layers of a model compute for one batch, found by following the shapes of the batch through its graph."""
 
 import json
-import math
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 import keras
 
-from workers.model_check.sizes import item_bytes
+from workers.model_check.sizes import value_bytes
 from workers.model_check.traced import Traced, tensor_bytes, trace
 
 # These compute their outputs and little else, so no trace is needed: it would take longer than the whole check. Of all
@@ -18,22 +17,12 @@ from workers.model_check.traced import Traced, tensor_bytes, trace
 _PLAIN: Final = frozenset(
     {
         *("InputLayer", "Dense", "Conv1D", "Conv2D", "Conv3D", "Embedding", "BatchNormalization", "Flatten", "Reshape"),
-        *(
-            "Activation",
-            "ReLU",
-            "LeakyReLU",
-            "PReLU",
-            "Softmax",
-            "Dropout",
-            "Add",
-            "Multiply",
-            "Average",
-            "Concatenate",
-        ),
+        *("Activation", "ReLU", "LeakyReLU", "PReLU", "Softmax", "Dropout", "Add", "Multiply", "Average"),
+        *("Concatenate", "DepthwiseConv2D", "SeparableConv2D"),
         *("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D"),
         *("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalMaxPooling1D"),
         *("GlobalMaxPooling2D", "GlobalMaxPooling3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Permute"),
-        *("Cropping1D", "Cropping2D", "Cropping3D", "DepthwiseConv2D", "SeparableConv2D"),
+        *("Cropping1D", "Cropping2D", "Cropping3D"),
     }
 )
 _UNTRACED_FACTOR: Final = 8
@@ -114,8 +103,8 @@ class _Walk:
     def _layer(self, layer: Any, node: Any, args: Any, kwargs: Any, has_gradient: bool) -> Any:
         shapes = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, keras.KerasTensor)]
         outputs = _concrete_outputs(layer, node, args, kwargs, shapes)
-        size = sum(_bytes(tensor) for tensor in outputs)
-        needed = Traced(kept=size, peak=size, largest=max(size, 0))
+        size = sum(value_bytes(tensor) for tensor in outputs)
+        needed = Traced(kept=size, peak=size, largest=size)
         if type(layer).__name__ not in _PLAIN:
             needed, outputs = self._trace(layer, args, kwargs, shapes, size, outputs)
         self.found.unrolled_steps += _unrolled_steps(layer, shapes)
@@ -166,15 +155,19 @@ def _seconds_for_traces() -> float:
 
 def _unrolled_steps(layer: Any, inputs: Sequence[keras.KerasTensor]) -> int:
     steps = inputs[0].shape[1] or 1 if inputs and len(inputs[0].shape) > 1 else 1
+    return len(_unrolled_layers(layer)) * steps
+
+
+def _unrolled_layers(layer: Any) -> list[Any]:
+    """Return the recurrent layers inside of a layer, or itself, that are unrolled."""
     inner = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else ()
-    return sum(bool(getattr(each, "unroll", False)) for each in inner) * steps
+    return [each for each in inner if getattr(each, "unroll", False)]
 
 
 @contextmanager
 def _not_unrolled(layer: Any) -> Iterator[None]:
     """Trace a recurrent layer as a loop: unrolled, it computes the same, and its trace takes seconds."""
-    inner = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else ()
-    unrolled = [each for each in inner if getattr(each, "unroll", False)]
+    unrolled = _unrolled_layers(layer)
     for each in unrolled:
         each.unroll = False
     try:
@@ -193,10 +186,6 @@ def _config(layer: Any) -> Any:
 
 def _training(layer: Any, kwargs: Any) -> Any:
     return {**kwargs, "training": True} if getattr(layer, "_call_has_training_arg", False) else kwargs
-
-
-def _bytes(tensor: Any) -> int:
-    return int(math.prod(length or 1 for length in tensor.shape) * item_bytes(tensor.dtype))
 
 
 def _concrete_outputs(layer: Any, node: Any, args: Any, kwargs: Any, inputs: Sequence[Any]) -> list[Any]:

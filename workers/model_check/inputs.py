@@ -7,7 +7,6 @@ from fitqueue.spec.checks.consistency import (
     PreparedArrays,
     check_indices,
     stateful_pointers,
-    training_samples,
     warn_about_fractions,
 )
 from fitqueue.spec.checks.shapes import accepts_shape
@@ -122,7 +121,8 @@ def check_batch_size(model: keras.Model, spec: PartialJob, x: PreparedArrays, po
             expected="an InputLayer with a batch_shape that begins with the batch size",
         )
     elif x and spec.fit is not None:
-        _check_fixed_size(size, spec.fit.batch_size, training_samples(spec, next(iter(x.values()))), pointer)
+        samples = next(iter(x.values())).shape[0] or 0
+        _check_fixed_size(size, spec.fit.batch_size, spec.fit.training_samples(samples), pointer)
 
 
 def _check_fixed_size(size: int, batch_size: int, samples: int, pointer: Pointer) -> None:

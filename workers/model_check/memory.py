@@ -1,6 +1,5 @@
 """An estimate of the memory that training takes, computed from shapes."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from workers.model_check.activations import find_activations, find_constants
 from workers.model_check.array_values import JobArrays
 from workers.model_check.data_memory import data_bytes
 from workers.model_check.inputs import named_inputs
-from workers.model_check.sizes import item_bytes
+from workers.model_check.sizes import value_bytes
 
 # How many variables an optimizer keeps for each trainable weight. All others keep two.
 _VARIABLES_PER_WEIGHT: Final = {"SGD": 0, "Adagrad": 1, "Adafactor": 1, "Lion": 1, "RMSprop": 1}
@@ -51,19 +50,19 @@ def estimate(
     """
     fit, optimizer = spec.fit or FitSpec(batch_size=1), spec.compile.optimizer or KerasObject(class_name="SGD")
     trainable, weights = _bytes(model.trainable_weights), _bytes(model.weights)
-    slots = trainable * _variables_per_weight(optimizer)
+    slots_per_weight = _variables_per_weight(optimizer)
     batch = _batch(model, arrays, fit.batch_size)
-    batches = _BATCHES * sum(_tensor_bytes(tensor) for tensor in batch)
+    batches = _BATCHES * sum(value_bytes(tensor) for tensor in batch)
     of_metrics = sum(_bytes(getattr(metric, "variables", ())) for metric in metrics)
     activations = find_activations(model, batch)
     parts = {
         "weights": weights,
         "gradients": trainable,
-        "optimizer": slots + _METRIC_TENSORS * of_metrics,
+        "optimizer": slots_per_weight * trainable + _METRIC_TENSORS * of_metrics,
         "activations": batches + activations.total,
         "constants": find_constants(model),
         "data": data_bytes(spec, stored),
-        "checkpoints": _checkpoint_bytes(model, _variables_per_weight(optimizer), _restores_best(spec)),
+        "checkpoints": _checkpoint_bytes(model, slots_per_weight, _restores_best(spec)),
         "process": _PROCESS_BYTES
         + _PROCESS_BYTES_PER_LAYER * len(model._flatten_layers())
         + _PROCESS_BYTES_PER_STEP * activations.unrolled_steps,
@@ -74,8 +73,8 @@ def estimate(
 def _checkpoint_bytes(model: keras.Model, slots_per_weight: int, restores_best: int) -> int:
     """Return what is copied of the weights and of the optimizer's variables, and not freed yet."""
     of_weights, of_slots = _MORE_ON_HEAP
-    heap = [weight for weight in model.weights if _tensor_bytes(weight) <= _HEAP_BYTES]
-    trainable_heap = [weight for weight in model.trainable_weights if _tensor_bytes(weight) <= _HEAP_BYTES]
+    heap = [weight for weight in model.weights if value_bytes(weight) <= _HEAP_BYTES]
+    trainable_heap = [weight for weight in model.trainable_weights if value_bytes(weight) <= _HEAP_BYTES]
     weights = (_COPIES_OF_WEIGHTS + restores_best) * _bytes(model.weights) + of_weights * _bytes(heap)
     slots = _COPIES_OF_SLOTS * _bytes(model.trainable_weights) + of_slots * _bytes(trainable_heap)
     return weights + slots_per_weight * slots
@@ -119,8 +118,4 @@ def _variables_per_weight(optimizer: KerasObject) -> int:
 
 
 def _bytes(weights: Iterable[Any]) -> int:
-    return sum(_tensor_bytes(weight) for weight in weights)
-
-
-def _tensor_bytes(tensor: Any) -> int:
-    return int(math.prod(length or 1 for length in tensor.shape) * item_bytes(tensor.dtype))
+    return sum(value_bytes(weight) for weight in weights)

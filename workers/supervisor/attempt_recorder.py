@@ -27,12 +27,12 @@ from fitqueue.reports import (
 )
 from fitqueue.states import Reason
 from service.db import Database
+from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Job, Snapshot
 from service.storage import Storage, StorageError, artifact_key, checkpoint_key, snapshot_key
 from service.storage.fetching import reads_back
 from service.store import leases, recording, snapshots
 from service.store.leases import Lease, LeaseLost
-from service.store.limits import DEFAULT_LIMITS, JobLimits
 from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import PhaseChanged, Progress, Resumed
 from workers.supervisor.child_output import LogLines

@@ -6,8 +6,8 @@ from threading import Event
 
 from service.dataset_cache import DatasetCache
 from service.db import Database
+from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.storage import WORKER_RETRY_TIMEOUT, Storage
-from service.store.limits import DEFAULT_LIMITS, JobLimits
 from workers.shared.protocol import Devices
 from workers.supervisor.child import Child
 from workers.supervisor.fork_server import ForkServer

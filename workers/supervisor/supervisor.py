@@ -144,7 +144,7 @@ class Supervisor:
         def poll() -> None:
             nonlocal deadline
             self._renewer.check_in()
-            if self._context.stopping.is_set() or requested_cause(self._renewer.requests) is not None:
+            if self._must_leave():
                 deadline = min(deadline, time.monotonic() + self._context.timeouts.uploads)
             if time.monotonic() >= deadline:
                 raise StorageError("The job had to leave the worker before the storage answered.")
@@ -183,10 +183,11 @@ class Supervisor:
         return self._make_end(child, uploads, stopper, memory)
 
     def _make_uploads(self) -> Uploads:
-        def may_retry() -> bool:
-            return not self._context.stopping.is_set() and requested_cause(self._renewer.requests) is None
+        return Uploads(self._recorder, self._directory, self._context.timeouts, lambda: not self._must_leave())
 
-        return Uploads(self._recorder, self._directory, self._context.timeouts, may_retry)
+    def _must_leave(self) -> bool:
+        """Return whether the worker shuts down, or a user has asked to stop the job."""
+        return self._context.stopping.is_set() or requested_cause(self._renewer.requests) is not None
 
     def _make_stopper(self, child: Child) -> ChildStopper:
         max_runtime = self._claimed.spec.get("max_runtime_seconds")

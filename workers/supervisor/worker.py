@@ -17,6 +17,7 @@ from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.ids import new_id
 from service.init_process import continue_below_init
+from service.job_limits import JobLimits
 from service.logs import configure_logging
 from service.purging import purge
 from service.queue import Notifier
@@ -25,7 +26,6 @@ from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, Storage, open_storage
 from service.storage_marking import identity_reader
 from service.store import workers as registry
-from service.store.limits import JobLimits
 from service.sweeping import sweep
 from workers.shared.protocol import Devices
 from workers.supervisor.celery_app import make_app

@@ -29,18 +29,12 @@ def prepare_arrays(refs: Sequence[ArrayRef], arrays: Mapping[str, ArrayInfo]) ->
     return prepared
 
 
-def training_samples(spec: PartialJob, x: ArrayInfo) -> int:
-    """Return how many samples are left to train on after Keras has split off `validation_split` of them."""
-    assert spec.fit is not None
-    return math.floor((x.shape[0] or 0) * (1 - spec.fit.validation_split))
-
-
 def check_fit(spec: PartialJob, x: PreparedArrays, pointer: Pointer) -> None:
     """Check the arguments of `fit` against the number of samples."""
     first = next(iter(x.values()), None)
     if spec.fit is None or first is None or first.shape[0] is None:
         return
-    samples, trained = first.shape[0], training_samples(spec, first)
+    samples, trained = first.shape[0], spec.fit.training_samples(first.shape[0])
     if spec.fit.validation_split > 0 and not 0 < trained < samples:
         (pointer / "fit" / "validation_split").add_fault(
             FaultCode.OUT_OF_RANGE,
@@ -57,7 +51,7 @@ def check_fit(spec: PartialJob, x: PreparedArrays, pointer: Pointer) -> None:
 
 
 def _warn_about_steps(fit: FitSpec, samples: int, pointer: Pointer) -> None:
-    batches = math.ceil(samples / fit.batch_size)
+    batches = fit.batches(samples)
     if fit.steps_per_epoch is not None and fit.steps_per_epoch > batches > 0:
         pointer.add_notice(
             NoticeCode.SUSPICIOUS,

@@ -85,5 +85,5 @@ def _saves(callback: KerasObject, fit: FitSpec, samples: int | None) -> Saves:
 
 def _steps(fit: FitSpec, samples: int) -> int:
     """Return how many steps an epoch has."""
-    batches = math.ceil(math.floor(samples * (1 - fit.validation_split)) / fit.batch_size)
+    batches = fit.batches(fit.training_samples(samples))
     return batches if fit.steps_per_epoch is None else min(batches, fit.steps_per_epoch)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fitqueue.datasets import ArrayInfo, ClassCount, DatasetInfo
-from fitqueue.spec.checks.consistency import training_samples
 from fitqueue.spec.fields.data import DataSpec, array_refs
 from fitqueue.spec.fields.partial import PartialJob, PartialObject
 from fitqueue.spec.fields.training import KerasObject
@@ -31,7 +30,8 @@ def check_split(partial: PartialJob, data: DataSpec, info: DatasetInfo, pointer:
     for ref in array_refs(data.y):
         array = info.arrays.get(ref.array)
         if array is not None and _is_for_classes(_loss_of(partial.compile.loss, ref.key)):
-            _check_classes(array, training_samples(partial, array), pointer / "fit" / "validation_split")
+            trained = fit.training_samples(array.shape[0] or 0)
+            _check_classes(array, trained, pointer / "fit" / "validation_split")
 
 
 def _loss_of(loss: PartialObject | Mapping[str, PartialObject], key: str | None) -> PartialObject:

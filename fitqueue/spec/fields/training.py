@@ -1,5 +1,6 @@
 """The settings of training: `compile`, `fit`, `resources` and `initial_weights`."""
 
+import math
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
@@ -99,6 +100,14 @@ class FitSpec(Strict):
         default=0.0, ge=0, lt=1, description="the fraction of the data, at its end, to validate on"
     )
     verbose: Literal["auto", 0, 1, 2] = Field(default=2, description="how much Keras prints to the job's log")
+
+    def training_samples(self, samples: int) -> int:
+        """Return how many samples are left to train on after Keras has split off `validation_split` of them."""
+        return math.floor(samples * (1 - self.validation_split))
+
+    def batches(self, training_samples: int) -> int:
+        """Return how many batches the samples to train on make."""
+        return math.ceil(training_samples / self.batch_size)
 
     @property
     def validates(self) -> bool:

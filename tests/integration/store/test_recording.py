@@ -222,14 +222,14 @@ def test_pages_of_checkpoints_have_each_of_them_once(database: Database, submit:
             job = leases.held_job(session, lease)
             names = ["best", "last", f"ä{epoch}", f"b{epoch}"]
             recording.record_checkpoint(session, job, _checkpoint(names, epoch), f"checkpoints/a/{epoch}")
-    listed, position = [], None
+    listed, cursor = [], None
     while True:
         with database.read() as session:
-            rows = checkpoints.list_page(session, lease.job_id, position, 3)
+            rows = checkpoints.list_page(session, lease.job_id, cursor, 3)
         if not rows:
             break
         listed += [row.name for row in rows]
-        position = checkpoints.position(rows[-1])
+        cursor = checkpoints.cursor(rows[-1])
     assert listed[:2] == ["best", "last"]
     assert [name[1:] for name in listed[2:]] == [str(epoch) for epoch in range(1, 6) for _ in range(2)]
     assert len(set(listed)) == len(listed) == 12

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import redis as redis_py
 
 from service.db import Database
 from service.models import Job
@@ -59,6 +60,28 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     redis = Redis(tmp_path)
     yield redis
     redis.stop()
+
+
+@pytest.fixture
+def server(redis: Any, until: Callable[..., Any]) -> Iterator[Any]:
+    """A running Redis with a client, `server.client`."""
+    redis.client = redis_py.Redis(port=redis.port, socket_timeout=30)
+    start(redis, until)
+    yield redis
+    redis.client.close()
+
+
+def start(redis: Any, until: Callable[..., Any]) -> None:
+    """Start a Redis that has a client, and wait until it answers."""
+    redis.start()
+    until(lambda: answers(redis.client))
+
+
+def answers(client: redis_py.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis_py.RedisError:
+        return False
 
 
 class Worker:

@@ -11,7 +11,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import redis as redis_py
 
 from service.queue import Notifier, queue_name
 
@@ -44,23 +43,6 @@ class ListenerProcess:
     def end(self) -> None:
         self.process.kill()
         self.process.communicate()
-
-
-@pytest.fixture
-def server(redis: Any, until: Until) -> Iterator[Any]:
-    """A running Redis with a client, `server.client`."""
-    redis.client = redis_py.Redis(port=redis.port, socket_timeout=30)
-    redis.start()
-    until(lambda: answers(redis.client))
-    yield redis
-    redis.client.close()
-
-
-def answers(client: redis_py.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis_py.RedisError:
-        return False
 
 
 def count_waiting(server: Any) -> int:

@@ -7,36 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis as redis_py
 
 from service import queue
 from service.queue import MUTE_SECONDS, Notifier, queue_name
+from tests.integration.workers.conftest import answers, start
 
 MAX_SECONDS = 2.0  # one second, and what a busy machine adds
 POOL = "default"
 
 Until = Callable[..., Any]
-
-
-@pytest.fixture
-def server(redis: Any, until: Until) -> Any:
-    """A running Redis with a client, `server.client`."""
-    redis.client = redis_py.Redis(port=redis.port, socket_timeout=30)
-    start(redis, until)
-    yield redis
-    redis.client.close()
-
-
-def start(redis: Any, until: Until) -> None:
-    redis.start()
-    until(lambda: answers(redis.client))
-
-
-def answers(client: redis_py.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis_py.RedisError:
-        return False
 
 
 def count_waiting(redis: Any) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from fitqueue.spec import parse_job
 from tests import waiting
+from tests.small_job import small_job
 from workers.shared.protocol import Devices, Ended, Start
 from workers.supervisor import orphans
 from workers.supervisor.child import Child
@@ -46,21 +47,7 @@ def pids(spares: SpareChildren) -> list[int]:
 
 
 def start_in(folder: Path, devices: Devices) -> Start:
-    raw = {
-        "model": {
-            "class_name": "Sequential",
-            "config": {
-                "layers": [
-                    {"class_name": "Flatten", "config": {}},
-                    {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
-                ]
-            },
-        },
-        "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"},
-        "data": {"dataset": "digits", "x": "x_train", "y": "y_train"},
-        "fit": {"epochs": 1, "batch_size": 64},
-    }
-    spec = parse_job(raw, lambda _: None).spec.to_json()
+    spec = parse_job(small_job(1), lambda _: None).spec.to_json()
     folder.mkdir()
     return Start(
         job_id="j",

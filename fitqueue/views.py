@@ -1,6 +1,6 @@
 """The JSON bodies of the API's answers, shared by the service and the client.
 
-Times are RFC 3339 in UTC. A metric that is NaN or infinite is `null`, and `non_finite` lists its name.
+Times are RFC 3339 in UTC. A metric that is NaN or infinite is `null`, and `non_finite_values` says which of them it is.
 The models ignore unknown fields, because a newer service may send fields that an older client does not know.
 """
 
@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import Fault
+from fitqueue.metric_views import EpochView as EpochView
+from fitqueue.metric_views import StepView as StepView
 from fitqueue.states import EventKind, JobState, Phase, Reason
 
 Item = TypeVar("Item")
@@ -103,6 +105,10 @@ class Progress(BaseModel):
     steps: int | None = Field(description="steps per epoch; null before the training begins")
     percent: float
     eta_seconds: float | None = Field(default=None, description="estimated seconds until the last epoch ends")
+    metrics: dict[str, float | None] = Field(
+        default_factory=dict,
+        description="the metrics of this epoch up to this step; null where not finite; at most a hundred",
+    )
 
 
 class Best(BaseModel):
@@ -164,19 +170,6 @@ class DryRun(BaseModel):
     spec: dict[str, Any]
     notices: list[Notice]
     model: ModelSummary | None = Field(default=None, description="null where the model was not checked")
-
-
-class EpochView(BaseModel):
-    """An epoch that has ended."""
-
-    epoch: int = Field(description="1-based")
-    metrics: dict[str, float | None]
-    non_finite: list[str] = Field(description="names of the metrics that were NaN or infinite")
-    learning_rate: float | None = Field(description="the rate that this epoch was trained with")
-    seconds: float
-    steps_per_second: float
-    attempt: int
-    finished_at: datetime
 
 
 class EventView(BaseModel):

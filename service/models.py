@@ -32,6 +32,8 @@ class Job(Base):
     - `deleted_at` hides the job, whose rows and files are then deleted in steps.
     - `bounded_events` counts the events about epochs and checkpoints that are stored, `events_left_out` those that are
       not, because there were too many.
+    - `running_metrics` are the metrics at `epoch` and `step`; a value that is not finite is a word.
+    - `step_points` counts the points of the series within epochs, those included that were thinned out.
     - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
       had been trained by then.
     """
@@ -80,6 +82,8 @@ class Job(Base):
     outages: Mapped[int] = mapped_column(default=0, server_default="0")
     bounded_events: Mapped[int] = mapped_column(default=0, server_default="0")
     events_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
+    running_metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    step_points: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -172,6 +176,24 @@ class EpochMetric(Base):
     name: Mapped[str] = mapped_column(String(256), primary_key=True)
     ordinal: Mapped[int]
     value: Mapped[float] = mapped_column(MetricValue, nullable=True)
+
+
+class StepMetrics(Base):
+    """A point within an epoch: its metrics after `step` steps. `ordinal` counts the points of a job.
+
+    When an attempt starts over at an earlier position, the later rows are deleted. In `metrics`, a value that is not
+    finite is a word.
+    """
+
+    __tablename__ = "step_metrics"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int]
+    step: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+    attempt: Mapped[int]
+    at: Mapped[datetime]
 
 
 class Event(Base):

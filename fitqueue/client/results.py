@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal, overload
 from urllib.parse import quote
 
 from fitqueue.client import files, follow
 from fitqueue.client.base import ClientBase, Row, job_path
 from fitqueue.text import local_file_name
-from fitqueue.views import ArtifactView, CheckpointView, EpochView, EventView, LogLine
+from fitqueue.views import ArtifactView, CheckpointView, EpochView, EventView, LogLine, StepView
 
 _ALIASES = frozenset({"best", "last"})
 """Checkpoints that every job has, each at an address of its own."""
@@ -17,25 +18,39 @@ _ALIASES = frozenset({"best", "last"})
 class ResultMethods(ClientBase):
     """The methods of `Client` about what a job yields."""
 
-    def metrics(self, job_id: str, *, after: int = 0) -> Sequence[EpochView]:
-        """Return one row for each epoch that has ended.
+    @overload
+    def metrics(self, job_id: str, *, after: int = 0, within: None = None) -> Sequence[EpochView]: ...
+
+    @overload
+    def metrics(self, job_id: str, *, after: int = 0, within: Literal["epoch"]) -> Sequence[StepView]: ...
+
+    def metrics(
+        self, job_id: str, *, after: int = 0, within: Literal["epoch"] | None = None
+    ) -> Sequence[EpochView] | Sequence[StepView]:
+        """Return one row for each epoch that has ended, or for each point within the epochs.
 
         Args:
             job_id: the job.
             after: leave out the epochs up to this one.
+            within: "epoch" for the points within the epochs, of which only long epochs have any.
 
         Raises:
             JobNotFound: there is no job with this id.
         """
-        return tuple(self._pages(f"{job_path(job_id)}/metrics", EpochView, {"after": after}))
+        path = f"{job_path(job_id)}/metrics"
+        if within is None:
+            return tuple(self._pages(path, EpochView, {"after": after}))
+        return tuple(self._pages(path, StepView, {"after": after, "within": within}))
 
-    def metrics_csv(self, job_id: str) -> str:
-        """Return the metrics of all epochs as CSV, with a header.
+    def metrics_csv(self, job_id: str, *, within: Literal["epoch"] | None = None) -> str:
+        """Return the metrics of all epochs as CSV, with a header; with `within`, those of all points within them.
 
         Raises:
             JobNotFound: there is no job with this id.
         """
-        return self._call("GET", f"{job_path(job_id)}/metrics", headers={"Accept": "text/csv"}).decode()
+        params = {} if within is None else {"within": within}
+        path = f"{job_path(job_id)}/metrics"
+        return self._call("GET", path, params=params, headers={"Accept": "text/csv"}).decode()
 
     def events(self, job_id: str, *, follow: bool = False, after: int = 0) -> Iterator[EventView]:
         """Yield what has happened to a job, in order.

@@ -1,9 +1,9 @@
-"""The metrics of a job's epochs, as JSON or CSV."""
+"""The metrics of a job's epochs, and those within them, as JSON or CSV."""
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -12,39 +12,69 @@ from pydantic import Field
 from pydantic_core import to_json
 
 from fitqueue.text import csv_heading
-from fitqueue.views import EpochView, Page
+from fitqueue.views import EpochView, Page, StepView
 from service.api import PREFIX
 from service.api.context import Services, get_services
 from service.api.following import CHUNK_ROWS
-from service.api.parameters import ALWAYS, JobPath, RowsQuery, problems
-from service.api.views import epoch_fields
-from service.store import jobs, metrics
+from service.api.parameters import ALWAYS, JobPath, RowNumber, RowsQuery, problems
+from service.api.views import epoch_fields, step_fields
+from service.store import jobs, metrics, step_metrics
 from service.store.metrics import EpochRow
+from service.store.step_metrics import StepRow
 
 blueprint = APIBlueprint(
     "metrics", __name__, url_prefix=f"{PREFIX}/jobs/<job_id>", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
 )
 
 _FIXED_COLUMNS: Final = ("epoch", "learning_rate", "seconds", "steps_per_second", "attempt", "finished_at")
+_POINT_COLUMNS: Final = ("epoch", "step", "attempt", "at")
 
 
 class MetricsQuery(RowsQuery):
+    after: RowNumber = Field(default=0, description="only epochs after this one")
     format: Literal["json", "csv"] | None = Field(default=None, description="overrides the header `Accept`")
+    within: Literal["epoch"] | None = Field(
+        default=None, description="`epoch`: the points within the epochs, of which only long epochs have any"
+    )
 
 
-@blueprint.get("/metrics", summary="Metrics of a job's epochs", responses={200: Page[EpochView], **problems(404)})
+@blueprint.get(
+    "/metrics", summary="Metrics of a job's epochs", responses={200: Page[EpochView | StepView], **problems(404)}
+)
 def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
-    """One row for each epoch, as JSON, or all of them as CSV (`?format=csv` or `Accept: text/csv`)."""
+    """One row for each epoch, as JSON, or all of them as CSV (`?format=csv` or `Accept: text/csv`).
+
+    With `?within=epoch`, one row for each point within an epoch.
+    """
+    return _get_points(path.job_id, query) if query.within == "epoch" else _get_epochs(path.job_id, query)
+
+
+def _get_epochs(job_id: str, query: MetricsQuery) -> Response:
     services = get_services()
     with services.database.read() as session:
-        jobs.get(session, path.job_id)
+        jobs.get(session, job_id)
         if _prefers_csv(query):
-            names = metrics.names(session, path.job_id)
-            return Response(_csv(services, path.job_id, names), mimetype="text/csv")
-        rows = metrics.list_after(session, path.job_id, query.start, query.limit + 1)
+            names = metrics.names(session, job_id)
+            return Response(_csv(services, job_id, names), mimetype="text/csv")
+        rows = metrics.list_after(session, job_id, query.start, query.limit + 1)
     cursor = str(rows[query.limit - 1].epoch) if len(rows) > query.limit else None
-    page = {"data": [epoch_fields(row) for row in rows[: query.limit]], "next_cursor": cursor}
-    return Response(to_json(page), mimetype="application/json")
+    return _page([epoch_fields(row) for row in rows[: query.limit]], cursor)
+
+
+def _get_points(job_id: str, query: MetricsQuery) -> Response:
+    as_csv = _prefers_csv(query)
+    with get_services().database.read() as session:
+        jobs.get(session, job_id)
+        limit = step_metrics.MAX_POINTS if as_csv else query.limit + 1
+        rows = step_metrics.list_after(session, job_id, query.after, query.cursor or 0, limit)
+    if as_csv:
+        return Response(_points_as_csv(rows), mimetype="text/csv")
+    cursor = str(rows[query.limit - 1].ordinal) if len(rows) > query.limit else None
+    return _page([step_fields(row) for row in rows[: query.limit]], cursor)
+
+
+def _page(rows: list[dict[str, Any]], cursor: str | None) -> Response:
+    return Response(to_json({"data": rows, "next_cursor": cursor}), mimetype="application/json")
 
 
 def _prefers_csv(query: MetricsQuery) -> bool:
@@ -67,8 +97,18 @@ def _csv(services: Services, job_id: str, names: Sequence[str]) -> Iterator[str]
         after = rows[-1].epoch
 
 
-def _heading(name: str) -> str:
-    return f"{name} (metric)" if name in _FIXED_COLUMNS else csv_heading(name)
+def _points_as_csv(rows: Sequence[StepRow]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    header = ["epoch", "step", *(_heading(name, _POINT_COLUMNS) for name in names), *_POINT_COLUMNS[2:]]
+    cells = (
+        [row.epoch, row.step, *(row.metrics.get(name, "") for name in names), row.attempt, row.at.isoformat()]
+        for row in rows
+    )
+    return _csv_text([header, *cells])
+
+
+def _heading(name: str, fixed: Sequence[str] = _FIXED_COLUMNS) -> str:
+    return f"{name} (metric)" if name in fixed else csv_heading(name)
 
 
 def _cells(row: EpochRow, names: Sequence[str]) -> list[object]:

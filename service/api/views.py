@@ -1,13 +1,14 @@
 """How rows become the API's answers: the only place that knows both. Pure functions, called outside any transaction."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
 from fitqueue.diagnosis import Losses, diagnose
+from fitqueue.non_finite import word_of
 from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState, Reason
 from fitqueue.views import (
@@ -26,9 +27,10 @@ from fitqueue.views import (
 )
 from service import models
 from service.api import PREFIX
-from service.store import datasets
+from service.store import datasets, step_metrics
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
+from service.store.step_metrics import StepRow
 from service.store.workers import WorkerDetails
 
 OWN_CHECKPOINTS: Final = frozenset({"best", "last"})
@@ -96,6 +98,7 @@ def progress(job: models.Job, seconds_per_epoch: float | None) -> Progress:
         steps=job.steps,
         percent=100.0 if job.state is JobState.SUCCEEDED else round(100 * done / job.epochs, 2),
         eta_seconds=round((job.epochs - done) * seconds_per_epoch, 1) if has_eta and seconds_per_epoch else None,
+        metrics=_finite_values(step_metrics.from_json(job.running_metrics)),
     )
 
 
@@ -107,17 +110,33 @@ def _best(job: models.Job) -> Best | None:
 
 def epoch_fields(row: EpochRow) -> dict[str, Any]:
     """Return the fields of an EpochView. An answer has thousands, and to make models would take most of its time."""
-    metrics = {name: _finite(value) for name, value in row.metrics.items()}
     return {
         "epoch": row.epoch,
-        "metrics": metrics,
-        "non_finite": [name for name, value in metrics.items() if value is None],
+        **_metric_fields(row.metrics),
         "learning_rate": _finite(row.learning_rate),
         "seconds": row.seconds,
         "steps_per_second": round(row.steps_per_second, 3),
         "attempt": row.attempt,
         "finished_at": row.finished_at,
     }
+
+
+def step_fields(row: StepRow) -> dict[str, Any]:
+    """Return the fields of a StepView."""
+    return {
+        "epoch": row.epoch,
+        "step": row.step,
+        **_metric_fields(row.metrics),
+        "attempt": row.attempt,
+        "at": row.at,
+    }
+
+
+def _metric_fields(metrics: Mapping[str, float]) -> dict[str, Any]:
+    finite = _finite_values(metrics)
+    non_finite = [name for name, value in finite.items() if value is None]
+    words = {name: word_of(metrics[name]) for name in non_finite}
+    return {"metrics": finite, "non_finite": non_finite, "non_finite_values": words}
 
 
 def event_view(row: models.Event) -> EventView:
@@ -214,6 +233,10 @@ def _array_view(name: str, array: ArrayInfo) -> ArrayView:
             "class_count": len(values.classes) if values.classes else None,
         }
     )
+
+
+def _finite_values(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in metrics.items()}
 
 
 def _finite(value: float | None) -> float | None:

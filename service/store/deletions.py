@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import CursorResult, Delete, delete, func, select
 from sqlalchemy.orm import Session
 
-from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Event, Job, LogLine, Snapshot
+from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Event, Job, LogLine, Snapshot, StepMetrics
 
 ROWS: Final = 2000
 """Rows that one step deletes."""
@@ -68,6 +68,11 @@ def _delete_by_epoch(table: type[Epoch | EpochMetric]) -> Callable[[Session, str
     return delete_rows
 
 
+def _delete_step_metrics(session: Session, job_id: str) -> bool:
+    """Delete all points within epochs: a job has no more than one step may delete."""
+    return _deletes_any(session, delete(StepMetrics).where(StepMetrics.job_id == job_id))
+
+
 def _deletes_any(session: Session, statement: Delete) -> bool:
     result = session.execute(statement.execution_options(synchronize_session=False))
     assert isinstance(result, CursorResult)
@@ -77,6 +82,7 @@ def _deletes_any(session: Session, statement: Delete) -> bool:
 _STEPS: Final = (
     _delete_by_id(Event),
     _delete_by_id(LogLine),
+    _delete_step_metrics,
     _delete_by_epoch(EpochMetric),
     _delete_by_epoch(Epoch),
 )

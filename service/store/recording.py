@@ -4,7 +4,7 @@ Each function takes the job's row, which `leases.begin_write` or `leases.held_jo
 in one place, and what a worker without it wanted to record is never written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,7 +16,7 @@ from fitqueue.states import EventKind, Phase
 from service import clock
 from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
-from service.store import counters, events
+from service.store import counters, events, step_metrics
 from service.store.counters import Duration
 from service.store.limits import check_checkpoints
 
@@ -32,6 +32,8 @@ def begin_training(session: Session, job: Job, position: Position) -> None:
     job.epoch, job.step = position.epochs_begun, position.step
     for table in (EpochMetric, Epoch):
         session.execute(delete(table).where(table.job_id == job.id, table.epoch > position.epoch))
+    step_metrics.delete_beyond(session, job, position)
+    job.running_metrics = None
     _changed(job)
 
 
@@ -57,9 +59,10 @@ def record_phase(session: Session, job: Job, phase: Phase) -> None:
         counters.observe(session, Duration.START_UP, job.pool, (now - job.claimed_at).total_seconds())
 
 
-def record_progress(job: Job, position: Position, steps: int) -> None:
-    """Record the position within an epoch of `steps` steps."""
+def record_progress(job: Job, position: Position, steps: int, metrics: Mapping[str, float]) -> None:
+    """Record the position within an epoch of `steps` steps, and the metrics of this epoch up to there."""
     job.epoch, job.step, job.steps = position.epoch + 1, position.step, steps
+    job.running_metrics = step_metrics.to_json(metrics)
     _changed(job)
 
 
@@ -67,6 +70,7 @@ def record_epoch(session: Session, job: Job, ended: EpochEnded, limits: JobLimit
     """Record an epoch with its metrics and events. A row of the same epoch is replaced."""
     now = clock.now(session)
     job.epoch, job.step, job.steps = ended.epoch, ended.steps, ended.steps
+    job.running_metrics = step_metrics.to_json(ended.logs)
     _changed(job)
     for table in (EpochMetric, Epoch):
         session.execute(delete(table).where(table.job_id == job.id, table.epoch == ended.epoch))

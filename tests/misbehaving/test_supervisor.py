@@ -1,6 +1,7 @@
 """Whatever a child does, the job ends in the right state, or is queued again."""
 
 import dataclasses
+import math
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from service.db import Database
 from service.models import Job
 from service.queue import TASK_NAME, Notifier
 from service.storage import FolderStorage
-from service.store import actions, events, jobs, leases, logs, recording
+from service.store import actions, events, jobs, leases, logs, recording, step_metrics
 from service.store.leases import ClaimedJob
 from workers.shared.exit_codes import LEASE_NOT_RENEWED
 from workers.shared.protocol import Renewed, Start
@@ -94,6 +95,18 @@ def test_a_failing_import_ends_the_job(supervise: Supervise, requeue_messages: R
     job = supervise("exits_on_import", times=3)
     assert (job.state, job.reason) == (JobState.FAILED, Reason.NO_PROGRESS)
     assert all("exited with code 1" in message for message in requeue_messages(job.id))
+
+
+def test_metrics_within_an_epoch_are_recorded(supervise: Supervise, database: Database) -> None:
+    job = supervise("reports_points")
+    assert (job.epoch, job.step, job.steps, job.running_metrics) == (2, 6, 9, {"accuracy": 1 / 6, "loss": 6.0})
+    with database.read() as session:
+        points = step_metrics.list_after(session, job.id, 0, 0, 10)
+    assert [(point.epoch, point.step, dict(point.metrics)) for point in points] == [
+        (2, 2, {"accuracy": 1 / 2, "loss": 2.0}),
+        (2, 4, {"accuracy": 1 / 4, "loss": math.inf}),
+        (2, 6, {"accuracy": 1 / 6, "loss": 6.0}),
+    ]
 
 
 def test_a_silent_child_is_killed_and_the_job_is_queued_again(

@@ -96,6 +96,10 @@ class Progress(Message):
     type: Literal["progress"] = "progress"
     position: Position
     steps: int = Field(description="steps of an epoch")
+    metrics: dict[str, float] = Field(
+        default_factory=dict, description="the metrics of the running epoch, NaN and infinity included"
+    )
+    is_point: bool = Field(default=False, description="whether it becomes a point of the series within the epoch")
 
 
 class Resumed(Message):

@@ -31,7 +31,7 @@ from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Job, Snapshot
 from service.storage import Storage, StorageError, artifact_key, checkpoint_key, snapshot_key
 from service.storage.fetching import reads_back
-from service.store import leases, recording, snapshots
+from service.store import leases, recording, snapshots, step_metrics
 from service.store.leases import Lease, LeaseLost
 from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import PhaseChanged, Progress, Resumed
@@ -93,9 +93,12 @@ class AttemptRecorder:
         )
 
     def progress(self, progress: Progress) -> None:
-        self._write(
-            lambda session: recording.record_progress(self._held_job(session), progress.position, progress.steps)
-        )
+        def record(session: Session, job: Job) -> None:
+            recording.record_progress(job, progress.position, progress.steps, progress.metrics)
+            if progress.is_point:
+                step_metrics.add(session, job, progress.position, progress.metrics)
+
+        self._write_once(record)
 
     def epoch(self, ended: EpochEnded) -> None:
         self._write_once(lambda session, job: recording.record_epoch(session, job, ended, self._limits))

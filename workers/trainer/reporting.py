@@ -13,8 +13,12 @@ import keras
 from fitqueue.reports import EpochEnded, Message, Position
 from workers.shared.protocol import Progress, encode
 from workers.trainer.control import Control
+from workers.trainer.running_metrics import RunningMetrics
 
 PROGRESS_SECONDS: Final = 0.5
+
+POINT_SECONDS: Final = 5.0
+"""Seconds between two points of the series within an epoch. A shorter epoch has none: its row says enough."""
 
 Emit = Callable[[Message], None]
 
@@ -65,6 +69,8 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         self._clock = clock
         self._epoch_began = 0.0
         self._progress_reported_at = -PROGRESS_SECONDS
+        self._point_reported_at = -POINT_SECONDS
+        self._running_metrics = RunningMetrics(clock)
         self._learning_rate = 0.0
 
     @property
@@ -85,6 +91,7 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         # At the end of the epoch, ReduceLROnPlateau may already have set the rate of the next one.
         self._learning_rate = self._read_learning_rate()
         self._epoch_began = self._clock()
+        self._running_metrics.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         self._control.check()
@@ -121,8 +128,24 @@ class Reporting(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no 
         if now - self._progress_reported_at >= PROGRESS_SECONDS:
             self._progress_reported_at = now
             # Reading the loss waits for the current step, so it must not happen at every step.
-            self._stop_unless_finite(float(keras.ops.convert_to_numpy(self.model._loss_tracker.result())))
-            self._emit(Progress(position=Position(self.epoch - 1, self.step), steps=self.params["steps"]))
+            loss = float(keras.ops.convert_to_numpy(self.model._loss_tracker.result()))
+            self._stop_unless_finite(loss)
+            metrics, is_complete = self._running_metrics.read(self.model, loss)
+            self._emit(
+                Progress(
+                    position=Position(self.epoch - 1, self.step),
+                    steps=self.params["steps"],
+                    metrics=metrics,
+                    is_point=is_complete and self._is_point_due(now),
+                )
+            )
+
+    def _is_point_due(self, now: float) -> bool:
+        """Return whether it is time for a point of the series, and take note that there is one."""
+        is_due = now - max(self._epoch_began, self._point_reported_at) >= POINT_SECONDS
+        if is_due:
+            self._point_reported_at = now
+        return is_due
 
     def _stop_unless_finite(self, loss: float) -> None:
         """Stop the training if the loss is NaN or infinite: the weights are spoiled, so further steps are useless."""

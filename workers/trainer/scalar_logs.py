@@ -17,13 +17,14 @@ class ScalarLogs(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no
     async_safe = True
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        _make_scalar(logs)
+        make_scalar(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        _make_scalar(logs)
+        make_scalar(logs)
 
 
-def _make_scalar(logs: dict[str, Any] | None) -> None:
+def make_scalar(logs: dict[str, Any] | None) -> None:
+    """Replace each array in the logs by its mean and its values."""
     if not logs or all(isinstance(value, float) for value in logs.values()):
         return
     scalar = {key: number for name, value in logs.items() for key, number in _numbers(name, value).items()}

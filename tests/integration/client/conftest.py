@@ -23,7 +23,7 @@ from service.migrate import upgrade
 from service.models import Job
 from service.settings import Settings
 from service.storage import FolderStorage, artifact_key, checkpoint_key
-from service.store import leases, recording, snapshots, tokens, workers
+from service.store import leases, recording, snapshots, step_metrics, tokens, workers
 from service.store.leases import Lease
 from tests.reports import checkpoint_written, epoch_ended, printed, snapshot_written
 from tests.storages import new_storage
@@ -41,10 +41,13 @@ class SimulatedWorker:
         with self._held_job() as (session, job):
             recording.record_phase(session, job, phase)
 
-    def progress(self, epoch: int, step: int, steps: int = 10) -> None:
-        """Record that this many steps of an epoch, counted from 1, were trained."""
-        with self._held_job() as (_, job):
-            recording.record_progress(job, Position(epoch - 1, step), steps)
+    def progress(self, epoch: int, step: int, steps: int = 10, *, is_point: bool = False, **metrics: float) -> None:
+        """Record that this many steps of an epoch, counted from 1, were trained, and its metrics up to there."""
+        position = Position(epoch - 1, step)
+        with self._held_job() as (session, job):
+            recording.record_progress(job, position, steps, metrics)
+            if is_point:
+                step_metrics.add(session, job, position, metrics)
 
     def epoch(self, epoch: int, loss: float, rate: float = 0.001, next_rate: float = 0.001) -> None:
         """Record an epoch whose validation loss is twice its loss."""

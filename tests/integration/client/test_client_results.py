@@ -34,6 +34,22 @@ def test_metrics_are_rows_and_csv(service: Any, client: Client, job: dict[str, A
     assert client.metrics_csv(submitted.id).splitlines()[0].startswith("epoch,")
 
 
+def test_the_metrics_within_epochs(service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit(job)
+    assert client.get(submitted.id).progress.metrics == {}
+    worker = service.claim()
+    worker.progress(1, 3, loss=0.5, is_point=True)
+    worker.progress(2, 4, loss=float("-inf"), is_point=True)
+    worker.progress(2, 5, loss=0.25, accuracy=float("nan"))
+    assert client.get(submitted.id).progress.metrics == {"loss": 0.25, "accuracy": None}
+    first, second = client.metrics(submitted.id, within="epoch")
+    assert (first.epoch, first.step, first.metrics, first.non_finite, first.attempt) == (1, 3, {"loss": 0.5}, [], 1)
+    assert (second.metrics, second.non_finite_values) == ({"loss": None}, {"loss": "-Infinity"})
+    assert client.metrics(submitted.id, within="epoch", after=1) == (second,)
+    assert client.metrics(submitted.id) == ()
+    assert client.metrics_csv(submitted.id, within="epoch").splitlines()[0] == "epoch,step,loss,attempt,at"
+
+
 def test_events_and_logs_are_followed_to_the_end(service: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     worker = service.claim()

@@ -7,10 +7,11 @@ import math
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from fitqueue.views import EpochView, Page
+from fitqueue.reports import Position
+from fitqueue.views import EpochView, Page, StepView
 from service.db import Database
 from service.models import Job
-from service.store import leases, recording
+from service.store import leases, recording, step_metrics
 from service.store.leases import Lease
 from tests.reports import epoch_ended
 
@@ -62,3 +63,41 @@ def test_metrics_as_csv_are_complete(http: FlaskClient, database: Database, leas
         assert math.isnan(float(rows[-1]["loss"]))
         assert float(rows[-1]["val_loss"]) == -math.inf
     assert http.get(f"{url}/metrics", headers={"Accept": "*/*"}).mimetype == "application/json"
+
+
+def test_points_within_epochs_come_in_pages(http: FlaskClient, database: Database, lease: Lease, url: str) -> None:
+    points = [(epoch, step) for epoch in (1, 2, 3) for step in (10, 20)]
+    with database.write() as session:
+        job = leases.held_job(session, lease)
+        for epoch, step in points:
+            step_metrics.add(session, job, Position(epoch - 1, step), {"loss": 1 / step, "bad": math.inf})
+    listed: list[StepView] = []
+    cursor = ""
+    while True:
+        page = Page[StepView].model_validate_json(http.get(f"{url}/metrics?within=epoch&limit=4{cursor}").data)
+        assert len(page.data) <= 4
+        listed += page.data
+        if page.next_cursor is None:
+            break
+        cursor = f"&cursor={page.next_cursor}"
+    assert [(point.epoch, point.step) for point in listed] == points
+    assert listed[0].metrics == {"loss": 0.1, "bad": None}
+    assert (listed[0].non_finite, listed[0].non_finite_values) == (["bad"], {"bad": "Infinity"})
+    later = Page[StepView].model_validate_json(http.get(f"{url}/metrics?within=epoch&after=2").data)
+    assert [(point.epoch, point.step) for point in later.data] == points[4:]
+    assert http.get(f"{url}/metrics?within=step").status_code == 422
+    assert http.get("/api/v1/jobs/job_none/metrics?within=epoch").status_code == 404
+
+
+def test_points_within_epochs_as_csv(http: FlaskClient, database: Database, lease: Lease, url: str) -> None:
+    with database.write() as session:
+        job = leases.held_job(session, lease)
+        step_metrics.add(session, job, Position(0, 10), {"loss": 1 / 3, "=1+1": 0.5, "step": 7.0})
+        step_metrics.add(session, job, Position(1, 20), {"loss": math.nan, "late": -math.inf})
+    response = http.get(f"{url}/metrics?within=epoch&format=csv")
+    assert response.mimetype == "text/csv"
+    first, second = csv.DictReader(io.StringIO(response.text))
+    assert list(first) == ["epoch", "step", "loss", "'=1+1", "step (metric)", "late", "attempt", "at"]
+    assert (first["epoch"], first["step"], float(first["loss"]), first["late"]) == ("1", "10", 1 / 3, "")
+    assert (second["loss"], second["late"], second["step (metric)"]) == ("nan", "-inf", "")
+    assert http.get(f"{url}/metrics?within=epoch", headers={"Accept": "text/csv"}).text == response.text

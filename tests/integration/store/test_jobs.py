@@ -10,11 +10,12 @@ from sqlalchemy import inspect, text
 
 from fitqueue.diagnosis import Losses
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
+from fitqueue.reports import Position
 from fitqueue.states import JobState, Reason
 from fitqueue.views import Notice
 from service.api.views import job_view
 from service.db import Database
-from service.store import actions, deletions, job_details, jobs, leases, recording, tokens
+from service.store import actions, deletions, job_details, jobs, leases, recording, step_metrics, tokens
 from service.store.jobs import Filter, Idempotency
 from tests.integration.fixture_types import Claim, MakeSpec, Submit
 from tests.integration.store.operations import finish
@@ -225,8 +226,10 @@ def test_a_step_deletes_few_rows_and_the_last_one_the_job(
     database: Database, submit: Submit, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many rows a job has, no transaction deletes more than a step's."""
+    assert step_metrics.MAX_POINTS <= deletions.ROWS
     monkeypatch.setattr(deletions, "ROWS", 3)
     monkeypatch.setattr(deletions, "EPOCHS", 2)
+    monkeypatch.setattr(step_metrics, "MAX_POINTS", 3)
     job_id = submit(fit={"epochs": 10})
     other = submit()
     lease = claim().lease
@@ -234,6 +237,7 @@ def test_a_step_deletes_few_rows_and_the_last_one_the_job(
         job = leases.held_job(session, lease)
         for epoch in range(1, 8):
             recording.record_epoch(session, job, epoch_ended(epoch))
+            step_metrics.add(session, job, Position(epoch, 1), {"loss": 1.0})
             recording.record_checkpoint(
                 session,
                 job,
@@ -261,7 +265,7 @@ def test_a_step_deletes_few_rows_and_the_last_one_the_job(
 
 def _count_rows(database: Database, job_id: str) -> int:
     counts = ["SELECT count(*) FROM jobs WHERE id = :job_id"]
-    for table in ("events", "epochs", "epoch_metrics", "checkpoints"):
+    for table in ("events", "epochs", "epoch_metrics", "step_metrics", "checkpoints"):
         counts.append(f"SELECT count(*) FROM {table} WHERE job_id = :job_id")
     with database.read() as session:
         return sum(session.execute(text(query), {"job_id": job_id}).scalar_one() for query in counts)

@@ -1,6 +1,7 @@
 """What a worker records of a training: its progress, epochs, events, checkpoints and log lines."""
 
 import math
+import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -71,6 +72,9 @@ def test_epochs_are_read_back_as_they_were_logged(database: Database, submit: Su
     view = EpochView.model_validate(fields)
     assert view.metrics == {"loss": 1 / 3, "accuracy": None, "up": None, "down": None}
     assert view.non_finite == ["accuracy", "up", "down"]
+    assert view.non_finite_values == {"accuracy": "NaN", "up": "Infinity", "down": "-Infinity"}
+    for name, word in view.non_finite_values.items():
+        assert struct.pack("d", float(word)) == struct.pack("d", logged[name]), "Python reads the word as this value"
 
 
 def test_recording_an_epoch_again_replaces_it(database: Database, submit: Submit, claim: Claim) -> None:
@@ -127,7 +131,7 @@ def test_beginning_a_training_deletes_the_epochs_beyond_its_position(
 
 def test_progress_includes_the_estimated_time_left(database: Database, submit: Submit, claim: Claim) -> None:
     lease = _submit_and_claim(submit, claim, fit={"epochs": 5})
-    _record(database, lease, lambda _session, job: recording.record_progress(job, Position(0, 5), 10))
+    _record(database, lease, lambda _session, job: recording.record_progress(job, Position(0, 5), 10, {}))
     with database.read() as session:
         details = job_details.read(session, jobs.get(session, lease.job_id), 30)
     first = progress(details.job, details.seconds_per_epoch)
@@ -136,7 +140,7 @@ def test_progress_includes_the_estimated_time_left(database: Database, submit: S
         database,
         lease,
         lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})),
-        lambda _session, job: recording.record_progress(job, Position(1, 5), 10),
+        lambda _session, job: recording.record_progress(job, Position(1, 5), 10, {}),
     )
     with database.read() as session:
         details = job_details.read(session, jobs.get(session, lease.job_id), 30)
@@ -199,7 +203,7 @@ def test_every_write_raises_the_version(database: Database, submit: Submit, clai
     lease = _submit_and_claim(submit, claim)
     writes: list[Callable[[Session, Job], object]] = [
         lambda session, job: recording.record_phase(session, job, Phase.BUILDING),
-        lambda _session, job: recording.record_progress(job, Position(0, 3), 10),
+        lambda _session, job: recording.record_progress(job, Position(0, 3), 10, {}),
         lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})),
         lambda session, job: recording.record_checkpoint(session, job, _checkpoint(["last"]), KEY),
         lambda session, job: actions.cancel(session, job.id),

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import BUILTIN
-from fitqueue.reports import ArtifactWritten
+from fitqueue.reports import ArtifactWritten, Position
 from fitqueue.spec.keras_objects import catalogue
 from fitqueue.states import Reason
+from workers.shared.protocol import Progress
 
 Config = dict[str, Any]
 Metrics = list[tuple[str, Config]]
@@ -77,6 +78,21 @@ def test_callbacks_follow_the_mean(make_spec: Callable[..., Any], train: Callabl
     with (trained.directory / table.file).open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["f1_score/3"]) for row in rows] == history["f1_score/3"]
+
+
+def test_the_first_progress_has_the_metrics_of_the_first_step(
+    make_spec: Callable[..., Any], train: Callable[..., Any]
+) -> None:
+    """On several devices, too, where what a step returns is only a part of them."""
+    metrics: Metrics = [("AUC", {}), ("F1Score", {}), ("CategoricalAccuracy", {})]
+    spec = _spec(make_spec, metrics, "categorical_crossentropy")
+    one_step = train(spec | {"fit": spec["fit"] | {"epochs": 1, "steps_per_epoch": 1}}).epochs[0].logs
+    expected = {name: value for name, value in one_step.items() if not name.startswith("val_")}
+    for devices in (1, 2):
+        first, *_ = train(spec, cpu_devices=devices).events_of(Progress)
+        assert first.position == Position(0, 1)
+        assert list(first.metrics) == list(expected)
+        assert first.metrics == pytest.approx(expected, rel=1e-5), devices
 
 
 def test_several_devices_log_the_same(make_spec: Callable[..., Any], train: Callable[..., Any]) -> None:

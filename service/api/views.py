@@ -24,6 +24,7 @@ from fitqueue.views import (
     Progress,
     WorkerView,
 )
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import models
 from service.api import PREFIX
 from service.store import datasets
@@ -31,8 +32,8 @@ from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
 from service.store.workers import WorkerDetails
 
-OWN_CHECKPOINTS: Final = frozenset({"best", "last"})
-"""The checkpoints that the service names, and every job has."""
+OWN_CHECKPOINTS: Final = frozenset({"best", "last", LAST_WITH_OPTIMIZER})
+"""The checkpoints that the service names."""
 
 
 def job_summary(details: JobDetails) -> JobSummary:

@@ -10,7 +10,7 @@ import keras
 
 from fitqueue.reports import Position
 from workers.keras_tools.npz import Array
-from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format
+from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format, saving
 from workers.trainer.snapshot import Snapshot
 
 # `best`, `last` and the snapshot change in almost every epoch. Short epochs do not get files of their own.
@@ -25,6 +25,7 @@ class WriteRequest:
 
     Attributes:
         weights: a copy, as `get_weights` returns it.
+        states: a copy of what Keras does not save, as `copy_states` returns it.
         compile_config: for a whole model, how it is compiled, so that Keras compiles it when it is loaded.
     """
 
@@ -33,6 +34,7 @@ class WriteRequest:
     format: Format
     names: list[str]
     weights: list[Array]
+    states: list[Array]
     compile_config: dict[str, Any] | None = None
 
     @property
@@ -166,7 +168,7 @@ class CheckpointWriter:
         # Keras calls this when it saves. The shadow model itself is not compiled: it has no optimizer state to save.
         compile_config = request.compile_config
         self._shadow_model.get_compile_config = lambda: compile_config
-        save = self._shadow_model.save if request.format == "keras" else self._shadow_model.save_weights
+        save = self._shadow_model.save if request.format == "keras" else saving(self._shadow_model, request.states)
         self._files.write(request.position, request.logs, request.format, request.names, save)
 
     def _raise_failure(self) -> None:

@@ -49,7 +49,7 @@ def _cursor(row: Checkpoint) -> str:
 
 @blueprint.get("/checkpoints", summary="List checkpoints", responses={200: Page[CheckpointView], **problems(404)})
 def list_checkpoints(path: JobPath, query: CheckpointsQuery) -> Response:
-    """`best` and `last`, which every job has, then those that the job's ModelCheckpoint named."""
+    """Those that the service names, such as `best` and `last`, then those that the job's ModelCheckpoint named."""
     with get_services().database.read() as session:
         rows = checkpoints.list_page(session, path.job_id, query.after, query.limit + 1)
     listed = rows[: query.limit]

@@ -141,6 +141,7 @@ def checkpoint_view(row: models.Checkpoint) -> CheckpointView:
         value=row.value,
         size=row.size,
         sha256=row.sha256,
+        has_optimizer=row.has_optimizer,
         created_at=row.created_at,
         href=f"{PREFIX}/jobs/{row.job_id}/{path}",
     )

@@ -22,7 +22,7 @@ class DatasetMethods(ClientBase):
 
         Args:
             path: the file.
-            name: the name by which jobs refer to it.
+            name: the name by which jobs refer to it. Without one, it is deleted when it has not been used for a while.
             on_progress: called with the bytes that have been sent and the bytes in all.
 
         Returns:

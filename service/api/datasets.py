@@ -64,7 +64,9 @@ _UPLOAD = {
 
 
 class UploadQuery(Query):
-    name: Annotated[str, _NAME] | None = Field(default=None, description="a name that jobs can use; default: its id")
+    name: Annotated[str, _NAME] | None = Field(
+        default=None, description="a name that jobs can use; default: its id, and it is deleted when nobody uses it"
+    )
 
 
 class DatasetsQuery(PageQuery):

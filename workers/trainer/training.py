@@ -158,7 +158,7 @@ class Training:
         if path is None:
             raise ModelBuildError(pointer, f"The weights of the {initial.source} {name} no longer exist.")
         try:
-            stored = read_stored(Path(path))
+            stored = read_stored(Path(path), with_optimizer=initial.optimizer)
             filled = fill(model, stored.weights, by_name=initial.by_name, skip_mismatch=initial.skip_mismatch)
             if initial.optimizer:
                 fill_optimizer(model, stored.state)

@@ -69,7 +69,7 @@ def compare_optimizer(name: str, needed: Mapping[str, HasShape], stored: StoredS
     if not stored.optimizer:
         message = "The stored weights come without the variables of an optimizer. Save a compiled model."
         raise WeightsMismatch(message, None, f"the variables of the optimizer {name!r}")
-    if stored.optimizer_name is not None and _SUFFIX.sub("", stored.optimizer_name) != _SUFFIX.sub("", name):
+    if stored.optimizer_name is not None and _comparable(stored.optimizer_name) != _comparable(name):
         message = (
             f"The stored variables are those of the optimizer {stored.optimizer_name!r}, and this job has {name!r}."
         )
@@ -131,6 +131,11 @@ def kinds_agree(needed: Any, stored: Any) -> bool:
     return _kind(needed) == _kind(stored)
 
 
+def _comparable(name: str) -> str:
+    """Return a name without the number that Keras appends, and without `_`: RMSprop is `rmsprop`, here `rm_sprop`."""
+    return _SUFFIX.sub("", name).replace("_", "")
+
+
 def numbered(variables: Sequence[Any]) -> dict[str, Any]:
     """Return variables by the paths that a file has for them."""
     return {f"vars/{index}": variable for index, variable in enumerate(variables)}
@@ -158,6 +163,9 @@ def _assign(needed: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
 
 
 def _kind(dtype: Any) -> str:
-    """Return `f`, `i`, `u` or `b`; a bfloat16, which NumPy lacks, is a float."""
+    """Return `f`, `i` or `b`; a bfloat16, which NumPy lacks, is a float.
+
+    Unsigned integers are not told from others: without memory, the state of a random generator has another dtype.
+    """
     name = str(dtype)
-    return "f" if name == "bfloat16" else np.dtype(name).kind
+    return "f" if name == "bfloat16" else np.dtype(name).kind.replace("u", "i")

@@ -41,11 +41,9 @@ def nested() -> keras.Model:
     return sequential(keras.Sequential([L.GaussianNoise(0.1), inner, L.Dropout(0.1)]), L.BatchNormalization())
 
 
-def shared_between_models() -> keras.Model:
+def shared(inputs: Any) -> Any:
     dense, dropout = L.Dense(8), L.Dropout(0.4)
-    first = keras.Sequential([keras.Input((8, 8)), dense, dropout])
-    second = keras.Sequential([keras.Input((8, 8)), dropout, dense, L.Dense(3)])
-    return functional(lambda inputs: L.Concatenate()([first(inputs), second(inputs), dense(inputs)]))
+    return L.Concatenate()([dropout(dense(inputs)), dense(dropout(inputs)), L.Dropout(0.1)(inputs)])
 
 
 IMAGE = (8, 8, 1)
@@ -62,7 +60,7 @@ MODELS: dict[str, Make] = {
     ),
     "a recurrent state": lambda: sequential(L.LSTM(4, stateful=True, dropout=0.2), batch_size=64),
     "nested": nested,
-    "shared between models": shared_between_models,
+    "shared layers": lambda: functional(shared),
     "attention": lambda: functional(lambda inputs: L.MultiHeadAttention(2, 4, dropout=0.3)(inputs, inputs)),
 }  # fmt: skip
 ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.01}}

@@ -86,7 +86,7 @@ def test_what_matches_is_accepted(options: dict[str, Any], api: FlaskClient, upl
         ),
         (WHOLE | {"optimizer[adam_3]/vars/4": ([11], "float32")}, {"optimizer": True}, "has the shape [10]"),
         (WHOLE | {"optimizer[adam_3]/vars/0": ([], "float32")}, {"optimizer": True}, "is of int64, and the stored one"),
-        (WHOLE | {"states/vars/0": ([2], "int64")}, {"states": True}, "is of uint32"),
+        (WHOLE | {"states/vars/0": ([2], "float32")}, {"states": True}, "and the stored one of float32"),
         (WHOLE | {"states/vars/1": ([2], "uint32")}, {"states": True}, "2 variables are stored in the states"),
         (WHOLE | {"layers/dense/vars/1": ([10], "int32")}, {}, "the layer 'dense' are of int32"),
         (WHOLE | {"layers/dense/vars/1": ([11], "float32")}, {}, "those of the layer 'dense' have the shapes"),
@@ -110,7 +110,7 @@ def test_what_does_not_match_is_a_fault(
 @pytest.mark.parametrize(
     ("optimizer", "words"),
     [
-        ("rmsprop", "those of the optimizer 'adam_3', and this job has 'rmsprop'"),
+        ("sgd", "those of the optimizer 'adam_3', and this job has 'sgd'"),
         ({"class_name": "Adam", "config": {"amsgrad": True}}, "6 variables are stored of the optimizer 'adam'"),
     ],
 )
@@ -123,6 +123,12 @@ def test_another_optimizer_is_a_fault(
     assert faults(api, {"dataset": "weights"}, compile__optimizer=optimizer) == []
 
 
+def test_the_names_of_keras_and_of_the_service_are_the_same(api: FlaskClient, upload: Callable[[Arrays], None]) -> None:
+    momentum = {"class_name": "RMSprop", "config": {"momentum": 0.9}}
+    upload({name.replace("adam_3", "rmsprop"): array for name, array in WHOLE.items()})
+    assert faults(api, {"dataset": "weights", "optimizer": True}, compile__optimizer=momentum) == []
+
+
 def test_a_loss_scale_is_part_of_the_optimizer(api: FlaskClient, upload: Callable[[Arrays], None]) -> None:
     upload(WHOLE)
     [fault] = faults(api, {"dataset": "weights", "optimizer": True}, compile__dtype_policy="mixed_float16")
@@ -131,7 +137,7 @@ def test_a_loss_scale_is_part_of_the_optimizer(api: FlaskClient, upload: Callabl
 
 def test_a_recurrent_state_may_come_along(api: FlaskClient, upload: Callable[[Arrays], None]) -> None:
     layers = [
-        {"class_name": "InputLayer", "config": {"batch_shape": [32, 64]}},
+        {"class_name": "InputLayer", "config": {"batch_shape": [3, 64]}},
         {"class_name": "Reshape", "config": {"target_shape": [8, 8]}},
         {"class_name": "LSTM", "config": {"units": 4, "stateful": True}},
         {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
@@ -143,10 +149,10 @@ def test_a_recurrent_state_may_come_along(api: FlaskClient, upload: Callable[[Ar
         "layers/dense/vars/0": ([4, 10], "float32"),
         "layers/dense/vars/1": ([10], "float32"),
         "states/vars/0": ([2], "uint32"),
-        "states/vars/1": ([32, 4], "float32"),
-        "states/vars/2": ([32, 4], "float32"),
+        "states/vars/1": ([3, 4], "float32"),
+        "states/vars/2": ([3, 4], "float32"),
     })  # fmt: skip
-    changes = {"model__config__layers": layers, "fit__steps_per_epoch": 3}
+    changes = {"model__config__layers": layers, "fit__batch_size": 3}
     assert faults(api, {"dataset": "weights", "states": True}, **changes) == []
 
 

@@ -124,9 +124,9 @@ def test_another_optimizer_is_a_fault(
 
 
 def test_the_names_of_keras_and_of_the_service_are_the_same(api: FlaskClient, upload: Callable[[Arrays], None]) -> None:
-    momentum = {"class_name": "RMSprop", "config": {"momentum": 0.9}}
-    upload({name.replace("adam_3", "rmsprop"): array for name, array in WHOLE.items()})
-    assert faults(api, {"dataset": "weights", "optimizer": True}, compile__optimizer=momentum) == []
+    shapes = [([], "int64"), ([], "float32"), ([64, 10], "float32"), ([10], "float32")]
+    upload(WEIGHTS | {f"optimizer[rmsprop]/vars/{index}": array for index, array in enumerate(shapes)})
+    assert faults(api, {"dataset": "weights", "optimizer": True}, compile__optimizer="rmsprop") == []
 
 
 def test_a_loss_scale_is_part_of_the_optimizer(api: FlaskClient, upload: Callable[[Arrays], None]) -> None:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fitqueue.client import Client as Client
+    from fitqueue.fit.spec import spec_of as spec_of
 
-__all__ = ["Client", "__version__"]
+__all__ = ["Client", "__version__", "spec_of"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +16,10 @@ def __getattr__(name: str) -> Any:
         from fitqueue.client import Client
 
         return Client
+    if name == "spec_of":
+        from fitqueue.fit.spec import spec_of
+
+        return spec_of
     if name == "__version__":
         from importlib.metadata import version
 

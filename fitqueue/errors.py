@@ -270,6 +270,14 @@ class WaitTimeout(FitQueueError):
     code = "wait_timeout"
 
 
+class JobFailed(FitQueueError):
+    """The job has failed. `history` is the History of the epochs that it has trained."""
+
+    code = "job_failed"
+
+    history: Any = None
+
+
 def _with_subclasses(error: type[FitQueueError]) -> list[type[FitQueueError]]:
     return [error] + [descendant for child in error.__subclasses__() for descendant in _with_subclasses(child)]
 

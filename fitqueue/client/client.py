@@ -5,14 +5,12 @@ from types import TracebackType
 from typing import Self
 
 from fitqueue.client.configuration import find_connection
-from fitqueue.client.datasets import DatasetMethods
-from fitqueue.client.jobs import JobMethods
-from fitqueue.client.results import ResultMethods
+from fitqueue.client.training import TrainingMethods
 from fitqueue.client.transport import Transport
 from fitqueue.views import WorkerView
 
 
-class Client(JobMethods, ResultMethods, DatasetMethods):
+class Client(TrainingMethods):
     """A client of one FitQueue service.
 
     Use it as a context manager, or call `close()`. Threads may share it.

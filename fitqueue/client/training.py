@@ -1,0 +1,194 @@
+"""`client.fit`: what `model.fit` does, as a job."""
+
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+from fitqueue.client.datasets import DatasetMethods
+from fitqueue.client.jobs import JobMethods, Spec
+from fitqueue.client.results import ResultMethods
+from fitqueue.views import DryRun, JobView
+
+if TYPE_CHECKING:
+    from fitqueue.fit.spec import Described
+
+Restore = Literal["best", "last"] | None
+Verbose = Literal["auto", 0, 1, 2]
+
+
+class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
+    """The methods of `Client` that train a model of this process.
+
+    They load `fitqueue.fit`, and with it NumPy, when they are called: the command line does without.
+    """
+
+    @overload
+    def submit(
+        self, spec: Spec, *, dry_run: Literal[False] = ..., wait: bool = ..., idempotency_key: str | None = ...
+    ) -> JobView: ...
+    @overload
+    def submit(self, spec: Spec, *, dry_run: Literal[True]) -> DryRun: ...
+    @overload
+    def submit(self, *, model: Any, x: Any = ..., y: Any = ..., **arguments: Any) -> JobView: ...
+    def submit(self, spec: Spec | None = None, *, model: Any = None, **arguments: Any) -> JobView | DryRun:
+        """Submit a job: one that is written as JSON, or `model` with the arguments of `fit`.
+
+        Args:
+            spec: the job: a dict, JSON as bytes, or the path of a JSON file. Then the other arguments are those below.
+            model: a compiled Keras model, in place of `spec`. Then the other arguments are those of `fit`.
+            dry_run: check the job, and store nothing.
+            wait: return only when the job has ended.
+            idempotency_key: a key of your own for this job. Set it if you may have to submit the job again, after an
+                Unreachable or from another process: the same key with the same job returns the job that already exists.
+
+        Returns:
+            The queued job, with `wait` the ended job, with `dry_run` what the service would store.
+
+        Raises:
+            MalformedJSON: the spec is not JSON.
+            InvalidSpec: the job is invalid; `errors` lists every fault.
+            IdempotencyMismatch: the key was already used with a different job.
+        """
+        if (spec is None) == (model is None):
+            raise TypeError("submit needs either a job as JSON or a model")
+        if spec is None:
+            return cast(JobView, self.fit(model, **arguments, wait=False))
+        submitted: JobView | DryRun = super().submit(spec, **arguments)
+        return submitted
+
+    def fit(
+        self,
+        model: Any,
+        x: Any = None,
+        y: Any = None,
+        *,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Verbose = "auto",
+        callbacks: Sequence[Any] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[Any, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+        gpus: int = 0,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        pool: str | None = None,
+        priority: int | None = None,
+        seed: int | None = None,
+        restore: Restore = "best",
+        wait: bool = True,
+    ) -> Any:
+        """Train a model as a job, with the arguments of `model.fit`; the model then holds the trained weights.
+
+        The model, its compilation, its callbacks and its weights as they are now are sent as data. What is code cannot
+        be sent: all of it is refused at once, before anything is sent.
+
+        Ctrl-C, or the button of a notebook, leaves the job alone: this returns the history so far, and `attach` follows
+        the job again.
+
+        Args:
+            model: a compiled Sequential or functional model, of Keras 3 or of Keras 2 (`tf_keras`).
+            x: the inputs: an array of numbers with the samples first, a list or a dict of them by the names of the
+                inputs, a frame of pandas or polars; or a `tf.data.Dataset`, a `PyDataset` or a generator, whose
+                batches of one epoch are taken and sent.
+            y: the targets, likewise.
+            verbose: 1 shows a bar, 2 a line for each epoch, 0 nothing; "auto" a bar where somebody looks at it.
+            gpus: how many GPUs to train on.
+            name: of the job, for people.
+            labels: of the job, to find it by.
+            pool: the pool of workers that train it.
+            priority: jobs with a higher one start sooner.
+            seed: of the random generators; drawn at random if it is not given.
+            restore: the weights that the model gets: those of the best epoch, of the last one, or none.
+            wait: return when the job has ended. Otherwise return the job at once; `attach` follows it.
+
+        Returns:
+            A `keras.callbacks.History` with the job as `.job`; without `wait` the job.
+
+        Raises:
+            TypeError: the model is not a Keras model.
+            InvalidSpec: names all that cannot be sent, or that the service refuses.
+            JobFailed: the job has failed; the error has its reason, and what it trained until then as `.history`.
+        """
+        from fitqueue.fit.bars import uploading
+        from fitqueue.fit.spec import FitCall, JobOptions, describe
+
+        call = FitCall(
+            epochs=epochs, batch_size=batch_size, callbacks=callbacks, validation_split=validation_split,
+            shuffle=shuffle, class_weight=class_weight, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps, validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )  # fmt: skip
+        options = JobOptions(gpus=gpus, name=name, labels=labels, pool=pool, priority=priority, seed=seed)
+        with uploading(verbose) as bars:
+            described = describe(model, x, y, sample_weight, validation_data, call, options, bars.collecting)
+            job = self._send(model, described, bars.sending)
+        return self.attach(job.id, model, restore=restore, verbose=verbose) if wait else job
+
+    def attach(self, job_id: str, model: Any, *, restore: Restore = "best", verbose: Verbose = "auto") -> Any:
+        """Follow a job that `fit` has begun, in this or in another process, until it ends.
+
+        Args:
+            job_id: the job.
+            model: a model with the layers of the job's; it gets the weights.
+            restore: the weights that the model gets: those of the best epoch, of the last one, or none.
+            verbose: as for `fit`.
+
+        Returns:
+            A `keras.callbacks.History` with the job as `.job`.
+
+        Raises:
+            TypeError: the model is not a Keras model.
+            JobNotFound: there is no job with this id.
+            JobFailed: the job has failed; the error has its reason, and what it trained until then as `.history`.
+        """
+        from fitqueue.fit.bars import following
+        from fitqueue.fit.framework import framework_of
+        from fitqueue.fit.history import ended_badly, make_history
+
+        keras = framework_of(model)
+        try:
+            with following(verbose) as bar:
+                for job in self.watch(job_id):
+                    bar.show(job, lambda after: self.metrics(job_id, after=after))
+        except KeyboardInterrupt:
+            print(_DETACHED.format(id=job_id))  # noqa: T201 -- the answer to a key of somebody who looks at it
+            return make_history(keras, model, self.get(job_id), self.metrics(job_id))
+        if restore is not None and job.best is not None:
+            self._restore(model, job_id, restore)
+        history = make_history(keras, model, job, self.metrics(job_id))
+        if (error := ended_badly(job)) is not None:
+            error.history = history
+            raise error
+        return history
+
+    def _send(self, model: Any, described: "Described", on_progress: Any) -> JobView:
+        from fitqueue.fit.files import write_arrays
+
+        with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
+            data, weights = Path(folder) / "data.npz", Path(folder) / "initial.weights.h5"
+            write_arrays(data, described.arrays)
+            model.save_weights(weights)
+            uploaded, initial = (self.upload(path, on_progress=on_progress) for path in (data, weights))
+        spec = {**described.spec, "initial_weights": {"dataset": initial.id}}
+        spec["data"] = {**spec["data"], "dataset": uploaded.id}
+        return self.submit(spec)
+
+    def _restore(self, model: Any, job_id: str, which: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+            model.load_weights(self.download(job_id, which, Path(folder) / "restored.weights.h5"))
+
+
+_DETACHED = """
+The job {id} goes on. To follow it again: client.attach("{id}", model). To end it: client.cancel("{id}").
+Until then, `history` has the epochs that have ended. Interrupt once more to stop at once."""

@@ -61,7 +61,7 @@ class CheckpointCollector:
             # Now, because it holds the learning rate of this moment.
             compile_config = self._model.get_compile_config() if format == "keras" else None
             self._ensure_writer().submit(
-                WriteRequest(position, logs, format, names, self._saved_weights, self._saved_states, compile_config)
+                WriteRequest(position, logs, format, names, self._saved_weights, compile_config, self._saved_states)
             )
         for (format, with_optimizer), names in requested.items():
             if with_optimizer:

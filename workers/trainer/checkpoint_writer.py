@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any, Final
 
@@ -25,8 +25,8 @@ class WriteRequest:
 
     Attributes:
         weights: a copy, as `get_weights` returns it.
-        states: a copy of what Keras does not save, as `copy_states` returns it.
         compile_config: for a whole model, how it is compiled, so that Keras compiles it when it is loaded.
+        states: a copy of what Keras does not save, as `copy_states` returns it.
     """
 
     position: Position
@@ -34,8 +34,8 @@ class WriteRequest:
     format: Format
     names: list[str]
     weights: list[Array]
-    states: list[Array]
     compile_config: dict[str, Any] | None = None
+    states: list[Array] = field(default_factory=list)
 
     @property
     def can_be_superseded(self) -> bool:

@@ -137,18 +137,21 @@ class Pair:
     needed: Variables
     stored: StoredLayer | None
 
-    def filled_fraction(self, *, is_legacy: bool) -> float:
-        """Return how much of the layer is filled, from 0 to 1, if what does not match is skipped."""
+    def filled_variables(self, *, is_legacy: bool) -> set[int]:
+        """Return the ids of the variables that are filled, if what does not match is skipped."""
+        filled: set[int] = set()
         stored = self.stored.variables if self.stored is not None else {}
         objects, stored_objects = (
             {"": variables} if is_legacy else by_object(variables) for variables in (self.needed, stored)
         )
-        filled = [
-            same
-            for path, variables in objects.items()
-            for same in _are_filled(variables, stored_objects.get(path, {}), stops_at_first=not is_legacy)
-        ]
-        return sum(filled) / len(filled)
+        for path, variables in objects.items():
+            same = _are_filled(variables, stored_objects.get(path, {}), stops_at_first=not is_legacy)
+            filled |= {id(variable) for variable, is_same in zip(variables.values(), same, strict=True) if is_same}
+        return filled
+
+    def filled_fraction(self, filled: set[int]) -> float:
+        """Return how much of the layer is filled, from 0 to 1; other layers may share variables with it."""
+        return sum(id(variable) in filled for variable in self.needed.values()) / len(self.needed)
 
 
 def match(
@@ -161,8 +164,9 @@ def match(
     """
     pairs = _pairs(model, stored, by_name=by_name)
     filled = Filled()
+    filled_variables = {variable for pair in pairs for variable in pair.filled_variables(is_legacy=stored.is_legacy)}
     for pair in pairs:
-        fraction = pair.filled_fraction(is_legacy=stored.is_legacy)
+        fraction = pair.filled_fraction(filled_variables)
         if fraction < 1 and not skip_mismatch and not (by_name and pair.stored is None):
             raise _mismatch(pair)
         if pair.layer.weights:  # others have the state of a random generator only
@@ -175,8 +179,7 @@ def match(
 
 def _pairs(model: keras.Model, stored: StoredWeights, *, by_name: bool) -> list[Pair]:
     needs = _needed_legacy if stored.is_legacy else _needed
-    visited: set[int] = set()
-    needing = [(key, layer, needed) for key, layer in _keyed_layers(model) if (needed := needs(layer, visited))]
+    needing = [(key, layer, needed) for key, layer in _keyed_layers(model) if (needed := needs(layer, set()))]
     if by_name:
         by_layer_name = {layer.name: layer for layer in stored.layers if layer.name is not None}
         if not by_layer_name:

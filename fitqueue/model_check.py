@@ -22,6 +22,9 @@ class ModelCheckRequest(BaseModel):
     initial_model: dict[str, Any] | None = Field(
         default=None, description="the model of the job that this one takes its initial weights from"
     )
+    initial_compile: dict[str, Any] | None = Field(
+        default=None, description="how that job compiles its model, if its optimizer is continued"
+    )
     initial_arrays: dict[str, ArrayInfo] | None = Field(
         default=None, description="the arrays of the data set that it takes its initial weights from"
     )

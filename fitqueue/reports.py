@@ -65,6 +65,7 @@ class CheckpointWritten(FileWritten):
     logs: dict[str, float] = Field(description="what was logged up to then")
     monitor: str | None = Field(description="the value that `best` follows")
     value: float | None = Field(description="that value")
+    has_optimizer: bool = Field(default=False, description="whether it holds the variables of the optimizer, too")
 
     @property
     def epoch(self) -> int:

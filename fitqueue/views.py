@@ -196,7 +196,10 @@ class LogLine(BaseModel):
 class CheckpointView(BaseModel):
     """A stored file of weights, or of a whole model."""
 
-    name: str = Field(description="the name that ModelCheckpoint's template gave it, or the service's `best` or `last`")
+    name: str = Field(
+        description="the name that ModelCheckpoint's template gave it, or the service's: `best`, `last`, "
+        "`last_with_optimizer`"
+    )
     format: Literal["weights.h5", "keras"]
     epoch: int
     batch: int | None = Field(
@@ -207,6 +210,7 @@ class CheckpointView(BaseModel):
     value: float | None
     size: int = Field(description="bytes")
     sha256: str
+    has_optimizer: bool = Field(default=False, description="whether it holds the variables of the optimizer, too")
     created_at: datetime
     href: str
 

@@ -3,6 +3,10 @@
 A name such as `layers/dense_1[head]/vars/0` says where a variable belongs: the key of its layer, the layer's name, if
 the file had it, and the path of the variable in the layer. The key is Keras's own (`dense_1`: the second Dense) or, in
 a legacy file, the position of the layer in the file; there, a variable has a number in place of a path.
+
+A file of a compiled model has the variables of its optimizer, too: `optimizer[adam]/vars/0`. What Keras leaves out of
+its files may be in `states/vars/0`: the states of random generators and of recurrent layers, in the order of
+`fitqueue.model_states`.
 """
 
 import re
@@ -11,9 +15,21 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_VARIABLES: Final = 10_000
+"""The most variables of layers in a file."""
+MAX_ARRAYS: Final = 5 * MAX_VARIABLES
+"""The most variables in all: an optimizer may have several for each of a layer."""
 MAX_NAME: Final = 255
 
-_NAME: Final = re.compile(r"layers/(?P<key>[A-Za-z0-9_]+)(\[(?P<layer>[^\[\]/]+)\])?/(?P<path>[A-Za-z0-9_/]+)")
+LAYERS: Final = "layers"
+OPTIMIZER: Final = "optimizer"
+STATES: Final = "states"
+
+LAST_WITH_OPTIMIZER: Final = "last_with_optimizer"
+"""The checkpoint from which training goes on as if it had not ended."""
+
+_NAME: Final = re.compile(
+    r"(layers/(?P<key>[A-Za-z0-9_]+)|(?P<part>optimizer|states))(\[(?P<owner>[^\[\]/]+)\])?/(?P<path>[A-Za-z0-9_/]+)"
+)
 
 
 @dataclass(frozen=True)
@@ -21,18 +37,21 @@ class VariableName:
     """Where a variable belongs.
 
     Attributes:
-        key: the key of its layer in the file.
-        layer: the name of its layer; None if the file does not have it.
-        path: its path in the layer.
+        key: the key of its layer in the file; empty if it is not of a layer.
+        layer: the name of its layer, or of the optimizer; None if the file does not have it.
+        path: its path in the layer, in the optimizer, or among the states.
+        part: `layers`, `optimizer` or `states`.
     """
 
     key: str
     layer: str | None
     path: str
+    part: str = LAYERS
 
     def __str__(self) -> str:
-        layer = f"[{self.layer}]" if self.layer is not None else ""
-        return f"layers/{self.key}{layer}/{self.path}"
+        owner = f"[{self.layer}]" if self.layer is not None else ""
+        head = f"{LAYERS}/{self.key}" if self.part == LAYERS else self.part
+        return f"{head}{owner}/{self.path}"
 
     @property
     def is_legacy(self) -> bool:
@@ -45,7 +64,7 @@ def parse_name(name: str) -> VariableName | None:
     match = _NAME.fullmatch(name)
     if match is None or len(name) > MAX_NAME or not name.isprintable():
         return None
-    return VariableName(match["key"], match["layer"], match["path"])
+    return VariableName(match["key"] or "", match["owner"], match["path"], match["part"] or LAYERS)
 
 
 def are_weights(names: Iterable[str]) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import BigInteger
 
@@ -247,6 +247,7 @@ class Checkpoint(Base):
     value: Mapped[float | None]
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
+    has_optimizer: Mapped[bool] = mapped_column(default=False, server_default=false())
     attempt: Mapped[int]
     created_at: Mapped[datetime]
 
@@ -294,6 +295,9 @@ class Dataset(Base):
     - `arrays` is a list of `{name, shape, dtype, values}`, with the fields of ArrayInfo.
     - `left_out` is a list of `{name, reason}`: what nobody can train on.
     - `sha256` is not unique: the same content may have several names, each with a file of its own.
+    - `sent_sha256` is that of the file as it was sent. It differs if weights were converted.
+    - `last_used_at` is when a job was submitted with it, or the same content was uploaded or looked for, to the hour.
+    - One without a name has its id as `name`.
     """
 
     __tablename__ = "datasets"
@@ -302,12 +306,18 @@ class Dataset(Base):
     name: Mapped[str] = mapped_column(String(128), unique=True)
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
+    sent_sha256: Mapped[str | None] = mapped_column(String(64))
     storage_key: Mapped[str] = mapped_column(String(255))
     arrays: Mapped[list[Any]]
     left_out: Mapped[list[Any]]
     created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "sha256"),)
+    __table_args__ = (Index(None, "sha256"), Index(None, "sent_sha256"))
+
+    @property
+    def is_unnamed(self) -> bool:
+        return self.name == self.id
 
 
 class Worker(Base):

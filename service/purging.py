@@ -1,14 +1,24 @@
-"""Deletes the rows and files of jobs that users have deleted, without getting into the way of others."""
+"""Deletes rows and files without getting into the way of others.
 
+They are those of jobs that users have deleted, and of data sets without a name that nobody uses any more.
+"""
+
+import logging
+from datetime import timedelta
 from threading import Event
 from typing import Final
 
 from service.db import Database
 from service.storage import Storage
-from service.store import deletions
+from service.store import datasets, deletions
 
 PAUSE_SECONDS: Final = 0.05
 """Between two steps, so that others who wait to write to SQLite get their turn."""
+
+DATASETS: Final = 100
+"""Data sets that one step deletes."""
+
+_logger = logging.getLogger(__name__)
 
 
 def purge(database: Database, storage: Storage, stopping: Event) -> None:
@@ -25,3 +35,20 @@ def purge(database: Database, storage: Storage, stopping: Event) -> None:
         storage.discard_all(keys)
         if stopping.wait(PAUSE_SECONDS):
             return
+
+
+def purge_unnamed_datasets(database: Database, storage: Storage, unused_for: timedelta, stopping: Event) -> None:
+    """Delete the data sets without a name that no job needs, or has used for this long. Several may purge at once.
+
+    Raises:
+        DatabaseUnavailable: what was deleted before stays deleted; the sweeper deletes files that were left.
+    """
+    while not stopping.is_set():
+        with database.write() as session:
+            keys = datasets.delete_unused(session, unused_for, DATASETS)
+        if not keys:
+            return
+        for key in keys:
+            storage.discard(key)
+        _logger.info("Unused data sets without a name were deleted.", extra={"datasets": len(keys)})
+        stopping.wait(PAUSE_SECONDS)

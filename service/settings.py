@@ -122,6 +122,12 @@ class Settings(BaseSettings):
         ge=0,
         description="How many bytes of a bucket's data sets are kept on this machine. The one in use always fits.",
     )
+    unnamed_dataset_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="How long a data set without a name is kept after its last use. One that a job needs stays.",
+    )
     snapshot_seconds: float = Field(
         default=300.0,
         ge=0,

@@ -12,7 +12,7 @@ from typing import Final
 
 from fitqueue.datasets import ArrayInfo
 from fitqueue.errors import InvalidDataset
-from fitqueue.weights import MAX_NAME, MAX_VARIABLES
+from fitqueue.weights import MAX_ARRAYS, MAX_NAME
 from service import environment, npz
 
 PROGRAM: Final = "workers.weights_reader"
@@ -22,7 +22,7 @@ _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _ZIP: Final = b"PK\x03\x04"
 _KERAS_MEMBER: Final = b"model.weights.h5"
 _DIRECTORY_BYTES: Final = 65_536
-_HEADERS: Final = 128 * MAX_VARIABLES
+_HEADERS: Final = 128 * MAX_ARRAYS
 """The bytes of the headers in an `.npz`, which no limit of a user counts."""
 
 
@@ -45,7 +45,7 @@ def convert(source: Path, target: Path, max_bytes: int) -> npz.Inspection:
         InvalidDataset: it is not a file of Keras's, or it cannot be read within the limits.
     """
     _to_npz(source, target, max_bytes)
-    arrays = npz.inspect(target, max_bytes + _HEADERS, npz.Limits(MAX_VARIABLES, MAX_NAME)).arrays
+    arrays = npz.inspect(target, max_bytes + _HEADERS, npz.Limits(MAX_ARRAYS, MAX_NAME)).arrays
     return npz.Inspection({name: ArrayInfo(array.shape, array.dtype) for name, array in arrays.items()})
 
 

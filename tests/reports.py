@@ -30,11 +30,12 @@ def checkpoint_written(
     value: float = 0.5,
     size: int = 10,
     sha256: str = SHA256,
+    has_optimizer: bool = False,
 ) -> CheckpointWritten:
     """Return the report of a checkpoint that was saved after an epoch, with `loss` as its monitor."""
     return CheckpointWritten(
         file="1", size=size, sha256=sha256, names=list(names), format=format, position=Position(epoch),
-        logs={"loss": value}, monitor="loss", value=value,
+        logs={"loss": value}, monitor="loss", value=value, has_optimizer=has_optimizer,
     )  # fmt: skip
 
 

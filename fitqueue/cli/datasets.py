@@ -43,11 +43,12 @@ def add(file: Path, name: str | None, as_json: bool) -> None:
 
 
 @dataset.command("list")
+@click.option("--all", "unnamed", is_flag=True, help="Also list those that were uploaded without a name.")
 @json_option
-def list_all(as_json: bool) -> None:
-    """List all data sets, including the built-in ones."""
+def list_all(unnamed: bool, as_json: bool) -> None:
+    """List the data sets, including the built-in ones."""
     with Client() as client:
-        rows = list(client.datasets())
+        rows = list(client.datasets(unnamed=unnamed))
     if as_json:
         print_json(rows)
     else:

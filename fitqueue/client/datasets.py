@@ -22,7 +22,7 @@ class DatasetMethods(ClientBase):
 
         Args:
             path: the file.
-            name: the name by which jobs refer to it.
+            name: the name by which jobs refer to it. Without one, it is deleted when it has not been used for a while.
             on_progress: called with the bytes that have been sent and the bytes in all.
 
         Returns:
@@ -33,15 +33,26 @@ class DatasetMethods(ClientBase):
             NameTaken: another data set already has this name.
             BodyTooLarge: the file is larger than the service accepts.
         """
-        sha256 = files.sha256_of(Path(path))
-        for dataset in self.datasets():
-            if dataset.sha256 == sha256 and name in {None, dataset.name}:
-                return dataset
-        return files.upload(self._transport, Path(path), name, on_progress)
+        existing = self.find_dataset(files.sha256_of(Path(path)), name)
+        return existing or files.upload(self._transport, Path(path), name, on_progress)
 
-    def datasets(self) -> Iterator[DatasetView]:
-        """Yield all data sets, the built-in ones first."""
-        return self._pages("/datasets", DatasetView)
+    def find_dataset(self, sha256: str, name: str | None = None) -> DatasetView | None:
+        """Return the oldest data set with this content; None if the service has none. It takes one request.
+
+        Args:
+            sha256: the sha256 of a file, as it was uploaded.
+            name: the name that the data set must have; by default any, or none.
+        """
+        found = list(self._pages("/datasets", DatasetView, {"sha256": sha256}))
+        return next((dataset for dataset in reversed(found) if name in {None, dataset.name}), None)
+
+    def datasets(self, *, unnamed: bool = False) -> Iterator[DatasetView]:
+        """Yield all data sets, the built-in ones first.
+
+        Args:
+            unnamed: those that were uploaded without a name, too.
+        """
+        return self._pages("/datasets", DatasetView, {"unnamed": "true"} if unnamed else None)
 
     def dataset(self, name_or_id: str) -> DatasetView:
         """Return one data set.

@@ -10,9 +10,10 @@ from fitqueue.client import files, follow
 from fitqueue.client.base import ClientBase, Row, job_path
 from fitqueue.text import local_file_name
 from fitqueue.views import ArtifactView, CheckpointView, EpochView, EventView, LogLine, StepView
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 
-_ALIASES = frozenset({"best", "last"})
-"""Checkpoints that every job has, each at an address of its own."""
+_ALIASES = frozenset({"best", "last", LAST_WITH_OPTIMIZER})
+"""Checkpoints that the service names, each at an address of its own."""
 
 
 class ResultMethods(ClientBase):
@@ -103,7 +104,7 @@ class ResultMethods(ClientBase):
 
         Args:
             job_id: the job.
-            checkpoint: `best`, `last`, or the name of a checkpoint.
+            checkpoint: `best`, `last`, `last_with_optimizer`, or the name of a checkpoint.
             path: the file to write, or a folder for it; by default the current folder.
             on_progress: called with the bytes that have arrived and the bytes in all.
 

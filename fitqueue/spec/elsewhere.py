@@ -22,6 +22,7 @@ _TARGETS: Final = (
 _OTHER_NAMES: Final[Mapping[str, str]] = {
     "validation_data": "data.validation",
     "dataset": "data.dataset",
+    "optimizer": "compile.optimizer",
     ".layers": "model",
     **{f"{part}.{name}": f"{part or 'data'}.x" for part in _WITH_ARRAYS for name in _INPUTS},
     **{f"{part}.{name}": f"{part or 'data'}.y" for part in _WITH_ARRAYS for name in _TARGETS},

@@ -10,6 +10,7 @@ from pydantic import Field
 from fitqueue.errors import FileGone
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import CheckpointView, Page
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service.api import PREFIX
 from service.api.context import get_services
 from service.api.files import DOWNLOAD, send
@@ -48,7 +49,7 @@ def _cursor(row: Checkpoint) -> str:
 
 @blueprint.get("/checkpoints", summary="List checkpoints", responses={200: Page[CheckpointView], **problems(404)})
 def list_checkpoints(path: JobPath, query: CheckpointsQuery) -> Response:
-    """`best` and `last`, which every job has, then those that the job's ModelCheckpoint named."""
+    """Those that the service names, such as `best` and `last`, then those that the job's ModelCheckpoint named."""
     with get_services().database.read() as session:
         rows = checkpoints.list_page(session, path.job_id, query.after, query.limit + 1)
     listed = rows[: query.limit]
@@ -72,6 +73,12 @@ def get_best(path: JobPath) -> Response:
 def get_last(path: JobPath) -> Response:
     """The weights after the last epoch that ended. 404 before the first epoch."""
     return _download(path.job_id, "last")
+
+
+@blueprint.get("/weights/last_with_optimizer", summary="Fetch the last weights and the optimizer", responses=DOWNLOAD)
+def get_last_with_optimizer(path: JobPath) -> Response:
+    """What Keras saves of the compiled model when training has ended, for a job with `save_optimizer`."""
+    return _download(path.job_id, LAST_WITH_OPTIMIZER)
 
 
 def _download(job_id: str, name: str) -> Response:

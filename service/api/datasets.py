@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -63,7 +64,16 @@ _UPLOAD = {
 
 
 class UploadQuery(Query):
-    name: Annotated[str, _NAME] | None = Field(default=None, description="a name that jobs can use; default: its id")
+    name: Annotated[str, _NAME] | None = Field(
+        default=None, description="a name that jobs can use; default: its id, and it is deleted when nobody uses it"
+    )
+
+
+class DatasetsQuery(PageQuery):
+    unnamed: bool = Field(default=False, description="also those that were uploaded without a name")
+    sha256: Annotated[str, Pattern("[0-9a-f]{64}", "64 hexadecimal digits")] | None = Field(
+        default=None, description="only those with this content, as it is stored or as it was sent, named or not"
+    )
 
 
 class DatasetPath(BaseModel):
@@ -88,18 +98,23 @@ def upload(query: UploadQuery) -> Response:
     _refuse_reserved(query.name)
     services = get_services()
     dataset_id = new_id("ds")
-    with _inspected_file(services) as (path, sha256, inspection):
-        dataset, is_new = _store(services, dataset_id, query.name, path, sha256, inspection)
+    with _inspected_file(services) as received:
+        dataset, is_new = _store(services, dataset_id, query.name, received)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
     return answer(dataset_view(dataset), 201 if is_new else 200, headers)
 
 
 @blueprint.get("", summary="List data sets", responses={200: Page[DatasetView]})
-def list_datasets(query: PageQuery) -> Response:
-    """The built-in ones, then the uploaded ones, newest first."""
-    with get_services().database.read() as session:
-        rows, cursor = datasets.list_page(session, query.cursor, query.limit)
-    builtin = [builtin_view(dataset) for dataset in BUILTIN.values()] if query.cursor is None else []
+def list_datasets(query: DatasetsQuery) -> Response:
+    """The built-in ones, then the uploaded ones, newest first. With `sha256`, those alone whose content it is."""
+    services, content = get_services(), query.sha256
+    if content is not None:
+        _renew(services, content)
+    with services.database.read() as session:
+        unnamed = query.unnamed or content is not None
+        rows, cursor = datasets.list_page(session, query.cursor, query.limit, unnamed=unnamed, sha256=content)
+    lists_builtin = query.cursor is None and content is None
+    builtin = [builtin_view(dataset) for dataset in BUILTIN.values()] if lists_builtin else []
     return answer(Page[DatasetView](data=[*builtin, *map(dataset_view, rows)], next_cursor=cursor))
 
 
@@ -129,9 +144,23 @@ def _refuse_reserved(name: str | None) -> None:
         raise InvalidRequest(errors=[Fault(pointer="name", code="reserved", message=message, received=name)])
 
 
+@dataclass(frozen=True)
+class _Received:
+    """An `.npz` that was received.
+
+    Attributes:
+        sent_sha256: the sha256 of what was sent, if it was converted.
+    """
+
+    path: Path
+    sha256: str
+    inspection: npz.Inspection
+    sent_sha256: str | None = None
+
+
 @contextmanager
-def _inspected_file(services: Services) -> Iterator[tuple[Path, str, npz.Inspection]]:
-    """Receive the body; yield the path of the `.npz` to store, its sha256 and what it holds.
+def _inspected_file(services: Services) -> Iterator[_Received]:
+    """Receive the body; yield the `.npz` to store and what it holds.
 
     Raises:
         BodyTooLarge: the body is larger than the service accepts.
@@ -140,14 +169,14 @@ def _inspected_file(services: Services) -> Iterator[tuple[Path, str, npz.Inspect
     limit = services.settings.max_dataset_bytes
     with _received_file(services) as (path, sha256):
         if not weights_upload.holds_weights(path):
-            yield path, sha256, npz.inspect(path, limit)
+            yield _Received(path, sha256, npz.inspect(path, limit))
             return
         converted = path.with_suffix(".npz")
         try:
             inspection = weights_upload.convert(path, converted, limit)
             with converted.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            yield converted, sha256, inspection
+                converted_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            yield _Received(converted, converted_sha256, inspection, sent_sha256=sha256)
         finally:
             converted.unlink(missing_ok=True)
 
@@ -191,22 +220,37 @@ def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> 
         raise InvalidDataset("The body ended before its Content-Length.") from None
 
 
-def _store(
-    services: Services, dataset_id: str, name: str | None, path: Path, sha256: str, inspection: npz.Inspection
-) -> tuple[Dataset, bool]:
-    size = path.stat().st_size
+def _renew(services: Services, sha256: str) -> None:
+    """Note that data sets with this content are about to be used, unless that is known."""
     with services.database.read() as session:
-        existing = datasets.with_content(session, sha256, name)
+        ids = datasets.to_renew(session, sha256)
+    if ids:
+        with services.database.write() as session:
+            datasets.renew(session, ids)
+
+
+def _store(services: Services, dataset_id: str, name: str | None, received: _Received) -> tuple[Dataset, bool]:
+    size, inspection = received.path.stat().st_size, received.inspection
+    _renew(services, received.sha256)
+    with services.database.read() as session:
+        existing = datasets.with_content(session, received.sha256, name)
     if existing is not None:
         return existing, False
     # The file first, under a key that nobody else uses: a job could use a row whose file is not there yet.
     key = dataset_key(dataset_id)
     with storage_errors():
-        services.storage.put(key, path)
+        services.storage.put(key, received.path)
     try:
         with services.database.write() as session:
             dataset, is_new = datasets.create(
-                session, dataset_id, name or dataset_id, sha256, size, inspection.arrays, inspection.left_out
+                session,
+                dataset_id,
+                name or dataset_id,
+                received.sha256,
+                size,
+                inspection.arrays,
+                inspection.left_out,
+                sent_sha256=received.sent_sha256,
             )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there

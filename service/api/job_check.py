@@ -123,6 +123,7 @@ def _check_with_keras(
         spec=stored,
         arrays={name: _for_checker(array) for name, array in info.arrays.items()} if info else {},
         initial_model=initial.model,
+        initial_compile=initial.compile,
         initial_arrays=initial.arrays,
         max_bytes=max_model_bytes,
     )

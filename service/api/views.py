@@ -25,6 +25,7 @@ from fitqueue.views import (
     Progress,
     WorkerView,
 )
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import models
 from service.api import PREFIX
 from service.store import datasets, step_metrics
@@ -33,8 +34,8 @@ from service.store.metrics import EpochRow
 from service.store.step_metrics import StepRow
 from service.store.workers import WorkerDetails
 
-OWN_CHECKPOINTS: Final = frozenset({"best", "last"})
-"""The checkpoints that the service names, and every job has."""
+OWN_CHECKPOINTS: Final = frozenset({"best", "last", LAST_WITH_OPTIMIZER})
+"""The checkpoints that the service names."""
 
 
 def job_summary(details: JobDetails) -> JobSummary:
@@ -159,6 +160,7 @@ def checkpoint_view(row: models.Checkpoint) -> CheckpointView:
         value=row.value,
         size=row.size,
         sha256=row.sha256,
+        has_optimizer=row.has_optimizer,
         created_at=row.created_at,
         href=f"{PREFIX}/jobs/{row.job_id}/{path}",
     )

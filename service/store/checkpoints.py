@@ -7,14 +7,20 @@ from sqlalchemy import case, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import CheckpointNotFound, NoCheckpointYet
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service.models import Checkpoint
 from service.store import jobs
 
 Cursor = tuple[int, int, int, str]
 """Where a checkpoint stands in the list: `best`, `last`, and the others by epoch, batch and name."""
 
+_MAX_NAMES: Final = 100
+
+_OWN: Final = {"best": 0, "last": 1, LAST_WITH_OPTIMIZER: 1}
+"""Where the checkpoints stand that the service names. Of one place, the shorter name comes first."""
+
 _CURSOR: Final = (
-    case((Checkpoint.name == "best", 0), (Checkpoint.name == "last", 1), else_=2),
+    case(*((Checkpoint.name == name, place) for name, place in _OWN.items()), else_=2),
     Checkpoint.epoch,
     func.coalesce(Checkpoint.batch, -1),
     Checkpoint.name,
@@ -24,7 +30,7 @@ _CURSOR: Final = (
 def cursor(row: Checkpoint) -> Cursor:
     """Return where a checkpoint stands in the list."""
     return (
-        {"best": 0, "last": 1}.get(row.name, 2),
+        _OWN.get(row.name, 2),
         row.epoch,
         -1 if row.batch is None else row.batch,
         row.name,
@@ -43,6 +49,12 @@ def list_page(session: Session, job_id: str, after: Cursor | None, limit: int) -
     jobs.get(session, job_id)
     query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(*_CURSOR).limit(limit)
     return session.scalars(query if after is None else query.where(tuple_(*_CURSOR) > tuple_(*after))).all()
+
+
+def names(session: Session, job_id: str) -> list[str]:
+    """Return the names of some of a job's checkpoints, in their order."""
+    query = select(Checkpoint.name).where(Checkpoint.job_id == job_id).order_by(*_CURSOR).limit(_MAX_NAMES)
+    return list(session.scalars(query))
 
 
 def newest_key(session: Session) -> str | None:
@@ -64,4 +76,7 @@ def get(session: Session, job_id: str, name: str) -> Checkpoint:
         return checkpoint
     if session.scalar(select(Checkpoint.name).where(Checkpoint.job_id == job_id).limit(1)) is None:
         raise NoCheckpointYet()
+    if name == LAST_WITH_OPTIMIZER:
+        message = "has not saved its optimizer; a job with `save_optimizer` does when its training ends"
+        raise CheckpointNotFound(f"The job {job_id} {message}.")
     raise CheckpointNotFound(f"The job {job_id} has no checkpoint '{name}'.")

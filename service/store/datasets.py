@@ -1,12 +1,15 @@
 """Uploaded data sets. The same content may have several names; each of them is a data set with a file of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import TypeAdapter
-from sqlalchemy import or_, select
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
 from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
@@ -17,6 +20,7 @@ from service.models import Dataset, Job
 from service.storage import dataset_key
 
 _ARRAY: Final = TypeAdapter(ArrayInfo)
+_RENEWED_AFTER: Final = timedelta(hours=1)
 
 
 def create(
@@ -27,14 +31,20 @@ def create(
     size: int,
     arrays: Mapping[str, ArrayInfo],
     left_out: Sequence[LeftOutArray] = (),
+    *,
+    sent_sha256: str | None = None,
 ) -> tuple[Dataset, bool]:
     """Return the data set with this content and name, and whether it is new.
+
+    Args:
+        sent_sha256: the sha256 of what was sent, if it was converted.
 
     Raises:
         NameTaken: a data set with other content has this name.
     """
     if name in BUILTIN:
         raise NameTaken(f"'{name}' is the name of a built-in data set.")
+    now = clock.now(session)
     dataset = Dataset(
         id=dataset_id,
         name=name,
@@ -43,7 +53,9 @@ def create(
         storage_key=dataset_key(dataset_id),
         arrays=[{"name": array, **_ARRAY.dump_python(info, mode="json")} for array, info in arrays.items()],
         left_out=[array.model_dump() for array in left_out],
-        created_at=clock.now(session),
+        sent_sha256=sent_sha256,
+        created_at=now,
+        last_used_at=now,
     )
     try:
         with session.begin_nested():
@@ -85,9 +97,22 @@ def info(dataset: Dataset) -> DatasetInfo:
     return DatasetInfo(dataset.name, arrays, left_out)
 
 
-def list_page(session: Session, before: str | None, limit: int) -> tuple[Sequence[Dataset], str | None]:
-    """Return a page of uploaded data sets, newest first, and the cursor of the next page."""
+def list_page(
+    session: Session, before: str | None, limit: int, *, unnamed: bool = False, sha256: str | None = None
+) -> tuple[Sequence[Dataset], str | None]:
+    """Return a page of uploaded data sets, newest first, and the cursor of the next page.
+
+    Args:
+        before: the cursor.
+        limit: how many rows a page has.
+        unnamed: those without a name, too.
+        sha256: only those with this content, as it is stored or as it was sent.
+    """
     query = select(Dataset).order_by(Dataset.id.desc()).limit(limit + 1)
+    if not unnamed:
+        query = query.where(Dataset.name != Dataset.id)
+    if sha256 is not None:
+        query = query.where(_has_content(sha256))
     if before is not None:
         query = query.where(Dataset.id < before)
     rows = session.scalars(query).all()
@@ -108,10 +133,7 @@ def delete(session: Session, reference: str) -> str:
     # The lock keeps new jobs with this data set waiting until it is gone; then they are refused.
     session.refresh(dataset, with_for_update=True)
     job_id = session.scalar(
-        select(Job.id)
-        .where(or_(Job.dataset_id == dataset.id, Job.weights_dataset_id == dataset.id), Job.state.not_in(FINAL_STATES))
-        .order_by(Job.id)
-        .limit(1)
+        select(Job.id).where(_uses(dataset.id), Job.state.not_in(FINAL_STATES)).order_by(Job.id).limit(1)
     )
     if job_id is not None:
         raise DatasetInUse(f"The job {job_id} has not ended and needs the data set '{dataset.name}'.")
@@ -124,3 +146,53 @@ def with_content(session: Session, sha256: str, name: str | None) -> Dataset | N
     """Return the data set whose file has this sha256, and which has this name; without a name, the oldest one."""
     query = select(Dataset).where(Dataset.sha256 == sha256).order_by(Dataset.created_at, Dataset.id).limit(1)
     return session.scalar(query if name is None else query.where(Dataset.name == name))
+
+
+def to_renew(session: Session, sha256: str) -> list[str]:
+    """Return the ids of the data sets with this content for which `renew` would change anything."""
+    before = clock.now(session) - _RENEWED_AFTER
+    return list(session.scalars(select(Dataset.id).where(_has_content(sha256), _last_used_before(before))))
+
+
+def renew(session: Session, ids: Iterable[str]) -> None:
+    """Note that data sets are used, in an order in which two calls do not wait for each other.
+
+    Only the hour is kept: jobs that are submitted together need not wait for each other's row.
+    """
+    now = clock.now(session)
+    for dataset_id in sorted(ids):
+        session.execute(
+            update(Dataset)
+            .where(Dataset.id == dataset_id, _last_used_before(now - _RENEWED_AFTER))
+            .values(last_used_at=now)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def delete_unused(session: Session, unused_for: timedelta, limit: int) -> list[str]:
+    """Delete some data sets without a name that no job needs, or has used for this long.
+
+    Returns:
+        Their storage keys. The caller deletes the files after the commit.
+    """
+    before = clock.now(session) - unused_for
+    in_use = exists().where(_uses(Dataset.id), or_(Job.state.not_in(FINAL_STATES), Job.finished_at >= before))
+    unused = (Dataset.name == Dataset.id, _last_used_before(before), ~in_use)
+    # The lock keeps new jobs waiting, as in `delete`. One that came before it is seen by the second query.
+    candidates = select(Dataset.id).where(*unused).order_by(Dataset.id).limit(limit)
+    ids = session.scalars(candidates.with_for_update(skip_locked=True, of=Dataset)).all()
+    deleted = delete_rows(Dataset).where(Dataset.id.in_(ids), *unused).returning(Dataset.storage_key)
+    return list(session.scalars(deleted.execution_options(synchronize_session=False)))
+
+
+def _has_content(sha256: str) -> ColumnElement[bool]:
+    return or_(Dataset.sha256 == sha256, Dataset.sent_sha256 == sha256)
+
+
+def _last_used_before(time: datetime) -> ColumnElement[bool]:
+    return or_(Dataset.last_used_at.is_(None), Dataset.last_used_at < time)
+
+
+def _uses(dataset_id: str | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Return the condition that a job was submitted with a data set."""
+    return or_(Job.dataset_id == dataset_id, Job.weights_dataset_id == dataset_id)

@@ -14,7 +14,7 @@ from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.ids import new_id
 from service.models import Job, JobLabel
-from service.store import transitions
+from service.store import datasets, transitions
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def create(
         idempotency_key=idempotency.key if idempotency else None,
         idempotency_sha256=idempotency.sha256 if idempotency else None,
     )
+    used = [id for id in (dataset_id, weights_dataset_id) if id is not None]
+    datasets.renew(session, used)
     try:
         with session.begin_nested():
             transitions.submit(session, job, spec.labels)
@@ -83,9 +85,8 @@ def create(
         earlier = find_earlier(session, token_id, idempotency)
         if earlier is not None:
             return earlier
-        ids = [id for id in (dataset_id, weights_dataset_id) if id is not None]
-        if ids:
-            raise DatasetNotFound(f"A data set was deleted while the job was checked: {', '.join(ids)}.") from error
+        if used:
+            raise DatasetNotFound(f"A data set was deleted while the job was checked: {', '.join(used)}.") from error
         raise
     return job
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.reports import Position
+from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job
@@ -55,7 +56,7 @@ class ClaimedJob:
     extended_at_epoch: int | None
     """How many epochs had been trained when the job was extended; None if it never was."""
     initial_weights_key: str | None
-    """The storage key of the weights to start from; None also if the job that had them was deleted."""
+    """The storage key of a checkpoint to start from; None also if the job that had it was deleted."""
     weights_dataset_key: str | None = None
     """The storage key of an `.npz` of weights to start from."""
     weights_dataset_sha256: str | None = None
@@ -124,12 +125,14 @@ def claim(
 
 
 def _initial_weights_key(session: Session, spec: Mapping[str, Any]) -> str | None:
-    """Return the key of the other job's best weights at this moment: it may still be training."""
-    job_id = (spec.get("initial_weights") or {}).get("job")
-    if job_id is None:
+    """Return the key of the other job's checkpoint at this moment: it may still be training."""
+    stored = spec.get("initial_weights")
+    if not stored or stored.get("job") is None:
         return None
-    best = select(Checkpoint.storage_key).join(Job, Checkpoint.job_id == Job.id)
-    return session.scalar(best.where(Job.id == job_id, Job.deleted_at.is_(None), Checkpoint.name == "best"))
+    initial = InitialWeights.model_validate(stored, strict=False, extra="ignore")
+    key = select(Checkpoint.storage_key).join(Job, Checkpoint.job_id == Job.id)
+    name = Checkpoint.name == initial.stored_checkpoint
+    return session.scalar(key.where(Job.id == initial.job, Job.deleted_at.is_(None), name))
 
 
 def renew(session: Session, lease: Lease, lease_seconds: float) -> StopRequests | None:

@@ -5,11 +5,12 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service.job_limits import JobLimits
 from service.models import Checkpoint, Job
 
-ALWAYS_KEPT: Final = ("best", "last")
-"""The checkpoints that every job has."""
+ALWAYS_KEPT: Final = ("best", "last", LAST_WITH_OPTIMIZER)
+"""The checkpoints that the service names."""
 
 
 class LimitReached(Exception):

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, Position, PrintedLine
 from fitqueue.states import EventKind, Phase
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import clock
 from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
@@ -172,7 +173,7 @@ def _append_reduction(session: Session, job: Job, ended: EpochEnded, now: dateti
 def _append_saved(
     session: Session, job: Job, name: str, written: CheckpointWritten, now: datetime, limits: JobLimits
 ) -> None:
-    if name == "last":
+    if name in ("last", LAST_WITH_OPTIMIZER):
         return
     value = "" if written.monitor is None or written.value is None else f" ({written.monitor} {written.value:.6g})"
     data = {"name": name, "epoch": written.epoch, "monitor": written.monitor, "value": written.value}
@@ -196,6 +197,7 @@ def _checkpoint_row(job: Job, name: str, written: CheckpointWritten, storage_key
         value=written.value,
         size=written.size,
         sha256=written.sha256,
+        has_optimizer=written.has_optimizer,
         attempt=job.attempt,
         created_at=now,
     )

@@ -34,6 +34,13 @@ def named(*units: int, head: str = "head", bias: bool = True) -> keras.Model:
     return sequential(*inner, normalized, layers.Dense(2, name=head, use_bias=bias))
 
 
+def shared() -> keras.Model:
+    inputs, dense = keras.Input((8, 4)), layers.Dense(4)
+    first = keras.Sequential([keras.Input((8, 4)), dense, layers.Dense(3)])
+    second = keras.Sequential([keras.Input((8, 4)), layers.Dense(4), dense])
+    return keras.Model(inputs, [first(inputs), second(inputs), dense(inputs)])
+
+
 MODELS: dict[str, Callable[[], keras.Model]] = {
     "dense": lambda: sequential(layers.Dense(3)),
     "wider": lambda: sequential(layers.Dense(4)),
@@ -48,6 +55,7 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
     "nested deeper": lambda: sequential(keras.Sequential([layers.Dense(3), layers.Dense(5)])),
     "attention": lambda: sequential(layers.TimeDistributed(layers.Dense(3)), layers.Flatten()),
     "separable": lambda: sequential(layers.SeparableConv1D(3, 2)),
+    "shared": shared,
     "wider separable": lambda: sequential(layers.SeparableConv1D(4, 2)),
 }
 NAMED: dict[str, Callable[[], keras.Model]] = {

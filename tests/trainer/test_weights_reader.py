@@ -67,8 +67,32 @@ def read(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("write", [current, keras_archive])
 def test_a_file_of_keras_3_becomes_arrays(write: Callable[[Path], Path], tmp_path: Path) -> None:
     arrays = read(write(tmp_path / "a.keras"))
-    assert list(arrays) == ["layers/dense[head]/vars/0", "layers/dense[head]/vars/1"]
+    assert list(arrays) == ["layers/dense[head]/vars/0", "layers/dense[head]/vars/1", "optimizer/vars/0"]
+    assert arrays["optimizer/vars/0"].shape == ()
     np.testing.assert_array_equal(arrays["layers/dense[head]/vars/0"], KERNEL)
+
+
+def test_the_optimizer_and_states_are_kept(tmp_path: Path) -> None:
+    with h5py.File(current(tmp_path / "a.weights.h5"), "a") as file:
+        del file["optimizer"]
+        file["optimizer/vars/0"], file["optimizer/inner_optimizer/vars/0"] = 7, KERNEL
+        file["optimizer/vars"].attrs["name"] = "adam_1"
+        file["states/vars/0"] = np.array([1, 2], "uint32")
+    arrays = read(tmp_path / "a.weights.h5")
+    assert list(arrays)[2:] == ["optimizer[adam_1]/inner_optimizer/vars/0", "optimizer[adam_1]/vars/0", "states/vars/0"]
+    np.testing.assert_array_equal(arrays["optimizer[adam_1]/inner_optimizer/vars/0"], KERNEL)
+    assert arrays["optimizer[adam_1]/vars/0"] == 7
+    assert arrays["states/vars/0"].dtype == np.uint32
+
+
+@pytest.mark.parametrize("part", ["optimizer", "states"])
+def test_no_part_of_a_file_leads_out_of_it(part: str, tmp_path: Path) -> None:
+    with h5py.File(current(tmp_path / "a.weights.h5"), "a") as file:
+        if part in file:
+            del file[part]
+        file[f"{part}/vars/0"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(InvalidDataset, match="a link"):
+        read(tmp_path / "a.weights.h5")
 
 
 @pytest.mark.parametrize("root", ["/", "model_weights"])
@@ -88,7 +112,8 @@ def test_a_slash_in_the_name_of_a_legacy_layer_is_a_group_in_a_group(root: str, 
 def test_a_slash_in_the_name_of_a_layer_of_keras_3_becomes_an_underscore(tmp_path: Path) -> None:
     with h5py.File(current(tmp_path / "a.h5"), "a") as file:
         file["layers/dense/vars"].attrs["name"] = "conv1/conv"
-    assert list(read(tmp_path / "a.h5")) == ["layers/dense[conv1_conv]/vars/0", "layers/dense[conv1_conv]/vars/1"]
+    names = ["layers/dense[conv1_conv]/vars/0", "layers/dense[conv1_conv]/vars/1", "optimizer/vars/0"]
+    assert list(read(tmp_path / "a.h5")) == names
 
 
 @pytest.mark.parametrize("layer", ["/head", "head/", "./head", "../head", "head/..", "head//x", "other/head"])
@@ -131,7 +156,7 @@ def test_other_types_and_filters_of_keras_are_read(tmp_path: Path) -> None:
         variables["2"] = np.int64(7)
         variables["3"] = np.zeros((0, 3), "float16")
     arrays = list(read(tmp_path / "a.h5").values())
-    assert [str(array.dtype) for array in arrays] == ["float64", "float32", "int64", "float16"]
+    assert [str(array.dtype) for array in arrays] == ["float64", "float32", "int64", "float16", "int64"]
     np.testing.assert_array_equal(arrays[0], KERNEL)
     np.testing.assert_array_equal(arrays[1], [1.0, -2.0, 3.140625])
     assert arrays[2] == 7

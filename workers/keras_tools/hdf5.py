@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from fitqueue.spec.keras_objects.legacy.slashes import without_slashes
-from fitqueue.weights import MAX_NAME, MAX_VARIABLES, VariableName, parse_name
+from fitqueue.weights import LAYERS, MAX_ARRAYS, MAX_NAME, MAX_VARIABLES, OPTIMIZER, STATES, VariableName, parse_name
 
 MAX_DEPTH: Final = 32
 MAX_OBJECTS: Final = 100_000
@@ -65,6 +65,15 @@ class Variable:
         for start in range(0, shape[0], rows):
             yield self._converted(self.dataset[start : start + rows])
 
+    def values(self) -> np.ndarray[Any, Any]:
+        """Return all its numbers."""
+        values = np.empty(self.dataset.shape, self.dtype)
+        flat, start = values.reshape(-1), 0
+        for slab in self.slabs():
+            flat[start : start + slab.size] = slab.reshape(-1)
+            start += slab.size
+        return values
+
     def _converted(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self.is_bfloat16:
             values = (values.view("<u2").astype("<u4") << 16).view("<f4")
@@ -114,7 +123,18 @@ class _Reader:
             name = self._layer_name(layer)
             for path, dataset in self._datasets(layer, "", 0):
                 self._add(found, VariableName(key, name, path), dataset)
+        if found:
+            self._add_others(found)
         return found
+
+    def _add_others(self, found: list[Variable]) -> None:
+        """Add the variables of the optimizer, and the states that a job or a client has written."""
+        for part in (OPTIMIZER, STATES):
+            if part in self._file:
+                group = self._group(self._file, part)
+                name = self._layer_name(group)
+                for path, dataset in self._datasets(group, "", 0):
+                    self._add(found, VariableName("", name, path, part), dataset)
 
     def legacy(self) -> list[Variable]:
         """Return the variables of a file of Keras 2, in the order of its layers."""
@@ -145,7 +165,7 @@ class _Reader:
         if len(str(name)) > MAX_NAME or parse_name(str(name)) != name:
             raise Refused(f"the name of a layer or of a weight is not one of Keras's: {str(name)[:MAX_NAME]!r}")
         found.append(_checked(name, dataset, self._is_bfloat16(dataset)))
-        if len(found) > MAX_VARIABLES:
+        if len(found) > (MAX_VARIABLES if name.part == LAYERS else MAX_ARRAYS):
             raise Refused(f"it holds more than {MAX_VARIABLES} weights")
 
     def _datasets(self, group: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ here it is the same for both.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import keras
 from keras.src.legacy.saving import legacy_h5_format
@@ -17,20 +17,10 @@ from keras.src.saving import saving_lib
 from keras.src.utils import naming
 
 from fitqueue.spec.findings import listed
-from fitqueue.weights import parse_name
+from fitqueue.weights import LAYERS, parse_name
+from workers.keras_tools.keras_stores import ArrayStore, HasShape, Variables, WrittenStore, by_object
 
 _MOST_NAMES: Final = 100
-
-
-class HasShape(Protocol):
-    """An array, or what is known of one."""
-
-    @property
-    def shape(self) -> Any: ...
-
-
-Variables = Mapping[str, HasShape]
-"""The variables of a layer by their paths in it."""
 
 
 @dataclass
@@ -91,7 +81,7 @@ def from_arrays(arrays: Mapping[str, HasShape]) -> StoredWeights:
     is_legacy = False
     for name, array in arrays.items():
         parsed = parse_name(name)
-        if parsed is None:
+        if parsed is None or parsed.part != LAYERS:
             continue
         layer = layers.setdefault(parsed.key, StoredLayer(parsed.key, parsed.layer))
         layer.variables[parsed.path] = array
@@ -102,7 +92,8 @@ def from_arrays(arrays: Mapping[str, HasShape]) -> StoredWeights:
 def from_model(model: keras.Model) -> StoredWeights | None:
     """Return the weights that a file of this model would have; None if Keras needs the weights to tell."""
     try:
-        layers = [StoredLayer(key, layer.name, dict(_needed(layer))) for key, layer in _keyed_layers(model)]
+        visited: set[int] = set()
+        layers = [StoredLayer(key, layer.name, dict(_needed(layer, visited))) for key, layer in _keyed_layers(model)]
     except Exception:
         return None
     return StoredWeights([layer for layer in layers if layer.variables], is_legacy=False)
@@ -116,39 +107,14 @@ def _keyed_layers(model: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
     ]
 
 
-class _Store(saving_lib.NpzIOStore):  # type: ignore[misc] # Keras has no types
-    """Takes what Keras would write into a file."""
+def _needed(layer: keras.layers.Layer, visited: set[int]) -> Variables:
+    """Return the variables that a file has for a layer.
 
-    def __init__(self) -> None:
-        self.objects: dict[str, dict[str, Any]] = {}
-
-    def make(self, path: str, metadata: Any = None) -> dict[str, Any]:  # noqa: ARG002 -- Keras passes it by name
-        return self.objects.setdefault(path, {})
-
-    def __bool__(self) -> bool:
-        return True
-
-
-class _ArrayStore(saving_lib.NpzIOStore):  # type: ignore[misc] # Keras has no types
-    """Gives Keras the arrays of one layer as if they came from a file."""
-
-    def __init__(self, variables: Variables) -> None:
-        self._objects = _by_object(variables)
-
-    def get(self, path: str) -> Mapping[str, Any]:
-        return self._objects.get(f"{path}/vars" if path else "vars", {})
-
-    def has_path(self, path: str) -> bool:
-        return any(name.startswith(f"{path}/") for name in self._objects)
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def _needed(layer: keras.layers.Layer) -> Variables:
-    """Return the variables that a file has for a layer."""
-    store = _Store()
-    saving_lib._save_state(layer, store, None, "", set())
+    Args:
+        visited: what earlier layers share with it; a file has that only once.
+    """
+    store = WrittenStore()
+    saving_lib._save_state(layer, store, None, "", visited)
     return {
         f"{path}/vars/{name}" if path else f"vars/{name}": variable
         for path, variables in store.objects.items()
@@ -156,16 +122,8 @@ def _needed(layer: keras.layers.Layer) -> Variables:
     }
 
 
-def _needed_legacy(layer: keras.layers.Layer) -> Variables:
+def _needed_legacy(layer: keras.layers.Layer, _: set[int]) -> Variables:
     return {str(index): weight for index, weight in enumerate(legacy_h5_format._legacy_weights(layer))}
-
-
-def _by_object(variables: Variables) -> dict[str, dict[str, HasShape]]:
-    objects: dict[str, dict[str, HasShape]] = {}
-    for path, variable in variables.items():
-        folder, _, name = path.rpartition("/")
-        objects.setdefault(folder, {})[name] = variable
-    return objects
 
 
 # --- Matching ------------------------------------------------------------------------------------------------------
@@ -179,18 +137,21 @@ class Pair:
     needed: Variables
     stored: StoredLayer | None
 
-    def filled_fraction(self, *, is_legacy: bool) -> float:
-        """Return how much of the layer is filled, from 0 to 1, if what does not match is skipped."""
+    def filled_variables(self, *, is_legacy: bool) -> set[int]:
+        """Return the ids of the variables that are filled, if what does not match is skipped."""
+        filled: set[int] = set()
         stored = self.stored.variables if self.stored is not None else {}
         objects, stored_objects = (
-            {"": variables} if is_legacy else _by_object(variables) for variables in (self.needed, stored)
+            {"": variables} if is_legacy else by_object(variables) for variables in (self.needed, stored)
         )
-        filled = [
-            same
-            for path, variables in objects.items()
-            for same in _are_filled(variables, stored_objects.get(path, {}), stops_at_first=not is_legacy)
-        ]
-        return sum(filled) / len(filled)
+        for path, variables in objects.items():
+            same = _are_filled(variables, stored_objects.get(path, {}), stops_at_first=not is_legacy)
+            filled |= {id(variable) for variable, is_same in zip(variables.values(), same, strict=True) if is_same}
+        return filled
+
+    def filled_fraction(self, filled: set[int]) -> float:
+        """Return how much of the layer is filled, from 0 to 1; other layers may share variables with it."""
+        return sum(id(variable) in filled for variable in self.needed.values()) / len(self.needed)
 
 
 def match(
@@ -203,8 +164,9 @@ def match(
     """
     pairs = _pairs(model, stored, by_name=by_name)
     filled = Filled()
+    filled_variables = {variable for pair in pairs for variable in pair.filled_variables(is_legacy=stored.is_legacy)}
     for pair in pairs:
-        fraction = pair.filled_fraction(is_legacy=stored.is_legacy)
+        fraction = pair.filled_fraction(filled_variables)
         if fraction < 1 and not skip_mismatch and not (by_name and pair.stored is None):
             raise _mismatch(pair)
         if pair.layer.weights:  # others have the state of a random generator only
@@ -217,7 +179,7 @@ def match(
 
 def _pairs(model: keras.Model, stored: StoredWeights, *, by_name: bool) -> list[Pair]:
     needs = _needed_legacy if stored.is_legacy else _needed
-    needing = [(key, layer, needed) for key, layer in _keyed_layers(model) if (needed := needs(layer))]
+    needing = [(key, layer, needed) for key, layer in _keyed_layers(model) if (needed := needs(layer, set()))]
     if by_name:
         by_layer_name = {layer.name: layer for layer in stored.layers if layer.name is not None}
         if not by_layer_name:
@@ -280,7 +242,7 @@ def fill(model: keras.Model, stored: StoredWeights, *, by_name: bool, skip_misma
         if stored.is_legacy:
             _fill_legacy(pair)
         else:
-            store, errors = _ArrayStore(pair.stored.variables), dict[int, Any]()
+            store, errors = ArrayStore(pair.stored.variables), dict[int, Any]()
             saving_lib._load_state(
                 pair.layer, store, None, "", True, visited_saveables=visited, failed_saveables=set(), error_msgs=errors
             )

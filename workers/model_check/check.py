@@ -14,10 +14,9 @@ from fitqueue.spec import PartialJob
 from fitqueue.spec.checks import consistency
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.views import ModelSummary
-from workers.keras_tools.weights import StoredWeights, from_arrays, from_model
 from workers.model_check.array_values import JobArrays
 from workers.model_check.built_job import Announce, BuiltJob
-from workers.model_check.initial_weights import check_initial_weights
+from workers.model_check.initial_weights import Source, check_initial_weights, source_in, source_of
 from workers.model_check.inputs import check_batch_size, check_first_layer, check_input_shapes, check_input_values
 from workers.model_check.memory import estimate
 from workers.model_check.names import check_names
@@ -88,12 +87,12 @@ def _check_model(
         check_batch_size(model, spec, arrays.x, pointer / "fit" / "batch_size")
         check_all_targets(built, model, spec, arrays, pointer)
         if spec.initial_weights is not None:
-            stored = _stored_weights(built, request)
-            check_initial_weights(model, stored, spec.initial_weights, pointer / "initial_weights")
+            source = _initial_source(built, request)
+            check_initial_weights(model, source, spec, spec.initial_weights, pointer / "initial_weights")
 
 
-def _stored_weights(built: BuiltJob, request: ModelCheckRequest) -> StoredWeights | None:
+def _initial_source(built: BuiltJob, request: ModelCheckRequest) -> Source | None:
     """Return what is known of the weights that the job starts with."""
     if request.initial_arrays is not None:
-        return from_arrays(request.initial_arrays)
-    return from_model(built.initial_model) if built.initial_model is not None else None
+        return source_in(request.initial_arrays)
+    return source_of(built.initial_model, request.initial_compile) if built.initial_model is not None else None

@@ -60,7 +60,7 @@ def fetch_initial_weights(
 ) -> str | None:
     """Return the path of the weights that the job starts from; None if it has none.
 
-    Those of another job are copied, because that job may find better weights, and replace the file, at any moment.
+    Those of another job are copied, because that job may save newer ones, and replace the file, at any moment.
 
     Raises:
         OSError: they cannot be fetched.
@@ -70,6 +70,6 @@ def fetch_initial_weights(
         return str(datasets.link(key, sha256, folder / "weights.npz", on_chunk).absolute())
     if claimed.initial_weights_key is None:
         return None
-    path = folder / "initial.weights.h5"
+    path = folder / ("initial.keras" if claimed.initial_weights_key.endswith(".keras") else "initial.weights.h5")
     fetch(storage, claimed.initial_weights_key, path, on_chunk)
     return str(path.absolute())

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from contextlib import ExitStack
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -19,7 +20,7 @@ from service.ids import new_id
 from service.init_process import continue_below_init
 from service.job_limits import JobLimits
 from service.logs import configure_logging
-from service.purging import purge
+from service.purging import purge, purge_unnamed_datasets
 from service.queue import Notifier
 from service.secrecy import hide_secrets
 from service.settings import Settings
@@ -133,6 +134,7 @@ class Worker:
             PeriodicTask("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
             PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("dataset purger", self.purge_datasets, SWEEP_SECONDS, self._stopping),
             PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
         ]
         with ExitStack() as on_exit:
@@ -175,6 +177,10 @@ class Worker:
 
     def sweep_storage(self) -> None:
         sweep(self._database, self._storage)
+
+    def purge_datasets(self) -> None:
+        unused_for = timedelta(days=self._settings.unnamed_dataset_days)
+        purge_unnamed_datasets(self._database, self._storage, unused_for, self._stopping)
 
     def purge_jobs(self) -> None:
         purge(self._database, self._storage, self._stopping)

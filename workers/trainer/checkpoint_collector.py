@@ -6,9 +6,11 @@ import keras
 import numpy as np
 
 from fitqueue.reports import Position
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from workers.keras_tools.npz import Array
+from workers.keras_tools.training_state import copy_states
 from workers.trainer.checkpoint_writer import CheckpointWriter, SnapshotRequest, WriteRequest
-from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format
+from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format, saving
 from workers.trainer.snapshot import Snapshot
 
 
@@ -30,6 +32,8 @@ class CheckpointCollector:
         """The requested names, by format and whether the optimizer is included."""
         self._saved_weights: list[Array] | None = None
         """The weights that were saved last."""
+        self._saved_states: list[Array] = []
+        """The states that were saved with them."""
         self.nan_weights: str | None = None
         """The first variable that was not finite when it was saved; None if all have been."""
 
@@ -48,7 +52,7 @@ class CheckpointCollector:
         requested, self._names = self._names, {}
         weights_only = {format: names for (format, with_optimizer), names in requested.items() if not with_optimizer}
         if weights_only:
-            self._saved_weights = self._model.get_weights()
+            self._saved_weights, self._saved_states = self._model.get_weights(), copy_states(self._model)
             self._stop_unless_finite(self._saved_weights)
         if self.nan_weights is not None:
             weights_only = _without_best(weights_only)
@@ -57,13 +61,11 @@ class CheckpointCollector:
             # Now, because it holds the learning rate of this moment.
             compile_config = self._model.get_compile_config() if format == "keras" else None
             self._ensure_writer().submit(
-                WriteRequest(position, logs, format, names, self._saved_weights, compile_config)
+                WriteRequest(position, logs, format, names, self._saved_weights, compile_config, self._saved_states)
             )
         for (format, with_optimizer), names in requested.items():
             if with_optimizer:
-                # Only the model in training has the optimizer's state, so training waits while Keras writes.
-                save = self._model.save if format == "keras" else self._model.save_weights
-                self._files.write(position, logs, format, names, save)
+                self._write_with_optimizer(position, logs, format, names)
 
     def commit_last(self, position: Position, logs: Mapping[str, float]) -> None:
         """Save the model as it is now as `last`, unless these weights were saved last.
@@ -77,6 +79,14 @@ class CheckpointCollector:
         if self._saved_weights is None or _differ(weights, self._saved_weights):
             self.request(LAST, "weights.h5")
             self.commit(position, logs)
+
+    def save_with_optimizer(self, position: Position, logs: Mapping[str, float]) -> None:
+        """Save the model as it is now with its optimizer. Call it after `close`.
+
+        Raises:
+            WriteFailed: it could not be written.
+        """
+        self._write_with_optimizer(position, logs, "weights.h5", [LAST_WITH_OPTIMIZER])
 
     def submit_snapshot(self, snapshot: Snapshot, *, can_be_superseded: bool) -> None:
         """Have a snapshot written, unless its weights are not finite: training cannot resume from it.
@@ -95,6 +105,13 @@ class CheckpointCollector:
         """
         if self._writer is not None:
             self._writer.close()
+
+    def _write_with_optimizer(
+        self, position: Position, logs: Mapping[str, float], format: Format, names: list[str]
+    ) -> None:
+        """Write at once: only the model in training has the optimizer's variables, so training waits."""
+        save = self._model.save if format == "keras" else saving(self._model, copy_states(self._model))
+        self._files.write(position, logs, format, names, save, has_optimizer=True)
 
     def _stop_unless_finite(self, weights: list[Array]) -> None:
         spoiled = (i for i, array in enumerate(weights) if not np.isfinite(array).all())

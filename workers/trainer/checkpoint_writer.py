@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ import keras
 
 from fitqueue.reports import Position
 from workers.keras_tools.npz import Array
-from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format
+from workers.trainer.checkpoints import BEST, LAST, CheckpointFiles, Format, saving
 from workers.trainer.snapshot import Snapshot
 
 # `best`, `last` and the snapshot change in almost every epoch. Short epochs do not get files of their own.
@@ -26,6 +26,7 @@ class WriteRequest:
     Attributes:
         weights: a copy, as `get_weights` returns it.
         compile_config: for a whole model, how it is compiled, so that Keras compiles it when it is loaded.
+        states: a copy of what Keras does not save, as `copy_states` returns it.
     """
 
     position: Position
@@ -34,6 +35,7 @@ class WriteRequest:
     names: list[str]
     weights: list[Array]
     compile_config: dict[str, Any] | None = None
+    states: list[Array] = field(default_factory=list)
 
     @property
     def can_be_superseded(self) -> bool:
@@ -166,7 +168,7 @@ class CheckpointWriter:
         # Keras calls this when it saves. The shadow model itself is not compiled: it has no optimizer state to save.
         compile_config = request.compile_config
         self._shadow_model.get_compile_config = lambda: compile_config
-        save = self._shadow_model.save if request.format == "keras" else self._shadow_model.save_weights
+        save = self._shadow_model.save if request.format == "keras" else saving(self._shadow_model, request.states)
         self._files.write(request.position, request.logs, request.format, request.names, save)
 
     def _raise_failure(self) -> None:

@@ -3,12 +3,16 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import keras
+
 from fitqueue.reports import CheckpointWritten, Message, Position, SnapshotWritten
+from workers.keras_tools.npz import Array
+from workers.keras_tools.training_state import add_states
 from workers.shared.outages import OUTAGE_ERRNOS, is_disk_outage
 from workers.shared.paths import WRITING_PREFIX
 from workers.trainer.snapshot import Snapshot, write_snapshot
@@ -57,6 +61,8 @@ class CheckpointFiles:
         format: Format,
         names: list[str],
         save: Callable[[str], object],
+        *,
+        has_optimizer: bool = False,
     ) -> None:
         """Write a checkpoint with `save(path)`, then report it under its names.
 
@@ -75,6 +81,7 @@ class CheckpointFiles:
                 value=logs.get(self._monitor),
                 size=file.size,
                 sha256=file.sha256,
+                has_optimizer=has_optimizer,
             )
         )
 
@@ -104,6 +111,16 @@ class CheckpointFiles:
                 temporary.unlink(missing_ok=True)
             raise WriteFailed(f"{description} could not be written: {error}", is_outage=is_outage) from error
         return _WrittenFile(name, size, sha256)
+
+
+def saving(model: keras.Model, states: Sequence[Array]) -> Callable[[str], None]:
+    """Return a function that writes the weights of a model, with these states."""
+
+    def save(path: str) -> None:
+        model.save_weights(path)
+        add_states(Path(path), states)
+
+    return save
 
 
 def is_caused_by_disk(error: BaseException, directory: Path) -> bool:

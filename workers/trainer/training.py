@@ -23,7 +23,8 @@ from workers.keras_tools.compiling import compile_model
 from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.models import build_model
 from workers.keras_tools.npz import DataError
-from workers.keras_tools.stored_weights import read_weights
+from workers.keras_tools.stored_weights import read_stored
+from workers.keras_tools.training_state import fill_optimizer, fill_states
 from workers.keras_tools.weights import WeightsMismatch, fill
 from workers.shared.protocol import Ended, PhaseChanged, Resumed, Start, Stopped
 from workers.trainer import feeding, outcome, strategy
@@ -93,7 +94,7 @@ class Training:
         self.fit_was_entered = True
         try:
             result = self._train(model, fit_arguments, collector)
-            self._save_last(collector)
+            self._save_last(collector, has_ended=isinstance(result, Ended))
             self._artifacts.report(fit_is_complete=self._reporting.fit_is_complete)
         except BaseException:
             with suppress(Exception):  # the first error is the one to report; what can still be saved is saved
@@ -157,8 +158,12 @@ class Training:
         if path is None:
             raise ModelBuildError(pointer, f"The weights of the {initial.source} {name} no longer exist.")
         try:
-            stored = read_weights(Path(path))
-            filled = fill(model, stored, by_name=initial.by_name, skip_mismatch=initial.skip_mismatch)
+            stored = read_stored(Path(path), with_optimizer=initial.optimizer)
+            filled = fill(model, stored.weights, by_name=initial.by_name, skip_mismatch=initial.skip_mismatch)
+            if initial.optimizer:
+                fill_optimizer(model, stored.state)
+            if initial.states:
+                fill_states(model, stored.state)
         except (WeightsMismatch, DataError) as error:
             raise ModelBuildError(
                 pointer, f"The weights of the {initial.source} {name} cannot be used: {error}"
@@ -218,11 +223,14 @@ class Training:
         resume_at(snapshot.position, model)
         return snapshot
 
-    def _save_last(self, collector: CheckpointCollector) -> None:
+    def _save_last(self, collector: CheckpointCollector, *, has_ended: bool) -> None:
         self._emit(PhaseChanged(phase=Phase.SAVING))
-        if self._reporting.position > Position(0):
-            collector.commit_last(self._reporting.position, self._reporting.logs_at_position)
+        position, logs = self._reporting.position, self._reporting.logs_at_position
+        if position > Position(0):
+            collector.commit_last(position, logs)
         collector.close()
+        if self._spec.save_optimizer and has_ended and position > Position(0):
+            collector.save_with_optimizer(position, logs)
 
     # --- Callbacks and checkpoints ------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class PartialCompile(BaseModel):
     loss_weights: LossWeights | None = None
     jit_compile: bool | str = "auto"
     steps_per_execution: int = 1
+    dtype_policy: str = "float32"
 
     @property
     def single_device_options(self) -> list[str]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from fitqueue.spec.fields.class_weight import ClassWeight
 from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Pattern, Strict
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 
 MAX_EPOCHS: Final = 1_000_000
 MAX_OBJECTS: Final = 64
@@ -117,21 +118,56 @@ class FitSpec(Strict):
         return first_epoch <= self.epochs
 
 
+CheckpointName = Annotated[
+    str, Field(min_length=1, max_length=255), Pattern(r"[^\x00-\x1f\x7f]*", "a name of a checkpoint")
+]
+
+
 class InitialWeights(Strict):
     """The weights that training starts from, instead of newly initialized ones. The options are those of Keras."""
 
-    job: str | None = Field(default=None, max_length=64, description="the id of a job whose best weights are used")
+    job: str | None = Field(default=None, max_length=64, description="the id of a job whose weights are used")
+    checkpoint: CheckpointName | None = Field(
+        default=None, description="the name of a checkpoint of that job; default: `best`"
+    )
     dataset: str | None = Field(
         default=None, max_length=128, description="the id or name of weights that were uploaded as a file"
     )
     by_name: bool = Field(default=False, description="only into the layers whose names the weights have, too")
     skip_mismatch: bool = Field(default=False, description="not into layers with weights of other shapes")
+    optimizer: bool = Field(default=False, description="the variables of the optimizer, too")
+    states: bool = Field(
+        default=False, description="the states of random generators and of stateful recurrent layers, too"
+    )
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "InitialWeights":
         if (self.job is None) == (self.dataset is None):
             raise ValueError("The weights come either from a `job` or from a `dataset`: give one of them.")
         return self
+
+    @model_validator(mode="after")
+    def _has_no_checkpoint_of_a_dataset(self) -> "InitialWeights":
+        if self.checkpoint is not None and self.dataset is not None:
+            raise ValueError("A `checkpoint` is one of a `job`. A `dataset` has none.")
+        return self
+
+    @model_validator(mode="after")
+    def _fills_the_same_model(self) -> "InitialWeights":
+        if self.needs_same_model and (self.by_name or self.skip_mismatch):
+            raise ValueError("`optimizer` and `states` need the same model, without `by_name` and `skip_mismatch`.")
+        return self
+
+    @property
+    def needs_same_model(self) -> bool:
+        """Whether more than weights is filled."""
+        return self.optimizer or self.states
+
+    @property
+    def stored_checkpoint(self) -> str:
+        """The name of the checkpoint that has all that is filled."""
+        name = self.checkpoint or "best"
+        return LAST_WITH_OPTIMIZER if name == "last" and self.optimizer else name
 
     @property
     def source(self) -> str:

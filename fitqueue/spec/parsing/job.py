@@ -37,6 +37,9 @@ class JobSpec(Strict):
     callbacks: list[KerasObject] = Field(default_factory=list, max_length=MAX_OBJECTS)
     resources: Resources = Field(default_factory=Resources)
     initial_weights: InitialWeights | None = None
+    save_optimizer: bool = Field(
+        default=False, description="save the model with its optimizer when training ends, to go on from there"
+    )
     priority: int = Field(default=0, ge=-100, le=100, description="jobs with a higher priority start sooner")
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="drawn at random if it is not given")
     deterministic: bool = Field(

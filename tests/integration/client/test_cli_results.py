@@ -83,7 +83,8 @@ def test_data_sets_are_added_listed_shown_and_removed(run: Any, tmp_path: Path) 
     assert "Left out  names: its type is text" in shown
     assert json.loads(run("dataset", "show", "letters", "--json")[1])["id"] == out.strip()
     assert any(line.startswith("letters") and "x 5×2" in line for line in run("dataset", "list")[1].splitlines())
-    assert "letters" in [row["name"] for row in json.loads(run("dataset", "list", "--json")[1])]
+    for options in ([], ["--all"]):
+        assert "letters" in [row["name"] for row in json.loads(run("dataset", "list", "--json", *options)[1])]
     assert run("dataset", "remove", "letters")[0] == 0
     assert run("dataset", "show", "letters")[0] == 3
 

@@ -130,6 +130,23 @@ def test_data_sets_are_stored_once(client: Client, npz: Path) -> None:
         client.dataset("letters")
 
 
+def test_a_data_set_without_a_name_is_found_by_its_content(client: Client, npz: Path) -> None:
+    stored = client.upload(npz)
+    try:
+        assert stored.name == stored.id
+        assert stored.sha256 is not None
+        assert client.find_dataset(stored.sha256) == stored
+        assert client.find_dataset(stored.sha256, "letters") is None
+        assert client.find_dataset("0" * 64) is None
+        sent: list[int] = []
+        assert client.upload(npz, on_progress=lambda done, _total: sent.append(done)) == stored
+        assert sent == []
+        assert stored.id not in {dataset.id for dataset in client.datasets()}
+        assert stored.id in {dataset.id for dataset in client.datasets(unnamed=True)}
+    finally:
+        client.delete_dataset(stored.id)
+
+
 def test_a_file_that_is_not_a_data_set_is_refused(client: Client, tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"no zip")
     with pytest.raises(errors.InvalidDataset):

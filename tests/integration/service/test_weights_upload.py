@@ -1,5 +1,6 @@
 """Upload weights over HTTP, and start a job with them."""
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from fitqueue.states import Reason
-from fitqueue.views import DatasetView, Problem
+from fitqueue.views import DatasetView, Page, Problem
 from service.api.context import Services
 from service.store import leases
 from tests.integration.fixture_types import Claim
@@ -82,7 +83,22 @@ def test_weights_that_are_not_there_are_faults(http: FlaskClient, raw_spec: dict
         ({}, "/initial_weights", "conflict"),
         ({"by_name": True}, "/initial_weights", "conflict"),
         ({"job": "job_1", "by_names": True}, "/initial_weights/by_names", "unknown_field"),
+        ({"dataset": "arrays", "checkpoint": "last"}, "/initial_weights", "conflict"),
+        ({"dataset": "arrays", "optimizer": True, "by_name": True}, "/initial_weights", "conflict"),
+        ({"dataset": "arrays", "states": True, "skip_mismatch": True}, "/initial_weights", "conflict"),
+        ({"job": "job_1", "checkpoint": ""}, "/initial_weights/checkpoint", "out_of_range"),
+        ({"job": "job_1", "checkpoint": 1}, "/initial_weights/checkpoint", "wrong_type"),
     ):
         response = http.post("/api/v1/jobs?dry_run=true", json=_job(raw_spec, **initial_weights))
         assert response.status_code == 422
         assert (pointer, code) in [(fault["pointer"], fault["code"]) for fault in response.json["errors"]]
+
+
+def test_the_same_weights_are_found_by_what_was_sent(http: FlaskClient) -> None:
+    body = _weights()
+    sent = hashlib.sha256(body).hexdigest()
+    assert Page[DatasetView].model_validate_json(http.get(f"{URL}?sha256={sent}").data).data == []
+    dataset = DatasetView.model_validate_json(http.post(URL, data=body).data)
+    assert dataset.sha256 != sent
+    for sha256 in (sent, dataset.sha256):
+        assert Page[DatasetView].model_validate_json(http.get(f"{URL}?sha256={sha256}").data).data == [dataset]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -221,6 +222,32 @@ def test_a_job_whose_data_set_was_deleted_cannot_be_extended(
     if uploaded_again:
         upload("ds_2")
     with pytest.raises(JobNotExtendable, match=rf"^The data set 'letters' of the job {job_id} was deleted\.$"):
+        perform("extend", job_id)
+
+
+def test_a_job_whose_data_set_nobody_has_used_cannot_be_extended(
+    database: Database, make_spec: MakeSpec, claim: Claim, perform: Perform, advance_clock: AdvanceClock
+) -> None:
+    spec = make_spec()
+    spec = spec.model_copy(update={"data": spec.data.model_copy(update={"dataset": "ds_1"})})
+    with database.write() as session:
+        datasets.create(session, "ds_1", "ds_1", "aa", 10, {})
+        job_id = jobs.create(session, spec, [], dataset_id="ds_1").id
+    lease = claim().lease
+    train_epoch(database, lease)
+    assert finish(database, lease)
+    advance_clock(3600)
+    with database.write() as session:
+        assert datasets.delete_unused(session, timedelta(days=1), 10) == []
+    perform("extend", job_id)
+    advance_clock(2 * 24 * 3600)
+    with database.write() as session:
+        assert datasets.delete_unused(session, timedelta(days=1), 10) == []
+    assert finish(database, claim().lease)
+    advance_clock(2 * 24 * 3600)
+    with database.write() as session:
+        assert datasets.delete_unused(session, timedelta(days=1), 10) == ["datasets/ds_1.npz"]
+    with pytest.raises(JobNotExtendable, match=rf"^The data set 'ds_1' of the job {job_id} was deleted\.$"):
         perform("extend", job_id)
 
 

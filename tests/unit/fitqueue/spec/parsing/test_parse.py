@@ -63,6 +63,7 @@ def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:
         "max_attempts": 5,
         "deterministic": False,
         "initial_weights": None,
+        "save_optimizer": False,
         "labels": {},
     }
     assert spec.compile.optimizer.class_name == "Adam"

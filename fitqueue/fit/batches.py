@@ -1,8 +1,8 @@
 """Data that comes in batches, `tf.data.Dataset`, `PyDataset` or a generator, made into arrays."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -85,16 +85,16 @@ def _iterate(value: Any, most: int | None) -> Iterator[Any]:
     if (_is_indexed(value) and _count(value) is None) or _cardinality(value) == _INFINITE:
         if most is None:
             raise NoEnd("It has no end. Leave .repeat() out: a job takes the data anew in each epoch.")
-        return islice(_each(value), most)
+        return itertools.islice(_each(value), most)
     is_generator = hasattr(value, "__next__")
-    return islice(_each(value), most) if is_generator else iter(_each(value))
+    return itertools.islice(_each(value), most) if is_generator else _each(value)
 
 
-def _each(value: Any) -> Iterable[Any]:
+def _each(value: Any) -> Iterator[Any]:
     if not _is_indexed(value):
-        return value  # type: ignore[no-any-return]
+        return iter(value)
     count = _count(value)
-    return (value[index] for index in (range(count) if count is not None else iter(int, 1)))
+    return (value[index] for index in (itertools.count() if count is None else range(count)))
 
 
 def _cardinality(value: Any) -> int | None:
@@ -144,7 +144,7 @@ def _samples(parts: tuple[Any, Any, Any]) -> int:
             "The arrays of a batch do not have the same number of samples. If it yields single samples, make batches: "
             "`x.batch(32)`."
         )
-    return int(counts.pop())
+    return int(max(array.shape[0] for part in parts for array in _leaves(part)))
 
 
 def _structure(parts: Any) -> str:

@@ -1,6 +1,6 @@
 """Find what a config of Keras holds that is code, and so cannot be sent: functions, and classes of users."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fitqueue.spec.findings import FaultCode, Pointer
@@ -83,8 +83,8 @@ def _own_arguments(value: Mapping[str, Any], own: OwnFunctions) -> dict[str, str
     config = value.get("config")
     if "class_name" not in value or not isinstance(config, Mapping):
         return {}
-    names: Collection[Any] = config.keys()
-    return {key: own[config.get("name"), key] for key in names if (config.get("name"), key) in own}
+    name = str(config.get("name"))
+    return {key: own[name, key] for key in config if (name, key) in own}
 
 
 def _is_code(found: Mapping[str, Any]) -> bool:

@@ -6,6 +6,9 @@ from typing import Any
 from fitqueue.errors import Fault
 
 _COMPILE = "model.compile({name}=…)"
+_LISTS_OF_LAYERS = ("layers", "cells")
+_LAYERS = ("layer", "backward_layer", "cell")
+"""The arguments of a layer that are layers."""
 
 
 def with_argument(fault: Fault, model: Any, callbacks: Sequence[str]) -> Fault:
@@ -46,8 +49,8 @@ def _layer_name(keys: Sequence[str], model: Any) -> str | None:
     name, value = None, model
     for parent, key in zip(["", *keys], keys, strict=False):
         value = _member(value, key)
-        is_layer = parent == "layers" and isinstance(value, Mapping) and isinstance(value.get("config"), Mapping)
-        if is_layer or (key == "layer" and isinstance(value, Mapping) and isinstance(value.get("config"), Mapping)):
+        is_layer = parent in _LISTS_OF_LAYERS or key in _LAYERS
+        if is_layer and isinstance(value, Mapping) and isinstance(value.get("config"), Mapping):
             name = value["config"].get("name") or name
     return name
 

@@ -51,16 +51,18 @@ def come_in_batches(value: Any) -> bool:
     return hasattr(value, "element_spec") or hasattr(value, "__next__") or _is_indexed(value) or _is_loader(value)
 
 
-def collect(value: Any, on_bytes: OnBytes, most: int | None = None, limit: int = MAX_BYTES) -> Batches:
+def collect(value: Any, on_bytes: OnBytes, most: int | None = None, limit: int | None = None) -> Batches:
     """Take all batches.
 
     Args:
         most: how many `fit` would take of batches without an end.
+        limit: the most bytes; None for MAX_BYTES.
 
     Raises:
         NoEnd: they do not end, or have more bytes than the limit.
         ValueError: there are none, or they have other parts than x, y and sample weights.
     """
+    limit = MAX_BYTES if limit is None else limit
     batches, sizes, size = [], [], 0
     for batch in _iterate(value, most):
         parts = _parts(batch)
@@ -116,7 +118,7 @@ def _is_loader(value: Any) -> bool:
 def _count(value: Any) -> int | None:
     """Return how many batches a PyDataset has; None if it has no end."""
     count = getattr(value, "num_batches", _INFINITE)
-    return len(value) if count == _INFINITE else count  # type: ignore[no-any-return]
+    return len(value) if count == _INFINITE else count
 
 
 def _parts(batch: Any) -> tuple[Any, Any, Any]:

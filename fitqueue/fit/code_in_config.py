@@ -16,6 +16,12 @@ LAMBDA: Final = (
     " or Activation for a function of Keras."
 )
 
+_ADDED: Final = (
+    "A loss or a metric that is added to a model is not sent. Make it an output of the model, with a loss or a metric "
+    "in model.compile."
+)
+_ADDING_LAYERS: Final = frozenset({"AddLoss", "AddMetric"})
+
 _ADVICE: Final = {
     "loss": "Use one of Keras's losses, such as keras.losses.Huber().",
     "metrics": "Use one of Keras's metrics, or compute yours afterwards on the model that comes back.",
@@ -49,6 +55,8 @@ def report_code(config: Any, pointer: Pointer, own: OwnFunctions | None = None) 
             where.add_fault(FaultCode.CUSTOM_OBJECT, message, name, "an object of Keras, or its name")
         elif name == "Lambda":
             where.add_fault(FaultCode.CUSTOM_OBJECT, LAMBDA, name, "a layer of the catalogue")
+        elif name in _ADDING_LAYERS:
+            where.add_fault(FaultCode.NOT_SUPPORTED, _ADDED, name, "a loss or a metric in model.compile")
         else:
             message = f"{name} is a class of your own, which is code, and only data can be sent. {_advice(where)}"
             where.add_fault(FaultCode.CUSTOM_OBJECT, message, name, "a class of the catalogue")
@@ -88,7 +96,7 @@ def _own_arguments(value: Mapping[str, Any], own: OwnFunctions) -> dict[str, str
 
 
 def _is_code(found: Mapping[str, Any]) -> bool:
-    return str(found["class_name"]) in _FUNCTIONS or found["class_name"] == "Lambda" or _is_users(found)
+    return found["class_name"] in {*_FUNCTIONS, *_ADDING_LAYERS, "Lambda"} or _is_users(found)
 
 
 def _is_users(found: Mapping[str, Any]) -> bool:

@@ -96,13 +96,25 @@ class DataReader:
         for part, value, keys in zip(
             _PARTS, (data.x, data.y, data.sample_weight), (inputs, outputs, outputs), strict=True
         ):
-            if value is None:
+            if value is None or (part == "y" and self._share_a_name(keys, root / part)):
                 continue
             argument = f"validation_data's {part}" if is_validation else part
             if part == "sample_weight" and not is_several(value, keys):
                 keys = keys[:1]  # one array for all outputs
             fields[part] = self._named_part(value, keys, argument, prefix + part, root / part)
         return fields
+
+    def _share_a_name(self, outputs: Sequence[str], pointer: Pointer) -> bool:
+        shared = next((name for index, name in enumerate(outputs) if name in outputs[:index]), None)
+        if shared is None:
+            return False
+        message = (
+            f"Several outputs have the name {shared!r}. Put a layer of its own behind each of them, such as "
+            "keras.layers.Identity(name=…)."
+        )
+        pointer.add_fault(FaultCode.DUPLICATE_NAME, message, list(outputs), "outputs of different names")
+        self.reported.append(pointer.text)
+        return True
 
     def _named_part(self, value: Any, keys: Sequence[str], argument: str, label: str, pointer: Pointer) -> Any:
         before = len(pointer.findings.faults)

@@ -45,7 +45,7 @@ class Batches:
 
 
 def come_in_batches(value: Any) -> bool:
-    """Return whether this is no array, but yields batches."""
+    """Return whether this yields batches, and is not an array."""
     if isinstance(value, np.ndarray | list | tuple | Mapping) or hasattr(value, "dtype") or hasattr(value, "columns"):
         return False
     return hasattr(value, "element_spec") or hasattr(value, "__next__") or _is_indexed(value) or _is_loader(value)

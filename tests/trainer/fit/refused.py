@@ -355,7 +355,7 @@ REFUSED: dict[str, tuple[Call, str, str]] = {
     "no epochs": (fit(epochs=0), "/fit/epochs", "epochs: Expected a number of at least 1."),
     "a batch size that is not whole": (fit(batch_size=4.5), "/fit/batch_size", "batch_size: Expected an integer."),
     "class weights as a list": (fit(class_weight=[1, 2]), "/fit/class_weight", "class_weight: Expected an object."),
-    "a class weight that is no number": (
+    "a class weight that is not a number": (
         fit(class_weight={0: 1.0, 1: "two"}), "/fit/class_weight/1", "class_weight: Expected a number.",
     ),
     "a class weight of NaN": (
@@ -365,7 +365,7 @@ REFUSED: dict[str, tuple[Call, str, str]] = {
     "a split of more than all": (
         fit(validation_split=1.5), "/fit/validation_split", "validation_split: Expected a number less than 1.0.",
     ),
-    "epochs to validate that are no numbers": (
+    "epochs to validate that are not numbers": (
         fit(validation_data=(X, Y), validation_freq=["two"]), "/fit/validation_freq/0",
         "validation_freq: Expected an integer.",
     ),

@@ -120,7 +120,7 @@ def test_a_generator_without_an_end(recorder: Recorder, opened: list[Any], monke
 
 
 @pytest.mark.parametrize("value", [None, 3, "model", keras.layers.Dense(1)])
-def test_what_is_no_model(value: Any, recorder: Recorder, opened: list[Any]) -> None:
+def test_what_is_not_a_model(value: Any, recorder: Recorder, opened: list[Any]) -> None:
     with Client(recorder.url) as client, pytest.raises(TypeError, match="Expected a Keras model, received"):
         client.fit(value, X, Y)
     assert opened == []

@@ -11,7 +11,11 @@ import pytest
 from fitqueue.client import Client
 from fitqueue.errors import FitQueueError, InvalidSpec
 from fitqueue.fit import batches
-from tests.trainer.fit.refused import FOLLOW, OWN, REFUSED, OwnCallback, OwnLayer, X, Y, dense, endless, mine
+from tests.trainer.fit.own_code import FOLLOW, OWN, OwnCallback, OwnLayer, X, Y, dense, endless, mine
+from tests.trainer.fit.refused_code import CODE
+from tests.trainer.fit.refused_data import DATA
+
+REFUSED = {**CODE, **DATA}
 
 
 class Recorder:

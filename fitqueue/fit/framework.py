@@ -28,3 +28,8 @@ def is_keras_2(keras: ModuleType) -> bool:
 def is_builtin(cls: type) -> bool:
     """Return whether Keras itself defines this class."""
     return cls.__module__.partition(".")[0] in _ROOTS
+
+
+def floatx_of(keras: ModuleType) -> str:
+    """Return the dtype of Keras's floating-point numbers."""
+    return str((keras.backend if is_keras_2(keras) else keras.config).floatx())

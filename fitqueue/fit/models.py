@@ -1,14 +1,16 @@
 """A Keras model and its compilation as the JSON of a job."""
 
 import json
+import warnings
 from collections.abc import Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 import numpy as np
 
-from fitqueue.fit.code_in_config import report_code
-from fitqueue.fit.framework import is_builtin, is_keras_2
+from fitqueue.fit.code_in_config import OwnFunctions, is_of_keras, report_code
+from fitqueue.fit.framework import is_builtin
+from fitqueue.fit.plain import plain
 from fitqueue.spec.findings import FaultCode, Pointer
 
 _KINDS: Final = frozenset({"Sequential", "Functional"})
@@ -16,6 +18,13 @@ _SUBCLASS: Final = (
     "{name} is a class of your own: what its methods do is code, and only data can be sent. Build the model of layers, "
     "as a keras.Sequential or as keras.Model(inputs, outputs)."
 )
+_REPLACED: Final = (
+    "Its method {name} was replaced by a function of your own, which is code, and only data can be sent. Use the "
+    "model as Keras made it."
+)
+_METHODS: Final = (
+    "call", "train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function", "make_test_function",
+)  # fmt: skip
 _NOT_COMPILED: Final = "The model is not compiled. Call model.compile(optimizer=…, loss=…) first, as for model.fit."
 
 
@@ -25,13 +34,33 @@ def describe_model(model: Any, pointer: Pointer) -> tuple[dict[str, Any] | None,
         name = type(model).__name__
         pointer.add_fault(FaultCode.CUSTOM_OBJECT, _SUBCLASS.format(name=name), name, "a Sequential or a Functional")
         return None, [pointer.text]
+    for name in _METHODS:
+        if name in vars(model) and not is_of_keras(vars(model)[name]):
+            pointer.add_fault(FaultCode.CUSTOM_OBJECT, _REPLACED.format(name=name), name, "a model of Keras's own")
+            return None, [pointer.text]
     try:
-        described: dict[str, Any] = json.loads(model.to_json())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of lambdas, which are refused below
+            described: dict[str, Any] = json.loads(model.to_json())
     except Exception as error:  # whatever Keras raises for a config that is not data
-        pointer.add_fault(FaultCode.CUSTOM_OBJECT, f"Keras cannot write the model as JSON: {error}", None, None)
+        message = f"Keras cannot write the model as JSON: {str(error).partition(chr(10))[0]}"
+        pointer.add_fault(FaultCode.CUSTOM_OBJECT, message, None, "a model of Keras's own layers")
         return None, [pointer.text]
     described = {key: described[key] for key in ("module", "class_name", "config") if key in described}
-    return described, report_code(described, pointer)
+    return described, report_code(described, pointer, _own_functions(model))
+
+
+def _own_functions(model: Any) -> OwnFunctions:
+    """Return the functions of the user's that layers call. Keras writes one that is named `relu` as its own."""
+    return {
+        (str(layer.name), key): value.__name__
+        for layer in model._flatten_layers(include_self=False, recursive=True)
+        for key, value in vars(layer).items()
+        if isinstance(value, FunctionType) and not key.startswith("_") and not is_of_keras(value)
+    }
+
+
+# --- Compilation ---------------------------------------------------------------------------------------------------
 
 
 def describe_compilation(model: Any, pointer: Pointer) -> tuple[dict[str, Any] | None, list[str]]:
@@ -39,7 +68,10 @@ def describe_compilation(model: Any, pointer: Pointer) -> tuple[dict[str, Any] |
     if getattr(model, "optimizer", None) is None:
         pointer.add_fault(FaultCode.MISSING, _NOT_COMPILED, None, "a compiled model")
         return None, [pointer.text]
-    compiled = json.loads(json.dumps(model.get_compile_config(), default=_as_data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of lambdas, which are refused below
+        config = _with_names(model.get_compile_config(), getattr(model._compile_config, "config", None))
+    compiled = json.loads(json.dumps(plain(config), default=_as_data))
     reported = report_code(compiled, pointer)
     if compiled.pop("run_eagerly", False):
         message = "A job trains in compiled steps. Call model.compile without run_eagerly."
@@ -49,6 +81,21 @@ def describe_compilation(model: Any, pointer: Pointer) -> tuple[dict[str, Any] |
         compiled["jit_compile"] = "auto"
     compiled["optimizer"] = shorten_rates(compiled["optimizer"])
     return {name: value for name, value in compiled.items() if value is not None}, reported
+
+
+def _with_names(config: Any, given: Any) -> Any:
+    """Return the config of a compilation with Keras's own functions by their names.
+
+    Args:
+        given: what `model.compile` got. In the config alone, a function of Keras looks like one of the user's.
+    """
+    if isinstance(config, Mapping) and config.get("class_name") == "function":
+        return given.__name__ if callable(given) and is_of_keras(given) else config
+    if isinstance(config, Mapping) and isinstance(given, Mapping):
+        return {key: _with_names(inner, given.get(key)) for key, inner in config.items()}
+    if isinstance(config, list) and isinstance(given, list | tuple) and len(config) == len(given):
+        return [_with_names(inner, one_given) for inner, one_given in zip(config, given, strict=True)]
+    return config
 
 
 def shorten_rates(optimizer: Any) -> Any:
@@ -64,8 +111,6 @@ def shorten_rates(optimizer: Any) -> Any:
 
 
 def _shortest(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return value
     return float(str(np.float32(value))) if isinstance(value, float) and float(np.float32(value)) == value else value
 
 
@@ -76,22 +121,46 @@ def _is_default_jit(model: Any, value: Any) -> bool:
 
 
 def _as_data(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
     return {"class_name": "function", "config": getattr(value, "__name__", type(value).__name__)}
 
 
-def io_names(model: Any, keras: ModuleType) -> tuple[list[str], list[str]]:
-    """Return the names of a built model's inputs and outputs: those of the layers that they belong to."""
-    if is_keras_2(keras):
-        return list(model.input_names), list(model.output_names)
-    inputs, outputs = (
-        [tensor._keras_history.operation.name for tensor in tensors] for tensors in (model.inputs, model.outputs)
-    )
-    return inputs, outputs
+# --- Inputs and outputs --------------------------------------------------------------------------------------------
 
 
-def build_from(model: Any, shape: tuple[int | None, ...], keras: ModuleType) -> None:
-    """Build a Sequential without an input, as `fit` does at its first batch."""
-    if isinstance(model, keras.Sequential) and not model.built:
-        model.build(shape)
+def io_names(described: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the names of a model's inputs and outputs: the keys that it was made with, or those of its layers."""
+    config = described["config"]
+    if described["class_name"] != "Sequential":
+        return _names(config["input_layers"]), _names(config["output_layers"])
+    first, last = config["layers"][0], config["layers"][-1]
+    return _name_of(first), _name_of(last)
+
+
+def _name_of(layer: Mapping[str, Any]) -> list[str]:
+    return [str(layer["config"].get("name"))]
+
+
+def _names(tensors: Any) -> list[str]:
+    """Return the names in the order in which Keras takes them from a list."""
+    if isinstance(tensors, Mapping):
+        return sorted(map(str, tensors))
+    if tensors and isinstance(tensors[0], str):
+        return [tensors[0]]
+    return [name for inner in tensors for name in _names(inner)]
+
+
+def build_from(model: Any, shape: tuple[int, ...], keras: ModuleType, pointer: Pointer) -> bool:
+    """Build a Sequential without an input, as `fit` does at its first batch; return whether Keras could do it.
+
+    Args:
+        shape: of the array of inputs.
+    """
+    if not isinstance(model, keras.Sequential) or model.built:
+        return True
+    try:
+        model.build((None, *shape[1:]))
+    except Exception as error:  # whatever the layers raise
+        message = f"Keras cannot build the model for x of the shape {shape}: {str(error).partition(chr(10))[0]}"
+        pointer.add_fault(FaultCode.INVALID_MODEL, message, list(shape), "an x that fits the first layer")
+        return False
+    return True

@@ -7,18 +7,18 @@ from typing import Any, Final, TypeVar
 
 from fitqueue.errors import Fault
 from fitqueue.fit import batches, models
-from fitqueue.fit.arguments import argument_of
-from fitqueue.fit.arrays import Array, by_names
-from fitqueue.fit.callbacks import describe_callbacks
-from fitqueue.fit.framework import framework_of
+from fitqueue.fit.arguments import with_argument
+from fitqueue.fit.arrays import Array, NotNumbers, to_array
+from fitqueue.fit.callbacks import Callbacks, describe_callbacks
+from fitqueue.fit.data import DataReader, FitData, first_array
+from fitqueue.fit.framework import floatx_of, framework_of
+from fitqueue.fit.plain import plain, report_not_finite
 from fitqueue.spec import ArrayInfo, DatasetInfo, examine_job, invalid_job
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.views import Notice
 
 PLACEHOLDER: Final = "uploaded"
 """Stands for the id of the data set that is not uploaded yet."""
-
-_PARTS: Final = ("x", "y", "sample_weight")
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class FitCall:
 
     epochs: int = 1
     batch_size: int | None = None
-    callbacks: Sequence[Any] | None = None
+    callbacks: Any = None
     validation_split: float = 0.0
     shuffle: bool | str = True
-    class_weight: Mapping[Any, float] | None = None
+    class_weight: Any = None
     initial_epoch: int = 0
     steps_per_epoch: int | None = None
     validation_steps: int | None = None
@@ -54,12 +54,12 @@ class JobOptions:
         resources = {"gpus": self.gpus, "pool": self.pool}
         fields = {
             "name": self.name,
-            "labels": dict(self.labels) if self.labels else None,
+            "labels": self.labels or None,
             "priority": self.priority,
             "seed": self.seed,
             "resources": {name: value for name, value in resources.items() if value},
         }
-        return {name: value for name, value in fields.items() if value not in (None, {})}
+        return {name: plain(value) for name, value in fields.items() if value is not None and value != {}}
 
 
 Options = TypeVar("Options", FitCall, JobOptions)
@@ -130,156 +130,117 @@ class _Description:
     """Collects the parts of one job, and what is wrong with them."""
 
     def __init__(self, model: Any, call: FitCall, options: JobOptions, on_bytes: batches.OnBytes) -> None:
-        self._model, self._call, self._options, self._on_bytes = model, call, options, on_bytes
+        self._model, self._call = model, call
         self._keras = framework_of(model)
         self._findings = Findings()
         self._pointer = Pointer(self._findings)
-        self._code: list[str] = []
-        """The pointers of what is code: what else is wrong there is of no interest."""
-        self._arrays: dict[str, Array] = {}
+        self._data = DataReader(self._pointer / "data", floatx_of(self._keras), on_bytes)
+        self._callbacks = Callbacks([], [], [])
+        self._reported: list[str] = []
+        """The pointers of what cannot be sent: what else is wrong there is of no interest."""
         self._body: dict[str, Any] = options.to_json()
 
     def describe(self, x: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
         self._body["fit"] = self._describe_fit()
-        if batches.come_in_batches(x):
-            x, y, sample_weight = self._collect(x, y, sample_weight)
-        self._build_from(x)
-        self._body["model"] = self._take(models.describe_model(self._model, self._pointer / "model"))
+        data = self._data.training(
+            FitData(x, y, sample_weight), _product(self._call.steps_per_epoch, self._call.epochs)
+        )
+        self._use_batches(data)
+        can_be_built = self._build_from(data.x)
+        if can_be_built:
+            self._body["model"] = self._take(models.describe_model(self._model, self._pointer / "model"))
         self._body["compile"] = self._take(models.describe_compilation(self._model, self._pointer / "compile"))
-        self._body["callbacks"] = self._take(self._describe_callbacks())
-        if self._body["model"] is not None:
-            self._body["data"] = self._describe_data(x, y, sample_weight, validation_data)
+        self._describe_callbacks()
+        if self._body.get("model") is not None:
+            self._body["data"] = self._describe_data(data, validation_data)
+        for root in ("fit", "compile", "callbacks", "model"):
+            report_not_finite(self._body.get(root), self._pointer / root)
 
     def result(self) -> Described:
         body = {name: value for name, value in self._body.items() if value is not None}
         if not self._findings.faults or "data" in body:
-            infos = {name: ArrayInfo(array.shape, str(array.dtype)) for name, array in self._arrays.items()}
+            infos = {name: ArrayInfo(array.shape, str(array.dtype)) for name, array in self._data.arrays.items()}
             examined = examine_job(body, lambda _: DatasetInfo(PLACEHOLDER, infos))
-            self._findings.faults += [fault for fault in examined.faults if not self._is_code(fault)]
+            self._findings.faults += [fault for fault in examined.faults if not self._is_reported(fault)]
         if self._findings.faults:
-            raise invalid_job([_with_argument(fault, body) for fault in self._findings.faults])
-        return Described(body, self._arrays, self._findings.notices)
+            labels = self._callbacks.labels
+            raise invalid_job([with_argument(fault, body.get("model"), labels) for fault in self._findings.faults])
+        return Described(body, self._data.arrays, self._findings.notices)
 
     def _take(self, described: tuple[Any, list[str]]) -> Any:
         value, code = described
-        self._code += code
+        self._reported += code
         return value
 
-    def _is_code(self, fault: Fault) -> bool:
-        return any(fault.pointer == code or fault.pointer.startswith(f"{code}/") for code in self._code)
+    def _is_reported(self, fault: Fault) -> bool:
+        reported = [*self._reported, *self._data.reported, *(found.pointer for found in self._findings.faults)]
+        return any(fault.pointer == pointer or fault.pointer.startswith(f"{pointer}/") for pointer in reported)
 
     # --- The parts of a job -------------------------------------------------------------------------------------------
 
     def _describe_fit(self) -> dict[str, Any]:
-        call = self._call
+        call, pointer = self._call, self._pointer / "fit"
         if call.initial_epoch:
             message = "A job begins with epoch 0. Extend a job, or train the model again, to go on from where it is."
-            (self._pointer / "fit" / "initial_epoch").add_fault(
-                FaultCode.NOT_SUPPORTED, message, call.initial_epoch, "0"
-            )
-        frequency = call.validation_freq
+            (pointer / "initial_epoch").add_fault(FaultCode.NOT_SUPPORTED, message, plain(call.initial_epoch), "0")
+        if call.shuffle == "batch":
+            message = "A job shuffles samples, and not batches. Give True or False."
+            (pointer / "shuffle").add_fault(FaultCode.NOT_SUPPORTED, message, "batch", "true or false")
         fields = {
             "epochs": call.epochs,
             "batch_size": call.batch_size,
-            "shuffle": bool(call.shuffle),
-            "class_weight": _with_text_keys(call.class_weight),
+            "shuffle": call.shuffle,
+            "class_weight": call.class_weight,
             "steps_per_epoch": call.steps_per_epoch,
             "validation_steps": call.validation_steps,
             "validation_batch_size": call.validation_batch_size,
-            "validation_freq": frequency if isinstance(frequency, int) else list(frequency),
+            "validation_freq": call.validation_freq,
             "validation_split": call.validation_split,
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        return {name: plain(value) for name, value in fields.items() if value is not None}
 
-    def _describe_callbacks(self) -> tuple[list[dict[str, Any]], list[str]]:
+    def _use_batches(self, data: FitData) -> None:
+        if data.taken is None:
+            return
+        shuffled = data.taken.shuffled
+        self._body["fit"] |= {"batch_size": data.taken.sizes[0]} | ({} if shuffled is None else {"shuffle": shuffled})
+        if self._call.validation_split:
+            message = "It takes its part of arrays, and x comes in batches. Give validation_data."
+            pointer = self._pointer / "fit" / "validation_split"
+            pointer.add_fault(FaultCode.CONFLICT, message, plain(self._call.validation_split), "0")
+
+    def _describe_callbacks(self) -> None:
         rate = getattr(getattr(self._model, "optimizer", None), "learning_rate", 0.0)
         is_scheduled = isinstance(rate, self._keras.optimizers.schedules.LearningRateSchedule)
-        own = [callback for callback in self._call.callbacks or () if type(callback).__name__ not in _ADDED_BY_KERAS]
-        return describe_callbacks(
-            own, None if is_scheduled else float(rate), self._call.epochs, self._pointer / "callbacks"
+        self._callbacks = describe_callbacks(
+            self._call.callbacks,
+            None if is_scheduled else float(rate),
+            plain(self._call.epochs),
+            self._pointer / "callbacks",
         )
+        self._reported += self._callbacks.code
+        self._body["callbacks"] = self._callbacks.data
 
-    def _build_from(self, x: Any) -> None:
-        shape = getattr(x, "shape", None)
-        if shape is not None:
-            models.build_from(self._model, (None, *shape[1:]), self._keras)
-
-    def _collect(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-        pointer = self._pointer / "data" / "x"
-        for name, value in (("y", y), ("sample_weight", sample_weight)):
-            if value is not None:
-                message = f"x yields its own {name}, as for model.fit: leave the argument {name} out."
-                (self._pointer / "data" / name).add_fault(FaultCode.CONFLICT, message, None, "None")
+    def _build_from(self, x: Any) -> bool:
         try:
-            found = batches.collect(x, self._on_bytes)
-        except batches.NoEnd as error:
-            pointer.add_fault(FaultCode.TOO_LARGE, f"x cannot be sent: {error}", type(x).__name__, "batches that end")
-        except ValueError as error:
-            message = f"x cannot be sent: {error}"
-            pointer.add_fault(FaultCode.WRONG_TYPE, message, type(x).__name__, "batches of arrays")
-        else:
-            self._body["fit"] |= {"batch_size": found.batch_size, "shuffle": found.shuffled}
-            return found.x, found.y, found.sample_weight
-        return None, None, None
+            shape = to_array(first_array(x), "float32").shape
+        except NotNumbers:
+            return True  # it is reported with the data
+        return models.build_from(self._model, shape, self._keras, self._pointer / "model")
 
-    def _describe_data(self, x: Any, y: Any, sample_weight: Any, validation_data: Any) -> dict[str, Any]:
-        data: dict[str, Any] = {"dataset": PLACEHOLDER, **self._arrays_of((x, y, sample_weight), "", "data")}
+    def _describe_data(self, data: FitData, validation_data: Any) -> dict[str, Any]:
+        names = models.io_names(self._body["model"])
+        described = {"dataset": PLACEHOLDER, **self._data.named(data, names, is_validation=False)}
         if validation_data is not None:
-            parts = self._validation_parts(validation_data)
-            data["validation"] = self._arrays_of(parts, "val_", "data/validation")
-        return data
-
-    def _validation_parts(self, given: Any) -> tuple[Any, Any, Any]:
-        pointer = self._pointer / "data" / "validation"
-        if batches.come_in_batches(given):
-            try:
-                found = batches.collect(given, self._on_bytes)
-            except ValueError as error:
-                message = f"validation_data cannot be sent: {error}"
-                pointer.add_fault(FaultCode.WRONG_TYPE, message, type(given).__name__, "batches of arrays")
-                return None, None, None
-            self._body["fit"].setdefault("validation_batch_size", found.batch_size)
-            return found.x, found.y, found.sample_weight
-        if isinstance(given, tuple | list) and len(given) in (2, 3):
-            x, y, weight = [*given, None][:3]
-            return x, y, weight
-        pointer.add_fault(
-            FaultCode.WRONG_TYPE, "validation_data is a tuple (x, y) or (x, y, sample_weight).", type(given).__name__,
-            "a tuple, or batches",
-        )  # fmt: skip
-        return None, None, None
-
-    def _arrays_of(self, parts: tuple[Any, Any, Any], prefix: str, pointer: str) -> dict[str, Any]:
-        """Keep the arrays of x, y and sample_weight; return their names as the fields of a job."""
-        inputs, outputs = models.io_names(self._model, self._keras)
-        floatx = self._keras.config.floatx() if hasattr(self._keras, "config") else self._keras.backend.floatx()
-        named: dict[str, Any] = {}
-        for part, value, names in zip(_PARTS, parts, (inputs, outputs, outputs), strict=True):
-            if value is None:
-                continue
-            where = self._pointer
-            for key in (*pointer.split("/"), part):
-                where = where / key
-            argument = f"validation_data's {part}" if prefix else part
-            found = by_names(value, names, argument, floatx, where)
-            labels = {name: f"{prefix}{part}" + (f".{name}" if len(names) > 1 else "") for name in found}
-            self._arrays |= {labels[name]: array for name, array in found.items()}
-            named[part] = labels if len(names) > 1 else next(iter(labels.values()), f"{prefix}{part}")
-        return named
+            validation = self._data.validation(validation_data, self._call.validation_steps)
+            if validation.taken is not None:
+                self._body["fit"]["validation_batch_size"] = validation.taken.sizes[0]
+            fields = self._data.named(validation, names, is_validation=True)
+            # In place of what cannot be sent, so that all the rest of the call can be checked.
+            described["validation"] = fields or {name: described[name] for name in ("x", "y") if name in described}
+        return described
 
 
-_ADDED_BY_KERAS: Final = frozenset({"History", "ProgbarLogger", "BaseLogger"})
-"""Callbacks that Keras adds to every training."""
-
-
-def _with_text_keys(weights: Mapping[Any, float] | None) -> dict[str, float] | None:
-    if weights is None:
-        return None
-    return {str(label): float(weight) for label, weight in weights.items()}
-
-
-def _with_argument(fault: Fault, body: Mapping[str, Any]) -> Fault:
-    argument = argument_of(fault.pointer, body)
-    if not argument or fault.message.startswith(argument):
-        return fault
-    return fault.model_copy(update={"message": f"{argument}: {fault.message}"})
+def _product(steps: Any, epochs: Any) -> int | None:
+    """Return how many batches `fit` takes; None if it does not say so."""
+    return int(steps) * int(epochs) if isinstance(steps, int) and isinstance(epochs, int) else None

@@ -113,7 +113,8 @@ def _keys_in(value: Any, location: Sequence[str | int]) -> list[str | int]:
         is_in_value = isinstance(value, dict) and key in value
         if is_in_value or not str(key).startswith("["):
             keys.append(key)
-            value = value[key] if is_in_value or isinstance(value, list) else None
+            is_index = isinstance(value, list) and isinstance(key, int)
+            value = value[key] if is_in_value or is_index else None
     return keys
 
 

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from fitqueue.spec.fields.class_weight import ClassWeight
 from fitqueue.spec.strict import BY_NAME, SINGLE, SINGLE_OR_BY_NAME, Pattern, Strict
@@ -73,6 +73,12 @@ def single_device_options(steps_per_execution: int, jit_compile: bool | str) -> 
 
 
 EpochNumber = Annotated[int, Field(ge=1, le=1_000_000)]
+_EPOCH_LIST: Final = Tag("[list]")
+Frequency = Annotated[
+    Annotated[EpochNumber, SINGLE] | Annotated[list[EpochNumber], Field(min_length=1, max_length=100_000), _EPOCH_LIST],
+    Discriminator(lambda value: _EPOCH_LIST.tag if isinstance(value, list) else SINGLE.tag),
+]
+"""Every n-th epoch, or the epochs in a list."""
 
 
 class FitSpec(Strict):
@@ -94,7 +100,7 @@ class FitSpec(Strict):
         default=None, ge=1, le=2**31, description="batches per validation; null: all of them"
     )
     validation_batch_size: int | None = Field(default=None, ge=1, le=2**20, description="null: the same as batch_size")
-    validation_freq: EpochNumber | Annotated[list[EpochNumber], Field(min_length=1, max_length=100_000)] = Field(
+    validation_freq: Frequency = Field(
         default=1, description="validate after every n-th epoch, or after the epochs in a list (counted from 1)"
     )
     validation_split: float = Field(

@@ -315,6 +315,24 @@ def test_a_filepath_with_a_validation_value_needs_one_at_each_checkpoint(
         assert (fault.pointer, fault.code) == ("/callbacks/0/config/filepath", "not_logged")
 
 
+@pytest.mark.parametrize(
+    ("freq", "pointer", "message"),
+    [
+        ("two", "", "Expected an integer."),
+        (1.5, "", "Expected an integer."),
+        (0, "", "Expected a number of at least 1."),
+        ([], "", "Expected a list of at least 1 item."),
+        ([1, "two"], "/1", "Expected an integer."),
+        ([0, 2], "/0", "Expected a number of at least 1."),
+    ],
+)
+def test_a_wrong_validation_freq(
+    freq: Any, pointer: str, message: str, changed: Changed, only_fault: FindFault
+) -> None:
+    fault = only_fault(changed("/fit/validation_freq", freq))
+    assert (fault.pointer, fault.message) == (f"/fit/validation_freq{pointer}", message)
+
+
 @pytest.mark.parametrize("array", ["x", "y"])
 def test_an_array_that_was_left_out_at_the_upload(
     array: str, changed: Callable[..., Any], find_faults: Callable[..., Any]

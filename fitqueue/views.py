@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import Fault
+from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.states import EventKind, JobState, Phase, Reason
 
 Item = TypeVar("Item")
@@ -103,6 +104,10 @@ class Progress(BaseModel):
     steps: int | None = Field(description="steps per epoch; null before the training begins")
     percent: float
     eta_seconds: float | None = Field(default=None, description="estimated seconds until the last epoch ends")
+    metrics: dict[str, float | None] = Field(
+        default_factory=dict,
+        description="the metrics of this epoch up to this step; null where not finite; at most a hundred",
+    )
 
 
 class Best(BaseModel):
@@ -120,7 +125,7 @@ class QueuePosition(BaseModel):
     waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
 
 
-class JobSummary(BaseModel):
+class JobSummary(BaseModel, Pictured):
     """A job as it appears in lists."""
 
     id: str
@@ -145,6 +150,11 @@ class JobSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    def _picture(self) -> Picture:
+        from fitqueue.pictures.jobs import picture_of_job
+
+        return picture_of_job(self)
 
 
 class JobView(JobSummary):

@@ -117,7 +117,8 @@ class LineFollower(Follower):
         self._status = status
 
     def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+        """Print a line; on a terminal, one that is too long continues with a whole word."""
+        self._console.print(text, soft_wrap=not self._console.is_terminal)
 
     @property
     def _is_ascii(self) -> bool:

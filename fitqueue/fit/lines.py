@@ -31,7 +31,7 @@ def epoch_line(epoch: EpochView, progress: Progress, width: int | None, *, has_b
     metrics = metrics_text(epoch.metrics)
     if not has_bar:
         return laid_out(Text(head), [*filter(None, [steps, times]), *metrics], width)
-    return laid_out(_with_bar(f"{head} {steps}", 1.0, times, width, is_ascii), metrics, width)
+    return _bar_line(f"{head} {steps}".strip(), 1.0, times, metrics, width, is_ascii=is_ascii)
 
 
 def running_line(progress: Progress, eta_seconds: float | None, width: int, *, is_ascii: bool) -> Text:
@@ -40,7 +40,7 @@ def running_line(progress: Progress, eta_seconds: float | None, width: int, *, i
     head = f"Epoch {progress.epoch}/{progress.epochs} {progress.step:>{len(str(steps))}}/{steps}"
     eta = f"ETA {duration(eta_seconds).replace(' ', '')}" if eta_seconds is not None else ""
     share = progress.step / steps if steps else 0.0
-    return laid_out(_with_bar(head, share, eta, width, is_ascii), metrics_text(progress.metrics), width)
+    return _bar_line(head, share, eta, metrics_text(progress.metrics), width, is_ascii=is_ascii)
 
 
 def laid_out(head: Text, parts: Sequence[str], width: int | None) -> Text:
@@ -67,14 +67,17 @@ def rate_text(steps_per_second: float) -> str:
     return f"{seconds * 1e3:.0f}ms/step" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us/step"
 
 
-def _with_bar(head: str, share: float, end: str, width: int | None, is_ascii: bool) -> Text:
+def _bar_line(head: str, share: float, end: str, parts: Sequence[str], width: int | None, *, is_ascii: bool) -> Text:
+    """Return head, bar and parts; the end stands behind the bar, or if it has no room there, before the parts."""
     room = _MAX_CELLS if width is None else width - len(head) - len(end) - 2
-    cells = max(0, min(_MAX_CELLS, room))
+    if room < 0:
+        return laid_out(Text(head), [end, *parts], width)
+    cells = min(_MAX_CELLS, room)
     full = int(cells * share)
-    done, rest = ("=", ".") if is_ascii else ("━", "━")
-    text = Text.assemble(f"{head} ", (done * full, "green"), (rest * (cells - full), "bright_black"), f" {end}")
+    filled, empty = ("=", ".") if is_ascii else ("━", "━")
+    text = Text.assemble(f"{head} ", (filled * full, "green"), (empty * (cells - full), "bright_black"), f" {end}")
     text.rstrip()
-    return text
+    return laid_out(text, parts, width)
 
 
 def _fitting(part: str, width: int) -> str:

@@ -33,8 +33,8 @@ def picture_of_training(job: JobSummary, epochs: Sequence[EpochView], note: str 
     parts += [line(faint(escaped(text, 600))) for text in _details(job)]
     parts.append(_drawn(charts, job.best.epoch if job.best else None))
     parts += [line(escaped(text)) for text in note.splitlines()]
-    text = "\n".join([job_text(job), *_details(job), *map(one_line, map(chart_text, charts)), *note.splitlines()])
-    return Picture(frame(parts), text)
+    words = [job_text(job), *_details(job), *map(chart_text, charts), *note.splitlines()]
+    return Picture(frame(parts), "\n".join(map(one_line, words)))
 
 
 def picture_of_jobs(jobs: Sequence[JobSummary], *, has_more: bool) -> Picture:
@@ -90,9 +90,8 @@ def metrics_text(metrics: Mapping[str, float | None]) -> list[str]:
 
 def _heading(job: JobSummary) -> str:
     name = f"<strong>{escaped(job.name, 60)}</strong> " if job.name else ""
-    state, comma, rest = activity(job).partition(",")
-    assert state == job.state
-    return f"{name}<code>{escaped(job.id)}</code> {state_mark(job.state)}{comma}{escaped(rest)}"
+    rest = activity(job).removeprefix(job.state)
+    return f"{name}<code>{escaped(job.id)}</code> {state_mark(job.state)}{rest and f'{rest[0]} {escaped(rest[1:])}'}"
 
 
 def _details(job: JobSummary) -> Iterator[str]:

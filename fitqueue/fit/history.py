@@ -34,7 +34,7 @@ class JobHistory(Pictured):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[type, dict[str, Any]]]:
         """Return how to make it anew: its class is made while the program runs, and a pickle cannot name it."""
-        return _make, (type(self).__mro__[2], self.__dict__)
+        return _make, (type(self).__bases__[1], self.__dict__)
 
     def __repr__(self) -> str:
         return self._picture().text

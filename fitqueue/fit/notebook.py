@@ -3,6 +3,7 @@
 IPython is not imported here. Where a notebook runs, it is loaded.
 """
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from fitqueue.states import JobState
 from fitqueue.views import EpochView, JobView
 
 _SECONDS: Final = 0.5
-"""A picture is replaced at most as often as this: each one travels to the browser as a whole."""
+"""A picture is replaced at most as often as this: each one travels to the browser as a whole. What takes less time
+before the training is not shown at all."""
 
 
 def is_running() -> bool:
@@ -30,9 +32,9 @@ def is_running() -> bool:
 class Output:
     """An output of a cell that is replaced by what is shown next."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown_at: float = -math.inf) -> None:
         self._handle: Any = None
-        self._shown_at = 0.0
+        self._shown_at = shown_at
 
     def show(self, picture: Picture, *, is_last: bool = True) -> None:
         """Show a picture; one that is not the last is left out if the one before is too new."""
@@ -72,7 +74,7 @@ class NotebookTransfers(Transfers):
 @contextmanager
 def uploading() -> Iterator[Transfers]:
     """Show a picture that disappears when all is sent."""
-    output = Output()
+    output = Output(shown_at=time.monotonic())
     try:
         yield NotebookTransfers(output)
     finally:

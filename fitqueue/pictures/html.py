@@ -61,7 +61,7 @@ def row_of(pictures: Sequence[str]) -> str:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of cells that are HTML."""
-    style = "text-align:left;padding:3px 10px 3px 0"
+    style = "text-align:left;padding:3px 10px 3px 0;white-space:nowrap"
     head = "".join(f'<th style="{style}">{heading}</th>' for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td style={style!r}>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table style="color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -1,4 +1,4 @@
-"""What `fit` gives back: a History of the caller's Keras, with the job it comes from."""
+"""What `fit` returns: a History of the caller's Keras, with the job it comes from."""
 
 import math
 from collections.abc import Callable, Sequence

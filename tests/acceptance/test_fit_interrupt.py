@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import fitqueue
 from fitqueue.states import JobState
 from service.stack import Stack
 
+pytestmark = pytest.mark.timeout(3600)  # three processes load TensorFlow, one after the other
 PROGRAM = Path(__file__).with_name("fit_digits.py")
 
 

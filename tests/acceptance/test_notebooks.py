@@ -12,6 +12,7 @@ from fitqueue.states import JobState
 from service.stack import Stack
 from tests.acceptance.conftest import EXAMPLES
 
+pytestmark = pytest.mark.timeout(3600)
 SECONDS = 1200
 """For one cell. It trains in some seconds, and a slow machine takes its time."""
 

@@ -16,6 +16,8 @@ from fitqueue.pictures.picture import Picture
 from fitqueue.states import JobState
 from tests.unit.fitqueue.views import epoch_view, job_view
 
+pytestmark = pytest.mark.timeout(1200)  # the first test loads TensorFlow
+
 EPOCHS = [
     epoch_view(1, {"loss": 2.0, "mae": 1.0, "val_loss": 2.5}),
     epoch_view(2, {"loss": None, "mae": 0.5}),

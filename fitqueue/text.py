@@ -1,4 +1,4 @@
-"""Text operations that several parts need: truncation, terminal colours, names in CSV and of files. Pure functions."""
+"""Text operations that several parts need: truncation, control characters, numbers, names of files. Pure functions."""
 
 import re
 from typing import Final
@@ -47,3 +47,39 @@ def local_file_name(name: str) -> str:
         stem = stem[:-1]
         safe = f"{stem}{dot}{ending}"
     return safe.encode()[:_MAX_FILE_NAME].decode(errors="ignore")
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters escaped: names and logs are other people's, and terminals obey those."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else _escape(character) for character in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Return a name on one line, with control characters escaped."""
+    return " ".join(printable(text).split())
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def duration(seconds: float | None) -> str:
+    """Format a duration: `0.4 s`, `12 s`, `3:07`, `1:02:03`."""
+    if seconds is None:
+        return ""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
+
+
+def keras_number(value: float | None) -> str:
+    """Format a metric as Keras's progress bar does; None, which stands for NaN or infinity, becomes `nan`."""
+    if value is None:
+        return "nan"
+    return f"{value:.4f}" if value == 0 or not abs(value) <= 1e-3 else f"{value:.4e}"

@@ -13,6 +13,7 @@ from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import Fault
 from fitqueue.metric_views import EpochView as EpochView
 from fitqueue.metric_views import StepView as StepView
+from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.states import EventKind, JobState, Phase, Reason
 
 Item = TypeVar("Item")
@@ -126,7 +127,7 @@ class QueuePosition(BaseModel):
     waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
 
 
-class JobSummary(BaseModel):
+class JobSummary(BaseModel, Pictured):
     """A job as it appears in lists."""
 
     id: str
@@ -151,6 +152,11 @@ class JobSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    def _picture(self) -> Picture:
+        from fitqueue.pictures.jobs import picture_of_job
+
+        return picture_of_job(self)
 
 
 class JobView(JobSummary):

@@ -2,16 +2,8 @@
 
 from datetime import datetime
 
-
-def printable(text: str) -> str:
-    """Return the text with control characters escaped: names and logs are other people's, and terminals obey those."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else _escape(character) for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode()
+from fitqueue.text import duration as duration
+from fitqueue.text import printable as printable
 
 
 def number(value: float | None) -> str:
@@ -31,19 +23,6 @@ def size(count: int | None) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
-
-
-def duration(seconds: float | None) -> str:
-    """Format a duration: `0.4 s`, `12 s`, `3:07`, `1:02:03`."""
-    if seconds is None:
-        return ""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02}:{rest:02}"
-    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
 
 
 def between(start: datetime | None, end: datetime | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 from fitqueue.client import follow
 from fitqueue.client.base import ClientBase, job_path
+from fitqueue.client.job_list import JobList
 from fitqueue.errors import MalformedJSON
 from fitqueue.views import DryRun, JobSummary, JobView
 
@@ -75,8 +76,10 @@ class JobMethods(ClientBase):
         labels: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         pool: str | None = None,
         name: str | None = None,
-    ) -> Iterator[JobSummary]:
+    ) -> JobList:
         """Yield the jobs that pass all filters, newest first. Pages are fetched as they are needed.
+
+        A notebook shows the first of them as a table.
 
         Args:
             state: one state, or several of which a job has one.
@@ -95,7 +98,8 @@ class JobMethods(ClientBase):
             "pool": pool,
             "name": name,
         }
-        return self._pages("/jobs", JobSummary, {key: value for key, value in filters.items() if value})
+        present = {key: value for key, value in filters.items() if value}
+        return JobList(self._pages("/jobs", JobSummary, present))
 
     def cancel(self, job_id: str) -> JobView:
         """Cancel a job. What it has saved can still be downloaded. Cancelling it again changes nothing.

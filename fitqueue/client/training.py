@@ -156,13 +156,13 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
         from fitqueue.fit.history import ended_badly, make_history
 
         keras = framework_of(model)
-        try:
-            with following(verbose) as bar:
+        with following(verbose, lambda after: self.metrics(job_id, after=after)) as follower:
+            try:
                 for job in self.watch(job_id):
-                    bar.show(job, lambda after: self.metrics(job_id, after=after))
-        except KeyboardInterrupt:
-            print(_DETACHED.format(id=job_id))  # noqa: T201 -- the answer to a key of somebody who looks at it
-            return make_history(keras, model, self.get(job_id), self.metrics(job_id))
+                    follower.update(job)
+            except KeyboardInterrupt:
+                follower.detach(_DETACHED.format(id=job_id))
+                return make_history(keras, model, follower.job or self.get(job_id), follower.epochs)
         if restore is not None and job.best is not None:
             self._restore(model, job_id, restore)
         history = make_history(keras, model, job, self.metrics(job_id))
@@ -189,6 +189,6 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
             model.load_weights(self.download(job_id, which, Path(folder) / "restored.weights.h5"))
 
 
-_DETACHED = """
+_DETACHED = """\
 The job {id} goes on. To follow it again: client.attach("{id}", model). To end it: client.cancel("{id}").
-Until then, `history` has the epochs that have ended. Interrupt once more to stop at once."""
+The history has the epochs that have ended so far. Interrupt again to stop this program, too."""

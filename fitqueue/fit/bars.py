@@ -1,37 +1,67 @@
-"""What `client.fit` shows: the transfer of the data, then the training as Keras's own bar shows it."""
+"""What `client.fit` shows on a terminal or in a file: the transfer of the data, then the training.
+
+In a notebook, `fitqueue.fit.notebook` shows both.
+"""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from fitqueue.states import JobState
+from fitqueue.fit import notebook
+from fitqueue.fit.followers import FetchEpochs, Follower, Transfers
+from fitqueue.fit.lines import epoch_line, running_line
+from fitqueue.pictures.jobs import activity, best_text, job_text
+from fitqueue.states import JobState, Reason
+from fitqueue.text import one_line
 from fitqueue.views import EpochView, JobView
 
-FetchEpochs = Callable[[int], Sequence[EpochView]]
-"""Returns the epochs after this one."""
-
-_CELLS: Final = 20
+SILENT: Final = 0
+BAR: Final = 1
+LINES: Final = 2
 
 
 def resolve(verbose: str | int, console: Console) -> int:
-    """Return what Keras's `verbose` means here: with "auto" a bar on a terminal, and lines elsewhere."""
-    if verbose == "auto":
-        return 1 if console.is_terminal else 2
+    """Return what Keras's `verbose` means here: a bar where somebody looks at it, and lines elsewhere."""
+    if verbose in ("auto", BAR):
+        return BAR if console.is_terminal or notebook.is_running() else LINES
     return int(verbose)
+
+
+def uploading(verbose: str | int) -> AbstractContextManager[Transfers]:
+    """Show bars while data is taken and sent."""
+    console = _console()
+    if resolve(verbose, console) != BAR:
+        return nullcontext(Transfers())
+    return notebook.uploading() if notebook.is_running() else terminal_transfers(console)
+
+
+def following(verbose: str | int, fetch: FetchEpochs) -> AbstractContextManager[Follower]:
+    """Show a training while it is followed."""
+    console = _console()
+    shown = resolve(verbose, console)
+    if shown == SILENT:
+        return nullcontext(Follower(fetch))
+    if shown == LINES:
+        return nullcontext(LineFollower(fetch, console))
+    return notebook.following(fetch) if notebook.is_running() else terminal_bar(fetch, console)
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout, highlight=False, force_jupyter=False)
 
 
 # --- Before the training -------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Transfers:
+class TerminalTransfers(Transfers):
     """The bars of data that is taken and sent."""
 
     progress: Progress
@@ -52,86 +82,88 @@ class Transfers:
 
 
 @contextmanager
-def uploading(verbose: str | int) -> Iterator[Transfers]:
-    """Show bars while data is taken and sent."""
-    console = Console(file=sys.stdout)
+def terminal_transfers(console: Console) -> Iterator[Transfers]:
+    """Show bars that disappear when all is sent."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True, disable=resolve(verbose, console) != 1) as progress:
-        yield Transfers(progress)
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield TerminalTransfers(progress)
 
 
 # --- While it trains -----------------------------------------------------------------------------------------------
 
 
-class Follower:
-    """Prints a line for each epoch that has ended, and shows the running one below."""
+class LineFollower(Follower):
+    """Prints a line for each epoch that has ended, and for what a job waits for."""
 
-    def __init__(self, console: Console, live: Live | None, *, is_silent: bool) -> None:
-        self._console, self._live, self._is_silent = console, live, is_silent
-        self._printed = 0
-        self._waited_for: str | None = None
+    has_bar = False
 
-    def show(self, job: JobView, fetch: FetchEpochs) -> None:
-        """Show the job as it is now."""
-        if self._is_silent:
-            return
-        self._print_waiting(job)
-        ended = job.progress.epoch if job.state.is_final else job.progress.epoch - 1
-        if ended > self._printed:
-            for epoch in fetch(self._printed):
-                self._console.print(_epoch_line(epoch, job), soft_wrap=True)
-                self._printed = epoch.epoch
-        if self._live is not None:
-            self._live.update(Text() if job.state.is_final else _running_line(job))
+    def __init__(self, fetch: FetchEpochs, console: Console) -> None:
+        super().__init__(fetch)
+        self._console = console
+        self._status: object = None
 
-    def _print_waiting(self, job: JobView) -> None:
-        waiting = job.queue.waiting_for if job.queue is not None else None
-        if waiting is not None and waiting != self._waited_for:
-            self._console.print(Text(f"{job.id}: waiting for {waiting}"), soft_wrap=True)
-        self._waited_for = waiting
+    def _show(self, job: JobView, new: list[EpochView]) -> None:
+        self._show_status(job)
+        width = self._console.width if self._console.is_terminal else None
+        for epoch in new:
+            self._print(epoch_line(epoch, job.progress, width, has_bar=self.has_bar, is_ascii=self._is_ascii))
+        if job.state.is_final:
+            self._print(Text(end_text(job)))
+
+    def _show_status(self, job: JobView) -> None:
+        status = (job.state, job.queue.waiting_for if job.queue is not None else None)
+        if status != self._status and not job.state.is_final:
+            self._print(Text(job_text(job)))
+        self._status = status
+
+    def _print(self, text: Text) -> None:
+        """Print a line; on a terminal, one that is too long continues with a whole word."""
+        self._console.print(text, soft_wrap=not self._console.is_terminal)
+
+    @property
+    def _is_ascii(self) -> bool:
+        return self._console.options.ascii_only
+
+
+class BarFollower(LineFollower):
+    """Prints a line for each epoch that has ended, and shows the running one below, until it has ended."""
+
+    has_bar = True
+
+    def __init__(self, fetch: FetchEpochs, console: Console, live: Live) -> None:
+        super().__init__(fetch, console)
+        self._live = live
+
+    def _show(self, job: JobView, new: list[EpochView]) -> None:
+        super()._show(job, new)
+        self._live.update(self._below(job))
+
+    def _below(self, job: JobView) -> Text:
+        if job.state.is_final:
+            return Text()
+        width = self._console.width
+        if job.state is JobState.RUNNING and job.progress.steps and job.progress.epoch:
+            return running_line(job.progress, self.eta_seconds, width, is_ascii=self._is_ascii)
+        text = Text(job_text(job))
+        text.truncate(width, overflow="ellipsis")
+        return text
+
+    def _show_status(self, job: JobView) -> None:
+        """Print the job that is followed; what it is doing is shown below."""
+        if self._status is None:
+            self._print(Text(job_text(job).partition(": ")[0]))
+        self._status = job.state
 
 
 @contextmanager
-def following(verbose: str | int) -> Iterator[Follower]:
-    """Show a training while it is followed."""
-    console = Console(file=sys.stdout, highlight=False)
-    shown = resolve(verbose, console)
-    if shown != 1:
-        yield Follower(console, None, is_silent=shown == 0)
-        return
+def terminal_bar(fetch: FetchEpochs, console: Console) -> Iterator[Follower]:
+    """Follow a job with a bar at the end of what is printed."""
     with Live(console=console, transient=True, refresh_per_second=4) as live:
-        yield Follower(console, live, is_silent=False)
+        yield BarFollower(fetch, console, live)
 
 
-def _epoch_line(epoch: EpochView, job: JobView) -> Text:
-    steps = job.progress.steps or 0
-    rate = f"{1000 / epoch.steps_per_second:.0f}ms/step" if epoch.steps_per_second > 0 else ""
-    head = f"Epoch {epoch.epoch}/{job.progress.epochs}  {steps}/{steps} {'━' * _CELLS} {epoch.seconds:.0f}s {rate}"
-    return Text(f"{head} - {_metrics(epoch.metrics)}")
-
-
-def _running_line(job: JobView) -> Text:
-    progress = job.progress
-    if job.state is not JobState.RUNNING or not progress.steps:
-        return Text(f"{job.id}: {job.phase.replace('_', ' ') if job.phase else job.state}")
-    full = _CELLS * progress.step // progress.steps
-    eta = f" {_duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
-    line = Text(f"Epoch {progress.epoch}/{progress.epochs}  {progress.step}/{progress.steps} {'━' * full}")
-    line.append("─" * (_CELLS - full), style="bright_black")
-    return line.append(eta)
-
-
-def _metrics(metrics: Mapping[str, float | None]) -> str:
-    return " - ".join(f"{name}: {_number(value)}" for name, value in metrics.items())
-
-
-def _number(value: float | None) -> str:
-    """Return a number as Keras's bar shows it."""
-    if value is None:
-        return "nan"
-    return f"{value:.4f}" if value == 0 or abs(value) > 1e-3 else f"{value:.4e}"
-
-
-def _duration(seconds: Any) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}" if minutes else f"{rest}s"
+def end_text(job: JobView) -> str:
+    """Return how a job has ended."""
+    message = "" if job.reason is Reason.COMPLETED or not job.message else f": {one_line(job.message)}"
+    best = f" - best {best_text(job)}" if job.best is not None else ""
+    return f"{one_line(job.id)}: {activity(job)}{message}{best}"

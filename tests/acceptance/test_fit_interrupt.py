@@ -1,0 +1,88 @@
+"""An interrupt of `client.fit` detaches: the job goes on, and another process gets the same as without it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fitqueue
+from fitqueue.states import JobState
+from service.stack import Stack
+
+pytestmark = pytest.mark.timeout(3600)  # three processes load TensorFlow, one after the other
+PROGRAM = Path(__file__).with_name("fit_digits.py")
+
+
+def _notice_interrupts() -> None:
+    """Undo what the tests may have inherited: a shell lets commands in the background ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def started(stack: Stack, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    environment = os.environ | {"FITQUEUE_URL": stack.url, "FITQUEUE_TOKEN": stack.token, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, *arguments],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_notice_interrupts,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def read_until(process: subprocess.Popen[str], start: str) -> list[str]:
+    """Return the lines up to the first one that starts like this."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith(start):
+            return lines
+    raise AssertionError(f"{start!r} never came:\n{''.join(lines)}")
+
+
+def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    return json.loads(read_until(process, "{")[-1])
+
+
+def test_a_job_that_was_interrupted_in_epoch_3_and_attached_to_elsewhere_is_like_one_that_was_not(
+    stack: Stack, client: fitqueue.Client
+) -> None:
+    with started(stack, "fit") as process:
+        read_until(process, "Epoch 2/30")
+        process.send_signal(signal.SIGINT)
+        said = "".join(read_until(process, "The history has the epochs"))
+        detached = result_of(process)
+        job_id = detached["job"]
+        assert f'client.attach("{job_id}", model)' in said
+        assert f'client.cancel("{job_id}")' in said
+        assert 2 <= len(detached["epoch"]) < 30
+        process.send_signal(signal.SIGINT)
+        assert process.wait() != 0, "a second interrupt ends the program"
+        assert process.stdout is not None
+        assert process.stdout.read().endswith("KeyboardInterrupt\n")
+
+    with started(stack, "attach", job_id) as process:
+        attached = result_of(process)
+    assert client.get(job_id).state is JobState.SUCCEEDED
+
+    with started(stack, "fit") as process:
+        uninterrupted = result_of(process)
+    assert uninterrupted.pop("job") != attached.pop("job")
+    assert attached == uninterrupted
+    seen = len(detached["epoch"])
+    assert detached["history"] == {name: values[:seen] for name, values in uninterrupted["history"].items()}

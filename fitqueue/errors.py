@@ -271,11 +271,12 @@ class WaitTimeout(FitQueueError):
 
 
 class JobFailed(FitQueueError):
-    """The job has failed. `history` is the History of the epochs that it has trained."""
+    """The job has failed."""
 
     code = "job_failed"
 
     history: Any = None
+    """The History of the epochs that it has trained."""
 
 
 def _with_subclasses(error: type[FitQueueError]) -> list[type[FitQueueError]]:

@@ -1,20 +1,25 @@
 """`client.fit`: what `model.fit` does, as a job."""
 
 import tempfile
+import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 from fitqueue.client.datasets import DatasetMethods
 from fitqueue.client.jobs import JobMethods, Spec
 from fitqueue.client.results import ResultMethods
-from fitqueue.views import DryRun, JobView
+from fitqueue.states import JobState
+from fitqueue.views import DryRun, JobView, Notice
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 
 if TYPE_CHECKING:
+    from fitqueue.fit.followers import Transfers
     from fitqueue.fit.spec import Described
 
-Restore = Literal["best", "last"] | None
+Restore = Literal["best", "last", "all"] | None
 Verbose = Literal["auto", 0, 1, 2]
 
 
@@ -108,7 +113,9 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
             pool: the pool of workers that train it.
             priority: jobs with a higher one start sooner.
             seed: of the random generators; drawn at random if it is not given.
-            restore: the weights that the model gets: those of the best epoch, of the last one, or none.
+            restore: the weights that the model gets: those of the best epoch, of the last one, or none. "all" gives
+                those of the last epoch and the variables of the optimizer, so that the next `fit`, here or as a job,
+                goes on as if this one had not ended.
             wait: return when the job has ended. Otherwise return the job at once; `attach` follows it.
 
         Returns:
@@ -116,23 +123,34 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
 
         Raises:
             TypeError: the model is not a Keras model.
+            ValueError: there is no such `restore`, or it is "all" for a model of Keras 2.
             InvalidSpec: names all that cannot be sent, or that the service refuses.
             JobFailed: the job has failed; the error has its reason, and what it trained until then as `.history`.
         """
         from fitqueue.fit.bars import uploading
+        from fitqueue.fit.framework import framework_of
         from fitqueue.fit.spec import FitCall, JobOptions, describe
 
+        keras = framework_of(model)
+        check_restore(keras, restore)
         call = FitCall(
             epochs=epochs, batch_size=batch_size, callbacks=callbacks, validation_split=validation_split,
             shuffle=shuffle, class_weight=class_weight, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
             validation_steps=validation_steps, validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
         )  # fmt: skip
-        options = JobOptions(gpus=gpus, name=name, labels=labels, pool=pool, priority=priority, seed=seed)
-        with uploading(verbose) as bars:
-            described = describe(model, x, y, sample_weight, validation_data, call, options, bars.collecting)
-            job = self._send(model, described, bars.sending)
-        return self.attach(job.id, model, restore=restore, verbose=verbose) if wait else job
+        options = JobOptions(
+            gpus=gpus, name=name, labels=labels, pool=pool, priority=priority, seed=seed,
+            save_optimizer=restore == "all",
+        )  # fmt: skip
+        with uploading(verbose) as transfers:
+            described = describe(model, x, y, sample_weight, validation_data, call, options, transfers.collecting)
+            spec = self._upload_parts(keras, model, described, transfers)
+        job, is_interrupted = self._submit_once(spec)
+        _warn_of([*described.notices, *job.notices])
+        if not wait:
+            return job
+        return self._follow(job.id, model, restore, verbose, transfers, is_interrupted=is_interrupted)
 
     def attach(self, job_id: str, model: Any, *, restore: Restore = "best", verbose: Verbose = "auto") -> Any:
         """Follow a job that `fit` has begun, in this or in another process, until it ends.
@@ -148,45 +166,107 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
 
         Raises:
             TypeError: the model is not a Keras model.
+            ValueError: there is no such `restore`, or it is "all" for a job that does not save its optimizer.
             JobNotFound: there is no job with this id.
             JobFailed: the job has failed; the error has its reason, and what it trained until then as `.history`.
         """
+        from fitqueue.fit.framework import framework_of
+
+        check_restore(framework_of(model), restore)
+        if restore == "all" and not self.get(job_id).spec.get("save_optimizer"):
+            raise ValueError(f'The job {job_id} does not save its optimizer: restore is "best", "last" or None.')
+        return self._follow(job_id, model, restore, verbose)
+
+    # --- Before the training ------------------------------------------------------------------------------------------
+
+    def _upload_parts(
+        self, keras: ModuleType, model: Any, described: "Described", transfers: "Transfers"
+    ) -> dict[str, Any]:
+        """Upload the arrays and the weights; return the job that names them."""
+        from fitqueue.fit.files import write_arrays
+        from fitqueue.fit.weights import save_weights
+
+        with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
+            data, weights = Path(folder) / "data.npz", Path(folder) / "initial.weights.h5"
+            write_arrays(data, described.arrays)
+            options = save_weights(keras, model, weights)
+            uploaded, initial = (self.upload(path, on_progress=transfers.sending) for path in (data, weights))
+        return {
+            **described.spec,
+            "data": {**described.spec["data"], "dataset": uploaded.id},
+            "initial_weights": {"dataset": initial.id, **options},
+        }
+
+    def _submit_once(self, spec: dict[str, Any]) -> tuple[JobView, bool]:
+        """Submit a job; return it, and whether the user has interrupted that.
+
+        The service may have the job when the interrupt comes. The same key then gives the same job.
+        """
+        key = uuid.uuid4().hex
+        try:
+            return super().submit(spec, idempotency_key=key), False
+        except KeyboardInterrupt:
+            return super().submit(spec, idempotency_key=key), True
+
+    # --- While it trains, and after -----------------------------------------------------------------------------------
+
+    def _follow(
+        self, job_id: str, model: Any, restore: Restore, verbose: Verbose, transfers: "Transfers | None" = None, *,
+        is_interrupted: bool = False,
+    ) -> Any:  # fmt: skip
         from fitqueue.fit.bars import following
         from fitqueue.fit.framework import framework_of
         from fitqueue.fit.history import ended_badly, make_history
 
         keras = framework_of(model)
-        with following(verbose, lambda after: self.metrics(job_id, after=after)) as follower:
+        with following(verbose, lambda after: self.metrics(job_id, after=after), transfers) as follower:
             try:
+                if is_interrupted:
+                    raise KeyboardInterrupt
                 for job in self.watch(job_id):
                     follower.update(job)
             except KeyboardInterrupt:
                 follower.detach(_DETACHED.format(id=job_id))
                 return make_history(keras, model, follower.job or self.get(job_id), follower.epochs)
         if restore is not None and job.best is not None:
-            self._restore(model, job_id, restore)
+            self._restore(keras, model, job, restore)
         history = make_history(keras, model, job, self.metrics(job_id))
         if (error := ended_badly(job)) is not None:
             error.history = history
             raise error
         return history
 
-    def _send(self, model: Any, described: "Described", on_progress: Any) -> JobView:
-        from fitqueue.fit.files import write_arrays
+    def _restore(self, keras: ModuleType, model: Any, job: JobView, which: str) -> None:
+        from fitqueue.fit.weights import load_weights
 
+        has_optimizer = which == "all" and job.state is JobState.SUCCEEDED
+        name = LAST_WITH_OPTIMIZER if has_optimizer else "last" if which == "all" else which
         with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
-            data, weights = Path(folder) / "data.npz", Path(folder) / "initial.weights.h5"
-            write_arrays(data, described.arrays)
-            model.save_weights(weights)
-            uploaded, initial = (self.upload(path, on_progress=on_progress) for path in (data, weights))
-        spec = {**described.spec, "initial_weights": {"dataset": initial.id}}
-        spec["data"] = {**spec["data"], "dataset": uploaded.id}
-        return self.submit(spec)
+            path = self.download(job.id, name, Path(folder) / "restored.weights.h5")
+            load_weights(keras, model, path, with_optimizer=has_optimizer)
+        if which == "all" and not has_optimizer:
+            message = f"The job {job.id} did not end by itself, so its optimizer was not saved: it starts anew."
+            warnings.warn(message, stacklevel=4)
 
-    def _restore(self, model: Any, job_id: str, which: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
-            model.load_weights(self.download(job_id, which, Path(folder) / "restored.weights.h5"))
+
+def check_restore(keras: ModuleType, restore: Any) -> None:
+    """Check the argument `restore` before anything is sent.
+
+    Raises:
+        ValueError: there is no such value, or the Keras of the model cannot do it.
+    """
+    from fitqueue.fit.framework import is_keras_2
+
+    if restore not in (*get_args(get_args(Restore)[0]), None):
+        raise ValueError(f'restore is "best", "last", "all" or None; received {restore!r}')
+    if restore == "all" and is_keras_2(keras):
+        raise ValueError('restore="all" needs a model of Keras 3: the optimizers of Keras 2 have other variables.')
+
+
+def _warn_of(notices: Sequence[Notice]) -> None:
+    """Warn of what was translated and of what deserves a second look, each once."""
+    for message in dict.fromkeys(notice.message for notice in notices):
+        warnings.warn(message, stacklevel=3)
 
 
 _DETACHED = """\

@@ -42,15 +42,21 @@ def uploading(verbose: str | int) -> AbstractContextManager[Transfers]:
     return notebook.uploading() if notebook.is_running() else terminal_transfers(console)
 
 
-def following(verbose: str | int, fetch: FetchEpochs) -> AbstractContextManager[Follower]:
-    """Show a training while it is followed."""
+def following(
+    verbose: str | int, fetch: FetchEpochs, transfers: Transfers | None = None
+) -> AbstractContextManager[Follower]:
+    """Show a training while it is followed.
+
+    Args:
+        transfers: what was shown before it, if anything was.
+    """
     console = _console()
     shown = resolve(verbose, console)
     if shown == SILENT:
         return nullcontext(Follower(fetch))
     if shown == LINES:
         return nullcontext(LineFollower(fetch, console))
-    return notebook.following(fetch) if notebook.is_running() else terminal_bar(fetch, console)
+    return notebook.following(fetch, transfers) if notebook.is_running() else terminal_bar(fetch, console)
 
 
 def _console() -> Console:

@@ -1,6 +1,5 @@
 """What `fit` returns: a History of the caller's Keras, with the job it comes from."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
@@ -67,8 +66,12 @@ def logs_by_name(epochs: Sequence[EpochView]) -> dict[str, list[float]]:
     logs: dict[str, list[float]] = {}
     for epoch in epochs:
         for name, value in epoch.metrics.items():
-            logs.setdefault(name, []).append(math.nan if value is None else value)
+            logs.setdefault(name, []).append(_logged(epoch, name, value))
     return logs
+
+
+def _logged(epoch: EpochView, name: str, value: float | None) -> float:
+    return float(epoch.non_finite_values.get(name, "NaN")) if value is None else value
 
 
 def ended_badly(job: JobView) -> JobFailed | None:

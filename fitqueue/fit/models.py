@@ -25,6 +25,10 @@ _REPLACED: Final = (
 _METHODS: Final = (
     "call", "train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function", "make_test_function",
 )  # fmt: skip
+_SHARED: Final = (
+    "The layer {name!r} is in {first!r} and in {second!r}, which share its weights. Keras writes it into JSON as two "
+    "layers with weights of their own. Use each layer in one model only."
+)
 _NOT_COMPILED: Final = "The model is not compiled. Call model.compile(optimizer=…, loss=…) first, as for model.fit."
 
 
@@ -38,6 +42,11 @@ def describe_model(model: Any, pointer: Pointer) -> tuple[dict[str, Any] | None,
         if name in vars(model) and not is_of_keras(vars(model)[name]):
             pointer.add_fault(FaultCode.CUSTOM_OBJECT, _REPLACED.format(name=name), name, "a model of Keras's own")
             return None, [pointer.text]
+    if (shared := _shared_layer(model)) is not None:
+        name, first, second = shared
+        message = _SHARED.format(name=name, first=first, second=second)
+        pointer.add_fault(FaultCode.NOT_SUPPORTED, message, name, "a layer in one model")
+        return None, [pointer.text]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of lambdas, which are refused below
@@ -48,6 +57,22 @@ def describe_model(model: Any, pointer: Pointer) -> tuple[dict[str, Any] | None,
         return None, [pointer.text]
     described = {key: described[key] for key in ("module", "class_name", "config") if key in described}
     return described, report_code(described, pointer, _own_functions(model))
+
+
+def _shared_layer(model: Any) -> tuple[str, str, str] | None:
+    """Return the name of a layer that belongs to two models or wrappers inside the model, and the names of those."""
+    owners: dict[int, Any] = {}
+    for owner in [model, *model._flatten_layers(include_self=False, recursive=True)]:
+        for layer in _layers_of(owner):
+            other = owners.setdefault(id(layer), owner)
+            if other is not owner:
+                return str(layer.name), str(other.name), str(owner.name)
+    return None
+
+
+def _layers_of(owner: Any) -> list[Any]:
+    layers = getattr(owner, "layers", None)
+    return list(owner._flatten_layers(include_self=False, recursive=False) if layers is None else layers)
 
 
 def _own_functions(model: Any) -> OwnFunctions:

@@ -46,39 +46,43 @@ class Output:
         else:
             self._handle.update(picture)
 
-    def clear(self) -> None:
-        """Leave nothing of what was shown."""
-        if self._handle is not None:
-            self.show(Picture("", ""))
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is anything that would be replaced."""
+        return self._handle is not None
 
 
 class NotebookTransfers(Transfers):
     """A picture of data that is taken and sent."""
 
     def __init__(self, output: Output) -> None:
-        self._output = output
+        self.output = output
 
     def collecting(self, size: int) -> None:
         """Show the bytes that were taken from batches so far."""
         words = f"Taking batches: {size / 1e6:.1f} MB"
-        self._output.show(Picture(frame([line(faint(words))]), words), is_last=False)
+        self.output.show(Picture(frame([line(faint(words))]), words), is_last=False)
 
     def sending(self, done: int, total: int) -> None:
         """Show the bytes of a file that were sent so far."""
         words = f"Uploading {done / 1e6:.1f} of {total / 1e6:.1f} MB"
         percent = 100 * done / total if total else 100.0
         parts = [line(faint(words)), bar(percent, STATE_COLOURS[JobState.RUNNING])]
-        self._output.show(Picture(frame(parts), words), is_last=False)
+        self.output.show(Picture(frame(parts), words), is_last=False)
+
+    def end(self) -> None:
+        """Replace what is shown: all was sent."""
+        if self.output.is_shown:
+            words = "Uploaded the data and the weights"
+            self.output.show(Picture(frame([line(faint(words))]), words))
 
 
 @contextmanager
 def uploading() -> Iterator[Transfers]:
-    """Show a picture that disappears when all is sent."""
-    output = Output(shown_at=time.monotonic())
-    try:
-        yield NotebookTransfers(output)
-    finally:
-        output.clear()
+    """Show a picture, if it takes long. The job that is followed then takes its place."""
+    transfers = NotebookTransfers(Output(shown_at=time.monotonic()))
+    yield transfers
+    transfers.end()
 
 
 class NotebookFollower(Follower):
@@ -101,6 +105,7 @@ class NotebookFollower(Follower):
         self._output.show(picture, is_last=job.state.is_final)
 
 
-def following(fetch: FetchEpochs) -> AbstractContextManager[Follower]:
-    """Follow a job with a picture."""
-    return nullcontext(NotebookFollower(fetch, Output()))
+def following(fetch: FetchEpochs, transfers: Transfers | None) -> AbstractContextManager[Follower]:
+    """Follow a job with a picture, in the place of the one of the transfers before."""
+    output = transfers.output if isinstance(transfers, NotebookTransfers) else Output()
+    return nullcontext(NotebookFollower(fetch, output))

@@ -9,6 +9,7 @@ from fitqueue.errors import Fault
 from fitqueue.fit import batches, models
 from fitqueue.fit.arguments import with_argument
 from fitqueue.fit.arrays import Array, NotNumbers, to_array
+from fitqueue.fit.batch_sizes import chosen_sizes
 from fitqueue.fit.callbacks import Callbacks, describe_callbacks
 from fitqueue.fit.data import DataReader, FitData, first_array
 from fitqueue.fit.framework import floatx_of, framework_of
@@ -48,6 +49,7 @@ class JobOptions:
     pool: str | None = None
     priority: int | None = None
     seed: int | None = None
+    save_optimizer: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the job that have other values than the default."""
@@ -57,6 +59,7 @@ class JobOptions:
             "labels": self.labels or None,
             "priority": self.priority,
             "seed": self.seed,
+            "save_optimizer": self.save_optimizer or None,
             "resources": {name: value for name, value in resources.items() if value},
         }
         return {name: plain(value) for name, value in fields.items() if value is not None and value != {}}
@@ -153,6 +156,7 @@ class _Description:
         self._describe_callbacks()
         if self._body.get("model") is not None:
             self._body["data"] = self._describe_data(data, validation_data)
+            self._choose_batch_sizes()
         for root in ("fit", "compile", "callbacks", "model"):
             report_not_finite(self._body.get(root), self._pointer / root)
 
@@ -239,6 +243,20 @@ class _Description:
             # In place of what cannot be sent, so that all the rest of the call can be checked.
             described["validation"] = fields or {name: described[name] for name in ("x", "y") if name in described}
         return described
+
+    def _choose_batch_sizes(self) -> None:
+        samples = self._samples(self._body["data"])
+        steps = [self._body["fit"].get(name) for name in ("steps_per_epoch", "validation_steps")]
+        if samples and all(isinstance(count, int | None) for count in steps):  # other values are refused
+            validation = self._samples(self._body["data"].get("validation", {}))
+            self._body["fit"] |= chosen_sizes(self._body["fit"], samples, validation)
+
+    def _samples(self, fields: Mapping[str, Any]) -> int | None:
+        """Return how many samples the inputs have that these fields name."""
+        names = fields.get("x")
+        name = next(iter(names.values()), None) if isinstance(names, Mapping) else names
+        array = self._data.arrays.get(name) if name is not None else None
+        return len(array) if array is not None and array.ndim else None
 
 
 def _product(steps: Any, epochs: Any) -> int | None:

@@ -7,10 +7,8 @@ and kind, because Keras's files have no names for them.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-import h5py
 import keras
 import numpy as np
 
@@ -113,17 +111,6 @@ def fill_states(model: keras.Model, stored: StoredState) -> None:
 def copy_states(model: keras.Model) -> list[Array]:
     """Return a copy of the states of a model."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in states(model)]
-
-
-def add_states(path: Path, arrays: Sequence[Array]) -> None:
-    """Add states to a `.weights.h5`. Keras does not look at them."""
-    if not arrays:
-        return
-    with h5py.File(path, "a") as file:
-        group = file.create_group(f"{STATES}/vars")
-        for index, array in enumerate(arrays):
-            # HDF5 has no bfloat16, and float32 holds the same numbers.
-            group[str(index)] = array.astype("float32") if array.dtype.kind == "V" else array
 
 
 def kinds_agree(needed: Any, stored: Any) -> bool:

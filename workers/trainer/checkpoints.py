@@ -10,9 +10,9 @@ from typing import Final, Literal, NamedTuple
 
 import keras
 
+from fitqueue.fit.weights import add_states
 from fitqueue.reports import CheckpointWritten, Message, Position, SnapshotWritten
 from workers.keras_tools.npz import Array
-from workers.keras_tools.training_state import add_states
 from workers.shared.outages import OUTAGE_ERRNOS, is_disk_outage
 from workers.shared.paths import WRITING_PREFIX
 from workers.trainer.snapshot import Snapshot, write_snapshot

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from fitqueue.datasets import BUILTIN
+from fitqueue.fit.weights import add_states
 from fitqueue.model_states import states
 from fitqueue.states import Reason
 from service import weights_upload
-from workers.keras_tools.training_state import add_states, copy_states
+from workers.keras_tools.training_state import copy_states
 
 pytestmark = pytest.mark.timeout(1800)
 

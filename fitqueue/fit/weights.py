@@ -1,0 +1,69 @@
+"""The weights of the caller's model, and what else training changes in it, in a file of Keras's."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fitqueue.fit.arrays import Array
+from fitqueue.fit.framework import is_keras_2
+from fitqueue.model_states import states
+from fitqueue.weights import STATES
+
+
+def save_weights(keras: ModuleType, model: Any, path: Path) -> dict[str, bool]:
+    """Write a model as it is now; return what is in the file besides weights, as options of `initial_weights`.
+
+    A model of Keras 2 has neither: its optimizers and random generators have other variables than those of a job.
+    """
+    model.save_weights(path)
+    if is_keras_2(keras):
+        return {}
+    found = states(model)
+    add_states(path, [np.array(keras.ops.convert_to_numpy(variable)) for variable in found])
+    options = {"states": bool(found), "optimizer": has_trained(model.optimizer)}
+    return {name: True for name, is_there in options.items() if is_there}
+
+
+def load_weights(keras: ModuleType, model: Any, path: Path, *, with_optimizer: bool) -> None:
+    """Set the weights of a model, the states of its random generators and, if asked for, its optimizer.
+
+    Raises:
+        ValueError: the weights are those of another model.
+    """
+    if with_optimizer:
+        model.optimizer.build(model.trainable_variables)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+        model.load_weights(path)
+    if not is_keras_2(keras):
+        _load_states(model, path)
+
+
+def has_trained(optimizer: Any) -> bool:
+    """Return whether an optimizer of Keras 3 has taken a step: otherwise its variables are as its config makes them."""
+    return bool(optimizer.built) and int(optimizer.iterations) > 0
+
+
+def add_states(path: Path, arrays: Sequence[Array]) -> None:
+    """Add states to a `.weights.h5`. Keras does not look at them."""
+    if not arrays:
+        return
+    with h5py.File(path, "a") as file:
+        group = file.create_group(f"{STATES}/vars")
+        for index, array in enumerate(arrays):
+            # HDF5 has no bfloat16, and float32 holds the same numbers.
+            group[str(index)] = array.astype("float32") if array.dtype.kind == "V" else array
+
+
+def _load_states(model: Any, path: Path) -> None:
+    found = states(model)
+    with h5py.File(path, "r") as file:
+        stored = file.get(f"{STATES}/vars", {})
+        if len(stored) == len(found):
+            for index, variable in enumerate(found):
+                variable.assign(stored[str(index)][()])

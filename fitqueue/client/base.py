@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from fitqueue.client.transport import Call, Transport
+from fitqueue.client.transport import SHORT_RETRY_SECONDS, Call, Transport
 from fitqueue.views import Page
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -22,11 +22,15 @@ class ClientBase:
         return self._transport.request(Call(method, path, **options)).content
 
     def _pages(
-        self, path: str, row_type: type[Row], params: Mapping[str, str | int | Sequence[str] | None] | None = None
+        self,
+        path: str,
+        row_type: type[Row],
+        params: Mapping[str, str | int | Sequence[str] | None] | None = None,
+        retry_seconds: float = SHORT_RETRY_SECONDS,
     ) -> Iterator[Row]:
         cursor: dict[str, str] = {}
         while True:
-            answer = self._call("GET", path, params={**(params or {}), **cursor})
+            answer = self._call("GET", path, params={**(params or {}), **cursor}, retry_seconds=retry_seconds)
             page = Page[row_type].model_validate_json(answer)  # type: ignore[valid-type]  # a type made at run time
             yield from page.data
             if page.next_cursor is None:

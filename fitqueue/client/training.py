@@ -4,15 +4,18 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
+from fitqueue.client.base import job_path
 from fitqueue.client.datasets import DatasetMethods
 from fitqueue.client.jobs import JobMethods, Spec
 from fitqueue.client.results import ResultMethods
+from fitqueue.client.transport import LONG_RETRY_SECONDS
 from fitqueue.states import JobState
-from fitqueue.views import DryRun, JobView, Notice
+from fitqueue.views import DryRun, EpochView, JobView, Notice
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 
 if TYPE_CHECKING:
@@ -219,7 +222,7 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
         from fitqueue.fit.history import ended_badly, make_history
 
         keras = framework_of(model)
-        with following(verbose, lambda after: self.metrics(job_id, after=after), transfers) as follower:
+        with following(verbose, partial(self._epochs, job_id), transfers) as follower:
             try:
                 if is_interrupted:
                     raise KeyboardInterrupt
@@ -230,11 +233,16 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
                 return make_history(keras, model, follower.job or self.get(job_id), follower.epochs)
         if restore is not None and job.best is not None:
             self._restore(keras, model, job, restore)
-        history = make_history(keras, model, job, self.metrics(job_id))
+        history = make_history(keras, model, job, self._epochs(job_id))
         if (error := ended_badly(job)) is not None:
             error.history = history
             raise error
         return history
+
+    def _epochs(self, job_id: str, after: int = 0) -> Sequence[EpochView]:
+        """Return the epochs after this one; a training of hours is not given up for an outage of minutes."""
+        path = f"{job_path(job_id)}/metrics"
+        return tuple(self._pages(path, EpochView, {"after": after}, LONG_RETRY_SECONDS))
 
     def _restore(self, keras: ModuleType, model: Any, job: JobView, which: str) -> None:
         from fitqueue.fit.weights import load_weights

@@ -1,4 +1,4 @@
-"""An interrupt of `client.fit` detaches: the job goes on, and another process gets the same as without it."""
+"""An interrupt of `client.fit` detaches, and a restart of the API is waited for: the result is the same as without."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import fitqueue
@@ -59,8 +60,15 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(read_until(process, "{")[-1])
 
 
+@pytest.fixture(scope="module")
+def undisturbed(stack: Stack) -> dict[str, Any]:
+    """Return the result of a run that nothing disturbs."""
+    with started(stack, "fit") as process:
+        return result_of(process)
+
+
 def test_a_job_that_was_interrupted_in_epoch_3_and_attached_to_elsewhere_is_like_one_that_was_not(
-    stack: Stack, client: fitqueue.Client
+    stack: Stack, client: fitqueue.Client, undisturbed: dict[str, Any]
 ) -> None:
     with started(stack, "fit") as process:
         read_until(process, "Epoch 2/30")
@@ -80,9 +88,23 @@ def test_a_job_that_was_interrupted_in_epoch_3_and_attached_to_elsewhere_is_like
         attached = result_of(process)
     assert client.get(job_id).state is JobState.SUCCEEDED
 
-    with started(stack, "fit") as process:
-        uninterrupted = result_of(process)
-    assert uninterrupted.pop("job") != attached.pop("job")
-    assert attached == uninterrupted
+    assert without_job(attached) == without_job(undisturbed)
     seen = len(detached["epoch"])
-    assert detached["history"] == {name: values[:seen] for name, values in uninterrupted["history"].items()}
+    assert detached["history"] == {name: values[:seen] for name, values in undisturbed["history"].items()}
+
+
+def test_an_api_that_is_killed_and_restarted_in_the_middle_changes_nothing(
+    stack: Stack, undisturbed: dict[str, Any]
+) -> None:
+    with started(stack, "fit") as process:
+        read_until(process, "Epoch 2/30")
+        os.killpg(stack.processes["api"].pid, signal.SIGKILL)
+        stack.processes["api"].wait()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(stack.url, trust_env=False)
+        stack._start_process("api")
+        assert without_job(result_of(process)) == without_job(undisturbed)
+
+
+def without_job(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "job"}

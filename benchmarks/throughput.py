@@ -65,6 +65,7 @@ def main() -> None:
         console.print(f"round {number + 1} of {options.rounds}")
         for name, measure in chosen.items():
             measured[name].append(measure())
+            console.print(f"{name}: {measured[name][-1].per_minute:.1f} jobs a minute")
     report_all(measured)
 
 

@@ -1,5 +1,6 @@
-"""`client.fit` against `model.fit`, each in a process of its own: the same histories and variables, to the bit."""
+"""`client.fit` against `model.fit`: the same histories and variables, to the bit; for Keras 2, nearly the same."""
 
+import json
 import os
 import subprocess
 import sys
@@ -40,3 +41,16 @@ def test_a_job_is_equal_to_fit(results: dict[str, Any], name: str) -> None:
     assert str(job[name]) == str(plain[name]), "the history"
     assert job.keys() == plain.keys()
     assert [key for key in plain if not np.array_equal(plain[key], job[key], equal_nan=key != name)] == []
+
+
+@pytest.mark.timeout(1800)
+def test_a_job_of_keras_2_is_nearly_equal_to_fit(stack: Stack) -> None:
+    environment = {**os.environ, "FITQUEUE_URL": stack.url, "FITQUEUE_TOKEN": stack.token}
+    program = Path(__file__).with_name("fit_keras2.py")
+    done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for script, result in json.loads(done.stdout.splitlines()[-1]).items():
+        assert result["job"].keys() == result["plain"].keys(), script
+        for name, values in result["job"].items():
+            np.testing.assert_allclose(values, result["plain"][name], rtol=1e-3, err_msg=f"{script}, {name}")
+        assert result["difference"] < 1e-3, script

@@ -31,7 +31,7 @@ from benchmarks.postgres import running_postgres
 from fitqueue.spec import parse_job
 from fitqueue.states import JobState, Reason
 from service.app import create_app
-from service.db import Database
+from service.db import Database, make_engine
 from service.migrate import upgrade
 from service.models import Checkpoint, Epoch, EpochMetric, Job, JobLabel
 from service.processes import end, free_port
@@ -77,6 +77,15 @@ def fill(database: Database, count: int) -> tuple[str, str, str, str]:
     write_epochs(database, ids[0], EPOCHS)
     _write_checkpoints(database, ids[0], first.created_at)
     return token, ids[-1], ids[0], ids[1]
+
+
+def _vacuum(url: str) -> None:
+    """Do at once what PostgreSQL does by itself within minutes of so many writes."""
+    engine = make_engine(url)
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+    engine.dispose()
 
 
 def write_epochs(database: Database, job_id: str, count: int) -> None:
@@ -126,6 +135,8 @@ def requests(queued: str, long: str) -> dict[str, str]:
         "50 jobs with a label": f"{PREFIX}?label=team%3Dteam3",
         "50 jobs with a label, sixteen times": f"{PREFIX}?{same_labels}",
         "50 jobs with a label without jobs": f"{PREFIX}?label=team%3Dnone",
+        "50 jobs, queued, with a label": f"{PREFIX}?state=queued&label=team%3Dteam3",
+        "50 jobs, running (none), with a label": f"{PREFIX}?state=running&label=team%3Dteam3",
         f"metrics of {EPOCHS:,} epochs": f"{PREFIX}/{long}/metrics?limit={EPOCHS}",
         f"metrics of {EPOCHS:,} epochs, CSV": f"{PREFIX}/{long}/metrics?format=csv",
         "1,000 of 50,000 checkpoints": f"{PREFIX}/{long}/checkpoints",
@@ -145,7 +156,10 @@ def serving_processes(database: Database) -> list[psutil.Process]:
     with database.read() as session:
         if session.get_bind().dialect.name == "sqlite":
             return []
-        query = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        query = text(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
         return [psutil.Process(pid) for pid in session.scalars(query)]
 
 
@@ -255,6 +269,7 @@ def measure(url: str, folder: str, count: int, name: str, progress: Progress) ->
     upgrade(url)
     database = Database(url)
     token, queued, long, ended = fill(database, count)
+    _vacuum(url)
     http = create_app(Settings(database_url=url, redis_url="redis://127.0.0.1:1/0", storage=Path(folder))).test_client()
     http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     gc.collect()

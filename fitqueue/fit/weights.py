@@ -30,7 +30,10 @@ def save_weights(keras: ModuleType, model: Any, path: Path) -> dict[str, bool]:
 
 
 def load_weights(keras: ModuleType, model: Any, path: Path, *, with_optimizer: bool) -> None:
-    """Set the weights of a model, the states of its random generators and, if asked for, its optimizer.
+    """Set the weights of a model and the states of its random generators.
+
+    Args:
+        with_optimizer: the file has the variables of the optimizer; it is built, so that Keras sets them, too.
 
     Raises:
         ValueError: the weights are those of another model.

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, literal, select
+from sqlalchemy.orm import Session, aliased
 
 from fitqueue.states import EventKind, JobState
 from fitqueue.views import QueuePosition
@@ -12,6 +13,9 @@ from service import clock
 from service.models import Event, Job
 from service.store import workers
 from service.store.workers import LiveWorker
+
+_QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
+"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 
 def read(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[str, QueuePosition]:
@@ -57,15 +61,43 @@ def _pauses(job: Job, now: datetime) -> bool:
 
 
 def _positions(session: Session, queued: Sequence[Job]) -> Mapping[str, int]:
+    """Return the position of each job in the queue of its pool.
+
+    Of each pool and priority, the jobs before the first one are counted by their index; the others are ranked from
+    there. So a page of jobs that were submitted one after the other costs little more than one of them.
+    """
+    groups: dict[tuple[str, int], list[str]] = {}
+    for job in sorted(queued, key=lambda job: job.id):
+        groups.setdefault((job.pool, job.priority), []).append(job.id)
+    ahead = _count_ahead(session, [ids[0] for ids in groups.values()])
+    ranks = _ranks(session, queued) if len(groups) < len(queued) else {}
+    return {
+        job_id: ahead[ids[0]] + 1 + ranks.get(job_id, 0) - ranks.get(ids[0], 0)
+        for ids in groups.values()
+        for job_id in ids
+        if ids[0] in ahead and (job_id in ranks or job_id == ids[0])
+    }
+
+
+def _count_ahead(session: Session, job_ids: Collection[str]) -> dict[str, int]:
+    """Return how many queued jobs of its pool are before each of these queued ones."""
+    other = aliased(Job)
+    in_queue = (other.state == _QUEUED, other.pool == Job.pool)
+    higher = select(func.count()).where(*in_queue, other.priority > Job.priority).scalar_subquery()
+    older = select(func.count()).where(*in_queue, other.priority == Job.priority, other.id < Job.id).scalar_subquery()
+    query = select(Job.id, higher + older).where(Job.id.in_(job_ids), Job.state == JobState.QUEUED)
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def _ranks(session: Session, queued: Sequence[Job]) -> dict[str, int]:
+    """Return the rank of each job among the queued ones of its pool and priority, from the oldest of these."""
+    ids = [job.id for job in queued]
     ranked = (
-        select(
-            Job.id,
-            func.row_number().over(partition_by=Job.pool, order_by=(Job.priority.desc(), Job.id)).label("position"),
-        )
-        .where(Job.state == JobState.QUEUED, Job.pool.in_({job.pool for job in queued}))
+        select(Job.id, func.row_number().over(partition_by=(Job.pool, Job.priority), order_by=Job.id).label("rank"))
+        .where(Job.state == JobState.QUEUED, Job.id.between(min(ids), max(ids)))
         .subquery()
     )
-    rows = session.execute(select(ranked.c.id, ranked.c.position).where(ranked.c.id.in_([job.id for job in queued])))
+    rows = session.execute(select(ranked.c.id, ranked.c.rank).where(ranked.c.id.in_(ids)))
     return {row[0]: row[1] for row in rows}
 
 

@@ -3,7 +3,9 @@
 import itertools
 import math
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import inspect, text
@@ -87,6 +89,40 @@ def test_pages_are_stable_while_jobs_come_and_go(database: Database, submit: Sub
     with database.read() as session:
         rows, cursor = jobs.list_page(session, Filter(), cursor, 2)
     assert ([row.id for row in rows], cursor) == ([ids[2], ids[1]], None)
+
+
+@pytest.mark.parametrize("few", [1, 2, 1000], ids=["all labels are common", "some are", "all labels are rare"])
+def test_labels_and_other_filters_go_together(
+    database: Database, submit: Submit, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of them the database starts from, the jobs are the same, in pages of any size."""
+    monkeypatch.setattr(jobs, "_FEW_JOBS", few)
+    ids = [
+        submit(name=f"job{n % 2}", labels={"team": f"t{n % 3}", "kind": "a", **({"rare": "x"} if n == 4 else {})})
+        for n in range(8)
+    ]
+    newest_first = ids[::-1]
+
+    def expected(passes: Callable[[int], bool]) -> list[str]:
+        return [job_id for job_id in newest_first if passes(ids.index(job_id))]
+
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({"labels": [("kind", "a")]}, newest_first),
+        ({"labels": [("team", "t1")]}, expected(lambda n: n % 3 == 1)),
+        ({"labels": [("team", "t1")], "name": "job0"}, expected(lambda n: n % 6 == 4)),
+        ({"labels": [("kind", "a"), ("team", "t2")], "states": [JobState.QUEUED]}, expected(lambda n: n % 3 == 2)),
+        ({"labels": [("kind", "a"), ("rare", "x")]}, [ids[4]]),
+        ({"labels": [("kind", "a"), ("rare", "x")], "states": [JobState.RUNNING]}, []),
+    ]
+    for filters, wanted in cases:
+        listed, cursor = [], None
+        while True:
+            with database.read() as session:
+                rows, cursor = jobs.list_page(session, Filter(**filters), cursor, 2)
+            listed += [row.id for row in rows]
+            if cursor is None:
+                break
+        assert listed == wanted, filters
 
 
 def test_lists_are_filtered_before_they_are_cut_into_pages(database: Database, submit: Submit, claim: Claim) -> None:

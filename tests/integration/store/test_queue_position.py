@@ -1,5 +1,6 @@
 """The position of queued jobs, and what they wait for. tests/unit/service/test_queue_position.py has every wording."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,23 @@ def test_a_page_of_jobs_has_the_position_of_each(database: Database, submit: Sub
         details = job_details.read_all(session, rows, 30)
     positions = {job.job.id: job.queue and job.queue.position for job in details}
     assert positions == {ids[3]: 1, ids[2]: 2, ids[1]: 3, ids[0]: 4}
+
+
+def test_a_page_of_several_pools_and_priorities(database: Database, submit: Submit) -> None:
+    """Of any page, each position is the one that sorting the whole queue gives."""
+    rng = random.Random(1)
+    queue = [(f"pool{rng.randint(0, 2)}", rng.randint(-1, 1)) for _ in range(40)]
+    ids = [submit(priority=priority, resources={"pool": pool}) for pool, priority in queue]
+    expected = {
+        ids[n]: 1 + sum(other == pool and (-p, m) < (-priority, n) for m, (other, p) in enumerate(queue))
+        for n, (pool, priority) in enumerate(queue)
+    }
+    for size in (1, 2, 5, 40):
+        for _ in range(10):
+            page = rng.sample(ids, size)
+            with database.read() as session:
+                found = queue_position.read(session, [jobs.get(session, job_id) for job_id in page], 30)
+            assert {job_id: position.position for job_id, position in found.items()} == {i: expected[i] for i in page}
 
 
 # --- While a job pauses after a failed attempt ------------------------------------------------------------------------

@@ -177,3 +177,9 @@ RATES = (
 FOLLOW = "Follow the job instead: by its metrics, events and checkpoints, or in `client.watch`."
 NO_TUPLE = "validation_data is a tuple (x, y) or (x, y, sample_weight)."
 NUMBER = "its values are text, and not numbers: encode them as numbers first."
+
+
+def shared_between_models() -> dict[str, Any]:
+    dense = keras.layers.Dense(4, name="middle")
+    first, second = (keras.Sequential([keras.Input((4,)), dense], name=name) for name in ("first", "second"))
+    return {"model": compiled(keras.Sequential([keras.Input((4,)), first, second])), "x": X, "y": Y}

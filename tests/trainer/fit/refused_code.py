@@ -41,6 +41,7 @@ from tests.trainer.fit.own_code import (
     old_loss,
     relu,
     replaced,
+    shared_between_models,
     two,
     uncompiled,
 )
@@ -53,6 +54,11 @@ CODE: dict[str, tuple[Call, str, str]] = {
     "an own train_step": (
         lambda: {"model": compiled(OwnStep((i := keras.Input((4,))), kl.Dense(1)(i))), "x": X, "y": Y},
         "/model", f"model: OwnStep {MODEL}",
+    ),
+    "a layer in two models": (
+        shared_between_models, "/model",
+        "model: The layer 'middle' is in 'first' and in 'second', which share its weights. Keras writes it into JSON "
+        "as two layers with weights of their own. Use each layer in one model only.",
     ),
     "a replaced train_step": (
         replaced, "/model",

@@ -85,13 +85,29 @@ def test_detaching_stays_in_the_picture(screen: Screen) -> None:
     assert screen.outputs[0][-1].text.endswith('client.attach("job_1", model)')
 
 
-def test_the_transfer_is_shown_and_disappears(screen: Screen) -> None:
+def test_the_job_takes_the_place_of_the_transfer(screen: Screen) -> None:
     with bars.uploading("auto") as transfers:
         transfers.collecting(1_500_000)
         transfers.sending(1_000_000, 4_000_000)
+    with bars.following("auto", fetch, transfers) as follower:
+        follower.update(job_view(JobState.SUCCEEDED, reason="completed"))
     [shown] = screen.outputs
-    assert [picture.text for picture in shown] == ["Taking batches: 1.5 MB", "Uploading 1.0 of 4.0 MB", ""]
+    assert [picture.text for picture in shown[:3]] == [
+        "Taking batches: 1.5 MB", "Uploading 1.0 of 4.0 MB", "Uploaded the data and the weights",
+    ]  # fmt: skip
     assert "width:25.0%" in shown[1].html
+    assert "succeeded" in shown[3].text
+
+
+def test_a_transfer_that_fails_stays_as_it_was(screen: Screen) -> None:
+    def interrupted() -> None:
+        with bars.uploading("auto") as transfers:
+            transfers.sending(1_000_000, 4_000_000)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [picture.text for picture in screen.outputs[0]] == ["Uploading 1.0 of 4.0 MB"]
 
 
 @pytest.mark.parametrize("verbose", [0, 2])

@@ -14,6 +14,7 @@ from fitqueue.client.datasets import DatasetMethods
 from fitqueue.client.jobs import JobMethods, Spec
 from fitqueue.client.results import ResultMethods
 from fitqueue.client.transport import LONG_RETRY_SECONDS
+from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, EpochView, JobView, Notice
 from fitqueue.weights import LAST_WITH_OPTIMIZER
@@ -150,7 +151,7 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
             described = describe(model, x, y, sample_weight, validation_data, call, options, transfers.collecting)
             spec = self._upload_parts(keras, model, described, transfers)
         job, is_interrupted = self._submit_once(spec)
-        _warn_of([*described.notices, *job.notices])
+        _warn_of([*described.notices, *(notice for notice in job.notices if notice.code not in _OF_NO_INTEREST)])
         if not wait:
             return job
         return self._follow(job.id, model, restore, verbose, transfers, is_interrupted=is_interrupted)
@@ -276,6 +277,9 @@ def _warn_of(notices: Sequence[Notice]) -> None:
     for message in dict.fromkeys(notice.message for notice in notices):
         warnings.warn(message, stacklevel=3)
 
+
+_OF_NO_INTEREST = frozenset({NoticeCode.TRANSLATED, NoticeCode.IGNORED, NoticeCode.FILLED_IN})
+"""What the service did to Keras's own JSON, which the user has not written."""
 
 _DETACHED = """\
 The job {id} goes on. To follow it again: client.attach("{id}", model). To end it: client.cancel("{id}").

@@ -1,6 +1,7 @@
 """Keras's callbacks as the JSON of a job: each with all of its arguments, which Keras keeps in attributes."""
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,7 +88,10 @@ def _describe(callback: Any, rate: float | None, epochs: Any, pointer: Pointer) 
         return None
     if name == "LearningRateScheduler":
         return _describe_scheduler(callback, rate, epochs, pointer)
-    return {"class_name": name, "config": _arguments(callback, entry)}
+    config = _arguments(callback, entry)
+    if name == "ModelCheckpoint":
+        config["filepath"] = _without_folder(config["filepath"], pointer / "config" / "filepath")
+    return {"class_name": name, "config": config}
 
 
 def _why_not(callback: Any) -> str:
@@ -96,6 +100,16 @@ def _why_not(callback: Any) -> str:
     if reason is None:
         return _OWN.format(name=name, follow=_FOLLOW)
     return reason if "instead" in reason else f"{reason} {_FOLLOW}"
+
+
+def _without_folder(path: Any, pointer: Pointer) -> Any:
+    """Return the name of a checkpoint: a job has files, but no folders."""
+    folder, slash, name = str(path).replace(os.sep, "/").rpartition("/")
+    if not slash or not name or "{" in folder:
+        return path  # a folder for each epoch is refused
+    message = f"The checkpoint {name!r} becomes a file of the job, and not one in {folder!r}: client.download gets it."
+    pointer.add_notice(NoticeCode.TRANSLATED, message)
+    return name
 
 
 # --- Arguments -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """The weights of the caller's model, and what else training changes in it, in a file of Keras's."""
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -13,6 +15,8 @@ from fitqueue.fit.arrays import Array
 from fitqueue.fit.framework import is_keras_2
 from fitqueue.model_states import states
 from fitqueue.weights import STATES
+
+_SKIPPED: Final = "Skipping variable loading for optimizer"
 
 
 def save_weights(keras: ModuleType, model: Any, path: Path) -> dict[str, bool]:
@@ -40,11 +44,27 @@ def load_weights(keras: ModuleType, model: Any, path: Path, *, with_optimizer: b
     """
     if with_optimizer:
         model.optimizer.build(model.trainable_variables)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+    with _no_word_of_the_optimizer():
         model.load_weights(path)
     if not is_keras_2(keras):
         _load_states(model, path)
+
+
+@contextmanager
+def _no_word_of_the_optimizer() -> Iterator[None]:
+    """Keep both Kerases from remarking that the file has no optimizer: the one by a warning, the other in the log."""
+    log = logging.getLogger("absl")
+    log.addFilter(_is_of_interest)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=_SKIPPED)
+            yield
+    finally:
+        log.removeFilter(_is_of_interest)
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_SKIPPED)
 
 
 def has_trained(optimizer: Any) -> bool:

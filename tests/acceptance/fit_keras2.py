@@ -36,7 +36,7 @@ def cnn() -> tuple[keras.Model, dict[str, Any]]:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss, metrics=["accuracy"])
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1, min_delta=0.5)
-    return model, {"callbacks": [plateau], "class_weight": {0: 2.0, 7: 0.5}}
+    return model, {"callbacks": [plateau], "class_weight": {**dict.fromkeys(range(10), 1.0), 7: 0.5}}
 
 
 def lstm() -> tuple[keras.Model, dict[str, Any]]:

@@ -49,6 +49,8 @@ def test_a_job_of_keras_2_is_nearly_equal_to_fit(stack: Stack) -> None:
     program = Path(__file__).with_name("fit_keras2.py")
     done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stderr
+    assert "Skipping" not in done.stderr
     for script, result in json.loads(done.stdout.splitlines()[-1]).items():
         assert result["job"].keys() == result["plain"].keys(), script
         for name, values in result["job"].items():

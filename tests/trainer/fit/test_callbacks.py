@@ -1,5 +1,6 @@
 """Each callback of the catalogue, described and built again by Keras, equals the one that it was described from."""
 
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -225,3 +226,22 @@ def test_lists_as_keras_takes_them() -> None:
 def test_labels_are_places_in_the_users_list() -> None:
     callbacks = [keras.callbacks.History(), keras.callbacks.EarlyStopping()]
     assert describe_callbacks(callbacks, 0.1, 1, Pointer(Findings())).labels == ["callbacks[1] (EarlyStopping)"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "folder"),
+    [
+        ("best.keras", "best.keras", None),
+        ("models/best.keras", "best.keras", "models"),
+        (Path("/tmp") / "a" / "{epoch:02d}.weights.h5", "{epoch:02d}.weights.h5", "/tmp/a"),
+        ("{epoch}/a.keras", "{epoch}/a.keras", None),
+    ],
+)
+def test_a_checkpoint_has_no_folder(path: Any, sent: str, folder: str | None) -> None:
+    findings = Findings()
+    checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=str(path).endswith("weights.h5"))
+    [described] = describe_callbacks([checkpoint], 0.1, 1, Pointer(findings) / "callbacks").data
+    assert described["config"]["filepath"] == sent
+    assert [notice.message.rpartition(":")[0] for notice in findings.notices] == (
+        [] if folder is None else [f"The checkpoint {sent!r} becomes a file of the job, and not one in {folder!r}"]
+    )

@@ -1,4 +1,4 @@
-"""Ten scripts as people write them, trained by `model.fit` or by `client.fit`: `python fit_scripts.py fit|job FILE`.
+"""Eleven scripts as people write them, trained by `model.fit` or by `client.fit`: `python fit_scripts.py fit|job FILE`.
 
 It writes the history and all variables of each into an .npz. Only the call of `fit` is another one.
 """
@@ -155,20 +155,29 @@ def class_weights(fit: Fit) -> tuple[keras.Model, keras.callbacks.History]:
     return model, fit(model, x, y == 3, epochs=3, class_weight=weights, validation_data=(xv, yv == 3), shuffle=False)
 
 
+def two_fits(fit: Fit) -> tuple[keras.Model, keras.callbacks.History]:
+    x, y, xv, yv = digits()
+    model = keras.Sequential([keras.Input((8, 8)), layers.Flatten(), layers.Dropout(0.2), layers.Dense(10, "softmax")])
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    fit(model, x, y, epochs=2, restore="all")
+    return model, fit(model, x, y, epochs=2, validation_data=(xv, yv), restore="all")
+
+
 SCRIPTS = (
     dense, cnn, lstm_encoder_decoder, two_inputs_and_outputs, embedding, augmentation, autoencoder, moving_average,
-    schedules, class_weights,
+    schedules, class_weights, two_fits,
 )  # fmt: skip
 
 
-def plain_fit(model: keras.Model, *data: Any, **arguments: Any) -> keras.callbacks.History:
+def plain_fit(model: keras.Model, *data: Any, restore: str = "last", **arguments: Any) -> keras.callbacks.History:
+    del restore  # its own model has it all
     keras.utils.set_random_seed(SEED)
     return model.fit(*data, verbose=0, **arguments)
 
 
-def job_fit(model: keras.Model, *data: Any, **arguments: Any) -> keras.callbacks.History:
+def job_fit(model: keras.Model, *data: Any, restore: str = "last", **arguments: Any) -> keras.callbacks.History:
     with fitqueue.Client() as client:
-        return client.fit(model, *data, verbose=0, seed=SEED, restore="last", **arguments)
+        return client.fit(model, *data, verbose=0, seed=SEED, restore=restore, **arguments)
 
 
 def main(how: str, path: str) -> None:
@@ -178,7 +187,8 @@ def main(how: str, path: str) -> None:
         model, history = script(plain_fit if how == "fit" else job_fit)
         assert isinstance(history, keras.callbacks.History)
         results[script.__name__] = json.dumps([history.history, history.epoch])
-        results |= {f"{script.__name__}/{index}": value.numpy() for index, value in enumerate(model.variables)}
+        variables = [*model.variables, *(model.optimizer.variables if script is two_fits else [])]
+        results |= {f"{script.__name__}/{index}": value.numpy() for index, value in enumerate(variables)}
     np.savez(path, **results)
 
 

@@ -15,7 +15,7 @@ from service.stack import Stack
 
 NAMES = (
     "dense", "cnn", "lstm_encoder_decoder", "two_inputs_and_outputs", "embedding", "augmentation", "autoencoder",
-    "moving_average", "schedules", "class_weights",
+    "moving_average", "schedules", "class_weights", "two_fits",
 )  # fmt: skip
 
 SCRIPTS = Path(__file__).with_name("fit_scripts.py")

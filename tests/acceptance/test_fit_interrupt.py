@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ def _notice_interrupts() -> None:
 
 
 @contextmanager
-def started(stack: Stack, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(stack: Stack, *arguments: str, program: Sequence[Path] = (PROGRAM,)) -> Iterator[subprocess.Popen[str]]:
     environment = os.environ | {"FITQUEUE_URL": stack.url, "FITQUEUE_TOKEN": stack.token, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [sys.executable, PROGRAM, *arguments],
+        [sys.executable, *program, *arguments],
         env=environment,
+        cwd=PROGRAM.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -104,6 +105,39 @@ def test_an_api_that_is_killed_and_restarted_in_the_middle_changes_nothing(
             httpx.get(stack.url, trust_env=False)
         stack._start_process("api")
         assert without_job(result_of(process)) == without_job(undisturbed)
+
+
+INTERRUPTED_POST = """
+import sys
+from fitqueue.client.transport import Transport
+request, interrupts = Transport.request, []
+
+def interrupted(self, call):
+    answer = request(self, call)
+    if (call.method, call.path) == ("POST", "/jobs") and not interrupts:
+        interrupts.append(1)
+        raise KeyboardInterrupt
+    return answer
+
+Transport.request = interrupted
+sys.argv = ["fit_digits.py", "fit"]
+import fit_digits
+fit_digits.main()
+"""
+"""An interrupt comes when the service has the job, and this process has no answer yet."""
+
+
+def test_an_interrupt_while_the_job_is_submitted_leaves_one_job_that_can_be_followed(
+    stack: Stack, client: fitqueue.Client
+) -> None:
+    before = {job.id for job in client.list()}
+    with started(stack, "-c", INTERRUPTED_POST, program=()) as process:
+        said = "".join(read_until(process, "The history has the epochs"))
+        detached = result_of(process)
+    assert {job.id for job in client.list()} - before == {detached["job"]}
+    assert f'client.attach("{detached["job"]}", model)' in said
+    assert detached["epoch"] == []
+    client.cancel(detached["job"])
 
 
 def without_job(result: dict[str, Any]) -> dict[str, Any]:

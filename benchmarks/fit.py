@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--data", type=Path, help="an .npz with x_train, y_train, x_test, y_test")
     options = parser.parse_args()
+    warnings.filterwarnings("ignore", message="The checkpoint .* becomes a file of the job")
     plain, first, second = [], [], []
     with mnist_or_synthetic(options.data, options.samples) as path, running_stack() as (_, client):
         x, y, x_val, y_val = load(str(path), 1 / 255)

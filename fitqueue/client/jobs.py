@@ -5,7 +5,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 from fitqueue.client import follow
 from fitqueue.client.base import ClientBase, job_path
@@ -25,38 +25,12 @@ _SUBMIT_SECONDS = 90.0
 class JobMethods(ClientBase):
     """The methods of `Client` about jobs."""
 
-    @overload
-    def submit(
-        self, spec: Spec, *, dry_run: Literal[False] = ..., wait: bool = ..., idempotency_key: str | None = ...
-    ) -> JobView: ...
-    @overload
-    def submit(self, spec: Spec, *, dry_run: Literal[True]) -> DryRun: ...
-    def submit(
-        self, spec: Spec, *, dry_run: bool = False, wait: bool = False, idempotency_key: str | None = None
-    ) -> JobView | DryRun:
-        """Submit a job.
+    def _dry_run(self, spec: Spec) -> DryRun:
+        return DryRun.model_validate_json(self._post_job(_to_json(spec), _JSON, params={"dry_run": "true"}))
 
-        Args:
-            spec: the job: a dict, JSON as bytes, or the path of a JSON file.
-            dry_run: check the job, and store nothing.
-            wait: return only when the job has ended.
-            idempotency_key: a key of your own for this job. Set it if you may have to submit the job again, after an
-                Unreachable or from another process: the same key with the same job returns the job that already exists.
-
-        Returns:
-            The queued job, with `wait` the ended job, with `dry_run` what the service would store.
-
-        Raises:
-            MalformedJSON: the spec is not JSON.
-            InvalidSpec: the job is invalid; `errors` lists every fault.
-            IdempotencyMismatch: the key was already used with a different job.
-        """
-        body = _to_json(spec)
-        if dry_run:
-            return DryRun.model_validate_json(self._post_job(body, _JSON, params={"dry_run": "true"}))
+    def _submit(self, spec: Spec, idempotency_key: str | None = None) -> JobView:
         headers = {**_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        job = JobView.model_validate_json(self._post_job(body, headers))
-        return self.wait(job.id) if wait else job
+        return JobView.model_validate_json(self._post_job(_to_json(spec), headers))
 
     def _post_job(self, body: bytes, headers: Mapping[str, str], **options: Any) -> bytes:
         return self._call("POST", "/jobs", headers=headers, body=lambda: body, timeout=_SUBMIT_SECONDS, **options)

@@ -64,8 +64,15 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
             raise TypeError("submit needs either a job as JSON or a model")
         if spec is None:
             return cast(JobView, self.fit(model, **arguments, wait=False))
-        submitted: JobView | DryRun = super().submit(spec, **arguments)
-        return submitted
+        return self._submit_json(spec, **arguments)
+
+    def _submit_json(
+        self, spec: Spec, *, dry_run: bool = False, wait: bool = False, idempotency_key: str | None = None
+    ) -> JobView | DryRun:
+        if dry_run:
+            return self._dry_run(spec)
+        job = self._submit(spec, idempotency_key)
+        return self.wait(job.id) if wait else job
 
     def fit(
         self,
@@ -208,9 +215,9 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
         """
         key = uuid.uuid4().hex
         try:
-            return super().submit(spec, idempotency_key=key), False
+            return self._submit(spec, key), False
         except KeyboardInterrupt:
-            return super().submit(spec, idempotency_key=key), True
+            return self._submit(spec, key), True
 
     # --- While it trains, and after -----------------------------------------------------------------------------------
 

@@ -14,13 +14,14 @@ from fitqueue.client.datasets import DatasetMethods
 from fitqueue.client.jobs import JobMethods, Spec
 from fitqueue.client.results import ResultMethods
 from fitqueue.client.transport import LONG_RETRY_SECONDS
+from fitqueue.errors import Unreachable
 from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, EpochView, JobView, Notice
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 
 if TYPE_CHECKING:
-    from fitqueue.fit.followers import Transfers
+    from fitqueue.fit.followers import Follower, Transfers
     from fitqueue.fit.spec import Described
 
 Restore = Literal["best", "last", "all"] | None
@@ -238,7 +239,7 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
                     follower.update(job)
             except KeyboardInterrupt:
                 follower.detach(_DETACHED.format(id=job_id))
-                return make_history(keras, model, follower.job or self.get(job_id), follower.epochs)
+                return self._history_so_far(keras, model, job_id, follower)
         if restore is not None and job.best is not None:
             self._restore(keras, model, job, restore)
         history = make_history(keras, model, job, self._epochs(job_id))
@@ -246,6 +247,17 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
             error.history = history
             raise error
         return history
+
+    def _history_so_far(self, keras: ModuleType, model: Any, job_id: str, follower: "Follower") -> Any:
+        """Return the History as it is now or, if the service does not answer, as it was last seen."""
+        from fitqueue.fit.history import make_history
+
+        try:
+            return make_history(keras, model, self.get(job_id), self.metrics(job_id))
+        except Unreachable:
+            if follower.job is None:
+                raise
+            return make_history(keras, model, follower.job, follower.epochs)
 
     def _epochs(self, job_id: str, after: int = 0) -> Sequence[EpochView]:
         """Return the epochs after this one; a training of hours is not given up for an outage of minutes."""

@@ -68,10 +68,9 @@ def compare_optimizer(name: str, needed: Mapping[str, HasShape], stored: StoredS
         message = "The stored weights come without the variables of an optimizer. Save a compiled model."
         raise WeightsMismatch(message, None, f"the variables of the optimizer {name!r}")
     if stored.optimizer_name is not None and _comparable(stored.optimizer_name) != _comparable(name):
-        message = (
-            f"The stored variables are those of the optimizer {stored.optimizer_name!r}, and this job has {name!r}."
-        )
-        raise WeightsMismatch(message, stored.optimizer_name, name)
+        stored_name = _SUFFIX.sub("", stored.optimizer_name)
+        message = f"The stored variables are those of the optimizer {stored_name!r}, and this job has {name!r}."
+        raise WeightsMismatch(message, stored_name, name)
     _compare(f"of the optimizer {name!r}", needed, stored.optimizer)
 
 

@@ -367,11 +367,12 @@ def _without_object_ids(config: Json) -> Json:
 
 
 def arrays_of(file: Path | BinaryIO, with_optimizer: bool) -> dict[str, tuple[Any, ...]]:
-    """Return the shape, dtype and bytes of each array in an HDF5 file, by name."""
+    """Return the shape, dtype and bytes of each array that Keras has written into an HDF5 file, by name."""
     arrays: dict[str, tuple[Any, ...]] = {}
 
     def add(name: str, node: Any) -> None:
-        if isinstance(node, h5py.Dataset) and (with_optimizer or not name.startswith("optimizer/")):
+        is_keras_own = not name.startswith("states/") and (with_optimizer or not name.startswith("optimizer/"))
+        if isinstance(node, h5py.Dataset) and is_keras_own:
             arrays[name] = (node.shape, str(node.dtype), node[()].tobytes())
 
     with h5py.File(file) as root:

@@ -110,7 +110,7 @@ def test_what_does_not_match_is_a_fault(
 @pytest.mark.parametrize(
     ("optimizer", "words"),
     [
-        ("sgd", "those of the optimizer 'adam_3', and this job has 'sgd'"),
+        ("sgd", "those of the optimizer 'adam', and this job has 'sgd'"),
         ({"class_name": "Adam", "config": {"amsgrad": True}}, "6 variables are stored of the optimizer 'adam'"),
     ],
 )

@@ -45,11 +45,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(3600)
 def test_a_job_equals_fit(folder: Path, train: Callable[..., Any]) -> None:
-    counter = iter(range(10**6))
+    counter, compared = iter(range(10**6)), []
 
     # Without shrinking: each smaller example would train, too.
     @settings(
-        max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None,
+        max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None,
         phases=[Phase.generate],
     )  # fmt: skip
     @given(SHAPES, MODELS, st.sampled_from(OPTIMIZERS), st.integers(1, SAMPLES), st.booleans())
@@ -92,10 +92,11 @@ def test_a_job_equals_fit(folder: Path, train: Callable[..., Any]) -> None:
             initial_weights=str(folder / "weights.npz"),
         )
         assert trained.outcome.reason == Reason.COMPLETED, (trained.outcome, trained.lines)
-        event("trained")
+        compared.append(described.spec)
         np.testing.assert_equal(trained.history, history)
         load_weights(keras, model, trained.path_of("last"), with_optimizer=False)
         for variable, values in zip(variables, expected, strict=True):
             np.testing.assert_array_equal(variable.numpy(), values, err_msg=variable.path)
 
     equal()
+    assert len(compared) >= 10, "most models train"

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fitqueue.client import files, follow
 from fitqueue.client.base import ClientBase, Row, job_path
+from fitqueue.client.transport import SHORT_RETRY_SECONDS
 from fitqueue.text import local_file_name
 from fitqueue.views import ArtifactView, CheckpointView, EpochView, EventView, LogLine, StepView
 from fitqueue.weights import LAST_WITH_OPTIMIZER
@@ -38,10 +39,14 @@ class ResultMethods(ClientBase):
         Raises:
             JobNotFound: there is no job with this id.
         """
-        path = f"{job_path(job_id)}/metrics"
         if within is None:
-            return tuple(self._pages(path, EpochView, {"after": after}))
-        return tuple(self._pages(path, StepView, {"after": after, "within": within}))
+            return self._epochs(job_id, after)
+        return tuple(self._pages(f"{job_path(job_id)}/metrics", StepView, {"after": after, "within": within}))
+
+    def _epochs(
+        self, job_id: str, after: int = 0, *, retry_seconds: float = SHORT_RETRY_SECONDS
+    ) -> Sequence[EpochView]:
+        return tuple(self._pages(f"{job_path(job_id)}/metrics", EpochView, {"after": after}, retry_seconds))
 
     def metrics_csv(self, job_id: str, *, within: Literal["epoch"] | None = None) -> str:
         """Return the metrics of all epochs as CSV, with a header; with `within`, those of all points within them.

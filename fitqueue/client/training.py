@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from fitqueue.client.base import job_path
 from fitqueue.client.datasets import DatasetMethods
 from fitqueue.client.jobs import JobMethods, Spec
 from fitqueue.client.results import ResultMethods
@@ -17,7 +16,7 @@ from fitqueue.client.transport import LONG_RETRY_SECONDS
 from fitqueue.errors import Unreachable
 from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState
-from fitqueue.views import DryRun, EpochView, JobView, Notice
+from fitqueue.views import DryRun, JobView, Notice
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
 
         Raises:
             TypeError: the model is not a Keras model.
-            ValueError: there is no such `restore`, or it is "all" for a model of Keras 2.
+            ValueError: `restore` is not one of these values, or it is "all" for a model of Keras 2.
             InvalidSpec: names all that cannot be sent, or that the service refuses.
             JobFailed: the job has failed; the error has its reason, and what it trained until then as `.history`.
         """
@@ -162,7 +161,7 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
         _warn_of([*described.notices, *(notice for notice in job.notices if notice.code not in _OF_NO_INTEREST)])
         if not wait:
             return job
-        return self._follow(job.id, model, restore, verbose, transfers, is_interrupted=is_interrupted)
+        return self._follow(keras, job.id, model, restore, verbose, transfers, is_interrupted=is_interrupted)
 
     def attach(self, job_id: str, model: Any, *, restore: Restore = "best", verbose: Verbose = "auto") -> Any:
         """Follow a job that `fit` has begun, in this or in another process, until it ends.
@@ -178,16 +177,17 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
 
         Raises:
             TypeError: the model is not a Keras model.
-            ValueError: there is no such `restore`, or it is "all" for a job that does not save its optimizer.
+            ValueError: `restore` is not one of these values, or it is "all" for a job that does not save its optimizer.
             JobNotFound: there is no job with this id.
             JobFailed: the job has failed; the error has its reason, and what it trained until then as `.history`.
         """
         from fitqueue.fit.framework import framework_of
 
-        check_restore(framework_of(model), restore)
+        keras = framework_of(model)
+        check_restore(keras, restore)
         if restore == "all" and not self.get(job_id).spec.get("save_optimizer"):
             raise ValueError(f'The job {job_id} does not save its optimizer: restore is "best", "last" or None.')
-        return self._follow(job_id, model, restore, verbose)
+        return self._follow(keras, job_id, model, restore, verbose)
 
     # --- Before the training ------------------------------------------------------------------------------------------
 
@@ -223,15 +223,15 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
     # --- While it trains, and after -----------------------------------------------------------------------------------
 
     def _follow(
-        self, job_id: str, model: Any, restore: Restore, verbose: Verbose, transfers: "Transfers | None" = None, *,
-        is_interrupted: bool = False,
+        self, keras: ModuleType, job_id: str, model: Any, restore: Restore, verbose: Verbose,
+        transfers: "Transfers | None" = None, *, is_interrupted: bool = False,
     ) -> Any:  # fmt: skip
         from fitqueue.fit.bars import following
-        from fitqueue.fit.framework import framework_of
         from fitqueue.fit.history import ended_badly, make_history
 
-        keras = framework_of(model)
-        with following(verbose, partial(self._epochs, job_id), transfers) as follower:
+        # A training of hours is not given up for an outage of minutes.
+        fetch_epochs = partial(self._epochs, job_id, retry_seconds=LONG_RETRY_SECONDS)
+        with following(verbose, fetch_epochs, transfers) as follower:
             try:
                 if is_interrupted:
                     raise KeyboardInterrupt
@@ -242,7 +242,7 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
                 return self._history_so_far(keras, model, job_id, follower)
         if restore is not None and job.best is not None:
             self._restore(keras, model, job, restore)
-        history = make_history(keras, model, job, self._epochs(job_id))
+        history = make_history(keras, model, job, fetch_epochs())
         if (error := ended_badly(job)) is not None:
             error.history = history
             raise error
@@ -258,11 +258,6 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
             if follower.job is None:
                 raise
             return make_history(keras, model, follower.job, follower.epochs)
-
-    def _epochs(self, job_id: str, after: int = 0) -> Sequence[EpochView]:
-        """Return the epochs after this one; a training of hours is not given up for an outage of minutes."""
-        path = f"{job_path(job_id)}/metrics"
-        return tuple(self._pages(path, EpochView, {"after": after}, LONG_RETRY_SECONDS))
 
     def _restore(self, keras: ModuleType, model: Any, job: JobView, which: str) -> None:
         from fitqueue.fit.weights import load_weights
@@ -281,11 +276,11 @@ def check_restore(keras: ModuleType, restore: Any) -> None:
     """Check the argument `restore` before anything is sent.
 
     Raises:
-        ValueError: there is no such value, or the Keras of the model cannot do it.
+        ValueError: it is not one of its values, or the model's version of Keras cannot do it.
     """
     from fitqueue.fit.framework import is_keras_2
 
-    if restore not in (*get_args(get_args(Restore)[0]), None):
+    if restore not in ("best", "last", "all", None):
         raise ValueError(f'restore is "best", "last", "all" or None; received {restore!r}')
     if restore == "all" and is_keras_2(keras):
         raise ValueError('restore="all" needs a model of Keras 3: the optimizers of Keras 2 have other variables.')

@@ -24,7 +24,7 @@ class Picture(Pictured):
 
     Attributes:
         html: the picture, as part of a page.
-        text: the same for where there is no HTML.
+        text: the same as plain text.
     """
 
     html: str

@@ -175,9 +175,11 @@ def _label_to_start_from(session: Session, filter: Filter, labels: Sequence[tupl
     Without one, the jobs that pass the other filters are read. Neither database knows which label is rare: one that
     few jobs have is worth more than any other filter.
     """
+    has_other = bool(filter.states) or filter.pool is not None or filter.name is not None
+    if len(labels) == 1 and not has_other:
+        return labels[0]
     counts = {label: _count_up_to(session, label, _FEW_JOBS) for label in labels}
     rarest = min(counts, key=lambda label: counts[label], default=None)
-    has_other = bool(filter.states) or filter.pool is not None or filter.name is not None
     return None if rarest is None or (has_other and counts[rarest] == _FEW_JOBS) else rarest
 
 

@@ -98,7 +98,7 @@ def from_json(metrics: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def _stride(points: int) -> int:
-    """Return the smallest power of two such that every so many of these points are no more than `MAX_POINTS`."""
+    """Return the smallest power of two `n` for which every `n`-th of these points makes at most `MAX_POINTS`."""
     stride = 1
     while points // stride > MAX_POINTS:
         stride *= 2

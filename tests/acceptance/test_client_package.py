@@ -30,8 +30,8 @@ def interpreter(version: str) -> Path:
     for path in [*installed, *(Path(folder) / f"python{version}" for folder in ("/usr/bin", "/usr/local/bin"))]:
         if path.exists():
             return path
-    assert "CI" not in os.environ, f"there is no Python {version} here"
-    pytest.skip(f"there is no Python {version} here")
+    assert "CI" not in os.environ, f"Python {version} is not installed"
+    pytest.skip(f"Python {version} is not installed")
 
 
 @pytest.fixture(scope="module")

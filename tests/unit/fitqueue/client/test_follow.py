@@ -1,6 +1,5 @@
 """Following a job by long polls and by server-sent events."""
 
-import json
 from itertools import pairwise
 from typing import Any
 
@@ -12,33 +11,13 @@ from fitqueue import errors
 from fitqueue.client import follow
 from fitqueue.client.follow import ServerSentEvent, parse_events, split_lines
 from fitqueue.client.transport import Transport
+from fitqueue.states import JobState
+from tests.unit.fitqueue.views import job_view
 
 
 def job(state: str, step: int = 0) -> bytes:
-    view = {
-        "id": "j",
-        "name": None,
-        "state": state,
-        "reason": "completed" if state == "succeeded" else None,
-        "message": None,
-        "phase": None,
-        "progress": {"epoch": 1, "epochs": 2, "step": step, "steps": 9, "percent": 0.0, "eta_seconds": None},
-        "best": None,
-        "queue": None,
-        "attempt": 1,
-        "max_attempts": 5,
-        "pool": "default",
-        "priority": 0,
-        "labels": {},
-        "worker": "w",
-        "cancel_requested_at": None,
-        "created_at": "2026-01-01T00:00:00Z",
-        "started_at": None,
-        "finished_at": None,
-        "spec": {},
-        "notices": [],
-    }
-    return json.dumps(view).encode()
+    reason = "completed" if state == "succeeded" else None
+    return job_view(JobState(state), reason=reason, progress={"step": step}).model_dump_json().encode()
 
 
 @given(lines=st.lists(st.text().filter(lambda text: not set(text) & set("\r\n"))), cuts=st.lists(st.integers(0, 200)))

@@ -17,6 +17,8 @@ def run(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         transaction_per_migration=not on_sqlite,
+        # Else Alembic would commit after each migration, and so release SQLite's lock before all are applied.
+        transactional_ddl=True,
         # SQLite cannot alter a table in place: batch mode creates it again.
         render_as_batch=on_sqlite,
         compare_type=True,

@@ -37,7 +37,9 @@ def _is_newer(version: str | None) -> bool:
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Apply the missing migrations, each in its own transaction. Concurrent callers wait for each other.
+    """Apply the missing migrations: on PostgreSQL each in its own transaction, on SQLite all in one.
+
+    Concurrent callers wait for each other.
 
     Raises:
         DatabaseOutdated: a newer version of this program has already migrated the database.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseOutdated
@@ -149,6 +149,23 @@ def test_the_version_before_this_one_still_adds_jobs_and_its_jobs_are_kept(empty
     assert [tuple(row) for row in rows] == [("job_after", 5, 0), ("job_before", 5, 0)]
     assert identities == 0
     engine.dispose()
+
+
+def test_sqlite_commits_all_migrations_at_once(tmp_path: Path) -> None:
+    """Its lock is the transaction: after a commit between two migrations, another caller would apply the second, too."""
+    file = tmp_path / "fitqueue.db"
+    versions: list[str] = []
+
+    def note_version(connection: Connection) -> None:
+        if inspect(connection).has_table("alembic_version"):
+            versions.extend(connection.scalars(text("SELECT version_num FROM alembic_version")))
+
+    event.listen(Engine, "commit", note_version)
+    try:
+        upgrade(f"sqlite:///{file}")
+    finally:
+        event.remove(Engine, "commit", note_version)
+    assert versions == [migrate.HEAD]
 
 
 def test_concurrent_migrations_wait_for_each_other(empty_database_url: str) -> None:

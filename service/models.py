@@ -388,3 +388,31 @@ class Token(Base):
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+
+
+class LoginSession(Base):
+    """A browser that is logged in. Its cookie is stored as a hash. It ends with its token, or when nobody uses it.
+
+    `last_used_at` is exact to a minute: not each request is a write.
+    """
+
+    __tablename__ = "login_sessions"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_id: Mapped[str] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "last_used_at"),)
+
+
+class LoginLink(Base):
+    """An address that logs a browser in once. What makes it secret is stored as a hash."""
+
+    __tablename__ = "login_links"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_id: Mapped[str] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"))
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "expires_at"),)

@@ -96,6 +96,12 @@ class Unauthenticated(FitQueueError):
     code = "unauthenticated"
 
 
+class CrossSite(FitQueueError):
+    """A browser sent this write for a page of another site, or a proxy has changed the header `Host`."""
+
+    code = "cross_site"
+
+
 class NotFound(FitQueueError):
     """There is nothing at this address."""
 

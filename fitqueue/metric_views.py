@@ -33,3 +33,9 @@ class StepView(BaseModel):
     non_finite_values: dict[str, NonFinite] = Field(default_factory=dict, description="what each of these metrics was")
     attempt: int
     at: datetime
+
+
+class NumberedStepView(StepView):
+    """A point within an epoch, with its number among the points of its job."""
+
+    ordinal: int

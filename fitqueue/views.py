@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import Fault
 from fitqueue.metric_views import EpochView as EpochView
+from fitqueue.metric_views import NumberedStepView as NumberedStepView
 from fitqueue.metric_views import StepView as StepView
 from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.states import EventKind, JobState, Phase, Reason
@@ -170,6 +171,13 @@ class JobView(JobSummary):
     )
 
 
+class LoginLink(BaseModel):
+    """A link that logs a browser in."""
+
+    url: str
+    expires_at: datetime
+
+
 class DryRun(BaseModel):
     """The answer to `POST /jobs?dry_run=true`: the service would accept the job; nothing was stored."""
 
@@ -197,6 +205,20 @@ class LogLine(BaseModel):
     attempt: int
     stream: Literal["stdout", "stderr"]
     text: str
+
+
+class JobNews(BaseModel):
+    """What is new of a job since an answer that a client has."""
+
+    job: JobSummary
+    diagnosis: Diagnosis | None = Field(description="null if no epoch is new and the job has not ended")
+    valid_epoch: int = Field(description="the client's epochs up to this one are still those of the job")
+    epochs: list[EpochView] = Field(description="the epochs after `valid_epoch`")
+    valid_point: int = Field(description="the client's points up to this ordinal are still those of the job")
+    points: list[NumberedStepView] = Field(description="the points within epochs after `valid_point`")
+    events: list[EventView]
+    lines: list[LogLine] = Field(description="lines of the log")
+    is_complete: bool = Field(description="false if there is more already: ask again at once")
 
 
 class CheckpointView(BaseModel):

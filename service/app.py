@@ -11,6 +11,7 @@ from fitqueue.views import Problem
 from service.api import (
     actions,
     artifacts,
+    authentication,
     catalogue,
     checkpoints,
     context,
@@ -20,8 +21,10 @@ from service.api import (
     events,
     health,
     jobs,
+    login_links,
     logs,
     metrics,
+    news,
     prometheus,
     requests,
     workers,
@@ -29,6 +32,8 @@ from service.api import (
 from service.api.context import REQUEST_THREADS, Services
 from service.checker import Checker
 from service.db import Database
+from service.pages import assets, login
+from service.pages.blueprint import blueprint as pages
 from service.queue import Notifier
 from service.settings import Settings
 from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
@@ -40,6 +45,8 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     metrics.blueprint,
     events.blueprint,
     logs.blueprint,
+    news.blueprint,
+    login_links.blueprint,
     checkpoints.blueprint,
     artifacts.blueprint,
     datasets.blueprint,
@@ -84,8 +91,10 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         checker=checker,
     )
     requests.register(app)
+    authentication.register(app)
     errors.register(app)
     for blueprint in _BLUEPRINTS:
         app.register_api(blueprint)
-    app.register_blueprint(docs.blueprint)
+    for pages_blueprint in (docs.blueprint, pages, assets.blueprint, login.blueprint):
+        app.register_blueprint(pages_blueprint)
     return app

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from fitqueue.cli.suggestions import SuggestingGroup
+from fitqueue.client import Client
 from fitqueue.client.configuration import files_above
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured, WrongStorage
 from fitqueue.spec import validation_words
@@ -123,8 +124,8 @@ def _welcome(stack: Stack) -> str:
     return f"""
 FitQueue is ready.
 
+    Pages    {_login_link(stack)}
     API      {stack.url}/api/v1
-    Docs     {stack.url}/docs?token={stack.token}
     Token    {stack.token}
     Files    {stack.folder}
 
@@ -132,7 +133,12 @@ In another shell:
 {_connect_lines(stack)}
     {sys.argv[0]} submit examples/digits_cnn.json --wait
 
-Ctrl-C stops everything."""
+The address of the pages logs a browser in once; `{sys.argv[0]} open` gives another. Ctrl-C stops everything."""
+
+
+def _login_link(stack: Stack) -> str:
+    with Client(stack.url, stack.token) as client:
+        return client.login_link()
 
 
 def _connect_lines(stack: Stack) -> str:

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
             "by commas."
         ),
     )
+    login_idle_seconds: int = Field(
+        default=14 * 86_400,
+        ge=60,
+        description="After how long without a request a browser is logged out.",
+    )
     max_body_bytes: int = Field(
         default=2 * MIB,
         ge=1024,

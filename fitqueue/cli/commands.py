@@ -32,6 +32,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Data and service": {
         "dataset": "Add, list, show and remove data sets.",
         "catalogue": "Show the Keras objects that a job may use.",
+        "open": "Open the pages in a browser, logged in.",
         "workers": "List the workers and the jobs they are training.",
         "up": "Start the API, Redis and workers on this machine.",
         "init": "Create the passwords that `docker compose up` needs.",
@@ -46,6 +47,7 @@ _MODULES: Final = {
     **dict.fromkeys(["cancel", "pause", "resume", "delete", "extend"], "fitqueue.cli.actions"),
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
     "dataset": "fitqueue.cli.datasets",
+    "open": "fitqueue.cli.pages",
     "workers": "fitqueue.cli.workers",
     "catalogue": "fitqueue.cli.catalogue",
     "init": "fitqueue.cli.deployment",

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
+from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
 from fitqueue.client.training import TrainingMethods
 from fitqueue.client.transport import Transport
-from fitqueue.views import WorkerView
+from fitqueue.views import LoginLink, WorkerView
 
 
 class Client(TrainingMethods):
@@ -39,6 +41,15 @@ class Client(TrainingMethods):
     def workers(self) -> Sequence[WorkerView]:
         """Return the workers of the last day, newest first; `alive` says which of them are running."""
         return tuple(self._pages("/workers", WorkerView))
+
+    def login_link(self, job_id: str | None = None) -> str:
+        """Return an address that logs a browser in once, within a day, with this client's token.
+
+        Args:
+            job_id: the job whose page it opens; None: the list of jobs.
+        """
+        link = LoginLink.model_validate_json(self._call("POST", "/login-links"))
+        return f"{link.url}&next={quote(job_path(job_id))}" if job_id else link.url
 
     def close(self) -> None:
         """Close the connections to the service."""

@@ -4,12 +4,10 @@ import json
 from importlib import resources
 from typing import Final
 
-from flask import Blueprint, Response, current_app, redirect, request
+from flask import Blueprint, Response, current_app
 from flask_openapi3.openapi import OpenAPI
-from werkzeug.wrappers import Response as BaseResponse
 
 from service.api import PREFIX
-from service.api.requests import COOKIE
 
 blueprint = Blueprint("docs", __name__)
 
@@ -45,19 +43,8 @@ _POLICY: Final = (
 )
 
 
-@blueprint.get("/")
-def index() -> BaseResponse:
-    return redirect("/docs")
-
-
 @blueprint.get("/docs")
-def page() -> BaseResponse:
-    """With `?token=…`, redirect and set a cookie, so that the token does not stay in the address."""
-    if "token" in request.args:
-        response = redirect("/docs")
-        token = request.args["token"]
-        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict", secure=request.is_secure)
-        return response
+def page() -> Response:
     return Response(_PAGE, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
 
 

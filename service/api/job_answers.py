@@ -3,14 +3,18 @@
 import zlib
 
 from flask import Response
+from sqlalchemy.orm import Session
 
+from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import JobNotFound
 from fitqueue.views import JobView
 from service.api import languages
 from service.api.context import Services
 from service.api.parameters import answer
-from service.api.views import job_view
+from service.api.views import job_diagnosis, job_view
+from service.models import Job
 from service.store import job_details, jobs, metrics
+from service.store.job_details import JobDetails
 
 
 def read_job(services: Services, job_id: str) -> tuple[JobView, int]:
@@ -20,11 +24,26 @@ def read_job(services: Services, job_id: str) -> tuple[JobView, int]:
         JobNotFound: there is no such job.
     """
     with services.database.read() as session:
-        details = job_details.read(session, jobs.get_whole(session, job_id), services.settings.lease_seconds)
-        has_epochs = details.job.epoch > 0
-        losses = metrics.losses(session, job_id) if has_epochs else []
-        rate_share = metrics.rate_share(session, job_id) if has_epochs else 1.0
-    return job_view(details, losses, languages.preferred(), rate_share=rate_share), details.job.version
+        details, diagnosis = load_job(session, services, job_id)
+    return job_view(details, diagnosis), details.job.version
+
+
+def load_job(session: Session, services: Services, job_id: str) -> tuple[JobDetails, Diagnosis | None]:
+    """Read a job with its spec, and what its losses say.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    details = job_details.read(session, jobs.get_whole(session, job_id), services.settings.lease_seconds)
+    return details, read_diagnosis(session, details.job)
+
+
+def read_diagnosis(session: Session, job: Job) -> Diagnosis | None:
+    """Return what the losses of a job say in the language of the request; None before its first epoch."""
+    if job.epoch == 0:
+        return None
+    losses = metrics.losses(session, job.id)
+    return job_diagnosis(job, losses, languages.preferred(), metrics.rate_share(session, job.id))
 
 
 def has_changed(services: Services, job_id: str, version: int) -> bool:

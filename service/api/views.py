@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
-from fitqueue.diagnosis import Losses, diagnose
+from fitqueue.diagnosis import Diagnosis, Losses, diagnose
 from fitqueue.non_finite import word_of
 from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState, Reason
@@ -42,22 +42,28 @@ def job_summary(details: JobDetails) -> JobSummary:
     return JobSummary(**_job_fields(details))
 
 
-def job_view(details: JobDetails, losses: Sequence[Losses], language: Language, *, rate_share: float = 1.0) -> JobView:
+def job_view(details: JobDetails, diagnosis: Diagnosis | None) -> JobView:
     job = details.job
-    diagnosis = diagnose(
+    return JobView(
+        **_job_fields(details),
+        spec=job.spec,
+        notices=job.notices,
+        model=job.model_summary,
+        diagnosis=diagnosis,
+    )
+
+
+def job_diagnosis(job: models.Job, losses: Sequence[Losses], language: Language, rate_share: float) -> Diagnosis | None:
+    """Return what the losses say about the training; None before the first epoch has ended."""
+    if not losses:
+        return None
+    return diagnose(
         losses,
         language,
         early_stopped=job.reason is Reason.EARLY_STOPPED,
         rate_share=rate_share,
         nan_weights=job.reason is Reason.NAN_WEIGHTS,
         non_finite_data=[notice["message"] for notice in job.notices if notice["code"] == NoticeCode.NON_FINITE],
-    )
-    return JobView(
-        **_job_fields(details),
-        spec=job.spec,
-        notices=job.notices,
-        model=job.model_summary,
-        diagnosis=diagnosis if losses else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The share of the threads that one token may take, so that those who hold another one are always answered."""
+"""The share of the threads that one token or browser may take, so that others are always answered."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -6,8 +6,8 @@ from typing import Any, Final
 from werkzeug.wrappers import Request
 
 from fitqueue.errors import TooManyRequests
+from service.api.authentication import credential_of, is_open
 from service.api.context import MAX_FOLLOWERS
-from service.api.requests import LIVENESS_PATH, token_of
 from service.quota import Quota
 from service.server.refusals import headers_and_body_of
 
@@ -24,7 +24,7 @@ class Shares:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # Whether the token is valid is not known yet. An invalid one is refused at once, and holds nothing.
-        token = token_of(Request(environ)) if environ["PATH_INFO"] != LIVENESS_PATH else None
+        token = None if is_open(environ["PATH_INFO"]) else credential_of(Request(environ))
         if token is None:
             return self._application(environ, start_response)
         if not self._quota.acquire(token):

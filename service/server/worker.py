@@ -19,7 +19,7 @@ from typing import Any, Final
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from fitqueue.errors import FitQueueError, InternalError, RequestTimeout
-from service.api.requests import LIVENESS_PATH
+from service.api.authentication import LIVENESS_PATH
 from service.server.bodies import with_our_body
 from service.server.connections import Connections
 from service.server.head import Head

@@ -66,3 +66,9 @@ def list_after(session: Session, job_id: str, after: int, limit: int) -> Sequenc
     return session.scalars(
         select(Event).where(Event.job_id == job_id, Event.id > after).order_by(Event.id).limit(limit)
     ).all()
+
+
+def tail(session: Session, job_id: str, count: int) -> Sequence[Event]:
+    """Return the job's last `count` events, oldest first."""
+    query = select(Event).where(Event.job_id == job_id).order_by(Event.id.desc()).limit(count)
+    return session.scalars(query).all()[::-1]

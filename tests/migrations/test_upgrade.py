@@ -152,7 +152,7 @@ def test_the_version_before_this_one_still_adds_jobs_and_its_jobs_are_kept(empty
 
 
 def test_sqlite_commits_all_migrations_at_once(tmp_path: Path) -> None:
-    """Its lock is the transaction: after a commit between two migrations, another caller would apply the second, too."""
+    """Its lock is the transaction: after a commit between two, another caller would apply the second, too."""
     file = tmp_path / "fitqueue.db"
     versions: list[str] = []
 

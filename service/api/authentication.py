@@ -1,0 +1,121 @@
+"""Who sends a request: a program with a bearer token, or a browser with the cookie of a login session."""
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from flask import Flask, g, redirect, request
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response as BaseResponse
+
+from fitqueue.errors import CrossSite, DatabaseUnavailable, Unauthenticated
+from service.api import PREFIX
+from service.api.context import Services, get_services
+from service.store import login, tokens
+
+LIVENESS_PATH: Final = "/healthz"
+LOGIN_PATH: Final = "/login"
+ASSETS_PATH: Final = "/assets/"
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_COOKIE: Final = "fitqueue_session"
+
+
+def register(app: Flask) -> None:
+    app.before_request(_authenticate)
+
+
+def is_open(path: str) -> bool:
+    """Tell whether a path is answered to everybody."""
+    return path in {LIVENESS_PATH, LOGIN_PATH} or path.startswith(ASSETS_PATH)
+
+
+def credential_of(request: Request) -> str | None:
+    """Return the bearer token of a request, or the cookie of its login session, valid or not."""
+    return _bearer_token(request) or session_of(request)
+
+
+def session_of(request: Request) -> str | None:
+    """Return the cookie of the login session that a request brings, valid or not."""
+    return request.cookies.get(cookie_name(request)) or None
+
+
+def cookie_name(request: Request) -> str:
+    """Return the cookie's name. It has the port, because browsers send a host's cookies to all of its ports."""
+    port = request.host.rpartition(":")[2]
+    return f"{_COOKIE}_{port}" if port.isascii() and port.isdigit() else _COOKIE
+
+
+def verify_same_origin(request: Request) -> None:
+    """Refuse a write that a page of another site has made a browser send.
+
+    Browsers send `Origin` with each write. Its host must be the one that the request went to; the scheme may differ
+    behind a proxy. Newer browsers say it in `Sec-Fetch-Site`, too, but Chromium does not over plain HTTP.
+
+    Raises:
+        CrossSite: it comes from another site, or does not say where it comes from.
+    """
+    origin = request.headers.get("Origin", "")
+    is_own = urlsplit(origin).netloc.lower() == request.host.lower() != ""
+    if not is_own or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise CrossSite()
+
+
+def _authenticate() -> BaseResponse | None:
+    if is_open(request.path):
+        return None
+    services = get_services()
+    token = _bearer_token(request)
+    if token is not None:
+        g.token_id = _verify_token(services, token)
+        return None
+    token_id = _verify_session(services)
+    if token_id is None:
+        if _wants_a_page():
+            return redirect(f"{request.script_root}{LOGIN_PATH}?next={quote(request.full_path.rstrip('?'))}")
+        raise Unauthenticated()
+    if request.method not in _SAFE_METHODS:
+        verify_same_origin(request)
+    g.token_id = token_id
+    return None
+
+
+def _bearer_token(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _verify_token(services: Services, token: str) -> str:
+    with services.database.read() as session:
+        token_id = tokens.verify(session, token)
+    if token_id is None:
+        raise Unauthenticated("The token is invalid, or was revoked.")
+    return token_id
+
+
+def _verify_session(services: Services) -> str | None:
+    """Return the id of the token of the request's login session; None if it has none that is valid."""
+    secret = session_of(request)
+    if secret is None:
+        return None
+    with services.database.read() as session:
+        found = login.verify(session, secret, timedelta(seconds=services.settings.login_idle_seconds))
+    if found is None:
+        return None
+    token_id, is_to_be_renewed = found
+    if is_to_be_renewed:
+        with suppress(DatabaseUnavailable):  # the next request tries again
+            _renew(services, secret)
+    return token_id
+
+
+def _renew(services: Services, secret: str) -> None:
+    with services.database.write() as session:
+        login.renew(session, secret)
+
+
+def _wants_a_page() -> bool:
+    """Tell whether somebody opens a page in a browser."""
+    is_page = not request.path.startswith((f"{PREFIX}/", "/metrics", "/readyz"))
+    return request.method == "GET" and is_page and "text/html" in request.headers.get("Accept", "")

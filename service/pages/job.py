@@ -1,0 +1,76 @@
+"""The page of one job."""
+
+import json
+from typing import Final
+
+from flask import Blueprint, Response
+
+from fitqueue.errors import JobNotFound
+from fitqueue.states import EXTENDABLE, JobState
+from fitqueue.views import EpochView, JobView
+from service.api.context import get_services
+from service.api.job_answers import load_job
+from service.api.views import (
+    artifact_view,
+    checkpoint_view,
+    epoch_fields,
+    event_view,
+    job_view,
+    log_line,
+)
+from service.pages.rendering import render
+from service.store import artifacts, checkpoints, events, logs, metrics
+
+SHOWN_EPOCHS: Final = 100
+"""The last rows of the table of epochs. All of them are in the CSV."""
+
+SHOWN_EVENTS: Final = 200
+SHOWN_LINES: Final = 500
+SHOWN_FILES: Final = 100
+
+_CANCELLABLE: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.PAUSED})
+
+
+def register(blueprint: Blueprint) -> None:
+    blueprint.add_url_rule("/jobs/<job_id>", "job", show)
+
+
+def show(job_id: str) -> Response:
+    services = get_services()
+    try:
+        with services.database.read() as session:
+            details, diagnosis = load_job(session, services, job_id)
+            epochs = metrics.list_after(session, job_id, max(0, details.job.epoch - SHOWN_EPOCHS), SHOWN_EPOCHS)
+            shown_events = events.tail(session, job_id, SHOWN_EVENTS)
+            lines = logs.tail(session, job_id, SHOWN_LINES)
+            files = checkpoints.list_page(session, job_id, None, SHOWN_FILES)
+            others = artifacts.list_page(session, job_id, None, SHOWN_FILES)
+    except JobNotFound as error:
+        return render("not_found.html", 404, message=error.message)
+    job = job_view(details, diagnosis)
+    return render(
+        "job.html",
+        job=job,
+        actions=actions_of(job),
+        epochs=[EpochView(**epoch_fields(row)) for row in epochs],
+        metric_names=list(dict.fromkeys(name for row in epochs for name in row.metrics if name != "learning_rate")),
+        events=[event_view(row) for row in shown_events],
+        lines=[log_line(row) for row in lines],
+        checkpoints=[checkpoint_view(row) for row in files],
+        artifacts=[artifact_view(row) for row in others],
+        spec=json.dumps(job.spec, indent=2, ensure_ascii=False),
+    )
+
+
+def actions_of(job: JobView) -> list[str]:
+    """Return what may be asked of a job now."""
+    actions = []
+    if job.state in {JobState.QUEUED, JobState.RUNNING} and job.pause_requested_at is None:
+        actions.append("pause")
+    if job.state is JobState.PAUSED or job.pause_requested_at is not None:
+        actions.append("resume")
+    if job.state in _CANCELLABLE and job.cancel_requested_at is None:
+        actions.append("cancel")
+    if job.state.is_final:
+        actions += ["extend", "delete"] if job.reason in EXTENDABLE else ["delete"]
+    return actions

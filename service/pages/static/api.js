@@ -1,0 +1,45 @@
+/** Calls of the service's own API. A page has no token: the browser sends the cookie of its login session. */
+
+import { pageUrl } from "./dom.js";
+
+/** An answer that is an error: `status`, and the problem document of RFC 9457 if there is one. */
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem?.detail ?? `HTTP ${status}`);
+    this.status = status;
+    this.problem = problem;
+  }
+
+  /** What is wrong, with all faults. */
+  get text() {
+    const faults = (this.problem?.errors ?? []).map((fault) => `${fault.pointer || "/"}: ${fault.message}`);
+    return [this.message, ...faults].join("\n");
+  }
+}
+
+/** Send a request to a path below `/api/v1`. Resolves to the JSON of the answer, null if it has none. */
+export async function call(method, path, body = undefined, options = {}) {
+  const response = await send(method, path, body, options);
+  const text = await response.text();
+  return text && response.status !== 304 ? JSON.parse(text) : null;
+}
+
+/** As `call`, but resolves to the response, which may be a 304. */
+export async function send(method, path, body = undefined, { headers = {}, signal } = {}) {
+  const json = body === undefined ? {} : { "Content-Type": "application/json" };
+  const response = await fetch(document.body.dataset.api + path, {
+    method,
+    headers: { Accept: "application/json", ...json, ...headers },
+    body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
+    signal,
+    cache: "no-store",
+  });
+  if (response.ok || response.status === 304) return response;
+  if (response.status === 401) goToLogin();
+  throw new ApiError(response.status, await response.json().catch(() => null));
+}
+
+function goToLogin() {
+  const here = location.pathname.slice(document.body.dataset.root.length) + location.search;
+  location.assign(`${pageUrl("/login")}?next=${encodeURIComponent(here)}`);
+}

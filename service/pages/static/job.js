@@ -1,0 +1,208 @@
+/** The page of a job: its curves, events, log and state, kept up to date by one request a tick. */
+
+import { call, send } from "./api.js";
+import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
+import { RATE, curvesOf, marksOf, metricNames, position, rateCurve } from "./curves.js";
+import { confirmed, element, pageUrl, parameter, refresh, say, setParameters, t, timeElement } from "./dom.js";
+import { poll } from "./polling.js";
+
+const RUNNING_SECONDS = 1;
+const WAITING_SECONDS = 3;
+const ENDED_SECONDS = 15;
+const MAX_ROWS = 100;
+const MAX_LINES = 5000;
+
+const curves = document.getElementById("curves");
+const eventList = document.getElementById("events");
+const log = document.getElementById("log");
+const jobId = curves.dataset.job;
+
+const known = { attempt: 0, epochs: [], points: [], event: Number(eventList.dataset.last), line: Number(log.dataset.last), etag: null };
+let job = null;
+let axis = parameter("x") === "time" ? "time" : "epoch";
+let isLog = parameter("scale") === "log";
+let shape = null;
+
+async function ask() {
+  let isComplete = false;
+  while (!isComplete) {
+    const response = await send("GET", `/jobs/${jobId}/news?${query()}`, undefined, { headers: known.etag ? { "If-None-Match": known.etag } : {} });
+    if (response.status === 304) return;
+    const news = await response.json();
+    known.etag = news.is_complete ? response.headers.get("ETag") : null;
+    await take(news);
+    isComplete = news.is_complete;
+  }
+}
+
+function query() {
+  return new URLSearchParams({
+    attempt: known.attempt,
+    epoch: known.epochs.at(-1)?.epoch ?? 0,
+    point: known.points.at(-1)?.ordinal ?? 0,
+    event: known.event,
+    line: known.line,
+  });
+}
+
+async function take(news) {
+  job = news.job;
+  known.attempt = job.attempt;
+  const hasCurves = news.epochs.length || news.points.length || known.epochs.at(-1)?.epoch > news.valid_epoch;
+  known.epochs = [...known.epochs.filter((row) => row.epoch <= news.valid_epoch), ...news.epochs];
+  known.points = [...known.points.filter((row) => row.ordinal <= news.valid_point), ...news.points];
+  if (hasCurves || curves.childElementCount === 0) draw();
+  if (hasCurves) showEpochs();
+  showEvents(news.events);
+  showLines(news.lines);
+  await showJob();
+}
+
+/** What a change of the job's head and files depends on, beyond its progress. */
+function shapeOf() {
+  const best = job.best?.epoch ?? 0;
+  return [job.state, job.phase, job.attempt, best, job.cancel_requested_at, job.pause_requested_at, job.progress.epoch].join("|");
+}
+
+async function showJob() {
+  const before = shape;
+  shape = shapeOf();
+  if (before !== shape && before !== null) await refresh();
+  showProgress();
+}
+
+function showProgress() {
+  const head = document.querySelector("[data-part=head]");
+  const progress = job.progress;
+  const bar = head.querySelector("progress");
+  if (bar) bar.value = progress.percent;
+  if (job.state !== "running" || job.phase !== "training" || !progress.steps || job.cancel_requested_at || job.pause_requested_at) return;
+  const eta = progress.eta_seconds === null ? "" : ` ${t("eta", { duration: duration(progress.eta_seconds) })}`;
+  head.querySelector("[data-field=sentence]").textContent = t("trains", progress) + eta;
+  const metrics = Object.entries(progress.metrics).map(([name, value]) => `${name} ${value === null ? "nan" : Number(value.toPrecision(4))}`);
+  head.querySelector("[data-field=metrics]").textContent = metrics.join(" · ");
+  document.title = document.title.replace(/^\d+ %/, `${Math.round(progress.percent)} %`);
+  showIcon(progress.percent);
+}
+
+/** The icon of the tab is a ring that closes as the training comes to its end. */
+function showIcon(percent) {
+  const length = 2 * Math.PI * 12;
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="12" fill="none" stroke="#9db4ff" stroke-width="6"/><circle cx="16" cy="16" r="12" fill="none" stroke="#3157d5" stroke-width="6" stroke-dasharray="${(length * Number(percent)) / 100} ${length}" transform="rotate(-90 16 16)"/></svg>`;
+  document.getElementById("icon").href = `data:image/svg+xml,${encodeURIComponent(svg)}`;
+}
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function draw() {
+  const x = position(axis, job.progress.steps);
+  const marks = marksOf(known.epochs, job.best, x);
+  const names = metricNames(known.epochs, known.points);
+  const xAxis = { title: t(axis === "time" ? "curves.time" : "curves.epoch"), isTime: axis === "time" };
+  const charts = names.map((name) => ({ key: `metric-${name}`, title: name, series: curvesOf(known.epochs, known.points, name, x, [colorOf(0), colorOf(1)]) }));
+  const rate = rateCurve(known.epochs, x, colorOf(3));
+  if (rate.x.length) charts.push({ key: "rate", title: t("curves.rate"), series: [rate] });
+  keepFigures(curves, new Set(charts.map((chart) => chart.key)));
+  for (const chart of charts) {
+    drawChart(figure(curves, chart.key, chart.title), { title: `${jobId} ${chart.title}`, series: chart.series, marks, x: xAxis, log: isLog });
+  }
+  curves.dataset.drawn = String(known.epochs.at(-1)?.epoch ?? 0);
+  document.getElementById("curve-controls").hidden = charts.length === 0;
+}
+
+function showEpochs() {
+  const table = document.getElementById("epochs");
+  const names = metricsInOrder();
+  const text = (row, name) => row.non_finite_values[name] ?? (row.metrics[name] === undefined ? "" : String(Number(row.metrics[name].toPrecision(4))));
+  const headings = [t("curves.epoch"), ...names, t("rate"), t("seconds")].map((heading) => element("th", { scope: "col" }, heading));
+  const rows = known.epochs.slice(-MAX_ROWS).reverse().map((row) => element("tr", {},
+    element("th", { scope: "row" }, String(row.epoch)),
+    ...names.map((name) => element("td", {}, text(row, name))),
+    element("td", {}, row.learning_rate === null ? "" : String(Number(row.learning_rate.toPrecision(4)))),
+    element("td", {}, row.seconds.toFixed(1))));
+  table.tHead.replaceChildren(element("tr", {}, ...headings));
+  table.tBodies[0].replaceChildren(...rows);
+}
+
+function metricsInOrder() {
+  return [...new Set(known.epochs.slice(-MAX_ROWS).flatMap((row) => Object.keys(row.metrics)))].filter((name) => name !== RATE);
+}
+
+function showEvents(events) {
+  for (const event of events) {
+    eventList.prepend(element("li", { class: event.kind }, timeElement(event.at, "clock"), " ", element("span", {}, event.message)));
+    known.event = event.id;
+  }
+}
+
+const follow = document.getElementById("log-follow");
+const search = document.getElementById("log-search");
+
+function showLines(lines) {
+  for (const line of lines) {
+    log.append(element("span", { class: line.stream, hidden: !matches(line.text) }, `${line.text}\n`));
+    known.line = line.id;
+  }
+  while (log.childElementCount > MAX_LINES) log.firstElementChild.remove();
+  if (lines.length && follow.checked) log.scrollTop = log.scrollHeight;
+}
+
+function matches(text) {
+  return text.toLowerCase().includes(search.value.toLowerCase());
+}
+
+search.addEventListener("input", () => {
+  for (const line of log.children) line.hidden = !matches(line.textContent);
+});
+
+async function act(action) {
+  if (["cancel", "delete"].includes(action) && !(await confirmed(t(`ask.${action}`), t(`action.${action}`)))) return;
+  const body = action === "extend" ? await askEpochs() : undefined;
+  if (action === "extend" && !body) return;
+  try {
+    await call(action === "delete" ? "DELETE" : "POST", action === "delete" ? `/jobs/${jobId}` : `/jobs/${jobId}/${action}`, body);
+    if (action === "delete") return location.assign(pageUrl("/"));
+    await refresh({ always: true });
+    askNow();
+  } catch (error) {
+    say(error.text ?? error.message, "error");
+  }
+}
+
+function askEpochs() {
+  return new Promise((resolve) => {
+    const input = element("input", { type: "number", min: 1, value: job?.progress.epochs ?? 1, required: true, id: "more-epochs" });
+    const dialog = element("dialog", { class: "card" }, element("form", { method: "dialog" },
+      element("label", { for: "more-epochs" }, t("ask.epochs")), input,
+      element("div", { class: "buttons" }, element("button", { value: "no", formnovalidate: true }, t("no")), element("button", { value: "yes", class: "primary" }, t("action.extend")))));
+    dialog.addEventListener("close", () => { resolve(dialog.returnValue === "yes" ? { epochs: Number(input.value) } : null); dialog.remove(); });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-action]");
+  if (button) act(button.dataset.action);
+});
+
+const logScale = document.getElementById("log-scale");
+const axisChoice = document.getElementById("curve-x");
+logScale.checked = isLog;
+axisChoice.value = axis;
+logScale.addEventListener("change", () => { isLog = logScale.checked; setParameters({ scale: isLog ? "log" : null }); draw(); });
+axisChoice.addEventListener("change", () => { axis = axisChoice.value; setParameters({ x: axis === "time" ? "time" : null }); draw(); });
+
+const spec = document.getElementById("spec");
+document.getElementById("copy-spec").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(spec.textContent);
+  say(t("copied"));
+});
+document.getElementById("download-spec").href = URL.createObjectURL(new Blob([spec.textContent], { type: "application/json" }));
+
+log.scrollTop = log.scrollHeight;
+const askNow = poll(ask, () => ({ running: RUNNING_SECONDS, queued: WAITING_SECONDS })[job?.state] ?? ENDED_SECONDS);

@@ -1,0 +1,52 @@
+/** Asking again and again: never while the page is hidden, slower and slower while the service does not answer. */
+
+import { t } from "./dom.js";
+
+const MAX_PAUSE = 30;
+
+/**
+ * Run `ask` now and then every `seconds()` seconds. `seconds` may return Infinity: then only when the page is shown
+ * again. While the service does not answer, the page says so.
+ */
+export function poll(ask, seconds) {
+  let failures = 0;
+  let timer = null;
+  let isAsking = false;
+
+  async function tick() {
+    timer = null;
+    if (document.hidden || isAsking) return;
+    isAsking = true;
+    try {
+      await ask();
+      failures = 0;
+    } catch (error) {
+      failures += 1;
+      console.debug("The service did not answer:", error);
+    }
+    isAsking = false;
+    showConnection(failures);
+    schedule();
+  }
+
+  function schedule() {
+    const pause = failures ? Math.min(MAX_PAUSE, 2 ** (failures - 1)) : seconds();
+    // A little jitter keeps many pages from asking at the same moment.
+    if (Number.isFinite(pause)) timer = setTimeout(tick, 1000 * pause * (0.95 + 0.1 * Math.random()));
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      clearTimeout(timer);
+      timer = null;
+    } else if (timer === null) tick();
+  });
+  tick();
+  return () => { clearTimeout(timer); timer = null; return tick(); };
+}
+
+function showConnection(failures) {
+  const line = document.getElementById("connection");
+  line.hidden = failures < 2;
+  line.textContent = failures < 2 ? "" : t("no_answer");
+}

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from fitqueue.errors import JobNotFound
 from fitqueue.states import JobState
-from service.models import Epoch, Job, LogLine
+from service.models import Epoch, Job, LogLine, StepMetrics
 
 
 class Stamp(NamedTuple):
@@ -33,14 +33,30 @@ def stamp(session: Session, job_id: str) -> Stamp:
     return Stamp(row[0], row[1] or 0, row[2])
 
 
-def valid_epoch(session: Session, job_id: str, attempt: int, epoch: int) -> int:
+def valid_epoch(session: Session, job_id: str, epoch: int, attempt: int) -> int:
     """Return up to which epoch the rows of a client are still those of the job.
 
-    An attempt that resumes at an earlier epoch replaces the later ones: their rows have its number.
+    An attempt that resumes at an earlier epoch replaces the later ones, and their rows have its number.
 
     Args:
-        attempt: the newest attempt that the client knows.
-        epoch: the last epoch that it has.
+        epoch: the last epoch that the client has.
+        attempt: the attempt that trained it.
     """
-    last = select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id, Epoch.attempt <= attempt, Epoch.epoch <= epoch)
-    return session.scalar(last) or 0
+    query = (
+        select(Epoch.epoch)
+        .where(Epoch.job_id == job_id, Epoch.epoch <= epoch, Epoch.attempt <= attempt)
+        .order_by(Epoch.epoch.desc())
+        .limit(1)
+    )
+    return session.scalar(query) or 0
+
+
+def valid_point(session: Session, job_id: str, ordinal: int, attempt: int) -> int:
+    """Return up to which point within epochs the rows of a client are still those of the job, as for epochs."""
+    query = (
+        select(StepMetrics.ordinal)
+        .where(StepMetrics.job_id == job_id, StepMetrics.ordinal <= ordinal, StepMetrics.attempt <= attempt)
+        .order_by(StepMetrics.ordinal.desc())
+        .limit(1)
+    )
+    return session.scalar(query) or 0

@@ -17,7 +17,7 @@ const eventList = document.getElementById("events");
 const log = document.getElementById("log");
 const jobId = curves.dataset.job;
 
-const known = { attempt: 0, epochs: [], points: [], event: Number(eventList.dataset.last), line: Number(log.dataset.last), etag: null };
+const known = { epochs: [], points: [], event: Number(eventList.dataset.last), line: Number(log.dataset.last), etag: null };
 let job = null;
 let axis = parameter("x") === "time" ? "time" : "epoch";
 let isLog = parameter("scale") === "log";
@@ -37,9 +37,10 @@ async function ask() {
 
 function query() {
   return new URLSearchParams({
-    attempt: known.attempt,
     epoch: known.epochs.at(-1)?.epoch ?? 0,
+    epoch_attempt: known.epochs.at(-1)?.attempt ?? 0,
     point: known.points.at(-1)?.ordinal ?? 0,
+    point_attempt: known.points.at(-1)?.attempt ?? 0,
     event: known.event,
     line: known.line,
   });
@@ -47,7 +48,6 @@ function query() {
 
 async function take(news) {
   job = news.job;
-  known.attempt = job.attempt;
   const hasCurves = news.epochs.length || news.points.length || known.epochs.at(-1)?.epoch > news.valid_epoch;
   known.epochs = [...known.epochs.filter((row) => row.epoch <= news.valid_epoch), ...news.epochs];
   known.points = [...known.points.filter((row) => row.ordinal <= news.valid_point), ...news.points];

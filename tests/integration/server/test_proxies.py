@@ -16,8 +16,14 @@ def trusting_server(serve: Serve) -> Server:
 
 def logged_in(server: Server, address: str, *fields: str) -> Reply:
     """Return the answer that sets the cookie, sent through a proxy at this address."""
-    head = server.head(f"GET /docs?token={server.token}", "Connection: close", *fields, token=False)
-    with server.send(head, address) as sock:
+    body = f"token={server.token}"
+    form = [
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {len(body)}",
+        "Origin: http://localhost",
+    ]
+    head = server.head("POST /login", "Connection: close", *form, *fields, token=False)
+    with server.send(head + body.encode(), address) as sock:
         return reply(sock)
 
 
@@ -35,7 +41,7 @@ def test_a_cookie_is_secure_if_a_trusted_proxy_says_that_the_client_speaks_tls(
     trusting_server: Server, address: str, fields: list[str], is_secure: bool
 ) -> None:
     answer = logged_in(trusting_server, address, *fields)
-    assert answer.status == 302
+    assert answer.status == 303
     assert ("Secure" in answer.headers["set-cookie"].split("; ")) is is_secure
 
 

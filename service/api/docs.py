@@ -28,6 +28,7 @@ _PAGE: Final = f"""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>FitQueue API</title>
+<link rel="icon" href="data:,">
 </head>
 <body>
 <script id="api-reference" data-url="{PREFIX}/openapi.json" data-configuration='{_CONFIGURATION}'></script>

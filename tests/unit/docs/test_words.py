@@ -51,6 +51,7 @@ BUILD_FILES: Final = (
     "docker-compose.gpu.yml",
     ".ci/run",
     ".ci/containers",
+    ".ci/browser",
 )
 
 

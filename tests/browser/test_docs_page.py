@@ -15,7 +15,6 @@ def test_the_description_of_the_api_is_shown(
     problems.allow(r"^console\.(info|warning): .*/docs/scalar\.js:\d+\)$")
     problems.allow(r"^policy: script-src forbids eval at .*/docs/scalar\.js:\d+$")
     page = page_in_each_appearance
-    log_in(page, api.token)
-    page.goto(f"{api.url}/docs")
+    log_in(page, api.url, api.token, "/docs")
     expect(page.get_by_role("heading", name="FitQueue", exact=True)).to_be_visible()
     look(page, "docs")

@@ -1,24 +1,48 @@
-"""The whole service, which a browser visits while the API is killed."""
+"""The whole service: a job is trained while its page is open, and the API is killed meanwhile."""
 
-import pytest
-from playwright.sync_api import Error, Page, expect
+from typing import Any
+
+from playwright.sync_api import Page, expect
 
 from fitqueue.states import JobState
 from tests.browser.login import log_in
 from tests.browser.problems import Problems
 from tests.browser.serving import WholeService
 from tests.small_job import small_job
+from tests.waiting import until
+
+TRAINING_TIMEOUT = 240.0
 
 
-def test_the_api_comes_again_at_its_address(page: Page, problems: Problems, service: WholeService) -> None:
-    problems.allow("scalar|ERR_CONNECTION_REFUSED")
-    log_in(page, service.token)
-    page.goto(f"{service.url}/docs")
-    job = service.client.submit(small_job(2))
+def _drawn(page: Page, name: str) -> list[Any]:
+    """Return the values of a metric that the page's curve shows."""
+    curves = page.locator(f'figure[data-chart="metric-{name.removeprefix("val_")}"] .plot')
+    if curves.count() == 0:
+        return []
+    values: list[Any] = curves.evaluate(
+        "(plot, name) => plot.data?.find((trace) => trace.name === name)?.y ?? []", name
+    )
+    return values
+
+
+def test_a_page_follows_a_training_while_the_api_is_killed(
+    page: Page, problems: Problems, service: WholeService
+) -> None:
+    problems.allow("ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE|ERR_SOCKET")
+    job = service.client.submit({**small_job(200), "fit": {"epochs": 200, "batch_size": 64, "validation_split": 0.2}})
+    log_in(page, service.url, service.token, f"/jobs/{job.id}")
+    until(lambda: len(_drawn(page, "loss")) >= 2, TRAINING_TIMEOUT, "two epochs are drawn")
     service.kill_api()
-    with pytest.raises(Error, match="ERR_CONNECTION_REFUSED"):
-        page.goto(f"{service.url}/docs")
+    expect(page.locator("#connection")).to_have_text("The service does not answer. Trying again …")
+    drawn_before = len(_drawn(page, "loss"))
     service.start_api()
-    page.goto(f"{service.url}/docs")
-    expect(page.get_by_role("heading", name="FitQueue", exact=True)).to_be_visible()
-    assert service.client.wait(job.id).state == JobState.SUCCEEDED
+    expect(page.locator("#connection")).to_be_hidden()
+    until(lambda: len(_drawn(page, "loss")) > drawn_before, TRAINING_TIMEOUT, "the page goes on")
+    assert service.client.wait(job.id).state is JobState.SUCCEEDED
+    expect(page.locator(".state").first).to_have_text("succeeded")
+    epochs = list(service.client.metrics(job.id))
+    assert len(epochs) == 200
+    for name in ("loss", "val_loss"):
+        stored = [row.metrics[name] for row in epochs]
+        until(lambda name=name, stored=stored: _drawn(page, name) == stored, TRAINING_TIMEOUT, f"{name} is drawn")
+    expect(page.locator("#log")).to_contain_text("Epoch 200/200")

@@ -1,9 +1,15 @@
 /** Calls of the service's own API. A page has no token: the browser sends the cookie of its login session. */
 
 import { pageUrl } from "./dom.js";
+import { reach } from "./reach.js";
 
 /** An answer that is an error: `status`, and the problem document of RFC 9457 if there is one. */
 export class ApiError extends Error {
+  /** Whether the same request may succeed later. */
+  get isTemporary() {
+    return this.status === 429 || this.status >= 500;
+  }
+
   constructor(status, problem) {
     super(problem?.detail ?? `HTTP ${status}`);
     this.status = status;
@@ -27,12 +33,11 @@ export async function call(method, path, body = undefined, options = {}) {
 /** As `call`, but resolves to the response, which may be a 304. */
 export async function send(method, path, body = undefined, { headers = {}, signal } = {}) {
   const json = body === undefined ? {} : { "Content-Type": "application/json" };
-  const response = await fetch(document.body.dataset.api + path, {
+  const response = await reach(document.body.dataset.api + path, {
     method,
     headers: { Accept: "application/json", ...json, ...headers },
     body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
     signal,
-    cache: "no-store",
   });
   if (response.ok || response.status === 304) return response;
   if (response.status === 401) goToLogin();

@@ -1,5 +1,7 @@
 /** The page: its words, its elements, its times, and how parts of it are replaced. Text is always set as text. */
 
+import { Unreachable, reach } from "./reach.js";
+
 const words = JSON.parse(document.getElementById("words").textContent);
 
 /** Return the words of a key, with `{name}` replaced by values. */
@@ -76,9 +78,9 @@ export function say(text, kind = "info") {
  * A part that holds the focus or a selection is left alone, unless `always` is set.
  */
 export async function refresh({ url = location.href, always = false } = {}) {
-  const response = await fetch(url, { headers: { Accept: "text/html" } });
+  const response = await reach(url, { headers: { Accept: "text/html" } });
   if (response.redirected && new URL(response.url).pathname.endsWith("/login")) return location.reload();
-  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  if (response.status >= 500) throw new Unreachable(`HTTP ${response.status}`);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const old of document.querySelectorAll("[data-part]")) {
     const part = fresh.querySelector(`[data-part="${CSS.escape(old.dataset.part)}"]`);

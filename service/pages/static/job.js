@@ -1,6 +1,6 @@
 /** The page of a job: its curves, events, log and state, kept up to date by one request a tick. */
 
-import { call, send } from "./api.js";
+import { ApiError, call, send } from "./api.js";
 import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
 import { RATE, curvesOf, marksOf, metricNames, position, rateCurve } from "./curves.js";
 import { confirmed, element, pageUrl, parameter, refresh, say, setParameters, t, timeElement } from "./dom.js";
@@ -26,12 +26,22 @@ let shape = null;
 async function ask() {
   let isComplete = false;
   while (!isComplete) {
-    const response = await send("GET", `/jobs/${jobId}/news?${query()}`, undefined, { headers: known.etag ? { "If-None-Match": known.etag } : {} });
+    const response = await read("GET", `/jobs/${jobId}/news?${query()}`, undefined, { headers: known.etag ? { "If-None-Match": known.etag } : {} });
     if (response.status === 304) return;
     const news = await response.json();
     known.etag = news.is_complete ? response.headers.get("ETag") : null;
     await take(news);
     isComplete = news.is_complete;
+  }
+}
+
+/** A job that was deleted meanwhile has no page any more: the service says so. */
+async function read(...request) {
+  try {
+    return await send(...request);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) location.reload();
+    throw error;
   }
 }
 

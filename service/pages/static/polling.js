@@ -1,6 +1,8 @@
 /** Asking again and again: never while the page is hidden, slower and slower while the service does not answer. */
 
+import { ApiError } from "./api.js";
 import { t } from "./dom.js";
+import { Unreachable } from "./reach.js";
 
 const MAX_PAUSE = 30;
 
@@ -21,10 +23,11 @@ export function poll(ask, seconds) {
       await ask();
       failures = 0;
     } catch (error) {
+      if (!(error instanceof Unreachable) && !(error instanceof ApiError && error.isTemporary)) throw error;
       failures += 1;
-      console.debug("The service did not answer:", error);
+    } finally {
+      isAsking = false;
     }
-    isAsking = false;
     showConnection(failures);
     schedule();
   }

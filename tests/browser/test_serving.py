@@ -19,10 +19,8 @@ def _drawn(page: Page, name: str) -> list[Any]:
     curves = page.locator(f'figure[data-chart="metric-{name.removeprefix("val_")}"] .plot')
     if curves.count() == 0:
         return []
-    values: list[Any] = curves.evaluate(
-        "(plot, name) => plot.data?.find((trace) => trace.name === name)?.y ?? []", name
-    )
-    return values
+    read = "(plot, name) => plot.data?.find((trace) => trace.name === name)?.y ?? []"
+    return list(curves.evaluate(read, name))
 
 
 def test_a_page_follows_a_training_while_the_api_is_killed(

@@ -19,6 +19,7 @@ from fitqueue.views import (
     DatasetView,
     EventView,
     JobSummary,
+    GPUUse,
     JobView,
     LeftOutArray,
     LogLine,
@@ -249,3 +250,6 @@ def _finite_values(metrics: Mapping[str, float]) -> dict[str, float | None]:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+        gpus_held_by=dict(details.gpus_held_by),
+        gpu_use=[GPUUse.model_validate(gpu) for gpu in row.gpu_use],
+        versions=row.versions,

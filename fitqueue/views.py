@@ -14,6 +14,7 @@ from fitqueue.errors import Fault
 from fitqueue.metric_views import EpochView as EpochView
 from fitqueue.metric_views import NumberedStepView as NumberedStepView
 from fitqueue.metric_views import StepView as StepView
+from fitqueue.non_finite import NonFinite
 from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.states import EventKind, JobState, Phase, Reason
 
@@ -287,6 +288,27 @@ class DatasetView(BaseModel):
     sha256: str | None
     source: str | None
     created_at: datetime | None
+
+
+class DatasetPreview(BaseModel):
+    """Some rows of an array of a data set. A row is what the array has at one index of its first axis."""
+
+    name: str
+    shape: list[int] = Field(description="the shape of the whole array")
+    dtype: str
+    looks_like: Literal["image", "table", "sequence", "scalar"] = Field(
+        description="what a row may be, by its shape alone: `image` is height × width, or with 1, 3 or 4 "
+        "channels behind, of 8 to 512 pixels each way; `table` is a row of numbers; `scalar` is one number"
+    )
+    first: int = Field(description="the index of the first row")
+    rows: list[Any] = Field(
+        description="numbers, or lists of them that are nested as the axes are; null where not finite; 0 and 1 for bool"
+    )
+    non_finite_values: dict[NonFinite, list[int]] = Field(
+        default_factory=dict,
+        description="which of the values in `rows` are NaN or infinite: their indices, counted from 0 over all rows",
+    )
+    truncated: bool = Field(description="whether rows that were asked for are missing, or the rows are not whole")
 
 
 class GPUUse(BaseModel):

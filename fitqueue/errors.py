@@ -120,6 +120,12 @@ class DatasetNotFound(NotFound):
     code = "dataset_not_found"
 
 
+class ArrayNotFound(NotFound):
+    """The data set has no array with this name, or the service does not have its values."""
+
+    code = "array_not_found"
+
+
 class CheckpointNotFound(NotFound):
     """The job has no checkpoint with this name."""
 

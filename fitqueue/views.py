@@ -14,6 +14,7 @@ from fitqueue.errors import Fault
 from fitqueue.metric_views import EpochView as EpochView
 from fitqueue.metric_views import NumberedStepView as NumberedStepView
 from fitqueue.metric_views import StepView as StepView
+from fitqueue.non_finite import NonFinite
 from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.states import EventKind, JobState, Phase, Reason
 
@@ -289,6 +290,40 @@ class DatasetView(BaseModel):
     created_at: datetime | None
 
 
+class DatasetPreview(BaseModel):
+    """Some rows of an array of a data set. A row is what the array has at one index of its first axis."""
+
+    name: str
+    shape: list[int] = Field(description="the shape of the whole array")
+    dtype: str
+    looks_like: Literal["image", "table", "sequence", "scalar"] = Field(
+        description="what a row may be, by its shape alone: `image` is height × width, or with 1, 3 or 4 "
+        "channels behind, of 8 to 512 pixels each way; `table` is a row of numbers; `scalar` is one number"
+    )
+    first: int = Field(description="the index of the first row")
+    rows: list[Any] = Field(
+        description="numbers, or lists of them that are nested as the axes are; null where not finite; 0 and 1 for bool"
+    )
+    non_finite_values: dict[NonFinite, list[int]] = Field(
+        default_factory=dict,
+        description="which of the values in `rows` are NaN or infinite: their indices, counted from 0 over all rows",
+    )
+    truncated: bool = Field(description="whether rows that were asked for are missing, or the rows are not whole")
+
+
+class GPUUse(BaseModel):
+    """How much of a GPU is used, by any program. What its driver does not say is null."""
+
+    uuid: str
+    name: str
+    utilization_percent: int | None = Field(
+        default=None, description="how much of the time a program computed on it, in about the last second"
+    )
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    measured_at: datetime = Field(description="the time of the heartbeat that told it")
+
+
 class WorkerView(BaseModel):
     """A worker: a process that trains jobs on one machine."""
 
@@ -299,6 +334,18 @@ class WorkerView(BaseModel):
     devices: list[str] = Field(description="names of its devices, for people")
     gpus: list[str] = Field(description="UUIDs of the GPUs that it sees; all workers on a machine see the same ones")
     gpus_held: list[str] = Field(description="UUIDs of the GPUs that its jobs hold")
+    gpus_held_by: dict[str, str] = Field(
+        default_factory=dict,
+        description="the id of the job that holds a GPU, by UUID: for the GPUs that it sees, whichever worker trains "
+        "the job, and for those that its jobs hold",
+    )
+    gpu_use: list[GPUUse] = Field(
+        default_factory=list, description="how much of its GPUs is used, measured with its last heartbeat"
+    )
+    versions: dict[str, str] = Field(
+        default_factory=dict,
+        description="the versions of `fitqueue`, `python`, `tensorflow` and `keras`; what it does not know is left out",
+    )
     memory_bytes: int | None = Field(
         default=None, description="what a job may take of its machine's memory; null if it does not say"
     )

@@ -321,7 +321,11 @@ class Dataset(Base):
 
 
 class Worker(Base):
-    """A registered worker. It is alive while it sends heartbeats and has not signed off."""
+    """A registered worker. It is alive while it sends heartbeats and has not signed off.
+
+    - `versions` has the versions of its programs, by name.
+    - `gpu_use` is a list with the fields of GPUUse, as the newest heartbeat told them.
+    """
 
     __tablename__ = "workers"
 
@@ -332,6 +336,8 @@ class Worker(Base):
     devices: Mapped[list[Any]]
     gpu_uuids: Mapped[list[Any]]
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    versions: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    gpu_use: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]

@@ -4,14 +4,15 @@ import click
 
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import cell, print_json, print_table
-from fitqueue.cli.text import local_time
+from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client
+from fitqueue.views import GPUUse, WorkerView
 
 
 @click.command()
 @json_option
 def workers(as_json: bool) -> None:
-    """List the workers of the last day, with their devices and the jobs that they are training."""
+    """List the workers of the last day, with their devices, how much of them is used, and the jobs that they train."""
     with Client() as client:
         rows = client.workers()
     if as_json:
@@ -26,10 +27,23 @@ def workers(as_json: bool) -> None:
                 cell("alive", "green") if row.alive else cell("gone", "red"),
                 ", ".join(row.pools),
                 f"{len(row.jobs)}/{row.slots}",
-                ", ".join(row.devices),
+                ", ".join(_devices(row)),
                 ", ".join(row.jobs),
                 local_time(row.last_seen_at),
             ]
             for row in rows
         ],
     )
+
+
+def _devices(worker: WorkerView) -> list[str]:
+    """Return the names of the devices; with the use of the GPUs, if the worker tells it and is alive."""
+    return [_with_use(gpu) for gpu in worker.gpu_use] if worker.alive and worker.gpu_use else worker.devices
+
+
+def _with_use(gpu: GPUUse) -> str:
+    """Return for example `H100 (97 %, 40.1 GB of 85.0 GB)`."""
+    utilization = f"{gpu.utilization_percent} %" if gpu.utilization_percent is not None else ""
+    memory = f"{size(gpu.memory_used_bytes)} of {size(gpu.memory_total_bytes)}" if gpu.memory_total_bytes else ""
+    use = ", ".join(filter(None, [utilization, memory]))
+    return f"{gpu.name} ({use})" if use else gpu.name

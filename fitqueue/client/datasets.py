@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fitqueue.client import files
 from fitqueue.client.base import ClientBase
-from fitqueue.views import DatasetView
+from fitqueue.views import DatasetPreview, DatasetView
 
 
 class DatasetMethods(ClientBase):
@@ -61,6 +61,24 @@ class DatasetMethods(ClientBase):
             DatasetNotFound: there is no data set with this id or name.
         """
         return DatasetView.model_validate_json(self._call("GET", _dataset_path(name_or_id)))
+
+    def preview_dataset(self, name_or_id: str, array: str, *, first: int = 0, rows: int = 20) -> DatasetPreview:
+        """Return some rows of an array of a data set.
+
+        Args:
+            name_or_id: the data set: uploaded, or a built-in one that comes with the package.
+            array: the name of the array.
+            first: the index of the first row.
+            rows: how many rows to return, 100 at most. There are fewer if they have too many values.
+
+        Raises:
+            DatasetNotFound: there is no data set with this id or name.
+            ArrayNotFound: it has no array with this name, or the service does not have its values.
+            InvalidRequest: the rows are too far from the beginning of a compressed array.
+        """
+        params = {"array": array, "first": first, "rows": rows}
+        answer = self._call("GET", f"{_dataset_path(name_or_id)}/preview", params=params)
+        return DatasetPreview.model_validate_json(answer)
 
     def delete_dataset(self, name_or_id: str) -> None:
         """Delete an uploaded data set.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from fitqueue.advice import Language
@@ -16,8 +16,10 @@ from fitqueue.views import (
     ArtifactView,
     Best,
     CheckpointView,
+    DatasetPreview,
     DatasetView,
     EventView,
+    GPUUse,
     JobSummary,
     JobView,
     LeftOutArray,
@@ -28,6 +30,7 @@ from fitqueue.views import (
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import models
 from service.api import PREFIX
+from service.npz import Rows
 from service.store import datasets, step_metrics
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
@@ -36,6 +39,10 @@ from service.store.workers import WorkerDetails
 
 OWN_CHECKPOINTS: Final = frozenset({"best", "last", LAST_WITH_OPTIMIZER})
 """The checkpoints that the service names."""
+
+
+_PIXELS: Final = range(8, 513)
+"""The heights and widths of an image."""
 
 
 def job_summary(details: JobDetails) -> JobSummary:
@@ -209,6 +216,30 @@ def builtin_view(dataset: BuiltinDataset) -> DatasetView:
     )
 
 
+def preview_view(name: str, first: int, rows: Rows) -> DatasetPreview:
+    return DatasetPreview(
+        name=name,
+        shape=list(rows.shape),
+        dtype=rows.dtype,
+        looks_like=_looks_like(rows.shape),
+        first=first,
+        rows=rows.rows,
+        non_finite_values=rows.non_finite,
+        truncated=rows.is_cut,
+    )
+
+
+def _looks_like(shape: Sequence[int]) -> Literal["image", "table", "sequence", "scalar"]:
+    match tuple(shape[1:]):
+        case () | (1,):
+            return "scalar"
+        case (_,):
+            return "table"
+        case (height, width) | (height, width, 1 | 3 | 4) if height in _PIXELS and width in _PIXELS:
+            return "image"
+    return "sequence"
+
+
 def worker_view(details: WorkerDetails) -> WorkerView:
     row = details.worker
     return WorkerView(
@@ -219,6 +250,9 @@ def worker_view(details: WorkerDetails) -> WorkerView:
         devices=row.devices,
         gpus=row.gpu_uuids,
         gpus_held=list(details.gpus_held),
+        gpus_held_by=dict(details.gpus_held_by),
+        gpu_use=[GPUUse.model_validate(gpu) for gpu in row.gpu_use],
+        versions=row.versions,
         memory_bytes=row.memory_bytes,
         jobs=list(details.jobs),
         alive=details.is_alive,

@@ -18,7 +18,7 @@ class Limits:
     name: int = 128
 
 
-_SUFFIX: Final = ".npy"
+SUFFIX: Final = ".npy"
 # What file managers add to every archive that they make.
 _ADDED_FOLDER: Final = "__MACOSX/"
 _ADDED_FILES: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -59,7 +59,7 @@ def members_of(archive: zipfile.ZipFile, max_bytes: int, limits: Limits) -> list
 
 def is_array(member: zipfile.ZipInfo) -> bool:
     """Return whether a member is an array, by its name."""
-    return member.filename.endswith(_SUFFIX)
+    return member.filename.endswith(SUFFIX)
 
 
 def array_name(member: zipfile.ZipInfo, limits: Limits) -> str:
@@ -68,13 +68,18 @@ def array_name(member: zipfile.ZipInfo, limits: Limits) -> str:
     Raises:
         Rejected: a person cannot read it, or it looks like a path that leads elsewhere.
     """
-    name = member.filename.removesuffix(_SUFFIX)
+    name = member.filename.removesuffix(SUFFIX)
     has_odd_folder = any(folder in {"", ".", ".."} for folder in name.split("/"))
     if not name.isprintable() or len(name) > limits.name or has_odd_folder:
         raise Rejected(f"expected a name of 1 to {limits.name} printable characters, without empty folders and '..'")
-    if member.flag_bits & 1 or member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+    if not is_readable(member):
         raise Rejected("expected a member that is stored or deflated, and not encrypted")
     return name
+
+
+def is_readable(member: zipfile.ZipInfo) -> bool:
+    """Return whether a member is stored or deflated, and not encrypted."""
+    return not member.flag_bits & 1 and member.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 def _is_added(member: zipfile.ZipInfo) -> bool:

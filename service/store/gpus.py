@@ -6,8 +6,7 @@ primary key of `gpu_claims` lets nobody hold a GPU twice.
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,6 +23,18 @@ class VisibleGPU:
     uuid: str
     is_used: bool = False
     """Whether something has memory on it: a job, or a program outside FitQueue."""
+
+
+@dataclass(frozen=True)
+class MeasuredGPU:
+    """How much of a GPU is used at this moment, by any program. None: its driver does not say."""
+
+    uuid: str
+    name: str
+    utilization_percent: int | None = None
+    """The share of the last second, or of a part of it, in which a program computed on the GPU."""
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +88,9 @@ def release(session: Session, job: Job) -> None:
     session.execute(delete(GPUClaim).where(GPUClaim.job_id == job.id))
 
 
-def held_by_workers(session: Session) -> Mapping[str, list[str]]:
-    """Return the UUIDs of the GPUs that jobs hold, by worker id."""
-    held = defaultdict(list)
-    for worker_id, uuid in session.execute(select(GPUClaim.worker_id, GPUClaim.gpu_uuid).order_by(GPUClaim.gpu_uuid)):
-        held[worker_id].append(uuid)
-    return held
+def claims(session: Session) -> Sequence[GPUClaim]:
+    """Return who holds which GPU, sorted by UUID."""
+    return session.scalars(select(GPUClaim).order_by(GPUClaim.gpu_uuid)).all()
 
 
 def _held_among(session: Session, uuids: Iterable[str]) -> set[str]:

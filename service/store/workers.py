@@ -1,18 +1,18 @@
 """The registered workers: which are alive, what they have, what they run."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
 from service import clock
-from service.models import Job, Worker
-from service.store.gpus import held_by_workers
+from service.models import GPUClaim, Job, Worker
+from service.store.gpus import MeasuredGPU, claims
 
 FORGOTTEN_AFTER: Final = timedelta(days=1)
 
@@ -28,11 +28,15 @@ class LiveWorker:
 
 @dataclass(frozen=True)
 class WorkerDetails:
-    """A worker with the jobs that it runs and the GPUs that they hold."""
+    """A worker with the jobs that it runs and the GPUs that they hold.
+
+    `gpus_held_by` has the job that holds a GPU, by UUID: those of its own jobs, and of other workers that see the GPU.
+    """
 
     worker: Worker
     jobs: Sequence[str]
     gpus_held: Sequence[str]
+    gpus_held_by: Mapping[str, str]
     is_alive: bool
 
 
@@ -46,6 +50,8 @@ def register(
     devices: Sequence[str],
     gpus: Sequence[str],
     memory_bytes: int | None = None,
+    gpu_use: Sequence[MeasuredGPU] = (),
+    versions: Mapping[str, str] | None = None,
 ) -> None:
     """Register a worker that has started.
 
@@ -53,6 +59,8 @@ def register(
         devices: names for people.
         gpus: the UUIDs of the GPUs that jobs can ask for.
         memory_bytes: what a job may take of the machine's memory.
+        gpu_use: how much of each GPU is used, as it was measured just now.
+        versions: the versions of its programs, by name.
     """
     now = clock.now(session)
     session.execute(delete(Worker).where(Worker.last_seen_at < now - FORGOTTEN_AFTER))
@@ -65,6 +73,8 @@ def register(
             devices=list(devices),
             gpu_uuids=list(gpus),
             memory_bytes=memory_bytes,
+            gpu_use=_gpu_use(gpu_use, now),
+            versions=dict(versions or {}),
             started_at=now,
             last_seen_at=now,
             stopped_at=None,
@@ -74,22 +84,35 @@ def register(
 
 
 def heartbeat(
-    session: Session, worker_id: str, *, devices: Sequence[str], gpus: Sequence[str], memory_bytes: int | None = None
+    session: Session,
+    worker_id: str,
+    *,
+    devices: Sequence[str],
+    gpus: Sequence[str],
+    memory_bytes: int | None = None,
+    gpu_use: Sequence[MeasuredGPU] = (),
 ) -> bool:
     """Record that the worker is alive, with the devices that it has now; False if it must register again."""
+    now = clock.now(session)
     row = session.execute(
         update(Worker)
         .where(Worker.id == worker_id)
         .values(
-            last_seen_at=clock.now(session),
+            last_seen_at=now,
             stopped_at=None,
             devices=list(devices),
             gpu_uuids=list(gpus),
             memory_bytes=memory_bytes,
+            gpu_use=_gpu_use(gpu_use, now),
         )
         .returning(Worker.id)
     ).one_or_none()
     return row is not None
+
+
+def _gpu_use(gpus: Sequence[MeasuredGPU], now: datetime) -> list[dict[str, Any]]:
+    """Return the column `gpu_use`. The time is the database's, as all others are: the clocks of machines differ."""
+    return [{**asdict(gpu), "measured_at": now.isoformat()} for gpu in gpus]
 
 
 def sign_off(session: Session, worker_id: str) -> None:
@@ -105,16 +128,23 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerDetails]:
         select(Job.worker_id, Job.id).where(Job.state == JobState.RUNNING).order_by(Job.id)
     ):
         jobs[worker_id].append(job_id)
-    held = held_by_workers(session)
+    held = claims(session)
     return [
         WorkerDetails(
             worker=row,
             jobs=jobs[row.id],
-            gpus_held=held.get(row.id, []),
+            gpus_held=[claim.gpu_uuid for claim in held if claim.worker_id == row.id],
+            gpus_held_by=_holders(row, held),
             is_alive=row.stopped_at is None and row.last_seen_at >= alive_since,
         )
         for row in session.scalars(select(Worker).order_by(Worker.started_at.desc(), Worker.id))
     ]
+
+
+def _holders(worker: Worker, held: Sequence[GPUClaim]) -> dict[str, str]:
+    """Return which job holds each GPU that this worker sees, or that a job of its own holds."""
+    visible = set(worker.gpu_uuids)
+    return {claim.gpu_uuid: claim.job_id for claim in held if claim.gpu_uuid in visible or claim.worker_id == worker.id}
 
 
 def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:

@@ -15,7 +15,7 @@ from fitqueue.errors import DatabaseOutdated
 from service import migrate
 from service.db import make_engine
 from service.migrate import upgrade
-from service.models import Base
+from service.models import Base, Worker
 from tests.waiting import until
 
 LOCK = 0x6669747175657565
@@ -227,3 +227,17 @@ def test_the_tests_use_the_postgresql_version_of_the_compose_file(postgres_url: 
         version = connection.execute(text("SHOW server_version")).scalar_one()
     engine.dispose()
     assert version.split(".")[0] == expected_version
+
+
+def test_a_worker_of_the_version_before_this_one_still_registers(database_url: str) -> None:
+    engine = make_engine(database_url)
+    values = {
+        "id": "'wk_1'", "host": "'h'", "pools": "'[]'", "slots": "1", "devices": "'[]'", "gpu_uuids": "'[]'",
+        "started_at": "'2026-01-01 00:00:00+00:00'", "last_seen_at": "'2026-01-01 00:00:00+00:00'",
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO workers ({', '.join(values)}) VALUES ({', '.join(values.values())})"))
+    with Session(engine) as session:
+        worker = session.get_one(Worker, "wk_1")
+        assert (worker.versions, worker.gpu_use) == ({}, [])
+    engine.dispose()

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from service.store.gpus import VisibleGPU
+from service.store.gpus import MeasuredGPU, VisibleGPU
 
 _logger = logging.getLogger(__name__)
 
@@ -29,6 +29,15 @@ class GPU:
     name: str
     used_bytes: int
     """Memory in use, by any program."""
+    total_bytes: int | None = None
+    """Its memory; None if it has none of its own."""
+    utilization_percent: int | None = None
+    """How much of the last moment it computed, for any program; None if the driver does not say."""
+
+    def to_measured(self) -> MeasuredGPU:
+        """Return what people want to see of its use."""
+        used = self.used_bytes if self.total_bytes is not None else None
+        return MeasuredGPU(self.uuid, self.name, self.utilization_percent, used, self.total_bytes)
 
     def to_visible(self) -> VisibleGPU:
         """Return what a claim needs to know."""
@@ -108,10 +117,21 @@ def _read(pynvml: Any, get_handle: Callable[[Any], Any], name: int | str) -> GPU
 def _gpu(pynvml: Any, handle: Any) -> GPU:
     try:
         # Version 1 counts what the driver keeps for itself too, half a GiB per GPU.
-        used = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
+        used, total = memory.used, memory.total
     except pynvml.NVMLError_NotSupported:  # this GPU has no memory of its own
-        used = 0
-    return GPU(pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle), used)
+        used, total = 0, None
+    uuid, name = pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)
+    return GPU(uuid, name, used, total, _utilization(pynvml, handle))
+
+
+def _utilization(pynvml: Any, handle: Any) -> int | None:
+    """Return how much of the last moment a GPU computed; None if the driver does not say, as for parts of a GPU."""
+    try:
+        return int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    except Exception as error:  # whatever it is, jobs can train on the GPU, and the worker is alive
+        _logger.debug("The utilization of a GPU is not known.", extra={"error": str(error)})
+        return None
 
 
 def processors() -> int:

@@ -42,6 +42,7 @@ from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper, own_directory, remove_abandoned
 from workers.supervisor.slots import SlotPool
 from workers.supervisor.spares import SpareChildren
+from workers.supervisor.versions import versions
 
 _logger = logging.getLogger(__name__)
 
@@ -161,9 +162,10 @@ class Worker:
         gpus = self._list_gpus()
         names = [gpu.name for gpu in gpus] or [f"{self._settings.cpu_devices} CPU"]
         uuids = [gpu.uuid for gpu in gpus]
+        use = [gpu.to_measured() for gpu in gpus]
         memory = job_bytes(self._settings.job_memory_bytes)
         with self._database.write() as session:
-            if not registry.heartbeat(session, self.id, devices=names, gpus=uuids, memory_bytes=memory):
+            if not registry.heartbeat(session, self.id, devices=names, gpus=uuids, memory_bytes=memory, gpu_use=use):
                 registry.register(
                     session,
                     self.id,
@@ -173,6 +175,8 @@ class Worker:
                     devices=names,
                     gpus=uuids,
                     memory_bytes=memory,
+                    gpu_use=use,
+                    versions=versions(),
                 )
 
     def sweep_storage(self) -> None:

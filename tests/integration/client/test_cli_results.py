@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from fitqueue.client import Client
+from service.store import workers
+from service.store.gpus import MeasuredGPU
 
 
 def test_the_results_of_a_job(run: Any, job: dict[str, Any], service: Any, client: Client, tmp_path: Path) -> None:
@@ -95,3 +97,18 @@ def test_workers_lists_what_they_are_training(run: Any, job: dict[str, Any], ser
     [_, row] = run("workers")[1].splitlines()
     assert row.split()[:5] == ["wk_1", "gpu-box", "alive", "default", "1/2"]
     assert json.loads(run("workers", "--json")[1])[0]["jobs"] == [submitted.id]
+
+
+def test_workers_shows_how_much_of_the_gpus_is_used(run: Any, service: Any) -> None:
+    h100 = MeasuredGPU("GPU-a", "H100", 97, 40 * 10**9, 85 * 10**9)
+    gpus = [h100, MeasuredGPU("GPU-b", "GB10", 3), MeasuredGPU("MIG-1", "MIG 1g")]
+    with service.database.write() as session:
+        workers.register(
+            session, "wk_1", host="h", pools=["default"], slots=1, devices=["H100"], gpus=[], gpu_use=gpus,
+            versions={"keras": "3.15.1"},
+        )  # fmt: skip
+    assert "H100 (97 %, 40.0 GB of 85.0 GB), GB10 (3 %), MIG 1g" in run("workers")[1]
+    assert json.loads(run("workers", "--json")[1])[0]["versions"] == {"keras": "3.15.1"}
+    with service.database.write() as session:
+        workers.sign_off(session, "wk_1")
+    assert "97 %" not in run("workers")[1], "nobody knows it"

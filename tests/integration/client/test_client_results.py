@@ -147,6 +147,20 @@ def test_a_data_set_without_a_name_is_found_by_its_content(client: Client, npz: 
         client.delete_dataset(stored.id)
 
 
+def test_rows_of_a_data_set_are_returned(client: Client, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **{"x y/z": np.arange(10.0)})
+    client.upload(tmp_path / "x.npz", "numbers")
+    shown = client.preview_dataset("numbers", "x y/z", first=7)
+    assert (shown.rows, shown.shape, shown.looks_like) == ([7, 8, 9], [10], "scalar")
+    assert len(client.preview_dataset("digits", "x_train", rows=3).rows) == 3
+    with pytest.raises(errors.ArrayNotFound):
+        client.preview_dataset("numbers", "x")
+    with pytest.raises(errors.DatasetNotFound):
+        client.preview_dataset("nothing", "x")
+    with pytest.raises(errors.InvalidRequest):
+        client.preview_dataset("numbers", "x y/z", rows=101)
+
+
 def test_a_file_that_is_not_a_data_set_is_refused(client: Client, tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"no zip")
     with pytest.raises(errors.InvalidDataset):

@@ -101,8 +101,11 @@ def trained(http: FlaskClient, services: Services, database: Database, submit: S
 def test_downloads_and_uploads_are_503_while_the_server_is_down(
     http: FlaskClient, trained: Lease, s3: S3Server, database: Database
 ) -> None:
+    upload(http, "uploaded-before")
     s3.stop()
-    for answer in (http.get(f"/api/v1/jobs/{trained.job_id}/weights/best"), upload(http, "numbers")):
+    download = http.get(f"/api/v1/jobs/{trained.job_id}/weights/best")
+    rows = http.get("/api/v1/datasets/uploaded-before/preview?array=x")
+    for answer in (download, rows, upload(http, "numbers")):
         assert (answer.status_code, answer.json["code"]) == (503, "storage_unavailable")
         assert "Retry-After" in answer.headers
         assert "127.0.0.1" not in answer.text

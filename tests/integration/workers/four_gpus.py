@@ -7,6 +7,8 @@ from datetime import timedelta
 
 UUIDS = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
 RESERVATION_DELAY = timedelta(seconds=2)
+TOTAL_BYTES = 80 * 2**30
+UTILIZATION = 50
 
 
 if __name__ == "__main__":
@@ -15,4 +17,5 @@ if __name__ == "__main__":
     from workers.supervisor.worker import main
 
     gpu_reservation.RESERVATION_DELAY = RESERVATION_DELAY
-    main(lambda: [GPU(uuid, "Simulated", used_bytes=0) for uuid in UUIDS], "tests.integration.workers.trains_on_gpus")
+    gpus = [GPU(uuid, "Simulated", 0, TOTAL_BYTES, UTILIZATION) for uuid in UUIDS]
+    main(lambda: gpus, "tests.integration.workers.trains_on_gpus")

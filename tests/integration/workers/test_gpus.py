@@ -15,8 +15,9 @@ from service.db import Database
 from service.models import Event, GPUClaim, Job
 from service.queue import Notifier
 from service.store import actions, job_details, jobs, logs, workers
+from service.store.gpus import MeasuredGPU
 from tests.integration.workers.conftest import Redis
-from tests.integration.workers.four_gpus import RESERVATION_DELAY, UUIDS
+from tests.integration.workers.four_gpus import RESERVATION_DELAY, TOTAL_BYTES, UTILIZATION, UUIDS
 
 pytestmark = pytest.mark.timeout(900)  # the first test waits for four workers, which start one by one
 
@@ -107,6 +108,14 @@ def test_jobs_train_at_the_same_time_on_different_gpus(host: Host, until: Until)
     assert sorted(chain.from_iterable(worker.gpus_held for worker in details)) == UUIDS
     jobs_by_worker = {worker.worker.id: worker.jobs for worker in details if worker.jobs}
     assert jobs_by_worker == {host.job(job_id).worker_id: [job_id] for job_id in three}
+    holders = {uuid: job_id for job_id, uuids in zip(three, held, strict=True) for uuid in uuids}
+    assert [worker.gpus_held_by for worker in details] == [holders] * WORKERS, "they all see the same GPUs"
+    for worker in details:
+        use = [
+            MeasuredGPU(**{name: gpu[name] for name in gpu if name != "measured_at"}) for gpu in worker.worker.gpu_use
+        ]
+        assert use == [MeasuredGPU(uuid, "Simulated", UTILIZATION, 0, TOTAL_BYTES) for uuid in UUIDS]
+        assert set(worker.worker.versions) == {"fitqueue", "python", "tensorflow", "keras"}
 
     fourth, too_large = host.submit(resources={"gpus": 1}), host.submit(resources={"gpus": 5})
     without = host.submit(fit={"epochs": 1})

@@ -4,7 +4,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from service.store.gpus import VisibleGPU
+from service.store.gpus import MeasuredGPU, VisibleGPU
 from workers.supervisor.devices import FOREIGN_BYTES, GPU, NVML, parse_quota, processors
 
 
@@ -22,12 +22,14 @@ class FakeLibrary(ModuleType):
     NVMLError = FakeError
     NVMLError_NotSupported = FakeNotSupported
     nvmlMemory_v2 = 0x02000028
+    TOTAL = 80 * FOREIGN_BYTES
 
     def __init__(self, gpus: "list[tuple[str, int | Exception] | None]") -> None:
         super().__init__("pynvml")
         self.gpus = gpus
         self.opened = 0
         self.is_broken = False
+        self.utilization_fault: Exception | None = None
 
     def nvmlInit(self) -> None:
         self._raise_if_broken()
@@ -58,7 +60,12 @@ class FakeLibrary(ModuleType):
         assert version == self.nvmlMemory_v2
         if isinstance(handle[1], Exception):
             raise handle[1]
-        return SimpleNamespace(used=handle[1])
+        return SimpleNamespace(used=handle[1], total=self.TOTAL)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: "tuple[str, int | Exception]") -> SimpleNamespace:
+        if self.utilization_fault is not None:
+            raise self.utilization_fault
+        return SimpleNamespace(gpu=97, memory=40)
 
     def _raise_if_broken(self) -> None:
         if self.is_broken:
@@ -74,9 +81,12 @@ def library(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
 
 def test_gpus_are_listed_as_they_are_now(library: FakeLibrary) -> None:
     nvml = NVML()
-    assert nvml.list_gpus() == [GPU("GPU-a", "H100", 0), GPU("GPU-b", "H100", 5 * FOREIGN_BYTES)]
+    total = library.TOTAL
+    first, second = nvml.list_gpus()
+    assert first == GPU("GPU-a", "H100", 0, total, 97)
+    assert second == GPU("GPU-b", "H100", 5 * FOREIGN_BYTES, total, 97)
     library.gpus[1] = ("GPU-b", 7)
-    assert nvml.list_gpus()[1] == GPU("GPU-b", "H100", 7)
+    assert nvml.list_gpus()[1] == GPU("GPU-b", "H100", 7, total, 97)
     assert library.opened == 1, "opening it takes long"
 
 
@@ -118,7 +128,24 @@ def test_a_broken_gpu_does_not_hide_the_others(library: FakeLibrary) -> None:
 
 def test_a_gpu_without_its_own_memory_counts_as_unused(library: FakeLibrary) -> None:
     library.gpus[0] = ("GPU-a", FakeNotSupported("Not Supported"))
-    assert NVML().list_gpus()[0].used_bytes == 0
+    gpu = NVML().list_gpus()[0]
+    assert (gpu.used_bytes, gpu.to_visible().is_used) == (0, False)
+    assert gpu.to_measured() == MeasuredGPU("GPU-a", "H100", 97, memory_used_bytes=None, memory_total_bytes=None)
+
+
+def test_the_use_of_a_gpu_is_measured(library: FakeLibrary) -> None:
+    measured = NVML().list_gpus()[1].to_measured()
+    assert measured == MeasuredGPU("GPU-b", "H100", 97, 5 * FOREIGN_BYTES, library.TOTAL)
+
+
+@pytest.mark.parametrize("fault", [FakeNotSupported("Not Supported"), FakeError("Unknown Error"), OSError("no symbol")])
+def test_a_gpu_whose_utilization_nobody_knows_can_be_used(library: FakeLibrary, fault: Exception) -> None:
+    library.utilization_fault = fault
+    gpus = NVML().list_gpus()
+    assert [(gpu.uuid, gpu.utilization_percent, gpu.used_bytes) for gpu in gpus] == [
+        ("GPU-a", None, 0),
+        ("GPU-b", None, 5 * FOREIGN_BYTES),
+    ]
 
 
 def test_a_broken_driver_lists_no_gpu_until_it_works_again(library: FakeLibrary) -> None:

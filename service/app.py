@@ -26,6 +26,7 @@ from service.api import (
     metrics,
     news,
     prometheus,
+    queue,
     requests,
     workers,
 )
@@ -42,6 +43,7 @@ from service.storage_marking import identity_reader
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
     actions.blueprint,
+    queue.blueprint,
     metrics.blueprint,
     events.blueprint,
     logs.blueprint,

@@ -124,7 +124,7 @@ def follow(client: Client, job_id: str, as_json: bool) -> int:
 )
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Show at most this many jobs.")
 @json_option
-def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int, as_json: bool, **options: str | None) -> None:
+def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int, as_json: bool, **options: Any) -> None:
     """List jobs."""
     with Client() as client:
         matching = client.list(state=states, labels=map(_parse_label, labels), **options)

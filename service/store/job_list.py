@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, tuple_, union
+from sqlalchemy import ColumnElement, Select, exists, func, literal, select, tuple_, union
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.sql.expression import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.job_sort import JobSort
@@ -20,7 +22,7 @@ from service.store import datasets, job_cursors, tokens
 from service.store.job_cursors import SortKey
 
 _FEW_JOBS: Final = 1000
-"""A label that fewer jobs have is rare."""
+"""A label that fewer jobs have is rare, and so is another condition that fewer jobs meet."""
 
 _FEW_TOKENS: Final = 16
 """So many tokens of one name are looked at one by one, each in its index."""
@@ -67,12 +69,13 @@ def list_page(
     if not alternatives:
         return [], None
     first = _label_to_start_from(session, filter, sort)
+    id_column = JobLabel.job_id if first is not None and len(alternatives) == 1 else Job.id
     rows: list[Job] = []
-    for part in _parts(filter, sort, after, Job.id if first is None else JobLabel.job_id):
+    for part in _parts(filter, sort, after, id_column):
         missing = limit + 1 - len(rows)
         if missing:
-            query = _filtered(part.filter, first).where(*part.conditions)
-            rows += session.scalars(_first(query, alternatives, part.order, missing))
+            queries = [_query(session, part, sort, alternative, first) for alternative in alternatives]
+            rows += session.scalars(_first_of(queries, part.order, missing))
     has_more = len(rows) > limit
     return rows[:limit], job_cursors.encode(job_cursors.key_of(rows[limit - 1], sort), sort) if has_more else None
 
@@ -132,59 +135,100 @@ def _is_beyond(key: Any, value: object, sort: JobSort) -> ColumnElement[bool]:
 # --- Filters -------------------------------------------------------------------------------------------------------
 
 
-def _filtered(filter: Filter, first: Label | None) -> Select[Job]:
-    """Select the jobs that pass the filter, but for its alternatives, from those with the label to start from."""
-    query = select(Job).where(Job.deleted_at.is_(None))
-    if first is not None:
-        query = query.join(JobLabel, JobLabel.job_id == Job.id).where(*_is_label(first))
-    if filter.states:
-        query = query.where(Job.state.in_(filter.states))
-    if filter.pool is not None:
-        query = query.where(Job.pool == filter.pool)
-    if filter.name is not None:
-        query = query.where(Job.name == filter.name)
-    for label in dict.fromkeys(filter.labels):
-        if label != first:
-            other = aliased(JobLabel)
-            query = query.where(exists().where(other.job_id == Job.id, *_is_label(label, other)))
-    return query
+@dataclass(frozen=True, eq=False)
+class _Condition:
+    """The condition that a column has one of some values. There is an index of the column and the id."""
+
+    column: InstrumentedAttribute[Any]
+    values: Sequence[str]
+
+    def is_met(self, *, by_index: bool = True) -> ColumnElement[bool]:
+        """Return the condition as SQL. Without `by_index`, SQLite tests it in each row that it reads."""
+        column: ColumnElement[Any] = self.column.expression if by_index else _without_index(self.column)
+        return column == self.values[0] if len(self.values) == 1 else column.in_(self.values)
 
 
-def _alternatives(session: Session, filter: Filter) -> list[Conditions]:
-    """Return conditions of which a job must meet one, each with an index of its own. If there are none, no job does."""
-    by_token: list[Conditions] = [()]
+def _without_index(column: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+    """Return `+column`: to SQLite an expression, for which no index is used."""
+    return UnaryExpression(column.expression, operator=custom_op("+"), type_=column.type)
+
+
+def _conditions(filter: Filter) -> list[_Condition]:
+    """Return the conditions of a filter that are neither labels nor alternatives."""
+    columns = (
+        (Job.state, filter.states),
+        (Job.pool, [] if filter.pool is None else [filter.pool]),
+        (Job.name, [] if filter.name is None else [filter.name]),
+    )
+    return [_Condition(column, values) for column, values in columns if values]
+
+
+def _alternatives(session: Session, filter: Filter) -> list[list[_Condition]]:
+    """Return sets of conditions of which a job must meet one. If there are none, no job passes the filter."""
+    by_token: list[list[_Condition]] = [[]]
     if filter.submitted_by is not None:
         ids = tokens.ids_of(session, filter.submitted_by)
-        are_few = len(ids) <= _FEW_TOKENS
-        by_token = [(Job.token_id == id,) for id in ids] if are_few else [(Job.token_id.in_(ids),)]
-    by_dataset: list[Conditions] = [()]
+        groups = [[id] for id in ids] if len(ids) <= _FEW_TOKENS else [ids]
+        by_token = [[_Condition(Job.token_id, group)] for group in groups]
+    by_dataset: list[list[_Condition]] = [[]]
     if filter.dataset is not None:
-        by_dataset = [(condition,) for condition in _uses(session, filter.dataset)]
+        by_dataset = [[condition] for condition in _uses(session, filter.dataset)]
     return [one + other for one, other in product(by_token, by_dataset)]
 
 
-def _uses(session: Session, reference: str) -> list[ColumnElement[bool]]:
+def _uses(session: Session, reference: str) -> list[_Condition]:
     if reference in BUILTIN:
-        return [Job.builtin_dataset == reference]
+        return [_Condition(Job.builtin_dataset, [reference])]
     dataset = datasets.find(session, reference)
-    return [] if dataset is None else [Job.dataset_id == dataset.id, Job.weights_dataset_id == dataset.id]
+    columns = (Job.dataset_id, Job.weights_dataset_id)
+    return [] if dataset is None else [_Condition(column, [dataset.id]) for column in columns]
 
 
-def _first(
-    query: Select[Job], alternatives: Sequence[Conditions], order: Sequence[ColumnElement[Any]], limit: int
+# --- Queries -------------------------------------------------------------------------------------------------------
+
+
+def _query(
+    session: Session, part: _Part, sort: JobSort, alternative: Sequence[_Condition], first: Label | None
 ) -> Select[Job]:
-    """Select the first jobs of a query that meet one of the alternatives.
+    """Select the jobs of a part that meet one of the alternatives, from those with the label to start from."""
+    conditions = [*_conditions(part.filter), *alternative]
+    looked_up = conditions if first is not None else _looked_up(session, conditions, sort)
+    are_met = [condition.is_met(by_index=condition in looked_up) for condition in conditions]
+    query = select(Job).where(Job.deleted_at.is_(None), *part.conditions, *are_met)
+    for label in dict.fromkeys(part.filter.labels):
+        if label != first:
+            other = aliased(JobLabel)
+            query = query.where(exists().where(other.job_id == Job.id, *_is_label(label, other)))
+    return query if first is None else query.join(JobLabel, JobLabel.job_id == Job.id).where(*_is_label(first))
 
-    With several, the first jobs of each are looked up in its index. With OR, all of them would be read and sorted.
+
+def _first_of(queries: Sequence[Select[Job]], order: Sequence[ColumnElement[Any]], limit: int) -> Select[Job]:
+    """Select the first jobs of several queries together.
+
+    Those of each query are looked up in its index. With one query and OR, all jobs would be read and sorted.
     """
-    if len(alternatives) == 1:
-        return query.where(*alternatives[0]).order_by(*order).limit(limit)
-    each = [
-        query.with_only_columns(Job.id).where(*conditions).order_by(*order).limit(limit).subquery()
-        for conditions in alternatives
-    ]
+    if len(queries) == 1:
+        return queries[0].order_by(*order).limit(limit)
+    each = [query.with_only_columns(Job.id).order_by(*order).limit(limit).subquery() for query in queries]
     ids = union(*(select(subquery.c.id) for subquery in each))
-    return query.where(Job.id.in_(ids)).order_by(*order).limit(limit)
+    return select(Job).where(Job.id.in_(ids)).order_by(*order).limit(limit)
+
+
+def _looked_up(session: Session, conditions: Sequence[_Condition], sort: JobSort) -> Sequence[_Condition]:
+    """Return the conditions that may be looked up in an index; the others are tested in each row.
+
+    PostgreSQL knows how many jobs meet a condition. SQLite does not: it would sort 100,000 succeeded jobs by name, or
+    look for a running one among all jobs of a user.
+    """
+    has_choice = len(conditions) + (sort in _VALUES) > 1
+    if session.get_bind().dialect.name != "sqlite" or not has_choice:
+        return conditions
+    counts = [_count_up_to(session, _FEW_JOBS, condition.is_met()) for condition in conditions]
+    rarest = min(range(len(conditions)), key=counts.__getitem__, default=None)
+    is_rare = rarest is not None and counts[rarest] < _FEW_JOBS
+    if rarest is None or (sort in _VALUES and not is_rare):
+        return []
+    return [conditions[rarest]]
 
 
 def _label_to_start_from(session: Session, filter: Filter, sort: JobSort) -> Label | None:
@@ -197,13 +241,14 @@ def _label_to_start_from(session: Session, filter: Filter, sort: JobSort) -> Lab
     needs_only_labels = filter.has_only_labels and sort not in _VALUES
     if len(labels) == 1 and needs_only_labels:
         return labels[0]
-    counts = {label: _count_up_to(session, label, _FEW_JOBS) for label in labels}
+    counts = {label: _count_up_to(session, _FEW_JOBS, *_is_label(label)) for label in labels}
     rarest = min(counts, key=lambda label: counts[label], default=None)
     return None if rarest is None or (not needs_only_labels and counts[rarest] == _FEW_JOBS) else rarest
 
 
-def _count_up_to(session: Session, label: Label, most: int) -> int:
-    some = select(JobLabel.job_id).where(*_is_label(label)).limit(most).subquery()
+def _count_up_to(session: Session, most: int, *conditions: ColumnElement[bool]) -> int:
+    """Return how many rows meet the conditions, or `most` if more do."""
+    some = select(literal(1)).where(*conditions).limit(most).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 

@@ -9,7 +9,7 @@ from fitqueue.cli.data_file import refuse_other_files
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
 from fitqueue.cli.suggestions import SuggestingGroup
-from fitqueue.cli.text import local_time, size
+from fitqueue.cli.text import size, time_and_name
 from fitqueue.client import Client
 from fitqueue.views import ArrayView, DatasetView
 from fitqueue.weights import are_weights
@@ -77,8 +77,7 @@ def show(name_or_id: str, as_json: bool) -> None:
         ("Size", size(view.size)),
         ("sha256", view.sha256 or ""),
         ("Source", view.source or ""),
-        ("Submitted by", view.submitted_by or ""),
-        ("Added", local_time(view.created_at)),
+        ("Added", time_and_name(view.created_at, view.submitted_by)),
     ]
     make_console().print(facts(rows), soft_wrap=True)
 

@@ -12,7 +12,7 @@ from fitqueue.cli.models import print_model
 from fitqueue.cli.options import json_option, wait_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
 from fitqueue.cli.overrides import apply_overrides
-from fitqueue.cli.text import age, between, local_time, number
+from fitqueue.cli.text import age, between, local_time, number, time_and_name
 from fitqueue.client import Client
 from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState
@@ -198,8 +198,7 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Worker", job.worker or ""),
         ("Attempt", f"{job.attempt} of {job.max_attempts}"),
         ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())),
-        ("Submitted by", job.submitted_by or ""),
-        ("Submitted", local_time(job.created_at)),
+        ("Submitted", time_and_name(job.created_at, job.submitted_by)),
         ("Started", local_time(job.started_at)),
         ("Asked to stop", local_time(job.cancel_requested_at)),
         ("Asked to pause", local_time(job.pause_requested_at)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import Boolean, ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import Fault, InvalidRequest
@@ -47,7 +47,7 @@ def list_page(
     for conditions in _ranges(pool, after):
         missing = limit + 1 - len(rows)
         if missing:
-            query = select(Job).where(Job.state == queue_position.QUEUED, *conditions)
+            query = select(Job).where(_is_queued(session), *conditions)
             rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
     page = rows[:limit]
     return _with_details(session, page, lease_seconds), _encode(page[-1]) if len(rows) > limit else None
@@ -70,6 +70,15 @@ def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnEle
         yield Job.pool == after.pool, Job.priority < after.priority
     if pool is None:
         yield [Job.pool > after.pool]
+
+
+def _is_queued(session: Session) -> ColumnElement[bool]:
+    is_queued = Job.state == queue_position.QUEUED
+    if session.get_bind().dialect.name != "sqlite":
+        return is_queued
+    # Else SQLite takes the condition for one that few jobs meet, and sorts all that do: it does not count rows.
+    likely: ColumnElement[bool] = func.likelihood(is_queued, literal_column("0.9"), type_=Boolean)
+    return likely
 
 
 def _with_details(session: Session, jobs: Sequence[Job], lease_seconds: float) -> list[WaitingJob]:

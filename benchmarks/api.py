@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,13 @@ from service.migrate import upgrade
 from service.models import Checkpoint, Epoch, EpochMetric, Job, JobLabel
 from service.processes import end, free_port
 from service.settings import Settings
-from service.store import deletions, jobs, tokens
+from service.store import datasets, deletions, jobs, tokens
 
 QUEUED_SHARE, EPOCHS, CHECKPOINTS, DELETED_EPOCHS = 0.1, 5_000, 50_000, 300_000
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 CLIENTS, LOAD_SECONDS = 16, 5.0
 CHUNK = 10_000
-PREFIX = "/api/v1/jobs"
+PREFIX, QUEUE = "/api/v1/jobs", "/api/v1/queue"
 
 
 # --- The database --------------------------------------------------------------------------------------------------
@@ -54,8 +54,11 @@ def fill(database: Database, count: int) -> tuple[str, str, str, str]:
     with database.write() as session:
         first = jobs.create(session, spec, [])
         columns = columns_of(first)
-        ended = {"state": JobState.SUCCEEDED, "reason": Reason.COMPLETED, "finished_at": first.created_at}
+        ended = {"state": JobState.SUCCEEDED, "reason": Reason.COMPLETED}
         token = tokens.create(session, name="benchmark")
+        by_most, by_few = (tokens.verify(session, tokens.create(session, name)) for name in ("most", "few"))
+        for name in ("mnist-of-most", "mnist-of-few"):
+            datasets.create(session, f"ds_{name}", name, "0" * 64, 1, {})
     queued = int(count * QUEUED_SHARE)
     ids = [f"{first.id}_{n:06d}" for n in range(count)]
     for start in range(0, count, CHUNK):
@@ -66,7 +69,10 @@ def fill(database: Database, count: int) -> tuple[str, str, str, str]:
                 "id": ids[n],
                 "pool": f"pool{n % 8}",
                 "name": f"job {n}",
-                **(ended if n < count - queued else {}),
+                "token_id": by_few if n % 5_000 == 0 else by_most,
+                "dataset_id": f"ds_mnist-of-{'few' if n % 5_000 == 0 else 'most'}",
+                "builtin_dataset": None,
+                **(ended | {"finished_at": first.created_at + timedelta(seconds=n)} if n < count - queued else {}),
             }
             for n in numbers
         ]
@@ -137,6 +143,24 @@ def requests(queued: str, long: str) -> dict[str, str]:
         "50 jobs with a label without jobs": f"{PREFIX}?label=team%3Dnone",
         "50 jobs, queued, with a label": f"{PREFIX}?state=queued&label=team%3Dteam3",
         "50 jobs, running (none), with a label": f"{PREFIX}?state=running&label=team%3Dteam3",
+        "50 jobs of who submitted most": f"{PREFIX}?submitted_by=most",
+        "jobs of who submitted few": f"{PREFIX}?submitted_by=few",
+        "50 jobs, running (none), of who submitted most": f"{PREFIX}?submitted_by=most&state=running",
+        "50 jobs with a data set": f"{PREFIX}?dataset=mnist-of-most",
+        "jobs with a rare data set": f"{PREFIX}?dataset=mnist-of-few",
+        "50 jobs with a built-in data set without jobs": f"{PREFIX}?dataset=digits",
+        "50 jobs, oldest": f"{PREFIX}?sort=oldest",
+        "50 jobs, by name": f"{PREFIX}?sort=name",
+        "50 jobs, by name, of a pool": f"{PREFIX}?sort=name&pool=pool3",
+        "50 jobs, by name, succeeded": f"{PREFIX}?sort=name&state=succeeded",
+        "50 jobs, by name, of who submitted most": f"{PREFIX}?sort=name&submitted_by=most",
+        "50 jobs, by name, with a label": f"{PREFIX}?sort=name&label=team%3Dteam3",
+        "50 jobs, by end": f"{PREFIX}?sort=finished",
+        "50 jobs, by end, succeeded": f"{PREFIX}?sort=finished&state=succeeded",
+        "50 jobs, by end, running (none)": f"{PREFIX}?sort=finished&state=running",
+        "50 jobs, by end, of who submitted most": f"{PREFIX}?sort=finished&submitted_by=most",
+        "50 waiting jobs": QUEUE,
+        "50 waiting jobs of a pool": f"{QUEUE}?pool=pool3",
         f"metrics of {EPOCHS:,} epochs": f"{PREFIX}/{long}/metrics?limit={EPOCHS}",
         f"metrics of {EPOCHS:,} epochs, CSV": f"{PREFIX}/{long}/metrics?format=csv",
         "1,000 of 50,000 checkpoints": f"{PREFIX}/{long}/checkpoints",

@@ -129,6 +129,24 @@ class QueuePosition(BaseModel):
     waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
 
 
+class QueuedJob(BaseModel):
+    """A job that waits for a worker."""
+
+    id: str
+    name: str | None
+    pool: str
+    priority: int
+    gpus: int
+    labels: dict[str, str]
+    submitted_by: str | None = Field(description="name of the token that it was submitted with; null if unknown")
+    position: int = Field(description="1 is the next job of its pool")
+    waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
+    created_at: datetime
+    queued_since: datetime = Field(
+        description="since when it waits: since it was submitted, or was last requeued, resumed or extended"
+    )
+
+
 class JobSummary(BaseModel, Pictured):
     """A job as it appears in lists."""
 
@@ -146,6 +164,9 @@ class JobSummary(BaseModel, Pictured):
     pool: str
     priority: int
     labels: dict[str, str]
+    submitted_by: str | None = Field(
+        default=None, description="name of the token that it was submitted with; null if unknown"
+    )
     worker: str | None
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None = Field(
@@ -288,6 +309,9 @@ class DatasetView(BaseModel):
     sha256: str | None
     source: str | None
     created_at: datetime | None
+    submitted_by: str | None = Field(
+        default=None, description="name of the token that it was uploaded with; null if unknown, or if it is built in"
+    )
 
 
 class DatasetPreview(BaseModel):

@@ -27,6 +27,7 @@ from service.api import (
     news,
     previews,
     prometheus,
+    queue,
     requests,
     workers,
 )
@@ -43,6 +44,7 @@ from service.storage_marking import identity_reader
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
     actions.blueprint,
+    queue.blueprint,
     metrics.blueprint,
     events.blueprint,
     logs.blueprint,

@@ -34,6 +34,8 @@ class Job(Base):
       not, because there were too many.
     - `running_metrics` are the metrics at `epoch` and `step`; a value that is not finite is a word.
     - `step_points` counts the points of the series within epochs, those included that were thinned out.
+    - `builtin_dataset` is the name of the built-in data set that the job takes its data from, for filters. Jobs that a
+      version without this column has stored have none.
     - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
       had been trained by then.
     """
@@ -55,6 +57,7 @@ class Job(Base):
     model_summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     weights_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
+    builtin_dataset: Mapped[str | None] = mapped_column(String(128))
     epochs: Mapped[int]
     epoch: Mapped[int] = mapped_column(default=0)
     step: Mapped[int] = mapped_column(default=0)
@@ -131,12 +134,15 @@ class Job(Base):
             sqlite_where=text("deleted_at IS NOT NULL"),
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
-        # Each filter of the list has its index: without one, a filter that no job matches reads all jobs.
+        # Each filter and order of the list has its index: without one, a filter that no job matches reads all jobs.
         Index(None, "state", "id"),
         Index(None, "pool", "id"),
         Index(None, "name", "id"),
-        Index(None, "dataset_id"),
-        Index(None, "weights_dataset_id"),
+        Index(None, "finished_at", "id"),
+        Index(None, "token_id", "id"),
+        Index(None, "dataset_id", "id"),
+        Index(None, "weights_dataset_id", "id"),
+        Index(None, "builtin_dataset", "id"),
     )
 
 
@@ -298,6 +304,7 @@ class Dataset(Base):
     - `sent_sha256` is that of the file as it was sent. It differs if weights were converted.
     - `last_used_at` is when a job was submitted with it, or the same content was uploaded or looked for, to the hour.
     - One without a name has its id as `name`.
+    - `token_id` is the token that uploaded it; None if a version without this column has stored it.
     """
 
     __tablename__ = "datasets"
@@ -312,8 +319,9 @@ class Dataset(Base):
     left_out: Mapped[list[Any]]
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
+    token_id: Mapped[str | None] = mapped_column(String(64))
 
-    __table_args__ = (Index(None, "sha256"), Index(None, "sent_sha256"))
+    __table_args__ = (Index(None, "sha256"), Index(None, "sent_sha256"), Index(None, "token_id", "id"))
 
     @property
     def is_unnamed(self) -> bool:

@@ -13,7 +13,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Jobs": {
         "submit": "Submit the job in a JSON file.",
         "watch": "Follow a job until it ends.",
-        "jobs": "List jobs, newest first.",
+        "jobs": "List jobs.",
         "show": "Show one job.",
         "cancel": "Cancel jobs; what they have saved stays.",
         "pause": "Pause jobs and free their devices.",

@@ -9,7 +9,7 @@ from fitqueue.cli.data_file import refuse_other_files
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
 from fitqueue.cli.suggestions import SuggestingGroup
-from fitqueue.cli.text import local_time, size
+from fitqueue.cli.text import size, time_and_name
 from fitqueue.client import Client
 from fitqueue.views import ArrayView, DatasetView
 from fitqueue.weights import are_weights
@@ -44,11 +44,12 @@ def add(file: Path, name: str | None, as_json: bool) -> None:
 
 @dataset.command("list")
 @click.option("--all", "unnamed", is_flag=True, help="Also list those that were uploaded without a name.")
+@click.option("--submitted-by", metavar="NAME", help="Only those that were uploaded with a token of this name.")
 @json_option
-def list_all(unnamed: bool, as_json: bool) -> None:
+def list_all(unnamed: bool, submitted_by: str | None, as_json: bool) -> None:
     """List the data sets, including the built-in ones."""
     with Client() as client:
-        rows = list(client.datasets(unnamed=unnamed))
+        rows = list(client.datasets(unnamed=unnamed, submitted_by=submitted_by))
     if as_json:
         print_json(rows)
     else:
@@ -76,7 +77,7 @@ def show(name_or_id: str, as_json: bool) -> None:
         ("Size", size(view.size)),
         ("sha256", view.sha256 or ""),
         ("Source", view.source or ""),
-        ("Added", local_time(view.created_at)),
+        ("Added", time_and_name(view.created_at, view.submitted_by)),
     ]
     make_console().print(facts(rows), soft_wrap=True)
 

@@ -12,8 +12,9 @@ from fitqueue.cli.models import print_model
 from fitqueue.cli.options import json_option, wait_option
 from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
 from fitqueue.cli.overrides import apply_overrides
-from fitqueue.cli.text import age, between, local_time, number
+from fitqueue.cli.text import age, between, local_time, number, time_and_name
 from fitqueue.client import Client
+from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState
 from fitqueue.views import JobSummary, JobView, Notice
 
@@ -112,14 +113,21 @@ def follow(client: Client, job_id: str, as_json: bool) -> int:
 )
 @click.option("--pool", help="Only jobs of this pool.")
 @click.option("--name", help="Only jobs with this name.")
+@click.option("--submitted-by", metavar="NAME", help="Only jobs that were submitted with a token of this name.")
+@click.option("--dataset", metavar="NAME_OR_ID", help="Only jobs that take data or weights from this data set.")
+@click.option(
+    "--sort",
+    type=click.Choice([str(sort) for sort in JobSort]),
+    default=str(JobSort.NEWEST),
+    show_default=True,
+    help="The order of the jobs. `finished`: those that ended last, then those that have not ended.",
+)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Show at most this many jobs.")
 @json_option
-def jobs(
-    states: tuple[str, ...], labels: tuple[str, ...], pool: str | None, name: str | None, limit: int, as_json: bool
-) -> None:
-    """List jobs, newest first."""
+def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int, as_json: bool, **options: Any) -> None:
+    """List jobs."""
     with Client() as client:
-        matching = client.list(state=states, labels=map(_parse_label, labels), pool=pool, name=name)
+        matching = client.list(state=states, labels=map(_parse_label, labels), **options)
         rows = list(islice(matching, limit))
     if as_json:
         print_json(rows)
@@ -190,7 +198,7 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Worker", job.worker or ""),
         ("Attempt", f"{job.attempt} of {job.max_attempts}"),
         ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())),
-        ("Submitted", local_time(job.created_at)),
+        ("Submitted", time_and_name(job.created_at, job.submitted_by)),
         ("Started", local_time(job.started_at)),
         ("Asked to stop", local_time(job.cancel_requested_at)),
         ("Asked to pause", local_time(job.pause_requested_at)),

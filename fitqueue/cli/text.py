@@ -35,6 +35,11 @@ def local_time(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
+def time_and_name(moment: datetime | None, name: str | None) -> str:
+    """Format when something was done, and by whom if that is known."""
+    return f"{local_time(moment)} by {name}" if moment and name else local_time(moment)
+
+
 def age(moment: datetime, now: datetime) -> str:
     """Format how long ago a moment was, roughly: `8 s`, `3 min`, `5 h`, `2 d`."""
     seconds = max(0, int((now - moment).total_seconds()))

@@ -46,13 +46,15 @@ class DatasetMethods(ClientBase):
         found = list(self._pages("/datasets", DatasetView, {"sha256": sha256}))
         return next((dataset for dataset in reversed(found) if name in {None, dataset.name}), None)
 
-    def datasets(self, *, unnamed: bool = False) -> Iterator[DatasetView]:
+    def datasets(self, *, unnamed: bool = False, submitted_by: str | None = None) -> Iterator[DatasetView]:
         """Yield all data sets, the built-in ones first.
 
         Args:
             unnamed: those that were uploaded without a name, too.
+            submitted_by: only those that were uploaded with a token of this name.
         """
-        return self._pages("/datasets", DatasetView, {"unnamed": "true"} if unnamed else None)
+        filters = {"unnamed": "true" if unnamed else None, "submitted_by": submitted_by}
+        return self._pages("/datasets", DatasetView, {key: value for key, value in filters.items() if value})
 
     def dataset(self, name_or_id: str) -> DatasetView:
         """Return one data set.

@@ -11,7 +11,8 @@ from fitqueue.client import follow
 from fitqueue.client.base import ClientBase, job_path
 from fitqueue.client.job_list import JobList
 from fitqueue.errors import MalformedJSON
-from fitqueue.views import DryRun, JobSummary, JobView
+from fitqueue.job_sort import JobSort
+from fitqueue.views import DryRun, JobSummary, JobView, QueuedJob
 
 Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
 """A job: a dict, JSON as bytes, or the path of a JSON file."""
@@ -50,8 +51,11 @@ class JobMethods(ClientBase):
         labels: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         pool: str | None = None,
         name: str | None = None,
+        submitted_by: str | None = None,
+        dataset: str | None = None,
+        sort: JobSort | str = JobSort.NEWEST,
     ) -> JobList:
-        """Yield the jobs that pass all filters, newest first. Pages are fetched as they are needed.
+        """Yield the jobs that pass all filters. Pages are fetched as they are needed.
 
         A notebook shows the first of them as a table.
 
@@ -60,9 +64,12 @@ class JobMethods(ClientBase):
             labels: labels that a job has, all of them; as a mapping, or as pairs in which a key may be repeated.
             pool: the pool of the jobs.
             name: the name of the jobs.
+            submitted_by: the name of the token that the jobs were submitted with.
+            dataset: the id or name of a data set that the jobs take their data or their initial weights from.
+            sort: `newest`, `oldest`, `name`, or `finished`: those that ended last, then those that have not ended.
 
         Raises:
-            InvalidRequest: a filter is invalid.
+            InvalidRequest: a filter or `sort` is invalid.
         """
         pairs = labels.items() if isinstance(labels, Mapping) else labels or ()
         states = [state] if isinstance(state, str) else list(state or [])
@@ -71,9 +78,20 @@ class JobMethods(ClientBase):
             "label": [f"{key}={value}" for key, value in pairs],
             "pool": pool,
             "name": name,
+            "submitted_by": submitted_by,
+            "dataset": dataset,
+            "sort": None if sort == JobSort.NEWEST else sort,
         }
         present = {key: value for key, value in filters.items() if value}
         return JobList(self._pages("/jobs", JobSummary, present))
+
+    def queue(self, pool: str | None = None) -> Iterator[QueuedJob]:
+        """Yield the jobs that wait for a worker, in the order in which they are claimed.
+
+        Args:
+            pool: a pool; without it, those of all pools, one pool after the other.
+        """
+        return self._pages("/queue", QueuedJob, {"pool": pool} if pool else None)
 
     def cancel(self, job_id: str) -> JobView:
         """Cancel a job. What it has saved can still be downloaded. Cancelling it again changes nothing.

@@ -28,14 +28,14 @@ from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz, weights_upload
 from service.api import PREFIX
-from service.api.context import Services, get_services
+from service.api.context import Services, get_services, token_id
 from service.api.errors import storage_errors
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
 from service.api.views import builtin_view, dataset_view
 from service.ids import new_id
 from service.models import Dataset
 from service.storage import dataset_key
-from service.store import datasets
+from service.store import datasets, tokens
 from service.sweeping import MIN_AGE
 
 blueprint = APIBlueprint(
@@ -74,6 +74,9 @@ class DatasetsQuery(PageQuery):
     sha256: Annotated[str, Pattern("[0-9a-f]{64}", "64 hexadecimal digits")] | None = Field(
         default=None, description="only those with this content, as it is stored or as it was sent, named or not"
     )
+    submitted_by: Text | None = Field(
+        default=None, max_length=128, description="only those that were uploaded with a token of this name"
+    )
 
 
 class DatasetPath(BaseModel):
@@ -101,29 +104,35 @@ def upload(query: UploadQuery) -> Response:
     with _inspected_file(services) as received:
         dataset, is_new = _store(services, dataset_id, query.name, received)
     headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
-    return answer(dataset_view(dataset), 201 if is_new else 200, headers)
+    return answer(_view(services, dataset), 201 if is_new else 200, headers)
 
 
 @blueprint.get("", summary="List data sets", responses={200: Page[DatasetView]})
 def list_datasets(query: DatasetsQuery) -> Response:
-    """The built-in ones, then the uploaded ones, newest first. With `sha256`, those alone whose content it is."""
+    """The built-in ones, then the uploaded ones, newest first. With `sha256` or `submitted_by`, uploaded ones alone."""
     services, content = get_services(), query.sha256
     if content is not None:
         _renew(services, content)
     with services.database.read() as session:
         unnamed = query.unnamed or content is not None
-        rows, cursor = datasets.list_page(session, query.cursor, query.limit, unnamed=unnamed, sha256=content)
-    lists_builtin = query.cursor is None and content is None
+        rows, cursor = datasets.list_page(
+            session, query.cursor, query.limit, unnamed=unnamed, sha256=content, submitted_by=query.submitted_by
+        )
+        names = tokens.names_of(session, {row.token_id for row in rows})
+    lists_builtin = query.cursor is None and content is None and query.submitted_by is None
     builtin = [builtin_view(dataset) for dataset in BUILTIN.values()] if lists_builtin else []
-    return answer(Page[DatasetView](data=[*builtin, *map(dataset_view, rows)], next_cursor=cursor))
+    uploaded = [dataset_view(row, names.get(row.token_id)) for row in rows]
+    return answer(Page[DatasetView](data=[*builtin, *uploaded], next_cursor=cursor))
 
 
 @blueprint.get("/<reference>", summary="Get a data set", responses={200: DatasetView, **problems(404)})
 def get_dataset(path: DatasetPath) -> Response:
     if path.reference in BUILTIN:
         return answer(builtin_view(BUILTIN[path.reference]))
-    with get_services().database.read() as session:
-        return answer(dataset_view(datasets.get(session, path.reference)))
+    services = get_services()
+    with services.database.read() as session:
+        dataset = datasets.get(session, path.reference)
+    return answer(_view(services, dataset))
 
 
 @blueprint.delete("/<reference>", summary="Delete a data set", responses={204: None, **problems(404, 409)})
@@ -136,6 +145,12 @@ def delete_dataset(path: DatasetPath) -> Response:
         key = datasets.delete(session, path.reference)
     services.storage.discard(key)
     return Response(status=204)
+
+
+def _view(services: Services, dataset: Dataset) -> DatasetView:
+    with services.database.read() as session:
+        names = tokens.names_of(session, {dataset.token_id})
+    return dataset_view(dataset, names.get(dataset.token_id))
 
 
 def _refuse_reserved(name: str | None) -> None:
@@ -251,6 +266,7 @@ def _store(services: Services, dataset_id: str, name: str | None, received: _Rec
                 inspection.arrays,
                 inspection.left_out,
                 sent_sha256=received.sent_sha256,
+                token_id=token_id(),
             )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there

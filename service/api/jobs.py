@@ -11,6 +11,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
 from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
+from fitqueue.job_sort import JobSort
 from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
 from fitqueue.text import truncate
@@ -23,8 +24,10 @@ from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
 from service.api.views import job_summary
 from service.ids import new_id
-from service.store import job_details, jobs
-from service.store.jobs import Filter, Idempotency
+from service.store import job_details, job_list, jobs
+from service.store.job_cursors import MAX_CHARACTERS
+from service.store.job_list import Filter
+from service.store.jobs import Idempotency
 
 blueprint = APIBlueprint(
     "jobs", __name__, url_prefix=f"{PREFIX}/jobs", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
@@ -88,6 +91,27 @@ class ListQuery(PageQuery):
     )
     pool: Text | None = Field(default=None, max_length=64)
     name: Text | None = Field(default=None, max_length=128)
+    submitted_by: Text | None = Field(
+        default=None, max_length=128, description="the name of the token that a job was submitted with"
+    )
+    dataset: Text | None = Field(
+        default=None, max_length=128, description="the id or name of a data set that a job takes data or weights from"
+    )
+    sort: JobSort = Field(default=JobSort.NEWEST, description="the order of the jobs")
+    cursor: Text | None = Field(
+        default=None, max_length=MAX_CHARACTERS, description="`next_cursor` of the page before, with the same `sort`"
+    )
+
+    @property
+    def filter(self) -> Filter:
+        return Filter(
+            states=self.state,
+            labels=self.labels,
+            pool=self.pool,
+            name=self.name,
+            submitted_by=self.submitted_by,
+            dataset=self.dataset,
+        )
 
     @property
     def labels(self) -> list[tuple[str, str]]:
@@ -138,11 +162,10 @@ def submit(query: SubmitQuery) -> Response:
 
 @blueprint.get("", summary="List jobs", responses={200: Page[JobSummary]})
 def list_jobs(query: ListQuery) -> Response:
-    """Newest first."""
+    """The newest first, unless `sort` says otherwise. A filter that nothing matches gives an empty list."""
     services = get_services()
-    filter = Filter(states=query.state, labels=query.labels, pool=query.pool, name=query.name)
     with services.database.read() as session:
-        rows, cursor = jobs.list_page(session, filter, query.cursor, query.limit)
+        rows, cursor = job_list.list_page(session, query.filter, query.cursor, query.limit, query.sort)
         details = job_details.read_all(session, rows, services.settings.lease_seconds)
     return answer(Page[JobSummary](data=[job_summary(job) for job in details], next_cursor=cursor))
 

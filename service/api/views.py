@@ -25,6 +25,7 @@ from fitqueue.views import (
     LeftOutArray,
     LogLine,
     Progress,
+    QueuedJob,
     WorkerView,
 )
 from fitqueue.weights import LAST_WITH_OPTIMIZER
@@ -35,6 +36,7 @@ from service.store import datasets, step_metrics
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
 from service.store.step_metrics import StepRow
+from service.store.waiting_jobs import WaitingJob
 from service.store.workers import WorkerDetails
 
 OWN_CHECKPOINTS: Final = frozenset({"best", "last", LAST_WITH_OPTIMIZER})
@@ -91,6 +93,7 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "pool": job.pool,
         "priority": job.priority,
         "labels": details.labels,
+        "submitted_by": details.submitted_by,
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
         "pause_requested_at": job.pause_requested_at,
@@ -189,7 +192,24 @@ def artifact_view(row: models.Artifact) -> ArtifactView:
     )
 
 
-def dataset_view(row: models.Dataset) -> DatasetView:
+def queued_job(waiting: WaitingJob) -> QueuedJob:
+    job = waiting.job
+    return QueuedJob(
+        id=job.id,
+        name=job.name,
+        pool=job.pool,
+        priority=job.priority,
+        gpus=job.gpus,
+        labels=dict(waiting.labels),
+        submitted_by=waiting.submitted_by,
+        position=waiting.position,
+        waiting_for=waiting.waiting_for,
+        created_at=job.created_at,
+        queued_since=waiting.since,
+    )
+
+
+def dataset_view(row: models.Dataset, submitted_by: str | None) -> DatasetView:
     return DatasetView(
         id=row.id,
         name=row.name,
@@ -200,6 +220,7 @@ def dataset_view(row: models.Dataset) -> DatasetView:
         sha256=row.sha256,
         source=None,
         created_at=row.created_at,
+        submitted_by=submitted_by,
     )
 
 

@@ -11,8 +11,7 @@ from service.api.context import get_services
 from service.api.jobs import ListQuery
 from service.api.views import job_summary
 from service.pages.rendering import render
-from service.store import job_details, jobs
-from service.store.jobs import Filter
+from service.store import job_details, job_list
 
 _LISTS: Final = frozenset({"state", "label"})
 
@@ -28,9 +27,8 @@ def show() -> Response:
     except ValidationError as error:
         query, fault = ListQuery(), error.errors()[0]
     services = get_services()
-    filter = Filter(states=query.state, labels=query.labels, pool=query.pool, name=query.name)
     with services.database.read() as session:
-        rows, cursor = jobs.list_page(session, filter, query.cursor, query.limit)
+        rows, cursor = job_list.list_page(session, query.filter, query.cursor, query.limit, query.sort)
         details = job_details.read_all(session, rows, services.settings.lease_seconds)
     is_filtered = bool(query.model_fields_set - {"cursor", "limit", "sort"})
     return render(

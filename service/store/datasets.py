@@ -18,6 +18,7 @@ from fitqueue.views import LeftOutArray
 from service import clock
 from service.models import Dataset, Job
 from service.storage import dataset_key
+from service.store import tokens
 
 _ARRAY: Final = TypeAdapter(ArrayInfo)
 _RENEWED_AFTER: Final = timedelta(hours=1)
@@ -33,11 +34,13 @@ def create(
     left_out: Sequence[LeftOutArray] = (),
     *,
     sent_sha256: str | None = None,
+    token_id: str | None = None,
 ) -> tuple[Dataset, bool]:
     """Return the data set with this content and name, and whether it is new.
 
     Args:
         sent_sha256: the sha256 of what was sent, if it was converted.
+        token_id: the token that uploads it.
 
     Raises:
         NameTaken: a data set with other content has this name.
@@ -56,6 +59,7 @@ def create(
         sent_sha256=sent_sha256,
         created_at=now,
         last_used_at=now,
+        token_id=token_id,
     )
     try:
         with session.begin_nested():
@@ -98,7 +102,13 @@ def info(dataset: Dataset) -> DatasetInfo:
 
 
 def list_page(
-    session: Session, before: str | None, limit: int, *, unnamed: bool = False, sha256: str | None = None
+    session: Session,
+    before: str | None,
+    limit: int,
+    *,
+    unnamed: bool = False,
+    sha256: str | None = None,
+    submitted_by: str | None = None,
 ) -> tuple[Sequence[Dataset], str | None]:
     """Return a page of uploaded data sets, newest first, and the cursor of the next page.
 
@@ -107,12 +117,15 @@ def list_page(
         limit: how many rows a page has.
         unnamed: those without a name, too.
         sha256: only those with this content, as it is stored or as it was sent.
+        submitted_by: only those that were uploaded with a token of this name.
     """
     query = select(Dataset).order_by(Dataset.id.desc()).limit(limit + 1)
     if not unnamed:
         query = query.where(Dataset.name != Dataset.id)
     if sha256 is not None:
         query = query.where(_has_content(sha256))
+    if submitted_by is not None:
+        query = query.where(Dataset.token_id.in_(tokens.ids_of(session, submitted_by)))
     if before is not None:
         query = query.where(Dataset.id < before)
     rows = session.scalars(query).all()

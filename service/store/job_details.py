@@ -1,4 +1,4 @@
-"""What the API shows of a job beyond its row: its queue position and its pace."""
+"""What the API shows of a job beyond its row: its queue position, its pace, its labels and who submitted it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from fitqueue.states import JobState
 from fitqueue.views import QueuePosition
 from service.models import Epoch, Job, JobLabel
-from service.store import queue_position
+from service.store import queue_position, tokens
 
 RECENT_EPOCHS: Final = 3
 """The remaining time is estimated from this many epochs. The first one is often slow and should be forgotten."""
@@ -24,6 +24,8 @@ class JobDetails:
     seconds_per_epoch: float | None
     """None unless the job is running and an epoch has ended."""
     labels: Mapping[str, str]
+    submitted_by: str | None
+    """The name of the token that it was submitted with."""
 
 
 def read(session: Session, job: Job, lease_seconds: float) -> JobDetails:
@@ -34,11 +36,22 @@ def read(session: Session, job: Job, lease_seconds: float) -> JobDetails:
 def read_all(session: Session, jobs: Sequence[Job], lease_seconds: float) -> list[JobDetails]:
     positions = queue_position.read(session, jobs, lease_seconds)
     seconds = _seconds_per_epoch(session, jobs)
-    labels = _labels(session, jobs)
-    return [JobDetails(job, positions.get(job.id), seconds.get(job.id), labels.get(job.id, {})) for job in jobs]
+    labels = labels_of(session, jobs)
+    names = tokens.names_of(session, {job.token_id for job in jobs})
+    return [
+        JobDetails(
+            job=job,
+            queue=positions.get(job.id),
+            seconds_per_epoch=seconds.get(job.id),
+            labels=labels.get(job.id, {}),
+            submitted_by=names.get(job.token_id),
+        )
+        for job in jobs
+    ]
 
 
-def _labels(session: Session, jobs: Sequence[Job]) -> dict[str, dict[str, str]]:
+def labels_of(session: Session, jobs: Sequence[Job]) -> dict[str, dict[str, str]]:
+    """Return the labels of jobs by job id."""
     labels: dict[str, dict[str, str]] = {}
     query = select(JobLabel).where(JobLabel.job_id.in_([job.id for job in jobs])).order_by(JobLabel.key)
     for label in session.scalars(query):

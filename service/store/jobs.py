@@ -1,24 +1,20 @@
-"""Jobs as users see them: create, get, list, delete."""
+"""Jobs as users see them: create, get, delete. `job_list` lists them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased, undefer
+from sqlalchemy.orm import Session, undefer
 
+from fitqueue.datasets import BUILTIN
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
 from fitqueue.spec import JobSpec
-from fitqueue.states import JobState
 from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.ids import new_id
-from service.models import Job, JobLabel
+from service.models import Job
 from service.store import datasets, transitions
-
-_FEW_JOBS: Final = 1000
-"""A label that fewer jobs have is rare."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +23,6 @@ class Idempotency:
 
     key: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A filter of jobs: in any of the states (all, if empty), and with everything else that is given."""
-
-    states: Sequence[JobState] = ()
-    labels: Sequence[tuple[str, str]] = ()
-    """Pairs, not a mapping: two values for one key are two conditions, which no job meets."""
-    pool: str | None = None
-    name: str | None = None
 
 
 def create(
@@ -71,6 +56,7 @@ def create(
         model_summary=summary.model_dump() if summary else None,
         dataset_id=dataset_id,
         weights_dataset_id=weights_dataset_id,
+        builtin_dataset=spec.data.dataset if spec.data.dataset in BUILTIN else None,
         epochs=spec.fit.epochs,
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
@@ -138,58 +124,6 @@ def version(session: Session, job_id: str) -> int:
     if version is None:
         raise JobNotFound(f"There is no job '{job_id}'.")
     return version
-
-
-def list_page(session: Session, filter: Filter, before: str | None, limit: int) -> tuple[Sequence[Job], str | None]:
-    """Return a page of jobs, newest first, and the cursor of the next page: the id before which it begins.
-
-    Jobs that come or go between two pages do not make others appear twice or be missed.
-    """
-    labels = list(dict.fromkeys(filter.labels))
-    first = _label_to_start_from(session, filter, labels)
-    query = select(Job).where(Job.deleted_at.is_(None)).limit(limit + 1)
-    newest_id: Any = Job.id
-    if first is not None:
-        labels.remove(first)
-        newest_id = JobLabel.job_id
-        query = query.join(JobLabel, JobLabel.job_id == Job.id).where(*_is_label(first))
-    query = query.order_by(newest_id.desc())
-    if filter.states:
-        query = query.where(Job.state.in_(filter.states))
-    if filter.pool is not None:
-        query = query.where(Job.pool == filter.pool)
-    if filter.name is not None:
-        query = query.where(Job.name == filter.name)
-    for label in labels:
-        other = aliased(JobLabel)
-        query = query.where(exists().where(other.job_id == Job.id, *_is_label(label, other)))
-    if before is not None:
-        query = query.where(newest_id < before)
-    rows = session.scalars(query).all()
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
-
-
-def _label_to_start_from(session: Session, filter: Filter, labels: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
-    """Return the label whose jobs are read, newest first, to look for those that pass the other filters.
-
-    Without one, the jobs that pass the other filters are read. Neither database knows which label is rare: one that
-    few jobs have is worth more than any other filter.
-    """
-    has_other = bool(filter.states) or filter.pool is not None or filter.name is not None
-    if len(labels) == 1 and not has_other:
-        return labels[0]
-    counts = {label: _count_up_to(session, label, _FEW_JOBS) for label in labels}
-    rarest = min(counts, key=lambda label: counts[label], default=None)
-    return None if rarest is None or (has_other and counts[rarest] == _FEW_JOBS) else rarest
-
-
-def _count_up_to(session: Session, label: tuple[str, str], most: int) -> int:
-    some = select(JobLabel.job_id).where(*_is_label(label)).limit(most).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
-
-
-def _is_label(label: tuple[str, str], row: Any = JobLabel) -> tuple[ColumnElement[bool], ...]:
-    return row.key == label[0], row.value == label[1]
 
 
 def delete(session: Session, job_id: str) -> None:

@@ -14,7 +14,7 @@ from service.models import Event, Job
 from service.store import workers
 from service.store.workers import LiveWorker
 
-_QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
+QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
 """In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 
@@ -23,17 +23,21 @@ def read(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[st
     queued = [job for job in jobs if job.state is JobState.QUEUED]
     if not queued:
         return {}
-    now = clock.now(session)
     positions = _positions(session, queued)
-    alive = workers.list_alive(session, lease_seconds)
-    failures = _last_failures(session, [job.id for job in queued if _pauses(job, now)])
+    waits = read_waits(session, queued, lease_seconds)
     return {
-        job.id: QueuePosition(
-            position=positions[job.id], waiting_for=waiting_for(job, alive, now, failures.get(job.id))
-        )
+        job.id: QueuePosition(position=positions[job.id], waiting_for=waits[job.id])
         for job in queued
         if job.id in positions
     }
+
+
+def read_waits(session: Session, queued: Sequence[Job], lease_seconds: float) -> dict[str, str]:
+    """Return what each of these queued jobs waits for, by job id."""
+    now = clock.now(session)
+    alive = workers.list_alive(session, lease_seconds)
+    failures = _last_failures(session, [job.id for job in queued if _pauses(job, now)])
+    return {job.id: waiting_for(job, alive, now, failures.get(job.id)) for job in queued}
 
 
 def waiting_for(job: Job, alive: Sequence[LiveWorker], now: datetime, failure: str | None = None) -> str:
@@ -69,7 +73,7 @@ def _positions(session: Session, queued: Sequence[Job]) -> Mapping[str, int]:
     groups: dict[tuple[str, int], list[str]] = {}
     for job in sorted(queued, key=lambda job: job.id):
         groups.setdefault((job.pool, job.priority), []).append(job.id)
-    ahead = _count_ahead(session, [ids[0] for ids in groups.values()])
+    ahead = count_ahead(session, [ids[0] for ids in groups.values()])
     ranks = _ranks(session, queued) if len(groups) < len(queued) else {}
     return {
         job_id: ahead[ids[0]] + 1 + ranks.get(job_id, 0) - ranks.get(ids[0], 0)
@@ -79,10 +83,10 @@ def _positions(session: Session, queued: Sequence[Job]) -> Mapping[str, int]:
     }
 
 
-def _count_ahead(session: Session, job_ids: Collection[str]) -> dict[str, int]:
+def count_ahead(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     """Return how many queued jobs of its pool are before each of these queued ones."""
     other = aliased(Job)
-    in_queue = (other.state == _QUEUED, other.pool == Job.pool)
+    in_queue = (other.state == QUEUED, other.pool == Job.pool)
     higher = select(func.count()).where(*in_queue, other.priority > Job.priority).scalar_subquery()
     older = select(func.count()).where(*in_queue, other.priority == Job.priority, other.id < Job.id).scalar_subquery()
     query = select(Job.id, higher + older).where(Job.id.in_(job_ids), Job.state == JobState.QUEUED)

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -32,6 +32,20 @@ def verify(session: Session, token: str) -> str | None:
 def is_valid(session: Session, token_id: str) -> bool:
     """Tell whether the token with this id was not revoked."""
     return session.scalar(select(Token.id).where(Token.id == token_id, Token.revoked_at.is_(None))) is not None
+
+
+def ids_of(session: Session, name: str) -> Sequence[str]:
+    """Return the ids of the tokens with this name, also of those that were revoked."""
+    return session.scalars(select(Token.id).where(Token.name == name).order_by(Token.id)).all()
+
+
+def names_of(session: Session, ids: Collection[str | None]) -> Mapping[str | None, str]:
+    """Return the names of tokens by their ids, also of those that were revoked. An unknown id has none."""
+    known = {id for id in ids if id is not None}
+    if not known:
+        return {}
+    rows = session.execute(select(Token.id, Token.name).where(Token.id.in_(known)))
+    return {row.id: row.name for row in rows}
 
 
 def list_all(session: Session) -> Sequence[Token]:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseOutdated
 from service import migrate
 from service.db import make_engine
 from service.migrate import upgrade
-from service.models import Base, Worker
+from service.models import Base, Dataset, Worker
 from tests.waiting import until
 
 LOCK = 0x6669747175657565
@@ -148,6 +148,25 @@ def test_the_version_before_this_one_still_adds_jobs_and_its_jobs_are_kept(empty
         identities = connection.execute(text("SELECT count(*) FROM storage_identity")).scalar_one()
     assert [tuple(row) for row in rows] == [("job_after", 5, 0), ("job_before", 5, 0)]
     assert identities == 0
+    engine.dispose()
+
+
+def test_a_data_set_of_the_version_before_is_nobodys(empty_database_url: str) -> None:
+    """The version before goes on to write while this one is installed: it knows nothing of the new columns."""
+    engine = make_engine(empty_database_url)
+    upgrade(empty_database_url, "0009")
+    for name in ("before", "after"):
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO datasets (id, name, sha256, size, storage_key, arrays, left_out, created_at)"
+                    f" VALUES ('ds_{name}', '{name}', 'aa', 1, 'k', '[]', '[]', CURRENT_TIMESTAMP)"
+                )
+            )
+        upgrade(empty_database_url)
+    with Session(engine) as session:
+        rows = [(row.name, row.token_id) for row in session.scalars(select(Dataset).order_by(Dataset.id))]
+    assert rows == [("after", None), ("before", None)]
     engine.dispose()
 
 

@@ -141,6 +141,9 @@ def test_jobs_lists_and_filters(run: Any, job: dict[str, Any], client: Client) -
     assert [row["id"] for row in json.loads(run("jobs", "--json", "--label", "n=1")[1])] == [ids[1]]
     assert [row["id"] for row in json.loads(run("jobs", "--json", "--state", "cancelled")[1])] == [ids[0]]
     assert run("jobs", "--label", "n=0", "--label", "n=1")[2] == "No jobs.\n"
+    for options in (["--sort", "oldest"], ["--sort", "oldest", "--submitted-by", "tests", "--dataset", "digits"]):
+        assert [row["id"] for row in json.loads(run("jobs", "--json", *options)[1])] == ids
+    assert run("jobs", "--submitted-by", "ada")[2] == run("jobs", "--dataset", "mnist")[2] == "No jobs.\n"
     assert run("jobs", "--label", "n")[0] == 3
 
 
@@ -151,6 +154,7 @@ def test_show_prints_the_job_as_text_json_or_spec(
     code, out, err = run("show", submitted.id)
     assert code == 0
     assert [line.split() for line in out.splitlines()][2] == ["State", "queued"]
+    assert any(line.startswith("Submitted") and line.endswith(" by tests") for line in out.splitlines())
     assert "learning_rate" in err
     assert json.loads(run("show", submitted.id, "--json")[1])["id"] == submitted.id
     (tmp_path / "again.json").write_text(run("show", submitted.id, "--spec")[1])

@@ -87,6 +87,10 @@ def test_data_sets_are_added_listed_shown_and_removed(run: Any, tmp_path: Path) 
     assert any(line.startswith("letters") and "x 5×2" in line for line in run("dataset", "list")[1].splitlines())
     for options in ([], ["--all"]):
         assert "letters" in [row["name"] for row in json.loads(run("dataset", "list", "--json", *options)[1])]
+    assert [row["name"] for row in json.loads(run("dataset", "list", "--json", "--submitted-by", "tests")[1])] == [
+        "letters"
+    ]
+    assert any(line.startswith("Added") and line.endswith(" by tests") for line in shown.splitlines())
     assert run("dataset", "remove", "letters")[0] == 0
     assert run("dataset", "show", "letters")[0] == 3
 

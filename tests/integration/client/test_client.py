@@ -11,6 +11,7 @@ import pytest
 import fitqueue
 from fitqueue import errors
 from fitqueue.client import Client
+from fitqueue.job_sort import JobSort
 from fitqueue.states import EventKind, JobState, Reason
 
 
@@ -62,6 +63,20 @@ def test_list_fetches_all_pages_and_filters(client: Client, job: dict[str, Any])
     assert [listed.id for listed in client.list(state=["queued"], labels={"n": "1"})] == ids[1::2][::-1]
     assert list(client.list(labels=[("n", "0"), ("n", "1")])) == []
     assert list(client.list(pool="elsewhere")) == list(client.list(name="other")) == []
+    assert [listed.id for listed in client.list(sort="oldest")] == ids
+    assert [listed.id for listed in client.list(sort=JobSort.FINISHED)] == [ids[0], *ids[:0:-1]]
+    assert {listed.submitted_by for listed in client.list(submitted_by="tests", dataset="digits")} == {"tests"}
+    assert list(client.list(submitted_by="ada")) == list(client.list(dataset="mnist")) == []
+    with pytest.raises(errors.InvalidRequest):
+        list(client.list(sort="size"))
+
+
+def test_queue_fetches_all_pages(client: Client, job: dict[str, Any]) -> None:
+    ids = [client.submit({**job, "priority": n // 55}).id for n in range(60)]
+    large = client.submit({**job, "resources": {"pool": "large"}}).id
+    assert [waiting.id for waiting in client.queue()] == [*ids[55:], *ids[:55], large]
+    assert [(waiting.id, waiting.position) for waiting in client.queue("large")] == [(large, 1)]
+    assert list(client.queue("none")) == []
 
 
 def test_wait_reports_updates_until_the_job_has_ended(service: Any, client: Client, job: dict[str, Any]) -> None:

@@ -125,6 +125,8 @@ def test_data_sets_are_stored_once(client: Client, npz: Path) -> None:
     assert (again.id, sent) == (stored.id, [])
     assert client.dataset("letters") == client.dataset(stored.id) == stored
     assert {"digits", "letters"} <= {dataset.name for dataset in client.datasets()}
+    assert [dataset.name for dataset in client.datasets(submitted_by="tests")] == ["letters"]
+    assert list(client.datasets(submitted_by="ada")) == []
     client.delete_dataset("letters")
     with pytest.raises(errors.DatasetNotFound):
         client.dataset("letters")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,7 @@ from fitqueue.states import Reason
 from fitqueue.views import DatasetView, JobView, Page, Problem
 from service.api.context import Services
 from service.db import Database
-from service.store import leases
+from service.store import leases, tokens
 from tests.integration.fixture_types import Claim
 from tests.integration.service.npz import npz
 
@@ -165,6 +166,25 @@ def test_built_in_data_sets_are_listed_first(http: FlaskClient) -> None:
     digits = DatasetView.model_validate_json(http.get(f"{URL}/digits").data)
     assert digits.builtin
     assert digits.source is not None
+
+
+def test_a_data_set_says_who_uploaded_it_first(app: Flask, http: FlaskClient, database: Database) -> None:
+    with database.write() as session:
+        ada = app.test_client()
+        ada.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.create(session, 'ada')}"
+    for client, name, expected in ((ada, "one", "ada"), (http, "one", "ada"), (http, "two", "tests")):
+        uploaded = DatasetView.model_validate_json(client.post(f"{URL}?name={name}", data=_random_npz()).data)
+        assert uploaded.submitted_by == expected
+    assert DatasetView.model_validate_json(http.get(f"{URL}/one").data).submitted_by == "ada"
+
+    def listed(query: str) -> dict[str, str | None]:
+        page = Page[DatasetView].model_validate_json(http.get(f"{URL}?{query}").data)
+        return {dataset.name: dataset.submitted_by for dataset in page.data}
+
+    assert listed("submitted_by=ada") == {"one": "ada"}
+    assert listed("submitted_by=tests") == {"two": "tests"}
+    assert listed("submitted_by=nobody") == {}
+    assert listed("").items() >= {"digits": None, "one": "ada", "two": "tests"}.items()
 
 
 def test_a_job_uses_an_uploaded_data_set_and_keeps_it_until_it_ends(

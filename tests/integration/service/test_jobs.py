@@ -4,13 +4,14 @@ import threading
 import time
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 
 from fitqueue.states import Phase, Reason
-from fitqueue.views import JobSummary, JobView, Page, Problem
+from fitqueue.views import JobSummary, JobView, Page, Problem, QueuedJob
 from service.api.context import MAX_FOLLOWERS, Services
 from service.db import Database
-from service.store import actions, leases, recording
+from service.store import actions, leases, recording, tokens
 from tests.integration.fixture_types import Claim
 
 RawSpec = dict[str, Any]
@@ -40,6 +41,88 @@ def test_lists_are_filtered_before_they_are_cut_into_pages(http: FlaskClient, ra
     assert http.get(f"{URL}?state=failed").json == {"data": [], "next_cursor": None}
     assert http.get(f"{URL}?label=team=vision&label=team=text").json == {"data": [], "next_cursor": None}
     assert http.get(f"{URL}?label=team").status_code == 422
+
+
+def test_a_list_says_who_submitted_a_job_and_is_filtered_by_it(
+    app: Flask, http: FlaskClient, database: Database, raw_spec: RawSpec
+) -> None:
+    with database.write() as session:
+        ada = app.test_client()
+        ada.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {tokens.create(session, 'ada')}"
+    job, other = _submit(ada, raw_spec), _submit(http, raw_spec)
+    assert (job.submitted_by, other.submitted_by) == ("ada", "tests")
+    assert _listed(http, "submitted_by=ada") == [job.id]
+    assert _listed(http, "submitted_by=ada&state=failed") == _listed(http, "submitted_by=nobody") == []
+    assert _listed(http, "dataset=digits") == [other.id, job.id]
+    assert _listed(http, "dataset=letters") == []
+
+
+def _listed(http: FlaskClient, query: str) -> list[str]:
+    page = Page[JobSummary].model_validate_json(http.get(f"{URL}?{query}").data)
+    return [job.id for job in page.data]
+
+
+def test_a_list_is_sorted_and_goes_on_with_its_cursor(http: FlaskClient, raw_spec: RawSpec) -> None:
+    ids = [_submit(http, {**raw_spec, "name": name}).id for name in ("b", "c", "a")]
+    http.post(f"{URL}/{ids[1]}/cancel")
+    orders = {
+        "newest": [2, 1, 0],
+        "oldest": [0, 1, 2],
+        "name": [2, 0, 1],
+        "finished": [1, 2, 0],
+    }
+    for sort, order in orders.items():
+        page = Page[JobSummary].model_validate_json(http.get(f"{URL}?sort={sort}&limit=2").data)
+        assert page.next_cursor is not None
+        rest = _listed(http, f"sort={sort}&cursor={page.next_cursor}")
+        assert [job.id for job in page.data] + rest == [ids[n] for n in order]
+        other = "oldest" if sort != "oldest" else "name"
+        refused = http.get(f"{URL}?sort={other}&cursor={page.next_cursor}")
+        assert refused.status_code == 422
+        [fault] = Problem.model_validate_json(refused.data).errors
+        assert (fault.pointer, fault.code, fault.expected) == (
+            "cursor",
+            "invalid_cursor",
+            f"a cursor of `sort={other}`",
+        )
+    assert http.get(f"{URL}?sort=size").status_code == 422
+
+
+def test_the_queue_is_listed_in_pages(http: FlaskClient, raw_spec: RawSpec, claim: Claim) -> None:
+    job = {**raw_spec, "name": "digits", "labels": {"team": "vision"}}
+    first, low, high = (_submit(http, {**job, "priority": priority}) for priority in (3, 0, 1))
+    large = _submit(http, {**job, "resources": {"pool": "large", "gpus": 2}})
+    assert claim().lease.job_id == first.id
+    found: list[QueuedJob] = []
+    cursor = ""
+    while len(found) < 10:
+        page = Page[QueuedJob].model_validate_json(http.get(f"/api/v1/queue?limit=2{cursor}").data)
+        found += page.data
+        if page.next_cursor is None:
+            break
+        cursor = f"&cursor={page.next_cursor}"
+    assert [(row.id, row.pool, row.position) for row in found] == [
+        (high.id, "default", 1),
+        (low.id, "default", 2),
+        (large.id, "large", 1),
+    ]
+    assert found[2] == QueuedJob(
+        id=large.id,
+        name="digits",
+        pool="large",
+        priority=0,
+        gpus=2,
+        labels={"team": "vision"},
+        submitted_by="tests",
+        position=1,
+        waiting_for="a worker that serves the pool 'large'; none is alive",
+        created_at=large.created_at,
+        queued_since=large.created_at,
+    )
+    of_pool = Page[QueuedJob].model_validate_json(http.get("/api/v1/queue?pool=large").data)
+    assert [row.id for row in of_pool.data] == [large.id]
+    assert http.get("/api/v1/queue?pool=none").json == {"data": [], "next_cursor": None}
+    assert http.get("/api/v1/queue?cursor=x").status_code == 422
 
 
 def test_the_etag_changes_with_the_job_and_its_queue_position(

@@ -97,7 +97,8 @@ def _test_operation(operation: Any, headers: dict[str, str]) -> str:
         for name in ("wait", "follow"):  # these keep the connection open, and have tests of their own
             case.query.pop(name, None)
         # No schema can describe a valid job or data set, so 422 may answer a body that its schema accepts.
-        excluded = [positive_data_acceptance] if case.operation.body else []
+        # Nor can one describe a cursor, which only goes with what it was given for.
+        excluded = [positive_data_acceptance] if case.operation.body or "cursor" in case.query else []
         case.call_and_validate(headers=headers, excluded_checks=excluded)
 
     run()

@@ -21,7 +21,7 @@ from service.api.context import EXTENSION, Services
 from service.check_queue import CheckQueue
 from service.db import Database
 from service.queue import Notifier
-from service.store import jobs
+from service.store import job_list
 from tests.integration.service.npz import npz
 
 RawSpec = dict[str, Any]
@@ -30,7 +30,7 @@ URL = "/api/v1/jobs"
 
 def _count_jobs(database: Database) -> int:
     with database.read() as session:
-        return len(jobs.list_page(session, jobs.Filter(), None, 100)[0])
+        return len(job_list.list_page(session, job_list.Filter(), None, 100)[0])
 
 
 def test_a_job_is_accepted_while_redis_is_down(http: FlaskClient, raw_spec: RawSpec) -> None:

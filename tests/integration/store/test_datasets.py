@@ -4,7 +4,7 @@ from fitqueue.datasets import ArrayInfo, ArrayValues, ClassCount
 from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
 from fitqueue.views import LeftOutArray
 from service.db import Database
-from service.store import actions, datasets, jobs, leases
+from service.store import actions, datasets, jobs, leases, tokens
 from tests.integration.fixture_types import Claim, MakeSpec
 
 ARRAYS = {"x": ArrayInfo((3, 2), "float32")}
@@ -75,6 +75,20 @@ def test_data_sets_are_listed_in_pages_newest_first(database: Database) -> None:
         second_page, end = datasets.list_page(session, cursor, 2)
     assert [row.name for row in [*first_page, *second_page]] == ["set2", "set1", "set0"]
     assert end is None
+
+
+def test_data_sets_are_filtered_by_the_name_of_their_token(database: Database, ada: str) -> None:
+    with database.write() as session:
+        again = tokens.verify(session, tokens.create(session, "ada"))
+        by = [ada, None, "tok_unknown", again, ada]
+        for n, token_id in enumerate(by):
+            datasets.create(session, f"ds_{n}", f"name{n}", f"{n}", 10, ARRAYS, token_id=token_id)
+    with database.read() as session:
+        first, cursor = datasets.list_page(session, None, 2, submitted_by="ada")
+        rest, end = datasets.list_page(session, cursor, 2, submitted_by="ada")
+        nobodys = datasets.list_page(session, None, 2, submitted_by="nobody")
+    assert ([row.id for row in [*first, *rest]], end) == (["ds_4", "ds_3", "ds_0"], None)
+    assert nobodys == ([], None)
 
 
 def test_a_data_set_cannot_be_deleted_while_a_job_needs_it(

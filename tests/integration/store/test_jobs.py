@@ -17,8 +17,9 @@ from fitqueue.states import JobState, Reason
 from fitqueue.views import Notice
 from service.api.views import job_view
 from service.db import Database
-from service.store import actions, deletions, job_details, jobs, leases, recording, step_metrics, tokens
-from service.store.jobs import Filter, Idempotency
+from service.store import actions, deletions, job_details, job_list, jobs, leases, recording, step_metrics, tokens
+from service.store.job_list import Filter
+from service.store.jobs import Idempotency
 from tests.integration.fixture_types import Claim, MakeSpec, Submit
 from tests.integration.store.operations import finish
 from tests.reports import checkpoint_written, epoch_ended
@@ -26,7 +27,7 @@ from tests.reports import checkpoint_written, epoch_ended
 
 def _list_ids(database: Database, before: str | None = None, limit: int = 10, **filters: object) -> list[str]:
     with database.read() as session:
-        rows, _ = jobs.list_page(session, Filter(**filters), before, limit)  # type: ignore[arg-type]
+        rows, _ = job_list.list_page(session, Filter(**filters), before, limit)  # type: ignore[arg-type]
         return [row.id for row in rows]
 
 
@@ -80,14 +81,14 @@ def test_pages_are_stable_while_jobs_come_and_go(database: Database, submit: Sub
     ids = [submit() for _ in range(5)]
     assert finish(database, claim().lease)
     with database.read() as session:
-        rows, cursor = jobs.list_page(session, Filter(), None, 2)
+        rows, cursor = job_list.list_page(session, Filter(), None, 2)
     assert [row.id for row in rows] == [ids[4], ids[3]]
     assert cursor == ids[3]
     submit()
     with database.write() as session:
         jobs.delete(session, ids[0])
     with database.read() as session:
-        rows, cursor = jobs.list_page(session, Filter(), cursor, 2)
+        rows, cursor = job_list.list_page(session, Filter(), cursor, 2)
     assert ([row.id for row in rows], cursor) == ([ids[2], ids[1]], None)
 
 
@@ -96,7 +97,7 @@ def test_labels_and_other_filters_go_together(
     database: Database, submit: Submit, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of them the database starts from, the jobs are the same, in pages of any size."""
-    monkeypatch.setattr(jobs, "_FEW_JOBS", few)
+    monkeypatch.setattr(job_list, "_FEW_JOBS", few)
     ids = [
         submit(name=f"job{n % 2}", labels={"team": f"t{n % 3}", "kind": "a", **({"rare": "x"} if n == 4 else {})})
         for n in range(8)
@@ -118,7 +119,7 @@ def test_labels_and_other_filters_go_together(
         listed, cursor = [], None
         while True:
             with database.read() as session:
-                rows, cursor = jobs.list_page(session, Filter(**filters), cursor, 2)
+                rows, cursor = job_list.list_page(session, Filter(**filters), cursor, 2)
             listed += [row.id for row in rows]
             if cursor is None:
                 break
@@ -190,7 +191,7 @@ def test_a_job_whose_data_set_was_deleted_is_not_created(database: Database, mak
 def test_a_list_reads_nothing_large(database: Database, submit: Submit) -> None:
     job_id = submit(labels={"team": "vision", "course": "ml"})
     with database.read() as session:
-        [job], _ = jobs.list_page(session, Filter(labels=[("team", "vision")] * 16), None, 10)
+        [job], _ = job_list.list_page(session, Filter(labels=[("team", "vision")] * 16), None, 10)
         [details] = job_details.read_all(session, [job], 30)
         assert {"spec", "notices", "model_summary"} <= inspect(job).unloaded
         whole = jobs.get_whole(session, job_id)

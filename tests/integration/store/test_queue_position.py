@@ -8,8 +8,8 @@ import pytest
 from fitqueue.states import Reason
 from fitqueue.views import QueuePosition
 from service.db import Database
-from service.store import job_details, jobs, queue_position, workers
-from service.store.jobs import Filter
+from service.store import job_details, job_list, jobs, queue_position, workers
+from service.store.job_list import Filter
 from service.store.retry_policy import OUTAGE_DELAY_SECONDS, AttemptFailure
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit
 from tests.integration.store.operations import KILLED, expire_leases, fail_attempt, get_job, requeue
@@ -60,7 +60,7 @@ def test_what_a_job_waits_for_depends_on_the_live_workers_of_its_pool(
 def test_a_page_of_jobs_has_the_position_of_each(database: Database, submit: Submit) -> None:
     ids = [submit(priority=n) for n in range(4)]
     with database.read() as session:
-        rows, _ = jobs.list_page(session, Filter(), None, 10)
+        rows, _ = job_list.list_page(session, Filter(), None, 10)
         details = job_details.read_all(session, rows, 30)
     positions = {job.job.id: job.queue and job.queue.position for job in details}
     assert positions == {ids[3]: 1, ids[2]: 2, ids[1]: 3, ids[0]: 4}

@@ -1,0 +1,35 @@
+"""The queue: the jobs that wait, in the order in which workers claim them."""
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import Field
+
+from fitqueue.views import Page, QueuedJob
+from service.api import PREFIX
+from service.api.context import get_services
+from service.api.parameters import ALWAYS, PageQuery, Text, answer
+from service.api.views import queued_job
+from service.store import waiting_jobs
+
+blueprint = APIBlueprint(
+    "queue", __name__, url_prefix=f"{PREFIX}/queue", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
+)
+
+
+class QueueQuery(PageQuery):
+    pool: Text | None = Field(default=None, max_length=64)
+    cursor: Text | None = Field(
+        default=None, max_length=waiting_jobs.MAX_CURSOR, description="`next_cursor` of the page before"
+    )
+
+
+@blueprint.get("", summary="List the queue", responses={200: Page[QueuedJob]})
+def list_queue(query: QueueQuery) -> Response:
+    """The jobs that wait for a worker, in the order in which they are claimed; without `pool`, pool by pool."""
+    services = get_services()
+    with services.database.read() as session:
+        rows, cursor = waiting_jobs.list_page(
+            session, query.pool, query.cursor, query.limit, services.settings.lease_seconds
+        )
+    return answer(Page[QueuedJob](data=[queued_job(row) for row in rows], next_cursor=cursor))

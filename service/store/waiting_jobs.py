@@ -1,0 +1,135 @@
+"""The jobs that wait for a worker, in the order in which they are claimed."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Boolean, ColumnElement, func, literal_column, select
+from sqlalchemy.orm import Session
+
+from fitqueue.errors import Fault, InvalidRequest
+from fitqueue.text import truncate
+from service.models import Job
+from service.store import events, job_details, queue_position, tokens
+
+MAX_CURSOR: Final = 200
+"""The characters of a cursor: a priority, an id and the name of a pool."""
+
+_CURSOR: Final = re.compile(r"(-?[0-9]{1,3})\.([^.]+)\.(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class WaitingJob:
+    """A queued job with its place in the queue of its pool."""
+
+    job: Job
+    position: int
+    """1 is the next job of its pool."""
+    waiting_for: str
+    since: datetime
+    """When it was submitted, or was last requeued, resumed or extended."""
+    labels: Mapping[str, str]
+    submitted_by: str | None
+
+
+def list_page(
+    session: Session, pool: str | None, cursor: str | None, limit: int, lease_seconds: float
+) -> tuple[Sequence[WaitingJob], str | None]:
+    """Return a page of the queue, and the cursor of the next page. Without a pool, one pool comes after the other.
+
+    Raises:
+        InvalidRequest: no page of the queue has given this cursor.
+    """
+    after = None if cursor is None else _decode(cursor)
+    rows: list[Job] = []
+    for conditions in _ranges(pool, after):
+        missing = limit + 1 - len(rows)
+        if missing:
+            query = select(Job).where(_is_queued(session), *conditions)
+            rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
+    page = rows[:limit]
+    return _with_details(session, page, lease_seconds), _encode(page[-1]) if len(rows) > limit else None
+
+
+@dataclass(frozen=True)
+class _Key:
+    priority: int
+    id: str
+    pool: str
+
+
+def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnElement[bool]]]:
+    """Yield the conditions of what comes after this key, in order. Each is one range of the index of the queue."""
+    if after is None:
+        yield [] if pool is None else [Job.pool == pool]
+        return
+    if pool in {None, after.pool}:
+        yield Job.pool == after.pool, Job.priority == after.priority, Job.id > after.id
+        yield Job.pool == after.pool, Job.priority < after.priority
+    if pool is None:
+        yield [Job.pool > after.pool]
+
+
+def _is_queued(session: Session) -> ColumnElement[bool]:
+    is_queued = Job.state == queue_position.QUEUED
+    if session.get_bind().dialect.name != "sqlite":
+        return is_queued
+    # Else SQLite takes the condition for one that few jobs meet, and sorts all that do: it does not count rows.
+    likely: ColumnElement[bool] = func.likelihood(is_queued, literal_column("0.9"), type_=Boolean)
+    return likely
+
+
+def _with_details(session: Session, jobs: Sequence[Job], lease_seconds: float) -> list[WaitingJob]:
+    waits = queue_position.read_waits(session, jobs, lease_seconds)
+    since = _queued_since(session, jobs)
+    labels = job_details.labels_of(session, jobs)
+    names = tokens.names_of(session, {job.token_id for job in jobs})
+    return [
+        WaitingJob(
+            job=job,
+            position=position,
+            waiting_for=waits[job.id],
+            since=since.get(job.id, job.created_at),
+            labels=labels.get(job.id, {}),
+            submitted_by=names.get(job.token_id),
+        )
+        for job, position in zip(jobs, _positions(session, jobs), strict=True)
+    ]
+
+
+def _positions(session: Session, jobs: Sequence[Job]) -> Iterator[int]:
+    """Yield the positions of jobs that follow each other: only those before the first one must be counted."""
+    pool, position = None, 0
+    for job in jobs:
+        if pool is None:
+            position = queue_position.count_ahead(session, [job.id]).get(job.id, 0)
+        elif job.pool != pool:
+            position = 0
+        pool = job.pool
+        position += 1
+        yield position
+
+
+def _queued_since(session: Session, jobs: Sequence[Job]) -> dict[str, datetime]:
+    rows = session.execute(select(Job.id, events.last_at(Job.id)).where(Job.id.in_([job.id for job in jobs])))
+    return {row[0]: row[1] for row in rows if row[1] is not None}
+
+
+def _encode(job: Job) -> str:
+    return f"{job.priority}.{job.id}.{job.pool}"
+
+
+def _decode(cursor: str) -> _Key:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        fault = Fault(
+            pointer="cursor",
+            code="invalid_cursor",
+            message="No page of the queue has given this cursor.",
+            received=truncate(cursor, 100),
+            expected="`next_cursor` of the page before",
+        )
+        raise InvalidRequest(errors=[fault])
+    return _Key(int(match[1]), match[2], match[3])

@@ -110,7 +110,12 @@ def upload(query: UploadQuery) -> Response:
 @blueprint.get("", summary="List data sets", responses={200: Page[DatasetView]})
 def list_datasets(query: DatasetsQuery) -> Response:
     """The built-in ones, then the uploaded ones, newest first. With `sha256` or `submitted_by`, uploaded ones alone."""
-    services, content = get_services(), query.sha256
+    return answer(read_datasets(get_services(), query))
+
+
+def read_datasets(services: Services, query: DatasetsQuery) -> Page[DatasetView]:
+    """Return a page of the list of data sets."""
+    content = query.sha256
     if content is not None:
         _renew(services, content)
     with services.database.read() as session:
@@ -122,17 +127,25 @@ def list_datasets(query: DatasetsQuery) -> Response:
     lists_builtin = query.cursor is None and content is None and query.submitted_by is None
     builtin = [builtin_view(dataset) for dataset in BUILTIN.values()] if lists_builtin else []
     uploaded = [dataset_view(row, names.get(row.token_id)) for row in rows]
-    return answer(Page[DatasetView](data=[*builtin, *uploaded], next_cursor=cursor))
+    return Page[DatasetView](data=[*builtin, *uploaded], next_cursor=cursor)
 
 
 @blueprint.get("/<reference>", summary="Get a data set", responses={200: DatasetView, **problems(404)})
 def get_dataset(path: DatasetPath) -> Response:
-    if path.reference in BUILTIN:
-        return answer(builtin_view(BUILTIN[path.reference]))
-    services = get_services()
+    return answer(read_dataset(get_services(), path.reference))
+
+
+def read_dataset(services: Services, reference: str) -> DatasetView:
+    """Return a data set, uploaded or built in.
+
+    Raises:
+        DatasetNotFound: there is none with this id or name.
+    """
+    if reference in BUILTIN:
+        return builtin_view(BUILTIN[reference])
     with services.database.read() as session:
-        dataset = datasets.get(session, path.reference)
-    return answer(_view(services, dataset))
+        dataset = datasets.get(session, reference)
+    return _view(services, dataset)
 
 
 @blueprint.delete("/<reference>", summary="Delete a data set", responses={204: None, **problems(404, 409)})

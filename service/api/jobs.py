@@ -163,11 +163,19 @@ def submit(query: SubmitQuery) -> Response:
 @blueprint.get("", summary="List jobs", responses={200: Page[JobSummary]})
 def list_jobs(query: ListQuery) -> Response:
     """The newest first, unless `sort` says otherwise. A filter that nothing matches gives an empty list."""
-    services = get_services()
+    return answer(read_jobs(get_services(), query))
+
+
+def read_jobs(services: Services, query: ListQuery) -> Page[JobSummary]:
+    """Return a page of the list of jobs.
+
+    Raises:
+        InvalidRequest: the cursor is not one of this list.
+    """
     with services.database.read() as session:
         rows, cursor = job_list.list_page(session, query.filter, query.cursor, query.limit, query.sort)
         details = job_details.read_all(session, rows, services.settings.lease_seconds)
-    return answer(Page[JobSummary](data=[job_summary(job) for job in details], next_cursor=cursor))
+    return Page[JobSummary](data=[job_summary(job) for job in details], next_cursor=cursor)
 
 
 @blueprint.get("/<job_id>", summary="Get a job", responses={200: JobView, 304: None, **problems(404)})

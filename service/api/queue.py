@@ -7,7 +7,7 @@ from pydantic import Field
 
 from fitqueue.views import Page, QueuedJob
 from service.api import PREFIX
-from service.api.context import get_services
+from service.api.context import Services, get_services
 from service.api.parameters import ALWAYS, PageQuery, Text, answer
 from service.api.views import queued_job
 from service.store import waiting_jobs
@@ -27,9 +27,17 @@ class QueueQuery(PageQuery):
 @blueprint.get("", summary="List the queue", responses={200: Page[QueuedJob]})
 def list_queue(query: QueueQuery) -> Response:
     """The jobs that wait for a worker, in the order in which they are claimed; without `pool`, pool by pool."""
-    services = get_services()
+    return answer(read_queue(get_services(), query))
+
+
+def read_queue(services: Services, query: QueueQuery) -> Page[QueuedJob]:
+    """Return a page of the queue.
+
+    Raises:
+        InvalidRequest: the cursor is not one of the queue.
+    """
     with services.database.read() as session:
         rows, cursor = waiting_jobs.list_page(
             session, query.pool, query.cursor, query.limit, services.settings.lease_seconds
         )
-    return answer(Page[QueuedJob](data=[queued_job(row) for row in rows], next_cursor=cursor))
+    return Page[QueuedJob](data=[queued_job(row) for row in rows], next_cursor=cursor)

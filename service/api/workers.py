@@ -6,7 +6,7 @@ from flask_openapi3.models.tag import Tag
 
 from fitqueue.views import Page, WorkerView
 from service.api import PREFIX
-from service.api.context import get_services
+from service.api.context import Services, get_services
 from service.api.parameters import ALWAYS, answer
 from service.api.views import worker_view
 from service.store import workers
@@ -19,7 +19,11 @@ blueprint = APIBlueprint(
 @blueprint.get("", summary="List workers", responses={200: Page[WorkerView]})
 def list_workers() -> Response:
     """The workers of the last day: which are alive, what devices they have, what they train."""
-    services = get_services()
+    return answer(read_workers(get_services()))
+
+
+def read_workers(services: Services) -> Page[WorkerView]:
+    """Return the workers of the last day, newest first."""
     with services.database.read() as session:
         details = workers.list_all(session, services.settings.lease_seconds)
-    return answer(Page[WorkerView](data=[worker_view(worker) for worker in details]))
+    return Page[WorkerView](data=[worker_view(worker) for worker in details])

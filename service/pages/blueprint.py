@@ -1,20 +1,44 @@
 """The pages that need a login, and where the navigation leads."""
 
+import logging
+from http import HTTPStatus
 from typing import Any, Final
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
-from service.pages import formats, job, jobs
+from fitqueue.errors import FitQueueError
+from service.api.errors import status_of
+from service.pages import datasets, formats, job, jobs, queue
+from service.pages.rendering import render
 
 blueprint = Blueprint("pages", __name__, template_folder="templates")
 
-NAVIGATION: Final = (("pages.jobs", "nav.jobs"),)
+_logger = logging.getLogger(__name__)
+
+NAVIGATION: Final = (
+    ("pages.jobs", "nav.jobs"),
+    ("pages.queue", "nav.queue"),
+    ("pages.datasets", "nav.datasets"),
+)
 
 jobs.register(blueprint)
 job.register(blueprint)
+queue.register(blueprint)
+datasets.register(blueprint)
 formats.register(blueprint)
 
 
 @blueprint.app_context_processor
 def _navigation() -> dict[str, Any]:
     return {"navigation": NAVIGATION}
+
+
+@blueprint.errorhandler(FitQueueError)
+def _show_error(error: FitQueueError) -> Response:
+    """Answer with a page, not with a document for programs."""
+    status = status_of(error)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _logger.error("The page could not be made.", exc_info=error)
+    return render(
+        "error.html", status, title="error.not_found" if status == HTTPStatus.NOT_FOUND else "error.failed", error=error
+    )

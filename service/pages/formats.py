@@ -1,5 +1,6 @@
 """How numbers, sizes and times are written in pages, as filters of the templates."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from flask import Blueprint
@@ -14,6 +15,7 @@ def register(blueprint: Blueprint) -> None:
     for name, function in (("number", number), ("size", size), ("duration", duration), ("moment", moment)):
         blueprint.add_app_template_filter(function, name)
     blueprint.add_app_template_filter(metric, "metric")
+    blueprint.add_app_template_filter(shape, "shape")
 
 
 def moment(at: datetime | None, style: str = "short") -> Markup:
@@ -29,3 +31,8 @@ def metric(epoch: EpochView, name: str) -> str:
     if name in epoch.non_finite_values:
         return str(epoch.non_finite_values[name])
     return number(epoch.metrics[name]) if name in epoch.metrics else ""
+
+
+def shape(axes: Sequence[int | None]) -> str:
+    """Return the shape of an array: `1,797 × 8 × 8`. An axis whose length varies is a dash."""
+    return " × ".join("–" if axis is None else f"{axis:,}" for axis in axes)

@@ -5,7 +5,6 @@ from typing import Final
 
 from flask import Blueprint, Response
 
-from fitqueue.errors import JobNotFound
 from fitqueue.states import EXTENDABLE, JobState
 from fitqueue.views import EpochView, JobView
 from service.api.context import get_services
@@ -37,16 +36,13 @@ def register(blueprint: Blueprint) -> None:
 
 def show(job_id: str) -> Response:
     services = get_services()
-    try:
-        with services.database.read() as session:
-            details, diagnosis = load_job(session, services, job_id)
-            epochs = metrics.list_after(session, job_id, max(0, details.job.epoch - SHOWN_EPOCHS), SHOWN_EPOCHS)
-            shown_events = events.tail(session, job_id, SHOWN_EVENTS)
-            lines = logs.tail(session, job_id, SHOWN_LINES)
-            files = checkpoints.list_page(session, job_id, None, SHOWN_FILES)
-            others = artifacts.list_page(session, job_id, None, SHOWN_FILES)
-    except JobNotFound as error:
-        return render("not_found.html", 404, message=error.message)
+    with services.database.read() as session:
+        details, diagnosis = load_job(session, services, job_id)
+        epochs = metrics.list_after(session, job_id, max(0, details.job.epoch - SHOWN_EPOCHS), SHOWN_EPOCHS)
+        shown_events = events.tail(session, job_id, SHOWN_EVENTS)
+        lines = logs.tail(session, job_id, SHOWN_LINES)
+        files = checkpoints.list_page(session, job_id, None, SHOWN_FILES)
+        others = artifacts.list_page(session, job_id, None, SHOWN_FILES)
     job = job_view(details, diagnosis)
     return render(
         "job.html",

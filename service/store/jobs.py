@@ -1,6 +1,6 @@
 """Jobs as users see them: create, get, delete. `job_list` lists them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -112,6 +112,12 @@ def get_whole(session: Session, job_id: str) -> Job:
     """
     large = [undefer(Job.spec), undefer(Job.notices), undefer(Job.model_summary)]
     return _unless_deleted(session.get(Job, job_id, options=large, populate_existing=True), job_id)
+
+
+def names(session: Session, job_ids: Collection[str]) -> dict[str, str | None]:
+    """Return the names of jobs, by id."""
+    rows = session.execute(select(Job.id, Job.name).where(Job.id.in_(job_ids)))
+    return {row.id: row.name for row in rows}
 
 
 def version(session: Session, job_id: str) -> int:

@@ -44,7 +44,7 @@ export async function send(method, path, body = undefined, { headers = {}, signa
   throw new ApiError(response.status, await response.json().catch(() => null));
 }
 
-function goToLogin() {
+export function goToLogin() {
   const here = location.pathname.slice(document.body.dataset.root.length) + location.search;
   location.assign(`${pageUrl("/login")}?next=${encodeURIComponent(here)}`);
 }

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.spec import parse_job
 from fitqueue.states import Phase, Reason
 from service import clock
 from service.db import Database
+from service.ids import new_id
 from service.models import Epoch, EpochMetric, Job
 from service.store import jobs, leases, recording
 from service.store.leases import Lease
@@ -25,6 +26,13 @@ def store_job(database: Database, epochs: int = 10, **fields: Any) -> str:
     spec = parse_job({**small_job(epochs), **fields}, lambda name: BUILTIN[name].info if name in BUILTIN else None).spec
     with database.write() as session:
         return jobs.create(session, spec, []).id
+
+
+def store_copies(database: Database, job_id: str, count: int) -> None:
+    """Store so many copies of a queued job, which were submitted after it."""
+    with database.write() as session:
+        row = session.execute(select(Job.__table__).where(Job.id == job_id)).mappings().one()
+        session.execute(insert(Job), [{**row, "id": new_id("job")} for _ in range(count)])
 
 
 def claim(database: Database, job_id: str, worker: str = "w1") -> Lease:

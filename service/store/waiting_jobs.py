@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Boolean, ColumnElement, func, literal_column, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import Fault, InvalidRequest
@@ -77,7 +77,8 @@ def _is_queued(session: Session) -> ColumnElement[bool]:
     if session.get_bind().dialect.name != "sqlite":
         return is_queued
     # Else SQLite takes the condition for one that few jobs meet, and sorts all that do: it does not count rows.
-    likely: ColumnElement[bool] = func.likelihood(is_queued, literal_column("0.9"), type_=Boolean)
+    # It has no type, because `= 1` would stand behind a Boolean and hide the condition of the index.
+    likely: ColumnElement[bool] = func.likelihood(is_queued, literal_column("0.9"))
     return likely
 
 

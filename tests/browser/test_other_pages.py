@@ -113,6 +113,16 @@ def test_the_queue_says_what_a_job_waits_for(page: Page, filled: PreparedAPI) ->
     expect(page).to_have_title("Queue (2 waiting) – FitQueue")
 
 
+def _drop(page: Page, file: Path) -> None:
+    make = """([name, bytes]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(bytes)], name));
+        return transfer;
+    }"""
+    transfer = page.evaluate_handle(make, [file.name, list(file.read_bytes())])
+    page.locator("body").dispatch_event("drop", {"dataTransfer": transfer})
+
+
 def test_a_data_set_is_dropped_looked_at_and_deleted(
     page: Page, filled: PreparedAPI, tmp_path: Path, look: Look
 ) -> None:
@@ -120,9 +130,7 @@ def test_a_data_set_is_dropped_looked_at_and_deleted(
     arrays = {"images": images, "y": np.array([0.5, np.nan, np.inf]), "table": np.arange(60.0).reshape(30, 2)}
     np.savez(tmp_path / "my data.npz", **arrays)
     log_in(page, filled.url, filled.token, "/datasets")
-    page.set_input_files("#upload-file", tmp_path / "my data.npz")
-    expect(page.get_by_label("Name")).to_have_value("my-data")
-    page.get_by_role("button", name="Upload").click()
+    _drop(page, tmp_path / "my data.npz")
     expect(page.get_by_role("heading", name="my-data")).to_be_visible()
     canvases = page.locator("canvas")
     expect(canvases).to_have_count(3)

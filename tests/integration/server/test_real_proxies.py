@@ -1,6 +1,7 @@
 """The service behind nginx and Caddy, with the documented configurations, at the root of a host and below a path."""
 
 import hashlib
+import html
 import io
 import re
 import ssl
@@ -75,6 +76,7 @@ def worker(api: Server) -> Iterator[Callable[[], SimulatedWorker]]:
 
 
 API = "/api/v1"
+BYTES = {"Content-Type": "application/octet-stream"}
 
 
 def test_a_job_is_submitted_and_followed(
@@ -138,43 +140,75 @@ def test_the_client_takes_the_address_with_its_path(
     assert len(client.metrics(job.id)) == 1
     client.download(job.id, NAME, tmp_path / "weights")
     assert (tmp_path / "weights").read_bytes() == b"weights" * 100_000
+    npz = tmp_path / "x.npz"
+    np.savez(npz, x=np.random.default_rng().random(1024**2))
+    assert client.upload(npz).size == npz.stat().st_size
     client.download_artifact(job.id, NAME, tmp_path / "table")
     assert (tmp_path / "table").read_bytes() == b"table"
     client.delete(job.id)
 
 
-def test_a_data_set_is_streamed_and_what_is_refused_is_answered(
-    http: httpx.Client, proxy: Proxy, client: Client, tmp_path: Path
-) -> None:
+def test_a_data_set_reaches_the_service_while_it_is_sent(http: httpx.Client, proxy: Proxy, api: Server) -> None:
+    file = io.BytesIO()
+    np.savez(file, x=np.random.default_rng().random(2 * 1024**2))
+    npz, half = file.getvalue(), file.tell() // 2
+
+    def chunks() -> Iterator[bytes]:
+        yield npz[:half]
+        until(lambda: any(api.log.parent.glob("storage/incoming/*")), PATIENCE, "the service reads the body")
+        yield npz[half:]
+
     address = f"{proxy.prefix}{API}/datasets"
-    file = tmp_path / "x.npz"
-    np.savez(file, x=np.random.default_rng(7).random(2 * 1024**2))
-    assert client.upload(file).size == file.stat().st_size > 16_000_000
-    content = io.BytesIO(file.read_bytes())
-    again = http.post(address, content=content, headers={"Content-Type": "application/octet-stream"})
-    assert again.headers["Location"].startswith(f"{address}/ds_")
-    assert http.get(again.headers["Location"]).json()["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    strange = {"Authorization": "Bearer no"}
-    assert http.post(address, content=file.read_bytes(), headers=strange).status_code == 401
-    too_large = http.post(address, content=bytes(65 * 1024**2), headers={"Content-Type": "application/octet-stream"})
+    answer = http.post(address, content=chunks(), headers=BYTES)
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"{address}/{answer.json()['id']}"
+    assert http.get(answer.headers["Location"]).json()["sha256"] == hashlib.sha256(npz).hexdigest()
+
+
+def test_the_answer_to_a_body_that_is_refused_arrives(http: httpx.Client, proxy: Proxy) -> None:
+    address = f"{proxy.prefix}{API}/datasets"
+    stranger = http.post(address, content=bytes(16 * 1024**2), headers={**BYTES, "Authorization": "Bearer no"})
+    assert (stranger.status_code, stranger.json()["code"]) == (401, "unauthenticated")
+    too_large = http.post(address, content=bytes(65 * 1024**2), headers=BYTES)
     assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
 
 
-def test_pages_and_redirects_stay_below_the_prefix(http: httpx.Client, proxy: Proxy, api: Server) -> None:
+def test_pages_and_redirects_stay_below_the_prefix(
+    http: httpx.Client, proxy: Proxy, api: Server, worker: Callable[[], SimulatedWorker]
+) -> None:
+    job = http.post(f"{proxy.prefix}{API}/jobs", json=small_job(1)).json()["id"]
+    attempt = worker()
+    attempt.epoch(1, 0.5)
+    attempt.checkpoint(["best", NAME], 1, b"weights")
+    attempt.artifact(NAME, b"table")
+    attempt.finish()
     del http.headers["Authorization"]
-    login = http.get(f"{proxy.prefix}/docs", params={"token": api.token})
-    assert _path_of(login) == f"{proxy.prefix}/docs"
-    attributes = login.headers["Set-Cookie"].split("; ")
-    assert {"Secure", f"Path={proxy.prefix or '/'}"} <= set(attributes)
-    page = http.get(_path_of(login))
-    assert page.status_code == 200
-    [description, script] = re.findall(r'(?:data-url|src)="([^"]+)"', page.text)
-    assert http.get(script).headers["Content-Type"].startswith("text/javascript")
-    [server] = http.get(description).json()["servers"]
-    assert http.get(f"{server['url'].rstrip('/')}{API}/jobs").status_code == 200
-    assert _path_of(http.get(f"{proxy.prefix}/")) == f"{proxy.prefix}/docs"
     if proxy.prefix:
         assert _path_of(http.get(proxy.prefix)) == f"{proxy.prefix}/"
+    refused = http.get(f"{proxy.prefix}/jobs/{job}", headers={"Accept": "text/html"})
+    assert _path_of(refused) == f"{proxy.prefix}/login"
+    assert _addresses_in(http.get(_path_of(refused)).text) >= {f"{proxy.prefix}/login"}
+    login = _log_in(http, proxy, api)
+    assert _path_of(login) == f"{proxy.prefix}/"
+    assert {"Secure", f"Path={proxy.prefix or '/'}"} <= set(login.headers["Set-Cookie"].split("; "))
+    for path in ("/", f"/jobs/{job}", "/docs"):
+        page = http.get(f"{proxy.prefix}{path}")
+        assert page.status_code == 200
+        for address in _addresses_in(page.text):
+            assert address.startswith(f"{proxy.prefix}/"), path
+            assert http.get(address).status_code == (405 if address.endswith("/logout") else 200), address
+    files = _addresses_in(http.get(f"{proxy.prefix}/jobs/{job}").text)
+    assert {f"{proxy.prefix}{API}/jobs/{job}/{kind}/{quote(NAME)}" for kind in ("checkpoints", "artifacts")} <= files
+    [server] = http.get(f"{proxy.prefix}{API}/openapi.json").json()["servers"]
+    assert http.get(f"{server['url'].rstrip('/')}{API}/jobs").status_code == 200
+
+
+def test_a_link_that_logs_in_leads_through_the_proxy(http: httpx.Client, proxy: Proxy, client: Client) -> None:
+    del http.headers["Authorization"]
+    link = client.login_link()
+    assert link.startswith(f"{proxy.url}/login?link=")
+    assert _path_of(http.get(link)) == f"{proxy.prefix}/"
+    assert http.get(f"{proxy.prefix}/").status_code == 200
 
 
 def test_what_the_client_itself_says_in_these_fields_is_not_believed(
@@ -183,20 +217,32 @@ def test_what_the_client_itself_says_in_these_fields_is_not_believed(
     context = ssl.create_default_context(cafile=str(certificate.file))
     # From another address of this machine, since the API trusts this one.
     transport = httpx.HTTPTransport(verify=context, local_address="127.0.0.3", trust_env=False)
+    request_id = f"claims-{proxy.url.replace('/', '.').replace(':', '.')}"
     claims = {
         "X-Forwarded-Proto": "http",
         "X-Forwarded-Host": "evil.example.org",
         "X-Forwarded-Prefix": "/evil",
         "X-Forwarded-For": "203.0.113.7",
-        "X-Request-Id": f"claims-{proxy.url.replace('/', '.').replace(':', '.')}",
+        "X-Request-Id": request_id,
     }
-    with httpx.Client(transport=transport, headers=claims, timeout=PATIENCE) as http:
-        login = http.get(f"{proxy.url}/docs", params={"token": api.token})
-    assert login.headers["Location"] == f"{proxy.prefix}/docs"
+    base = proxy.url.removesuffix(proxy.prefix)
+    with httpx.Client(base_url=base, transport=transport, headers=claims, timeout=PATIENCE) as http:
+        login = _log_in(http, proxy, api)
+    assert login.headers["Location"] == f"{proxy.prefix}/"
     assert "Secure" in login.headers["Set-Cookie"].split("; ")
-    request_id = claims["X-Request-Id"]
     [line] = until(lambda: [line for line in api.log_lines() if line.get("request_id") == request_id], 30, "the line")
     assert line["client"] == "127.0.0.3"
+
+
+def _log_in(http: httpx.Client, proxy: Proxy, api: Server) -> httpx.Response:
+    origin = {"Origin": proxy.url.removesuffix(proxy.prefix)}
+    return http.post(f"{proxy.prefix}/login", data={"token": api.token}, headers=origin)
+
+
+def _addresses_in(page: str) -> set[str]:
+    """Return all addresses of a page, other than those of its own parts and those that are data."""
+    found = re.findall(r'(?:data-url|src|href|action)="([^"]+)"', page)
+    return {html.unescape(address) for address in found if not address.startswith(("#", "data:"))}
 
 
 def _path_of(redirect: httpx.Response) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import certifi
 import httpx
@@ -241,7 +242,7 @@ def _log_in(http: httpx.Client, proxy: Proxy, api: Server) -> httpx.Response:
 
 def _addresses_in(page: str) -> set[str]:
     """Return all addresses of a page, other than those of its own parts and those that are data."""
-    found = re.findall(r'(?:data-url|src|href|action)="([^"]+)"', page)
+    found = re.findall(r'\s(?:data-url|src|href|action)="([^"]+)"', page)
     return {html.unescape(address) for address in found if not address.startswith(("#", "data:"))}
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -54,14 +53,14 @@ def documented(program: str, prefix: str) -> str:
     return str(block)
 
 
-def program_path(program: str) -> str:
-    """Return the path of a program, or leave the test out; in CI, it must be there."""
-    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        message = f"{program} is not installed: apt-get install {PACKAGES[program]}"
-        assert "CI" not in os.environ, message
-        pytest.skip(message)
-    return found
+def find_program(program: str) -> str | None:
+    """Return the path of a program, None if it is not installed."""
+    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def missing_packages() -> list[str]:
+    """Return the packages of Debian without which the proxies cannot run."""
+    return [package for program, package in PACKAGES.items() if find_program(program) is None]
 
 
 def replaced(text: str, **changes: str) -> str:
@@ -75,7 +74,8 @@ def replaced(text: str, **changes: str) -> str:
 @contextmanager
 def running_proxy(program: str, prefix: str, api_port: int, certificate: Certificate, folder: Path) -> Iterator[Proxy]:
     """Run a proxy with the documented configuration, other than its ports and its certificate."""
-    path, port = program_path(program), free_port(0)
+    path, port = find_program(program), free_port(0)
+    assert path is not None, f"{program} is not installed"
     write = {"nginx": _write_nginx, "caddy": _write_caddy}[program]
     configuration = documented(program, prefix)
     assert "127.0.0.1:8765" in configuration

@@ -3,6 +3,7 @@
 import hashlib
 import html
 import io
+import os
 import re
 import ssl
 from collections.abc import Callable, Iterator
@@ -21,10 +22,19 @@ from fitqueue.states import JobState
 from service.db import Database
 from tests.integration.client.conftest import Served, SimulatedWorker
 from tests.integration.server.conftest import PATIENCE, Serve, Server
-from tests.integration.server.real_proxies import Certificate, Proxy, make_certificate, running_proxy
+from tests.integration.server.real_proxies import (
+    Certificate,
+    Proxy,
+    make_certificate,
+    missing_packages,
+    running_proxy,
+)
 from tests.small_job import small_job
 from tests.storages import new_storage
 from tests.waiting import until
+
+if "CI" not in os.environ and (packages := missing_packages()):
+    pytest.skip(f"on Debian: apt-get install {' '.join(packages)}", allow_module_level=True)
 
 # A path would end, or be decoded twice, at one of these if a proxy did not pass it on as it came.
 NAME = "ep 1%41?#é&+.weights.h5"

@@ -34,6 +34,7 @@ from service.api import (
 from service.api.context import REQUEST_THREADS, Services
 from service.checker import Checker
 from service.db import Database
+from service.forwarding import ForwardedRequests, TrustedProxies
 from service.pages import assets, login
 from service.pages.blueprint import blueprint as pages
 from service.queue import Notifier
@@ -93,6 +94,9 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         storage=open_storage(settings, REQUEST_RETRY_TIMEOUT, identity_reader(database)),
         notifier=Notifier(settings.redis_url),
         checker=checker,
+    )
+    app.wsgi_app = ForwardedRequests(  # type: ignore[method-assign]  # as Flask documents it
+        app.wsgi_app, TrustedProxies(settings.trusted_proxies)
     )
     requests.register(app)
     authentication.register(app)

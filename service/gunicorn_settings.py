@@ -25,9 +25,9 @@ threads = REQUEST_THREADS
 worker_connections = 2 * MAX_CONNECTIONS
 graceful_timeout = 5
 control_socket_disable = True
-# Who may say that the client speaks TLS. No header may change the path: gunicorn would allow it.
+# `service/forwarding.py` reads what proxies say. gunicorn knows only some of it, and would let them change the path.
 forwarded_allow_ips = ",".join(_settings.trusted_proxies)
-secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 logconfig_dict = {
     "version": 1,

@@ -48,10 +48,10 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8765, ge=0, le=65535, description="The port that the API listens on.")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("127.0.0.1", "::1"),
+        default=(),
         description=(
-            "The proxies whose `X-Forwarded-Proto` says whether a client speaks TLS: addresses and networks, separated "
-            "by commas."
+            "The proxies in front of the API, which say in `X-Forwarded-…` what a client has asked for: addresses and "
+            "networks, separated by commas."
         ),
     )
     login_idle_seconds: int = Field(
@@ -166,5 +166,5 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(pool.strip() for pool in value.split(",") if pool.strip())
+            return tuple(entry.strip() for entry in value.split(",") if entry.strip())
         return value

@@ -28,6 +28,7 @@ from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz, weights_upload
 from service.api import PREFIX
+from service.api.addresses import address_of
 from service.api.context import Services, get_services, token_id
 from service.api.errors import storage_errors
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
@@ -103,7 +104,7 @@ def upload(query: UploadQuery) -> Response:
     dataset_id = new_id("ds")
     with _inspected_file(services) as received:
         dataset, is_new = _store(services, dataset_id, query.name, received)
-    headers = {"Location": f"{PREFIX}/datasets/{dataset.id}"}
+    headers = {"Location": address_of(f"/datasets/{dataset.id}")}
     return answer(_view(services, dataset), 201 if is_new else 200, headers)
 
 

@@ -4,10 +4,11 @@ import json
 from importlib import resources
 from typing import Final
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, url_for
 from flask_openapi3.openapi import OpenAPI
 
 from service.api import PREFIX
+from service.api.addresses import root
 
 blueprint = Blueprint("docs", __name__)
 
@@ -22,7 +23,9 @@ _CONFIGURATION: Final = json.dumps(
     }
 )
 
-_PAGE: Final = f"""<!doctype html>
+
+def _page() -> str:
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -31,11 +34,12 @@ _PAGE: Final = f"""<!doctype html>
 <link rel="icon" href="data:,">
 </head>
 <body>
-<script id="api-reference" data-url="{PREFIX}/openapi.json" data-configuration='{_CONFIGURATION}'></script>
-<script src="/docs/scalar.js"></script>
+<script id="api-reference" data-url="{url_for(".openapi")}" data-configuration='{_CONFIGURATION}'></script>
+<script src="{url_for(".script")}"></script>
 </body>
 </html>
 """
+
 
 # Only the page's own script and styles, and requests to this service.
 _POLICY: Final = (
@@ -46,7 +50,7 @@ _POLICY: Final = (
 
 @blueprint.get("/docs")
 def page() -> Response:
-    return Response(_PAGE, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
+    return Response(_page(), mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
 
 
 @blueprint.get("/docs/scalar.js")
@@ -61,4 +65,5 @@ def script() -> Response:
 def openapi() -> Response:
     app = current_app
     assert isinstance(app, OpenAPI)
-    return Response(app.json.dumps(app.api_doc), mimetype="application/json")
+    description = {**app.api_doc, "servers": [{"url": root() or "/"}]}
+    return Response(app.json.dumps(description), mimetype="application/json")

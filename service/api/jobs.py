@@ -17,6 +17,7 @@ from fitqueue.states import JobState
 from fitqueue.text import truncate
 from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages
+from service.api.addresses import address_of
 from service.api.context import Services, get_services, token_id
 from service.api.following import wait_until
 from service.api.job_answers import etag_of, has_changed, read_job, tagged
@@ -248,7 +249,7 @@ def _store(
 
 
 def _created(services: Services, job_id: str, *, replayed: bool) -> Response:
-    headers = {"Location": f"{PREFIX}/jobs/{job_id}"}
+    headers = {"Location": address_of(f"/jobs/{job_id}")}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     view, _ = read_job(services, job_id)

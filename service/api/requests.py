@@ -39,7 +39,7 @@ def _finish(response: Response) -> Response:
     milliseconds = round(1000 * (time.perf_counter() - g.started_at), 1)
     # The path without its query, which may hold the secret of a login link.
     fields = {"method": request.method, "path": request.path, "status": response.status_code, "ms": milliseconds}
-    _logger.info("request", extra=fields)
+    _logger.info("request", extra={**fields, "client": request.remote_addr})
     return response
 
 

@@ -1,4 +1,7 @@
-"""How rows become the API's answers: the only place that knows both. Pure functions, called outside any transaction."""
+"""How rows become the API's answers: the only place that knows both. Called outside any transaction.
+
+These functions are pure, except that addresses begin as the client of the request sees them.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +33,7 @@ from fitqueue.views import (
 )
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import models
-from service.api import PREFIX
+from service.api.addresses import address_of
 from service.npz import Rows
 from service.store import datasets, step_metrics
 from service.store.job_details import JobDetails
@@ -178,7 +181,7 @@ def checkpoint_view(row: models.Checkpoint) -> CheckpointView:
         sha256=row.sha256,
         has_optimizer=row.has_optimizer,
         created_at=row.created_at,
-        href=f"{PREFIX}/jobs/{row.job_id}/{path}",
+        href=address_of(f"/jobs/{row.job_id}/{path}"),
     )
 
 
@@ -188,7 +191,7 @@ def artifact_view(row: models.Artifact) -> ArtifactView:
         size=row.size,
         sha256=row.sha256,
         created_at=row.created_at,
-        href=f"{PREFIX}/jobs/{row.job_id}/artifacts/{quote(row.name, safe='')}",
+        href=address_of(f"/jobs/{row.job_id}/artifacts/{quote(row.name, safe='')}"),
     )
 
 

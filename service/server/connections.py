@@ -1,13 +1,13 @@
 """The open connections: which of them wait for their client, and which has to make room for a new one."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 MAX_CONNECTIONS: Final = 512
 
 MAX_PER_CLIENT: Final = 128
-"""Connections from one address. More people than one may be behind it, and a proxy is one address, too."""
+"""Connections from one address. More people than one may be behind it."""
 
 
 class HasClient(Protocol):
@@ -22,11 +22,20 @@ class Connections(Generic[Conn]):
     """Connections that a thread serves are never closed for others; those that wait for their client are, oldest first.
 
     So a new connection is nearly always let in: a client that holds many open only pushes out its own.
+
+    Args:
+        proxies: addresses with connections of many clients, which are bounded only together with all others.
     """
 
-    def __init__(self, limit: int = MAX_CONNECTIONS, limit_per_client: int = MAX_PER_CLIENT) -> None:
+    def __init__(
+        self,
+        limit: int = MAX_CONNECTIONS,
+        limit_per_client: int = MAX_PER_CLIENT,
+        proxies: Container[str] = frozenset(),
+    ) -> None:
         self._limit = limit
         self._limit_per_client = limit_per_client
+        self._proxies = proxies
         self._per_client: Counter[str] = Counter()
         self._deadlines: dict[Conn, float] = {}  # in the order in which they began to wait
 
@@ -67,7 +76,7 @@ class Connections(Generic[Conn]):
     def surplus(self, new: Conn) -> Conn | None:
         """Return the connection to close, if there are too many with the one that was just added."""
         client = new.client_address
-        if self._per_client[client] > self._limit_per_client:
+        if self._per_client[client] > self._limit_per_client and client not in self._proxies:
             own = (conn for conn in self._deadlines if conn.client_address == client)
             return next(own, new)
         return next(iter(self._deadlines), new) if len(self) > self._limit else None

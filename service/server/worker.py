@@ -20,6 +20,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from fitqueue.errors import FitQueueError, InternalError, RequestTimeout
 from service.api.authentication import LIVENESS_PATH
+from service.forwarding import TrustedProxies
 from service.server.bodies import with_our_body
 from service.server.connections import Connections
 from service.server.head import Head
@@ -69,7 +70,8 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has n
 
     def init_process(self) -> None:
         _raise_descriptor_limit()
-        self._connections: Connections[Connection] = Connections()
+        proxies = TrustedProxies(self.cfg.forwarded_allow_ips)
+        self._connections: Connections[Connection] = Connections(proxies=proxies)
         self._liveness_pool = ThreadPoolExecutor(2, "liveness")
         super().init_process()
 

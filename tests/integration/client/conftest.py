@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
 from fitqueue import cli
@@ -121,7 +123,7 @@ class Served:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Served]:
-    """A running service with an empty database."""
+    """A running service with an empty database, below a path of its host."""
     storage = new_storage(tmp_path / "storage")
     settings = Settings(
         database_url=f"sqlite:///{tmp_path}/fitqueue.db",
@@ -132,10 +134,11 @@ def service(tmp_path: Path) -> Iterator[Served]:
     database = Database(settings.database_url)
     with database.write() as session:
         token = tokens.create(session, "tests")
-    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
+    application = DispatcherMiddleware(NotFound(), {"/fitqueue": create_app(settings)})
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Served(f"http://127.0.0.1:{server.server_port}", token, database, storage)
+    yield Served(f"http://127.0.0.1:{server.server_port}/fitqueue", token, database, storage)
     server.shutdown()
     thread.join()
     database.close()

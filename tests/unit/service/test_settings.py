@@ -14,6 +14,16 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         Settings()
 
 
+def test_proxies_are_addresses_and_networks_and_none_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().trusted_proxies == ()
+    monkeypatch.setenv("FITQUEUE_TRUSTED_PROXIES", "127.0.0.1, ::1,172.18.0.0/16,")
+    assert Settings().trusted_proxies == ("127.0.0.1", "::1", "172.18.0.0/16")
+    for invalid in ("localhost", "*", "10.0.0.1/8"):
+        monkeypatch.setenv("FITQUEUE_TRUSTED_PROXIES", invalid)
+        with pytest.raises(ValidationError, match="trusted_proxies"):
+            Settings()
+
+
 def test_every_setting_has_a_description() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name

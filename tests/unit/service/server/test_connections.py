@@ -24,6 +24,19 @@ def test_the_oldest_waiting_one_of_the_same_client_makes_room() -> None:
     assert connections.surplus(new) is first
 
 
+def test_a_proxy_may_have_more_than_one_client_but_not_more_than_all() -> None:
+    connections = Connections[Conn](limit=4, limit_per_client=1, proxies={"proxy"})
+    conns = [Conn("proxy") for _ in range(4)]
+    for conn in conns:
+        connections.add(conn)
+        assert connections.surplus(conn) is None
+        connections.wait(conn, 10.0)
+    new = Conn("proxy")
+    connections.add(new)
+
+    assert connections.surplus(new) is conns[0]
+
+
 def test_the_oldest_waiting_one_of_all_makes_room() -> None:
     connections = Connections[Conn](limit=2, limit_per_client=2)
     first, second, new = Conn("a"), Conn("b"), Conn("c")

@@ -44,6 +44,7 @@ export class Editor {
   /** Select a range, and scroll it into view. */
   select(start, end) {
     this.area.focus();
+    this.area.scrollIntoView({ block: "nearest" });
     this.area.setSelectionRange(start, end);
     const lines = new Lines(this.text);
     const style = getComputedStyle(this.area);

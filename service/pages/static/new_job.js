@@ -27,6 +27,7 @@ let timer = null;
 let request = null;
 let failures = 0;
 let isSubmitting = false;
+let isOverdue = false;
 
 /** Return a key for `Idempotency-Key`. `crypto.randomUUID` exists over HTTPS alone. */
 function newKey() {
@@ -48,10 +49,11 @@ function checkIn(seconds) {
 
 async function check() {
   timer = null;
-  if (isSubmitting || document.hidden) return;
+  isOverdue = document.hidden;
+  if (isSubmitting || isOverdue) return;
   const body = readyText();
   if (body === null) return;
-  showState(t("new.checking"));
+  showState(t("new.checking"), "", { isBusy: true });
   request?.abort();
   const { signal } = (request = new AbortController());
   try {
@@ -115,8 +117,8 @@ function showAccepted({ notices, model }) {
   if (model) document.getElementById("model").replaceChildren(...modelTable(model, "model-title"));
 }
 
-function showState(text, kind = "") {
-  results.setAttribute("aria-busy", String(text === t("new.checking")));
+function showState(text, kind = "", { isBusy = false } = {}) {
+  results.setAttribute("aria-busy", String(isBusy));
   if (state.textContent === text && state.className === kind) return;
   state.textContent = text;
   state.className = kind;
@@ -133,6 +135,7 @@ function showFindings(faults, notices) {
   for (const line of linesOf(faults, found)) marks.set(line, "fault");
   editor.mark(marks);
   editor.area.setAttribute("aria-invalid", String(faults.length > 0));
+  document.getElementById("model-age").hidden = faults.length === 0;
   document.title = faults.length ? `${t("new.title", { count: faults.length })} · ${title}` : title;
 }
 
@@ -183,7 +186,7 @@ form.addEventListener("submit", async (event) => {
   const body = readyText();
   if (body === null) return;
   setSubmitting(true);
-  showState(t("new.submitting"));
+  showState(t("new.submitting"), "", { isBusy: true });
   try {
     const job = await call("POST", "/jobs", body, { headers: { "Idempotency-Key": key } });
     key = newKey(); // whoever comes back here and submits again wants a second job
@@ -248,7 +251,7 @@ document.addEventListener("drop", (event) => {
   load(event.dataTransfer.files[0]);
 });
 
-document.addEventListener("visibilitychange", () => { if (!document.hidden && timer === null && failures) check(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && isOverdue) check(); });
 window.addEventListener("online", () => { if (failures && !isSubmitting) checkIn(0); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) setSubmitting(false); });
 

@@ -40,7 +40,7 @@ def show() -> Response:
 
 def post() -> BaseResponse:
     """Check the job of the form, or submit it and lead to its page."""
-    request.max_form_memory_size = None  # the body as a whole has a limit
+    request.max_form_memory_size = request.max_content_length  # by default it is 500 kB
     text = _posted_text()
     services = get_services()
     try:

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import fitqueue
+from fitqueue.cli.text import size
 from fitqueue.states import JobState
 from service.server.shares import MAX_PER_TOKEN
 from service.store import tokens
@@ -20,7 +21,7 @@ from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Look, OpenPage
 from tests.browser.login import log_in
 from tests.browser.problems import Problems
-from tests.browser.serving import PreparedAPI
+from tests.browser.serving import PreparedAPI, WholeService
 from tests.small_job import small_job
 from tests.waiting import until
 
@@ -326,3 +327,22 @@ def test_an_empty_service_shows_what_to_type_and_runs_a_job_at_a_click(
         [job] = fitqueue.Client(api.url, api.token).list()
         assert job.state == JobState.QUEUED
         page.goto("about:blank")  # before the service ends, so that the page does not miss it
+
+
+def test_the_model_is_shown_as_the_dry_run_tells_it_and_the_first_job_is_trained(
+    page: Page, service: WholeService, look: Look
+) -> None:
+    client = service.client
+    log_in(page, service.token)
+    page.goto(f"{service.url}/new?example=digits_dense")
+    model = client.submit(json.loads(text_area(page).input_value()), dry_run=True).model
+    assert model is not None
+    expect(page.locator("#model tbody tr")).to_have_count(len(model.layers))
+    rows = page.locator("#model tbody tr").all_inner_texts()
+    assert [row.split("\t")[0] for row in rows] == [layer.name for layer in model.layers]
+    expect(page.locator("#model p")).to_contain_text(f"{model.parameters:,} parameters")
+    expect(page.locator("#model p")).to_contain_text(size(model.memory.total))
+    look(page, "new-job-model")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(f"{service.url}/jobs/job_*")
+    assert client.wait(page.url.rpartition("/")[2]).state == JobState.SUCCEEDED

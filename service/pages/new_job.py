@@ -4,14 +4,16 @@ A script checks it while somebody writes. Without a script, the form below posts
 what the same check says.
 """
 
+import logging
 import secrets
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from fitqueue.errors import FitQueueError, JobNotFound, NotFound
+from fitqueue.errors import CheckerBusy, FitQueueError, JobNotFound, NotFound
 from fitqueue.spec import parse_json
 from fitqueue.views import ModelSummary, Notice
 from service.api import submission
@@ -22,7 +24,9 @@ from service.pages.pretty_json import pretty
 from service.pages.rendering import render
 from service.store import jobs
 
-_BUSY: Final = frozenset({429, 503})
+_BUSY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+_logger = logging.getLogger(__name__)
 
 
 def register(blueprint: Blueprint) -> None:
@@ -51,6 +55,8 @@ def post() -> BaseResponse:
         idempotency = submission.idempotency_of(body, request.form.get("key"))
         submitted = submission.submit(services, body, idempotency)
     except FitQueueError as error:
+        if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, CheckerBusy):
+            _logger.error("The job of a form could not be checked or stored.", exc_info=error)
         return _page(text, error)
     return redirect(url_for("pages.job", job_id=submitted.job_id), 303)
 

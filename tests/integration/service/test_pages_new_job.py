@@ -50,7 +50,9 @@ def test_it_starts_from_another_job_whose_words_stay_words(http: FlaskClient, su
     assert f'href="/new?from={job_id}"' in http.get(f"/jobs/{job_id}").text
 
 
-@pytest.mark.parametrize("query", ["from=job_no", "from=%00", "from=%3Cscript%3Ealert", "example=..%2Fwords", "example=x"])
+@pytest.mark.parametrize(
+    "query", ["from=job_no", "from=%00", "from=%3Cscript%3Ealert", "example=..%2Fwords", "example=x"]
+)
 def test_what_does_not_exist_is_said_on_the_page(http: FlaskClient, query: str) -> None:
     answer = http.get(f"/new?{query}")
     assert answer.status_code == 404

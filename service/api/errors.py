@@ -55,6 +55,9 @@ _BY_STATUS: Final[dict[int, type[FitQueueError]]] = {
     416: errors.RangeNotSatisfiable,
 }
 
+RETRY_SECONDS: Final = "1"
+"""What `Retry-After` says of a service that is busy."""
+
 _MAX_FAULTS: Final = 100
 
 _BUSY: Final = (errors.TooManyFollowers, errors.CheckerBusy)
@@ -114,7 +117,7 @@ def problem(error: FitQueueError, status: int | None = None) -> Response:
     document = document_of(error, status, request_id())
     response = Response(document.model_dump_json(), status, mimetype="application/problem+json")
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = RETRY_SECONDS
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="fitqueue"'
     if status in _BODY_UNREAD:

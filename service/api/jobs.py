@@ -1,42 +1,33 @@
 """Jobs: submit, list, watch, delete."""
 
-import hashlib
-import json
-import logging
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
 
-from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
 from fitqueue.job_sort import JobSort
 from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
-from fitqueue.text import truncate
 from fitqueue.views import DryRun, JobSummary, JobView, Page
-from service.api import PREFIX, languages
+from service.api import PREFIX, languages, submission
 from service.api.addresses import address_of
-from service.api.context import Services, get_services, token_id
+from service.api.context import Services, get_services
 from service.api.following import wait_until
 from service.api.job_answers import etag_of, has_changed, read_job, tagged
-from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
+from service.api.submission import Submitted
 from service.api.views import job_summary
-from service.ids import new_id
 from service.store import job_details, job_list, jobs
 from service.store.job_cursors import MAX_CHARACTERS
 from service.store.job_list import Filter
-from service.store.jobs import Idempotency
 
 blueprint = APIBlueprint(
     "jobs", __name__, url_prefix=f"{PREFIX}/jobs", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
 )
 
 MAX_WAIT: Final = 60
-
-_logger = logging.getLogger(__name__)
 
 _BODY = {
     "requestBody": {
@@ -141,24 +132,10 @@ def submit(query: SubmitQuery) -> Response:
     """
     body = json_body()
     services = get_services()
-    idempotency = _idempotency(body)
-    if not query.dry_run and (earlier := _find_earlier(services, idempotency)) is not None:
-        return _created(services, earlier, replayed=True)
-    finder = DatasetFinder(services)
-    with services.check_queue.admitted(token_id()) as is_admitted:
-        if query.dry_run and not is_admitted:
-            raise CheckerBusy()
-        checked = check_job(services, body, finder, with_keras=is_admitted)
+    idempotency = submission.idempotency_of(body, request.headers.get("Idempotency-Key"))
     if query.dry_run:
-        return answer(DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary))
-    new = new_id("job")
-    job_id = _store(services, new, checked, finder.id_of(checked.spec.data.dataset), idempotency)
-    if job_id != new:
-        return _created(services, job_id, replayed=True)  # the same request was stored while this one was checked
-    pool = checked.spec.resources.pool
-    _logger.info("A job was stored.", extra={"job": job_id, "pool": pool})
-    services.notifier.notify(pool)
-    return _created(services, job_id, replayed=False)
+        return answer(submission.dry_run(services, body))
+    return _created(services, submission.submit(services, body, idempotency))
 
 
 @blueprint.get("", summary="List jobs", responses={200: Page[JobSummary]})
@@ -202,55 +179,9 @@ def delete_job(path: JobPath) -> Response:
     return Response(status=204)
 
 
-def _idempotency(body: Any) -> Idempotency | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
-        fault = Fault(
-            pointer="Idempotency-Key",
-            code="invalid_key",
-            message="it must be 1 to 255 printable ASCII characters",
-            received=truncate(key, 100),
-        )
-        raise InvalidRequest(errors=[fault])
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return Idempotency(key, hashlib.sha256(canonical.encode()).hexdigest())
-
-
-def _find_earlier(services: Services, idempotency: Idempotency | None) -> str | None:
-    """Return the id of the job that the same request created before."""
-    if idempotency is None:
-        return None
-    with services.database.read() as session:
-        job = jobs.find_earlier(session, token_id(), idempotency)
-        return None if job is None else job.id
-
-
-def _store(
-    services: Services, job_id: str, checked: CheckedJob, dataset_id: str | None, idempotency: Idempotency | None
-) -> str:
-    """Store the job under this id, or return the id of the one that the same request created before."""
-    try:
-        with services.database.write() as session:
-            return jobs.create(
-                session,
-                checked.spec,
-                checked.notices,
-                job_id=job_id,
-                summary=checked.summary,
-                dataset_id=dataset_id,
-                weights_dataset_id=checked.weights_dataset_id,
-                token_id=token_id(),
-                idempotency=idempotency,
-            ).id
-    except DatasetNotFound as error:
-        raise missing_dataset(checked.spec, error) from error
-
-
-def _created(services: Services, job_id: str, *, replayed: bool) -> Response:
-    headers = {"Location": address_of(f"/jobs/{job_id}")}
-    if replayed:
+def _created(services: Services, submitted: Submitted) -> Response:
+    headers = {"Location": address_of(f"/jobs/{submitted.job_id}")}
+    if submitted.is_replayed:
         headers["Idempotency-Replayed"] = "true"
-    view, _ = read_job(services, job_id)
+    view, _ = read_job(services, submitted.job_id)
     return languages.declare(answer(view, 201, headers))

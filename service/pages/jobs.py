@@ -1,11 +1,14 @@
 """The list of jobs."""
 
-from flask import Blueprint, Response
+import shlex
+
+from flask import Blueprint, Response, request
 
 from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState
 from service.api.context import get_services
 from service.api.jobs import ListQuery, read_jobs
+from service.pages.example_jobs import QUICKEST
 from service.pages.parameters import read_query, url_with
 from service.pages.rendering import render
 
@@ -28,6 +31,8 @@ def show() -> Response:
         orders=list(JobSort),
         is_first_visit=not page.data and not is_filtered and query.cursor is None,
         is_filtered=is_filtered,
+        service_url=shlex.quote(request.root_url.rstrip("/")),
+        quickest_example=QUICKEST,
         next_url=url_with(cursor=page.next_cursor) if page.next_cursor else None,
         first_url=url_with(cursor=None) if query.cursor else None,
     )

@@ -3,17 +3,21 @@
 import { pageUrl } from "./dom.js";
 import { reach } from "./reach.js";
 
-/** An answer that is an error: `status`, and the problem document of RFC 9457 if there is one. */
+/**
+ * An answer that is an error: `status`, the problem document of RFC 9457 if there is one, and after how many seconds a
+ * busy service wants to be asked again, null if it does not say so.
+ */
 export class ApiError extends Error {
   /** Whether the same request may succeed later. */
   get isTemporary() {
     return this.status === 429 || this.status >= 500;
   }
 
-  constructor(status, problem) {
+  constructor(status, problem, retryAfter = null) {
     super(problem?.detail ?? `HTTP ${status}`);
     this.status = status;
     this.problem = problem;
+    this.retryAfter = retryAfter;
   }
 
   /** What is wrong, with all faults. */
@@ -41,7 +45,12 @@ export async function send(method, path, body = undefined, { headers = {}, signa
   });
   if (response.ok || response.status === 304) return response;
   if (response.status === 401) goToLogin();
-  throw new ApiError(response.status, await response.json().catch(() => null));
+  throw new ApiError(response.status, await response.json().catch(() => null), retryAfter(response));
+}
+
+function retryAfter(response) {
+  const seconds = Number(response.headers.get("Retry-After") ?? NaN);
+  return Number.isFinite(seconds) ? seconds : null;
 }
 
 export function goToLogin() {

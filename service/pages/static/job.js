@@ -2,6 +2,7 @@
 
 import { ApiError, call, send } from "./api.js";
 import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
+import { copy } from "./clipboard.js";
 import { RATE, curvesOf, marksOf, metricNames, position, rateCurve } from "./curves.js";
 import { confirmed, element, pageUrl, parameter, refresh, say, setParameters, t, timeElement } from "./dom.js";
 import { poll } from "./polling.js";
@@ -208,10 +209,7 @@ logScale.addEventListener("change", () => { isLog = logScale.checked; setParamet
 axisChoice.addEventListener("change", () => { axis = axisChoice.value; setParameters({ x: axis === "time" ? "time" : null }); draw(); });
 
 const spec = document.getElementById("spec");
-document.getElementById("copy-spec").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(spec.textContent);
-  say(t("copied"));
-});
+document.getElementById("copy-spec").addEventListener("click", () => copy(spec.textContent));
 document.getElementById("download-spec").href = URL.createObjectURL(new Blob([spec.textContent], { type: "application/json" }));
 
 log.scrollTop = log.scrollHeight;

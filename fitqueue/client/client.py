@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
@@ -49,7 +49,9 @@ class Client(TrainingMethods):
             job_id: the job whose page it opens; None: the list of jobs.
         """
         link = LoginLink.model_validate_json(self._call("POST", "/login-links"))
-        return f"{link.url}&next={quote(job_path(job_id))}" if job_id else link.url
+        # At the address by which this client knows the service: a proxy may not tell the service where it is.
+        url = f"{self.url}/login?{urlsplit(link.url).query}"
+        return f"{url}&next={quote(job_path(job_id))}" if job_id else url
 
     def close(self) -> None:
         """Close the connections to the service."""

@@ -18,6 +18,7 @@ const eventList = document.getElementById("events");
 const log = document.getElementById("log");
 const jobId = curves.dataset.job;
 
+const plainIcon = document.getElementById("icon").href;
 const known = { epochs: [], points: [], event: Number(eventList.dataset.last), line: Number(log.dataset.last), etag: null };
 let job = null;
 let axis = parameter("x") === "time" ? "time" : "epoch";
@@ -87,6 +88,7 @@ function showProgress() {
   const progress = job.progress;
   const bar = head.querySelector("progress");
   if (bar) bar.value = progress.percent;
+  if (job.state !== "running") document.getElementById("icon").href = plainIcon;
   if (job.state !== "running" || job.phase !== "training" || !progress.steps || job.cancel_requested_at || job.pause_requested_at) return;
   const eta = progress.eta_seconds === null ? "" : ` ${t("eta", { duration: duration(progress.eta_seconds) })}`;
   head.querySelector("[data-field=sentence]").textContent = t("trains", progress) + eta;

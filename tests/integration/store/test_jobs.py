@@ -15,7 +15,7 @@ from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, J
 from fitqueue.reports import Position
 from fitqueue.states import JobState, Reason
 from fitqueue.views import Notice
-from service.api.views import job_view
+from service.api.views import job_diagnosis, job_view
 from service.db import Database
 from service.store import actions, deletions, job_details, job_list, jobs, leases, recording, step_metrics, tokens
 from service.store.job_list import Filter
@@ -49,7 +49,7 @@ def test_a_job_is_read_back_as_it_was_stored(database: Database, make_spec: Make
         job_id = jobs.create(session, spec, [notice]).id
     with database.read() as session:
         details = job_details.read(session, jobs.get_whole(session, job_id), 30)
-    view = job_view(details, [], "en")
+    view = job_view(details, None)
     assert (view.id, view.name, view.state, view.attempt, view.priority) == (job_id, "digits", JobState.QUEUED, 0, 3)
     assert (view.labels, view.notices, view.spec) == ({"team": "vision"}, [notice], spec.to_json())
     assert view.created_at.tzinfo is not None
@@ -68,7 +68,7 @@ def test_a_job_of_which_the_loss_is_nan_is_told_which_data_is_the_cause(
         job_id = jobs.create(session, make_spec(), notices).id
     with database.read() as session:
         details = job_details.read(session, jobs.get_whole(session, job_id), 30)
-    diagnosis = job_view(details, [Losses(1, math.nan, 1.0)], "en").diagnosis
+    diagnosis = job_diagnosis(details.job, [Losses(1, math.nan, 1.0)], "en", 1.0)
     assert diagnosis is not None
     assert "The array 'x' has NaN in 1 of 256 values." in diagnosis.summary
     assert "Another notice." not in diagnosis.summary

@@ -1,6 +1,6 @@
-"""A plain Keras script that adapts layers to the part of the data that it trains on. Prints its history.
+"""A plain Keras script that adapts layers to the part of the data that it trains on. Prints the history of each case.
 
-Usage: adapted.py DATA_NPZ CASE
+Usage: adapted.py DATA_NPZ
 """
 
 import json
@@ -11,7 +11,6 @@ import numpy as np
 from keras import layers
 
 data = np.load(sys.argv[1])
-case = sys.argv[2]
 numbers, words, y = data["numbers"], data["words"], data["y"]
 trained = int(len(y) * 0.75)
 
@@ -58,8 +57,12 @@ CASES = {
     "two inputs": functional,
 }
 
-keras.utils.set_random_seed(7)
-model, x = CASES[case]()
-model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
-history = model.fit(x, y, batch_size=32, epochs=3, shuffle=False, validation_split=0.25, verbose=0).history
-json.dump(history, sys.stdout)
+histories = {}
+for case, make in CASES.items():
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(7)
+    model, x = make()
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
+    fitted = model.fit(x, y, batch_size=32, epochs=3, shuffle=False, validation_split=0.25, verbose=0)
+    histories[case] = fitted.history
+json.dump(histories, sys.stdout)

@@ -62,6 +62,11 @@ def verify_same_origin(request: Request) -> None:
         raise CrossSite()
 
 
+def accepts_pages(request: Request) -> bool:
+    """Tell whether a person with a browser reads the answer."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
 def _authenticate() -> BaseResponse | None:
     if is_open(request.path):
         return None
@@ -118,4 +123,4 @@ def _renew(services: Services, secret: str) -> None:
 def _wants_a_page() -> bool:
     """Tell whether somebody opens a page in a browser."""
     is_page = not request.path.startswith((f"{PREFIX}/", "/metrics", "/readyz"))
-    return request.method == "GET" and is_page and "text/html" in request.headers.get("Accept", "")
+    return request.method == "GET" and is_page and accepts_pages(request)

@@ -4,10 +4,11 @@ import logging
 from http import HTTPStatus
 from typing import Any, Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from fitqueue.errors import FitQueueError
-from service.api.errors import status_of
+from service.api.authentication import accepts_pages
+from service.api.errors import problem, status_of
 from service.pages import datasets, formats, job, jobs, new_job, queue
 from service.pages.rendering import render
 
@@ -37,7 +38,9 @@ def _navigation() -> dict[str, Any]:
 
 @blueprint.errorhandler(FitQueueError)
 def _show_error(error: FitQueueError) -> Response:
-    """Answer with a page, not with a document for programs."""
+    """Answer a browser with a page, and a program with a document."""
+    if not accepts_pages(request):
+        return problem(error)
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _logger.error("The page could not be made.", exc_info=error)

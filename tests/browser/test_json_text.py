@@ -44,7 +44,7 @@ STRICT = [
 @pytest.fixture
 def call(page: Page, api: PreparedAPI) -> Any:
     """A function that calls one of the functions above in the browser."""
-    log_in(page, api.token)
+    log_in(page, api.url, api.token)
     page.goto(f"{api.url}/new")
     script = page.locator("script[type=module]").get_attribute("src")
     assert script is not None

@@ -63,7 +63,7 @@ def client(api: PreparedAPI) -> fitqueue.Client:
 @pytest.fixture
 def new_page(page: Page, api: PreparedAPI) -> Page:
     """The page of a new job, opened."""
-    log_in(page, api.token)
+    log_in(page, api.url, api.token)
     page.goto(f"{api.url}/new")
     return page
 
@@ -82,7 +82,7 @@ def test_it_can_be_read_and_used_by_everybody(
 ) -> None:
     problems.allow(REFUSED)
     page = page_in_each_appearance
-    log_in(page, api.token)
+    log_in(page, api.url, api.token)
     page.goto(f"{api.url}/new?example=digits_cnn")
     expect(page.locator("#notices li")).not_to_have_count(0)
     assert_accessible(page)
@@ -205,32 +205,32 @@ def test_a_lost_connection_is_said_and_waited_for(new_page: Page, problems: Prob
 
 
 @contextmanager
-def many_requests(api: PreparedAPI) -> Iterator[None]:
-    """Let as many requests of the token wait as it may have."""
+def many_requests(page: Page, api: PreparedAPI) -> Iterator[None]:
+    """Let as many requests of the page's browser wait as it may have."""
     with api.database.write() as session:
         other = fitqueue.Client(api.url, tokens.create(session, "other"))
     job = other.submit(small_job(9))
     address = urlsplit(api.url)
-    request = f"GET /api/v1/jobs/{job.id}?wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n\r\n"
+    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies(api.url))
+    request = f"GET /api/v1/jobs/{job.id}?wait=60 HTTP/1.1\r\nHost: {address.netloc}\r\nCookie: {cookies}\r\n\r\n"
     with ExitStack() as stack:
         for _ in range(MAX_PER_TOKEN):
             connection = stack.enter_context(socket.create_connection((address.hostname, address.port)))
             connection.sendall(request.encode())
-        until(lambda: _answers_429(api), TIMEOUT, "the next request is refused")
+        until(lambda: _is_refused(api, cookies), TIMEOUT, "the next request is refused")
         yield
         other.cancel(job.id)
 
 
-def _answers_429(api: PreparedAPI) -> bool:
-    headers = {"Authorization": f"Bearer {api.token}"}
-    return httpx.get(f"{api.url}/api/v1/jobs", headers=headers, trust_env=False).status_code == 429
+def _is_refused(api: PreparedAPI, cookies: str) -> bool:
+    return httpx.get(f"{api.url}/api/v1/jobs", headers={"Cookie": cookies}, trust_env=False).status_code == 429
 
 
 def test_a_busy_service_is_said_and_waited_for(new_page: Page, api: PreparedAPI, problems: Problems) -> None:
     problems.allow("status of 429")
     text_area(new_page).fill(pretty(small_job(6)))
     expect(outcome(new_page)).to_have_text("No fault. The service would accept this job.")
-    with many_requests(api):
+    with many_requests(new_page, api):
         text_area(new_page).press("Space")
         expect(outcome(new_page)).to_contain_text("Checking again in")
     expect(outcome(new_page)).to_have_text("No fault. The service would accept this job.")
@@ -258,7 +258,7 @@ def test_a_job_that_is_refused_is_not_submitted(new_page: Page, api: PreparedAPI
 def test_a_new_job_starts_from_another_one(page: Page, api: PreparedAPI, client: fitqueue.Client) -> None:
     hostile = "</textarea><script>alert(1)</script>"
     job = client.submit({**small_job(4), "name": hostile, "seed": 77})
-    log_in(page, api.token)
+    log_in(page, api.url, api.token)
     page.goto(f"{api.url}/jobs/{job.id}")
     page.get_by_role("link", name="New job from this").click()
     written = json.loads(text_area(page).input_value())
@@ -303,7 +303,7 @@ def test_it_works_without_a_script(open_page: OpenPage, api: PreparedAPI, proble
 
 def test_the_words_are_chinese_for_those_who_read_it(open_page: OpenPage, api: PreparedAPI) -> None:
     page = open_page(locale="zh-CN")
-    log_in(page, api.token)
+    log_in(page, api.url, api.token)
     page.goto(f"{api.url}/new?example=digits_dense")
     expect(outcome(page)).to_have_text("没有错误。服务会接受此作业。")
 
@@ -313,7 +313,7 @@ def test_an_empty_service_shows_what_to_type_and_runs_a_job_at_a_click(
 ) -> None:
     with PreparedAPI(tmp_path) as api:
         page = open_page(permissions=["clipboard-read", "clipboard-write"])
-        log_in(page, api.token)
+        log_in(page, api.url, api.token)
         page.goto(api.url)
         assert_accessible(page)
         look(page, "first-visit")
@@ -333,7 +333,7 @@ def test_the_model_is_shown_as_the_dry_run_tells_it_and_the_first_job_is_trained
     page: Page, service: WholeService, look: Look
 ) -> None:
     client = service.client
-    log_in(page, service.token)
+    log_in(page, service.url, service.token)
     page.goto(f"{service.url}/new?example=digits_dense")
     model = client.submit(json.loads(text_area(page).input_value()), dry_run=True).model
     assert model is not None

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -69,7 +69,7 @@ def show() -> BaseResponse:
         "compare.html",
         jobs=summaries,
         labels=comparison.labels_of(summaries),
-        unknown=[truncate(id, 80) for id in asked[:MAX_JOBS] if id not in ids] + ([truncate(added, 80)] if added else []),
+        unknown=[truncate(text, 80) for text in [*asked[:MAX_JOBS], *([added] if added else [])] if text not in ids],
         left_out=max(0, len(asked) - MAX_JOBS),
         max_jobs=MAX_JOBS,
         running=sum(job.state is JobState.RUNNING for job in summaries),

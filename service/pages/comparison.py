@@ -1,7 +1,7 @@
 """The table that compares jobs: its columns, what is best in each, and its order. Pure functions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -116,10 +116,12 @@ def _with_bests(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
         same = [line for line in lines if line.job.best and line.job.best.monitor == monitor]
         best |= _best_of(same, "best", direction(monitor))
     best |= _best_of([line for line in lines if line.job.state is JobState.SUCCEEDED], "duration", -1)
-    return [
-        replace(line, cells={key: replace(cell, is_best=(line.job.id, key) in best) for key, cell in line.cells.items()})
-        for line in lines
-    ]
+    return [_with_marks(line, best) for line in lines]
+
+
+def _with_marks(line: Line, best: Set[tuple[str, str]]) -> Line:
+    cells = {key: replace(cell, is_best=(line.job.id, key) in best) for key, cell in line.cells.items()}
+    return replace(line, cells=cells)
 
 
 def _best_of(lines: Sequence[Line], key: str, sign: int) -> set[tuple[str, str]]:

@@ -3,19 +3,12 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
 from fitqueue.json_pointer import escape
 
-
-class Missing(Enum):
-    """What stands for a value that a document does not have. JSON's null is a value."""
-
-    MISSING = "missing"
-
-
-MISSING: Final = Missing.MISSING
+MISSING: Final = object()
+"""What stands for a value that a document does not have. JSON's null is a value."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +70,9 @@ def _differ(values: Sequence[Any]) -> bool:
     return any(_canonical(value) != _canonical(values[0]) for value in values[1:])
 
 
-def _canonical(value: Any) -> str | Missing:
+def _canonical(value: Any) -> str | None:
     if value is MISSING:
-        return MISSING
+        return None
     # As numbers, 1 and 1.0 are the same.
     if isinstance(value, float) and value.is_integer():
         value = int(value)

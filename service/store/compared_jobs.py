@@ -32,6 +32,4 @@ def trained(session: Session, ids: Sequence[str]) -> Mapping[str, Trained]:
         .where(Epoch.job_id.in_(ids))
         .group_by(Epoch.job_id)
     )
-    return {
-        id: Trained(metrics.list_after(session, id, epoch - 1, 1)[0], seconds) for id, epoch, seconds in rows.all()
-    }
+    return {id: Trained(metrics.list_after(session, id, epoch - 1, 1)[0], seconds) for id, epoch, seconds in rows.all()}

@@ -12,6 +12,8 @@ const MAX_COLUMNS = 1000;
 const MIN_COLUMNS = 200;
 /** The points of all series of a chart. A redraw of twenty jobs takes about a tenth of a second with as many. */
 const MAX_POINTS = 20_000;
+/** With more, thin lines can be told apart better. */
+const MANY_SERIES = 12;
 const COLORS = [
   "#3157d5", "#d9480f", "#2b8a3e", "#9c36b5", "#0b7285", "#c2255c", "#846200", "#5f3dc4", "#f03e3e", "#1098ad",
   "#5c940d", "#e64980", "#7a4419", "#228be6", "#6b7280", "#c77d00", "#1b1e28", "#087f5b", "#845ef7", "#a61e4d",
@@ -40,6 +42,9 @@ export function drawChart(target, options) {
   drawn.set(target, options);
   return Plotly.react(target, traces(options, target), layout(options), {
     displaylogo: false,
+    // «Share chart» would send the chart to a company's server.
+    showSendToCloud: false,
+    plotlyServerURL: "",
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
     toImageButtonOptions: { filename: options.title },
   }).then(() => listen(target));
@@ -140,7 +145,7 @@ function lineOf(series, indexes, color, options) {
     name: plain(series.name),
     x: indexes.map((i) => series.x[i]),
     y: indexes.map((i) => series.y[i]),
-    line: { color, dash: series.dash ?? "solid", width: series.thin ? 1 : 2, shape: series.step ? "hv" : "linear" },
+    line: { color, dash: series.dash ?? "solid", width: series.thin || options.series.length > MANY_SERIES ? 1 : 2, shape: series.step ? "hv" : "linear" },
     marker: { size: 5 },
     opacity: series.thin ? 0.55 : 1,
     connectgaps: false,
@@ -192,6 +197,7 @@ function layout(options) {
     hovermode: options.read ? "x" : "x unified",
     hoverdistance: options.read ? -1 : 20,
     hoverlabel: { bgcolor: style.getPropertyValue("--card").trim(), font: { color } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: style.getPropertyValue("--faint").trim(), activecolor: color },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     xaxis: { ...axis, title: { text: options.x.title, standoff: 4 }, type: options.x.isTime ? "date" : "linear", ...(options.x.range ? { range: options.x.range } : {}), ...(options.read ? { showspikes: true, spikemode: "across", spikesnap: "cursor", spikethickness: 1, spikedash: "solid", spikecolor: color } : {}) },
     yaxis: { ...axis, type: options.log ? "log" : "linear", exponentformat: "power", hoverformat: ".6g", ...(options.read && !options.log ? { tickformat: ".5~g" } : {}) },

@@ -56,8 +56,10 @@ function freeSlot(taken) {
 
 async function ask() {
   const jobs = [...compared.values()];
-  await atMost(REQUESTS_AT_ONCE, jobs.filter((job) => !job.isLoaded), load);
+  const missing = jobs.filter((job) => !job.isLoaded);
+  await atMost(REQUESTS_AT_ONCE, missing, load);
   showLoading();
+  if (missing.length) draw();
   const live = jobs.filter((job) => compared.has(job.id) && isDue(job));
   const changes = await atMost(REQUESTS_AT_ONCE, live, askNews);
   if (changes.includes("state")) await show(location.href);
@@ -346,4 +348,4 @@ function pause() {
 }
 
 takeJobs();
-const askNow = poll(async () => { await ask(); if (!curves.dataset.drawn) draw(); }, pause);
+const askNow = poll(ask, pause);

@@ -18,8 +18,8 @@ from service.api.context import get_services
 from service.api.views import job_summary
 from service.pages import comparison, differences
 from service.pages.rendering import render
-from service.store import compared_jobs, job_details, jobs
-from service.store.jobs import Filter
+from service.store import compared_jobs, job_details, job_list, jobs
+from service.store.job_list import Filter
 
 MAX_JOBS: Final = 20
 MAX_ROWS: Final = 1_000
@@ -62,7 +62,7 @@ def show() -> BaseResponse:
         specs = [job.spec for job in found]
         summaries = [job_summary(job) for job in job_details.read_all(session, found, services.settings.lease_seconds)]
         trained = compared_jobs.trained(session, ids)
-        recent, _ = jobs.list_page(session, Filter(), None, RECENT_JOBS)
+        recent, _ = job_list.list_page(session, Filter(), None, RECENT_JOBS)
     shows_all = request.args.get("values") == "all"
     rows = list(islice(_rows(specs, shows_all), MAX_ROWS + 1)) if len(found) > 1 else []
     return render(
@@ -91,7 +91,7 @@ def _find(session: Session, text: str) -> str | None:
         return None
     with suppress(JobNotFound):
         return jobs.get(session, text).id
-    named, _ = jobs.list_page(session, Filter(name=text), None, 1) if len(text) <= _MAX_NAME else ([], None)
+    named, _ = job_list.list_page(session, Filter(name=text), None, 1) if len(text) <= _MAX_NAME else ([], None)
     return named[0].id if named else None
 
 

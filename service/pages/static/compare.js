@@ -1,6 +1,6 @@
 /** The page that compares jobs: their curves, fetched four jobs at a time, and kept up to date while jobs train. */
 
-import { call, send } from "./api.js";
+import { ApiError, call, send } from "./api.js";
 import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
 import { ComparedJob } from "./compared.js";
 import { element, parameter, refresh, say, setParameters, t } from "./dom.js";
@@ -13,7 +13,8 @@ const REDRAW_MILLISECONDS = 1000;
 const EPOCHS_A_REQUEST = 5000;
 const REQUESTS_AT_ONCE = 4;
 const UNITS = { seconds: 1, minutes: 60, hours: 3600 };
-const NONE = Number.MAX_SAFE_INTEGER;
+/** As what the page has of points, events and lines: it shows none, so the service shall send none. */
+const NONE = 2 ** 31 - 1;
 
 const curves = document.getElementById("curves");
 const loading = document.getElementById("loading");
@@ -91,7 +92,7 @@ async function load(job) {
     } while (page.next_cursor);
     job.isLoaded = true;
   } catch (error) {
-    if (!error.status) throw error;
+    if (!(error instanceof ApiError) || error.isTemporary) throw error;
     giveUp(job, error);
   }
   showLoading();
@@ -108,12 +109,14 @@ function giveUp(job, error) {
 /** Ask what is new of a job. Resolves to what has changed: its `state`, its `epochs`, or nothing. */
 async function askNews(job) {
   job.askedAt = Date.now();
-  const query = new URLSearchParams({ attempt: job.attempt, epoch: job.lastEpoch, point: NONE, event: NONE, line: NONE });
+  const query = new URLSearchParams({
+    epoch: job.lastEpoch, epoch_attempt: job.lastAttempt, point: NONE, point_attempt: NONE, event: NONE, line: NONE,
+  });
   try {
     const response = await send("GET", `/jobs/${encodeURIComponent(job.id)}/news?${query}`, undefined, { headers: job.etag ? { "If-None-Match": job.etag } : {} });
     return response.status === 304 ? "" : takeNews(job, await response.json(), response.headers.get("ETag"));
   } catch (error) {
-    if (!error.status) throw error;
+    if (!(error instanceof ApiError) || error.isTemporary) throw error;
     giveUp(job, error);
     return "state";
   }
@@ -124,7 +127,6 @@ function takeNews(job, news, etag) {
   const known = job.lastEpoch;
   job.truncate(news.valid_epoch);
   job.add(news.epochs);
-  job.attempt = news.job.attempt;
   job.etag = news.is_complete ? etag : null;
   job.state = news.job.state;
   if (news.job.started_at) job.started = Date.parse(news.job.started_at);
@@ -179,7 +181,7 @@ function chartsOf(jobs) {
 }
 
 function curvesOf(job, name, seconds) {
-  const style = { color: colorOf(job.slot), solo: true };
+  const style = { color: colorOf(job.slot) };
   return [
     { ...job.seriesOf(name, job.started, seconds), ...style, name: job.label },
     { ...job.seriesOf(`val_${name}`, job.started, seconds), ...style, name: `${job.label} (${t("compare.validation")})`, dash: "dash" },
@@ -233,12 +235,12 @@ async function drawWaiting() {
     await new Promise((resolve) => setTimeout(resolve));
   }
   isDrawing = false;
-  curves.dataset.drawn = shownJobs().map((job) => `${job.id}:${job.lastEpoch}`).join(" ");
+  curves.dataset.jobsDrawn = shownJobs().length;
   if (drawsAgain) drawWaiting();
 }
 
 /**
- * Draw all charts again, also those that cannot be seen, and resolve to `{milliseconds, charts, points}`: how long
+ * Draw all charts again, also those that cannot be seen, and resolve to `{milliseconds, charts, epochs}`: how long
  * their script took. For measurements, as `benchmarks/` makes them.
  */
 export async function measureRedraw() {
@@ -251,7 +253,7 @@ export async function measureRedraw() {
     await drawChart(target, optionsOf(chart, target));
     milliseconds += performance.now() - begun;
   }
-  return { milliseconds, charts: charts.length, points: shownJobs().reduce((sum, job) => sum + job.epochs.length, 0) };
+  return { milliseconds, charts: charts.length, epochs: shownJobs().reduce((sum, job) => sum + job.epochs.length, 0) };
 }
 
 /** Show the values of all jobs at a position of a chart, beside the pointer; hide them if `x` is null. */

@@ -10,9 +10,9 @@ export class ComparedJob {
     this.isLoaded = false;
     this.isHidden = false;
     this.etag = null;
-    this.attempt = 0;
     this.epochs = [];
     this.times = [];
+    this.attempts = [];
     this.columns = new Map();
     this.rates = [];
     this.series = new Map();
@@ -22,6 +22,10 @@ export class ComparedJob {
     return this.epochs.at(-1) ?? 0;
   }
 
+  get lastAttempt() {
+    return this.attempts.at(-1) ?? 0;
+  }
+
   /** Add rows of the API. */
   add(rows) {
     for (const row of rows) {
@@ -29,7 +33,7 @@ export class ComparedJob {
       this.epochs.push(row.epoch);
       this.times.push(Date.parse(row.finished_at));
       this.rates.push(row.learning_rate);
-      this.attempt = Math.max(this.attempt, row.attempt);
+      this.attempts.push(row.attempt);
       for (const [name, value] of Object.entries(row.metrics)) {
         if (name === RATE) continue;
         if (!this.columns.has(name)) this.columns.set(name, { values: [], words: [] });
@@ -45,7 +49,7 @@ export class ComparedJob {
   truncate(epoch) {
     const length = countUpTo(this.epochs, epoch);
     if (length === this.epochs.length) return;
-    for (const values of [this.epochs, this.times, this.rates]) values.length = length;
+    for (const values of [this.epochs, this.times, this.attempts, this.rates]) values.length = length;
     for (const { values, words } of this.columns.values()) {
       values.length = Math.min(values.length, length);
       words.length = Math.min(words.length, length);

@@ -8,12 +8,11 @@ import { poll } from "./polling.js";
 const SECONDS = 3;
 const REQUESTS_AT_ONCE = 4;
 
-const form = document.getElementById("choice");
-const bar = form.querySelector(".choice");
+const bar = document.getElementById("choice");
 const chooseAll = document.getElementById("choose-all");
 
 function boxes() {
-  return [...form.querySelectorAll("input[name=job]")];
+  return [...document.querySelectorAll("input[name=job]")];
 }
 
 function chosenBoxes() {
@@ -60,7 +59,7 @@ async function actOn(box, action, faults) {
   }
 }
 
-form.addEventListener("change", (event) => {
+document.addEventListener("change", (event) => {
   if (event.target === chooseAll) for (const box of boxes()) box.checked = chooseAll.checked;
   showChoice();
 });

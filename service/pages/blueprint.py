@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from fitqueue.errors import FitQueueError
 from service.api.authentication import accepts_pages
 from service.api.errors import problem, status_of
-from service.pages import datasets, formats, job, jobs, new_job, queue
+from service.pages import compare, datasets, formats, job, jobs, new_job, queue
 from service.pages.rendering import render
 
 blueprint = Blueprint("pages", __name__, template_folder="templates")
@@ -18,6 +18,7 @@ _logger = logging.getLogger(__name__)
 
 NAVIGATION: Final = (
     ("pages.jobs", "nav.jobs"),
+    ("pages.compare", "nav.compare"),
     ("pages.new_job", "nav.new_job"),
     ("pages.queue", "nav.queue"),
     ("pages.datasets", "nav.datasets"),
@@ -25,6 +26,7 @@ NAVIGATION: Final = (
 
 jobs.register(blueprint)
 job.register(blueprint)
+compare.register(blueprint)
 new_job.register(blueprint)
 queue.register(blueprint)
 datasets.register(blueprint)

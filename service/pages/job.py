@@ -6,7 +6,7 @@ from typing import Final
 from flask import Blueprint, Response
 
 from fitqueue.states import EXTENDABLE, JobState
-from fitqueue.views import EpochView, JobView
+from fitqueue.views import EpochView, JobSummary
 from service.api.context import get_services
 from service.api.job_answers import load_job
 from service.api.views import (
@@ -58,7 +58,7 @@ def show(job_id: str) -> Response:
     )
 
 
-def actions_of(job: JobView) -> list[str]:
+def actions_of(job: JobSummary) -> list[str]:
     """Return what may be asked of a job now."""
     actions = []
     if job.state in {JobState.QUEUED, JobState.RUNNING} and job.pause_requested_at is None:

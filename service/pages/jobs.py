@@ -9,6 +9,7 @@ from fitqueue.states import JobState
 from service.api.context import get_services
 from service.api.jobs import ListQuery, read_jobs
 from service.pages.example_jobs import QUICKEST
+from service.pages.job import actions_of
 from service.pages.parameters import read_query, url_with
 from service.pages.rendering import render
 
@@ -25,6 +26,7 @@ def show() -> Response:
     return render(
         "jobs.html",
         jobs=page.data,
+        actions={job.id: actions_of(job) for job in page.data},
         query=query,
         fault=fault,
         states=list(JobState),

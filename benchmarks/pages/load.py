@@ -14,8 +14,10 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import psutil
+from playwright.sync_api import Browser
 
 from benchmarks.api import serving_processes
+from benchmarks.pages.browsing import open_pages
 from benchmarks.pages.rows import started_jobs
 from benchmarks.pages.serving import API
 from service.processes import end
@@ -123,6 +125,16 @@ def measure_clients(api: API, seconds: float, pages: int = PAGES) -> dict[str, A
         if client.fault is not None:
             raise SystemExit(f"A client failed, so there is nothing to measure: {client.fault!r}")
     return cost | {"requests_a_second": {kind: count / cost["seconds"] for kind, count in sent.items()}}
+
+
+def measure_tabs(browser: Browser, api: API, seconds: float, pages: int = PAGES) -> dict[str, Any]:
+    """Return what real pages cost, all of them visible."""
+    with training_jobs(api, pages) as ids, open_pages(browser, api, list(ids)):
+        time.sleep(WARM_UP_SECONDS)
+        before = api.requests_answered()
+        cost = measure_cost(api, seconds)
+        answered = api.requests_answered() - before
+    return cost | {"requests_a_second": {"all": answered / cost["seconds"]}}
 
 
 def measure_cost(api: API, seconds: float) -> dict[str, Any]:

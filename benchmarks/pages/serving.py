@@ -30,10 +30,15 @@ class API:
     database: Database
     token: str
     process: psutil.Process
+    log: Path
 
     def cpu_seconds(self) -> float:
         """Return the CPU seconds of the API's processes: gunicorn's arbiter, and the one that answers."""
         return sum(sum(each.cpu_times()[:2]) for each in [self.process, *self.process.children()])
+
+    def requests_answered(self) -> int:
+        """Return how many requests the API has answered so far: it logs each of them."""
+        return self.log.read_bytes().count(b'"message": "request"')
 
     def new_login_link(self) -> str:
         """Return an address that logs a browser in, once."""
@@ -63,10 +68,11 @@ def running_api(database_url: str, folder: Path) -> Iterator[API]:
     }
     application = "benchmarks.pages.application:app"
     command = [sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_settings", application]
-    with (folder / "api.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    log = folder / "api.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     try:
-        api = API(f"http://127.0.0.1:{port}", database_url, database, token, psutil.Process(process.pid))
+        api = API(f"http://127.0.0.1:{port}", database_url, database, token, psutil.Process(process.pid), log)
         _wait_until_alive(api)
         yield api
     finally:

@@ -1,7 +1,9 @@
 """What is new of a job: all that an open page needs, in one request."""
 
 import zlib
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
@@ -10,6 +12,7 @@ from pydantic import Field
 from pydantic_core import to_json
 from sqlalchemy.orm import Session
 
+from fitqueue.diagnosis import Diagnosis
 from fitqueue.states import JobState
 from fitqueue.views import JobNews
 from service.api import PREFIX, languages
@@ -17,7 +20,12 @@ from service.api.context import Services, get_services
 from service.api.job_answers import read_diagnosis, tagged
 from service.api.parameters import ALWAYS, JobPath, Query, RowNumber, problems
 from service.api.views import epoch_fields, event_view, job_summary, log_line, step_fields
-from service.store import events, job_details, jobs, logs, metrics, news, queue_position, step_metrics
+from service.models import Event, LogLine
+from service.store import events, job_details, logs, metrics, news, queue_position, step_metrics
+from service.store.job_details import JobDetails
+from service.store.metrics import EpochRow
+from service.store.news import Known, Stamp
+from service.store.step_metrics import StepRow
 
 blueprint = APIBlueprint(
     "news", __name__, url_prefix=f"{PREFIX}/jobs/<job_id>", abp_tags=[Tag(name="jobs")], abp_responses=ALWAYS
@@ -41,6 +49,18 @@ class NewsQuery(Query):
     line: RowNumber = Field(default=0, description="the id of the last line of the log that it has")
 
 
+@dataclass
+class _Rows:
+    """What is new of a job."""
+
+    details: JobDetails
+    diagnosis: Diagnosis | None = None
+    epochs: Sequence[EpochRow] = ()
+    points: Sequence[StepRow] = ()
+    events: Sequence[Event] = ()
+    lines: Sequence[LogLine] = ()
+
+
 @blueprint.get("/news", summary="What is new of a job", responses={200: JobNews, 304: None, **problems(404)})
 def get_news(path: JobPath, query: NewsQuery) -> Response:
     """The job, and the epochs, points, events and lines after those that the client has, of one moment.
@@ -51,43 +71,51 @@ def get_news(path: JobPath, query: NewsQuery) -> Response:
     With `is_complete` false, ask again at once.
     """
     services = get_services()
+    known = Known(query.epoch, query.epoch_attempt, query.point, query.point_attempt)
     with services.database.read() as session:
-        etag = _etag(session, services, path.job_id)
-    if request.if_none_match.contains_weak(etag):
+        stamp = news.stamp(session, path.job_id, known)
+        etag = _etag(session, services, stamp)
+        rows = None if request.if_none_match.contains_weak(etag) else _read(session, services, stamp, query)
+    if rows is None:
         return tagged(Response(status=304), etag)
-    return tagged(Response(_read(services, path.job_id, query), mimetype="application/json"), etag)
+    return tagged(Response(to_json(_fields(stamp, rows)), mimetype="application/json"), etag)
 
 
-def _etag(session: Session, services: Services, job_id: str) -> str:
+def _etag(session: Session, services: Services, stamp: Stamp) -> str:
     """Return what changes whenever there is news. It is read before the news, so it may be older than they are."""
-    stamp = news.stamp(session, job_id)
     waits = ""
-    if stamp.state is JobState.QUEUED:  # what it waits for changes without the job
-        positions = queue_position.read(session, [jobs.get(session, job_id)], services.settings.lease_seconds)
+    if stamp.job.state is JobState.QUEUED:  # what it waits for changes without the job
+        positions = queue_position.read(session, [stamp.job], services.settings.lease_seconds)
         waits = f"-{zlib.crc32(repr(positions).encode()):08x}"
-    return f"{stamp.version}-{stamp.line}{waits}-{languages.preferred()}"
+    return f"{stamp.job.version}-{stamp.last_line}{waits}-{languages.preferred()}"
 
 
-def _read(services: Services, job_id: str, query: NewsQuery) -> bytes:
-    with services.database.read() as session:
-        details = job_details.read(session, jobs.get(session, job_id), services.settings.lease_seconds)
-        job = details.job
-        valid_epoch = news.valid_epoch(session, job_id, query.epoch, query.epoch_attempt)
-        valid_point = news.valid_point(session, job_id, query.point, query.point_attempt)
-        epochs = metrics.list_after(session, job_id, valid_epoch, MAX_EPOCHS)
-        points = step_metrics.list_after(session, job_id, 0, valid_point, step_metrics.MAX_POINTS)
-        new_events = events.list_after(session, job_id, query.event, MAX_EVENTS)
-        lines = logs.list_after(session, job_id, query.line, MAX_LINES)
-        diagnosis = read_diagnosis(session, job) if epochs or job.state.is_final else None
-    fields = {
-        "job": job_summary(details),
-        "diagnosis": diagnosis,
-        "valid_epoch": valid_epoch,
-        "epochs": [epoch_fields(row) for row in epochs],
-        "valid_point": valid_point,
-        "points": [{"ordinal": row.ordinal, **step_fields(row)} for row in points],
-        "events": [event_view(row) for row in new_events],
-        "lines": [log_line(row) for row in lines],
-        "is_complete": len(epochs) < MAX_EPOCHS and len(new_events) < MAX_EVENTS and len(lines) < MAX_LINES,
+def _read(session: Session, services: Services, stamp: Stamp, query: NewsQuery) -> _Rows:
+    """Read what is new. Of what the stamp has no more than the client, nothing is read."""
+    job, job_id = stamp.job, stamp.job.id
+    rows = _Rows(job_details.read(session, job, services.settings.lease_seconds))
+    if stamp.last_epoch > stamp.valid_epoch:
+        rows.epochs = metrics.list_after(session, job_id, stamp.valid_epoch, MAX_EPOCHS)
+    if stamp.last_point > stamp.valid_point:
+        rows.points = step_metrics.list_after(session, job_id, 0, stamp.valid_point, step_metrics.MAX_POINTS)
+    if stamp.last_event > query.event:
+        rows.events = events.list_after(session, job_id, query.event, MAX_EVENTS)
+    if stamp.last_line > query.line:
+        rows.lines = logs.list_after(session, job_id, query.line, MAX_LINES)
+    if rows.epochs or job.state.is_final:
+        rows.diagnosis = read_diagnosis(session, job)
+    return rows
+
+
+def _fields(stamp: Stamp, rows: _Rows) -> dict[str, Any]:
+    return {
+        "job": job_summary(rows.details),
+        "diagnosis": rows.diagnosis,
+        "valid_epoch": stamp.valid_epoch,
+        "epochs": [epoch_fields(row) for row in rows.epochs],
+        "valid_point": stamp.valid_point,
+        "points": [{"ordinal": row.ordinal, **step_fields(row)} for row in rows.points],
+        "events": [event_view(row) for row in rows.events],
+        "lines": [log_line(row) for row in rows.lines],
+        "is_complete": len(rows.epochs) < MAX_EPOCHS and len(rows.events) < MAX_EVENTS and len(rows.lines) < MAX_LINES,
     }
-    return to_json(fields)

@@ -69,13 +69,16 @@ def job_diagnosis(job: models.Job, losses: Sequence[Losses], language: Language,
     """Return what the losses say about the training; None before the first epoch has ended."""
     if not losses:
         return None
+    is_finite = losses[-1].are_finite and job.reason is not Reason.NAN_WEIGHTS
+    # Only they need the notices, which would take a statement more to read.
+    notices = [] if is_finite else job.notices
     return diagnose(
         losses,
         language,
         early_stopped=job.reason is Reason.EARLY_STOPPED,
         rate_share=rate_share,
         nan_weights=job.reason is Reason.NAN_WEIGHTS,
-        non_finite_data=[notice["message"] for notice in job.notices if notice["code"] == NoticeCode.NON_FINITE],
+        non_finite_data=[notice["message"] for notice in notices if notice["code"] == NoticeCode.NON_FINITE],
     )
 
 

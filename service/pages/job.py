@@ -1,9 +1,10 @@
 """The page of one job."""
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from fitqueue.states import EXTENDABLE, JobState
 from fitqueue.views import EpochView, JobSummary
@@ -17,8 +18,10 @@ from service.api.views import (
     job_view,
     log_line,
 )
+from service.models import Event, LogLine
 from service.pages.rendering import render
 from service.store import artifacts, checkpoints, events, logs, metrics
+from service.store.metrics import EpochRow
 
 SHOWN_EPOCHS: Final = 100
 """The last rows of the table of epochs. All of them are in the CSV."""
@@ -35,18 +38,25 @@ def register(blueprint: Blueprint) -> None:
 
 
 def show(job_id: str) -> Response:
+    """Show the page; with `?only=parts` just its head and files, which an open page replaces while the job trains."""
     services = get_services()
+    is_whole = request.args.get("only") != "parts"
+    epochs: Sequence[EpochRow] = ()
+    shown_events: Sequence[Event] = ()
+    lines: Sequence[LogLine] = ()
     with services.database.read() as session:
         details, diagnosis = load_job(session, services, job_id)
-        epochs = metrics.list_after(session, job_id, max(0, details.job.epoch - SHOWN_EPOCHS), SHOWN_EPOCHS)
-        shown_events = events.tail(session, job_id, SHOWN_EVENTS)
-        lines = logs.tail(session, job_id, SHOWN_LINES)
+        if is_whole:
+            epochs = metrics.list_after(session, job_id, max(0, details.job.epoch - SHOWN_EPOCHS), SHOWN_EPOCHS)
+            shown_events = events.tail(session, job_id, SHOWN_EVENTS)
+            lines = logs.tail(session, job_id, SHOWN_LINES)
         files = checkpoints.list_page(session, job_id, None, SHOWN_FILES)
         others = artifacts.list_page(session, job_id, None, SHOWN_FILES)
     job = job_view(details, diagnosis)
     return render(
         "job.html",
         job=job,
+        is_whole=is_whole,
         actions=actions_of(job),
         epochs=[EpochView(**epoch_fields(row)) for row in epochs],
         metric_names=list(dict.fromkeys(name for row in epochs for name in row.metrics if name != "learning_rate")),
@@ -54,7 +64,7 @@ def show(job_id: str) -> Response:
         lines=[log_line(row) for row in lines],
         checkpoints=[checkpoint_view(row) for row in files],
         artifacts=[artifact_view(row) for row in others],
-        spec=json.dumps(job.spec, indent=2, ensure_ascii=False),
+        spec=json.dumps(job.spec, indent=2, ensure_ascii=False) if is_whole else "",
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ScalarSelect, select
+from sqlalchemy import BigInteger, Integer, ScalarSelect, String, bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from fitqueue.states import EventKind
@@ -13,6 +13,13 @@ from service.models import Event, Job
 
 _LEAVES_WORKER: Final = frozenset(
     {EventKind.REQUEUED, EventKind.PAUSED, EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED}
+)
+# Each open page of a job needs it, and it takes longer to build than to run.
+_AFTER: Final = (
+    select(Event)
+    .where(Event.job_id == bindparam("job_id", type_=String), Event.id > bindparam("after", type_=BigInteger))
+    .order_by(Event.id)
+    .limit(bindparam("limit", type_=Integer))
 )
 
 
@@ -63,9 +70,7 @@ def last_at(job_id: str | InstrumentedAttribute[str]) -> ScalarSelect[datetime]:
 
 def list_after(session: Session, job_id: str, after: int, limit: int) -> Sequence[Event]:
     """Return the job's events with an id above `after`, oldest first."""
-    return session.scalars(
-        select(Event).where(Event.job_id == job_id, Event.id > after).order_by(Event.id).limit(limit)
-    ).all()
+    return session.scalars(_AFTER, {"job_id": job_id, "after": after, "limit": limit}).all()
 
 
 def tail(session: Session, job_id: str, count: int) -> Sequence[Event]:

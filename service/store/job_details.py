@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import String, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
@@ -14,6 +14,18 @@ from service.store import queue_position, tokens
 
 RECENT_EPOCHS: Final = 3
 """The remaining time is estimated from this many epochs. The first one is often slow and should be forgotten."""
+
+# Each open page of a job needs these statements once a second, and it takes longer to build than to run them.
+_IDS: Final = bindparam("ids", expanding=True, type_=String)
+_LABELS: Final = (
+    select(JobLabel.job_id, JobLabel.key, JobLabel.value).where(JobLabel.job_id.in_(_IDS)).order_by(JobLabel.key)
+)
+_SECONDS_PER_EPOCH: Final = (
+    select(Epoch.job_id, func.avg(Epoch.seconds))
+    .join(Job, Job.id == Epoch.job_id)
+    .where(Epoch.job_id.in_(_IDS), Epoch.epoch > Job.epoch - 1 - RECENT_EPOCHS)
+    .group_by(Epoch.job_id)
+)
 
 
 @dataclass(frozen=True)
@@ -53,9 +65,8 @@ def read_all(session: Session, jobs: Sequence[Job], lease_seconds: float) -> lis
 def labels_of(session: Session, jobs: Sequence[Job]) -> dict[str, dict[str, str]]:
     """Return the labels of jobs by job id."""
     labels: dict[str, dict[str, str]] = {}
-    query = select(JobLabel).where(JobLabel.job_id.in_([job.id for job in jobs])).order_by(JobLabel.key)
-    for label in session.scalars(query):
-        labels.setdefault(label.job_id, {})[label.key] = label.value
+    for job_id, key, value in session.execute(_LABELS, {"ids": [job.id for job in jobs]}):
+        labels.setdefault(job_id, {})[key] = value
     return labels
 
 
@@ -63,10 +74,4 @@ def _seconds_per_epoch(session: Session, jobs: Sequence[Job]) -> dict[str, float
     running = [job.id for job in jobs if job.state is JobState.RUNNING]
     if not running:
         return {}
-    rows = session.execute(
-        select(Epoch.job_id, func.avg(Epoch.seconds))
-        .join(Job, Job.id == Epoch.job_id)
-        .where(Epoch.job_id.in_(running), Epoch.epoch > Job.epoch - 1 - RECENT_EPOCHS)
-        .group_by(Epoch.job_id)
-    )
-    return {row[0]: row[1] for row in rows}
+    return {job_id: seconds for job_id, seconds in session.execute(_SECONDS_PER_EPOCH, {"ids": running})}

@@ -5,7 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import String, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from service import clock
@@ -16,6 +16,13 @@ LINK_TIMEOUT: Final = timedelta(days=1)
 
 RENEWAL: Final = timedelta(minutes=1)
 """How exactly the last use of a session is known. A page asks once a second: not each time is a write."""
+
+# Each request of a browser needs it, and it takes longer to build than to run.
+_SESSION: Final = (
+    select(LoginSession.token_id, LoginSession.last_used_at)
+    .join(Token, Token.id == LoginSession.token_id)
+    .where(LoginSession.sha256 == bindparam("sha256", type_=String), Token.revoked_at.is_(None))
+)
 
 
 def begin(session: Session, token_id: str, idle_timeout: timedelta) -> str:
@@ -33,11 +40,7 @@ def verify(session: Session, secret: str, idle_timeout: timedelta) -> tuple[str,
 
     None if there is no such session, if nobody used it in time, or if its token was revoked.
     """
-    row = session.execute(
-        select(LoginSession.token_id, LoginSession.last_used_at)
-        .join(Token, Token.id == LoginSession.token_id)
-        .where(LoginSession.sha256 == _hash(secret), Token.revoked_at.is_(None))
-    ).one_or_none()
+    row = session.execute(_SESSION, {"sha256": _hash(secret)}).one_or_none()
     if row is None:
         return None
     idle = clock.now(session) - row.last_used_at

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import String, and_, bindparam, func, select
+from sqlalchemy import Integer, String, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from fitqueue.diagnosis import HISTORY, Losses
 from service.models import Epoch, EpochMetric
 
-# Every GET of a job needs these statements, and it takes longer to build than to run them.
+# Every GET of a job, or of its news, needs these statements, and it takes longer to build than to run them.
 _JOB: Final = bindparam("job_id", type_=String)
 _TRAINING: Final = aliased(EpochMetric)
 _VALIDATION: Final = aliased(EpochMetric)
@@ -34,6 +34,20 @@ _RATES: Final = select(
     select(Epoch.learning_rate).where(Epoch.job_id == _JOB).order_by(Epoch.epoch.desc()).limit(1).scalar_subquery(),
     select(func.max(Epoch.learning_rate)).where(Epoch.job_id == _JOB).scalar_subquery(),
 )
+_AFTER: Final = (
+    select(Epoch.epoch, Epoch.learning_rate, Epoch.seconds, Epoch.steps, Epoch.attempt, Epoch.finished_at)
+    .where(Epoch.job_id == _JOB, Epoch.epoch > bindparam("after", type_=Integer))
+    .order_by(Epoch.epoch)
+    .limit(bindparam("limit", type_=Integer))
+)
+_METRICS: Final = (
+    select(EpochMetric.epoch, EpochMetric.name, EpochMetric.value)
+    .where(
+        EpochMetric.job_id == _JOB,
+        EpochMetric.epoch.between(bindparam("first", type_=Integer), bindparam("last", type_=Integer)),
+    )
+    .order_by(EpochMetric.epoch, EpochMetric.ordinal)
+)
 
 
 class EpochRow(NamedTuple):
@@ -50,12 +64,7 @@ class EpochRow(NamedTuple):
 
 def list_after(session: Session, job_id: str, after: int, limit: int) -> list[EpochRow]:
     """Return the epochs with a number above `after`, in order."""
-    epochs = session.execute(
-        select(Epoch.epoch, Epoch.learning_rate, Epoch.seconds, Epoch.steps, Epoch.attempt, Epoch.finished_at)
-        .where(Epoch.job_id == job_id, Epoch.epoch > after)
-        .order_by(Epoch.epoch)
-        .limit(limit)
-    ).all()
+    epochs = session.execute(_AFTER, {"job_id": job_id, "after": after, "limit": limit}).all()
     metrics = _metrics_by_epoch(session, job_id, epochs[0].epoch, epochs[-1].epoch) if epochs else {}
     return [
         EpochRow(
@@ -100,11 +109,6 @@ def rate_share(session: Session, job_id: str) -> float:
 def _metrics_by_epoch(session: Session, job_id: str, first: int, last: int) -> dict[int, dict[str, float]]:
     """Return the metrics of the epochs from `first` to `last`. A long job has many, so no objects are made of rows."""
     metrics: dict[int, dict[str, float]] = defaultdict(dict)
-    rows = session.execute(
-        select(EpochMetric.epoch, EpochMetric.name, EpochMetric.value)
-        .where(EpochMetric.job_id == job_id, EpochMetric.epoch.between(first, last))
-        .order_by(EpochMetric.epoch, EpochMetric.ordinal)
-    )
-    for epoch, name, value in rows:
+    for epoch, name, value in session.execute(_METRICS, {"job_id": job_id, "first": first, "last": last}):
         metrics[epoch][name] = value
     return metrics

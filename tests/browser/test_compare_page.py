@@ -33,7 +33,7 @@ def lines(page: Page, metric: str) -> list[dict[str, Any]]:
     plot = page.locator(f'figure[data-chart="metric-{metric}"] .plot')
     expect(plot.locator(".main-svg").first).to_be_visible()
     traces: list[dict[str, Any]] = plot.evaluate(
-        "plot => plot.data.map(({name, x, y, text, line}) => ({name, x, y, text, color: line?.color, dash: line?.dash}))"
+        "plot => plot.data.map(({name, x, y, text, line: {color, dash} = {}}) => ({name, x, y, text, color, dash}))"
     )
     return traces
 

@@ -10,6 +10,7 @@ import { poll } from "./polling.js";
 const RUNNING_SECONDS = 1;
 const WAITING_SECONDS = 3;
 const ENDED_SECONDS = 15;
+const FILES_SECONDS = 10;
 const MAX_ROWS = 100;
 const MAX_LINES = 5000;
 
@@ -24,15 +25,23 @@ let job = null;
 let axis = parameter("x") === "time" ? "time" : "epoch";
 let isLog = parameter("scale") === "log";
 let shape = null;
+/** The epoch, the best one and the last event that the list of files was rendered with. */
+let filesShape = null;
+let refreshedAt = Date.now();
 
 async function ask() {
+  await askNews();
+  await showJob();
+}
+
+async function askNews() {
   let isComplete = false;
   while (!isComplete) {
     const response = await read("GET", `/jobs/${jobId}/news?${query()}`, undefined, { headers: known.etag ? { "If-None-Match": known.etag } : {} });
     if (response.status === 304) return;
     const news = await response.json();
     known.etag = news.is_complete ? response.headers.get("ETag") : null;
-    await take(news);
+    take(news);
     isComplete = news.is_complete;
   }
 }
@@ -58,7 +67,7 @@ function query() {
   });
 }
 
-async function take(news) {
+function take(news) {
   job = news.job;
   const hasCurves = news.epochs.length || news.points.length || known.epochs.at(-1)?.epoch > news.valid_epoch;
   known.epochs = [...known.epochs.filter((row) => row.epoch <= news.valid_epoch), ...news.epochs];
@@ -67,27 +76,49 @@ async function take(news) {
   if (hasCurves) showEpochs();
   showEvents(news.events);
   showLines(news.lines);
-  await showJob();
+  if (news.diagnosis) showDiagnosis(news.diagnosis);
 }
 
-/** What a change of the job's head and files depends on, beyond its progress. */
+/** What the job's head depends on, beyond what `showProgress` shows. */
 function shapeOf() {
-  const best = job.best?.epoch ?? 0;
-  return [job.state, job.phase, job.attempt, best, job.cancel_requested_at, job.pause_requested_at, job.progress.epoch].join("|");
+  return [job.state, job.phase, job.attempt, job.cancel_requested_at, job.pause_requested_at].join("|");
+}
+
+/** What tells that there may be other files. Epochs may last milliseconds: the list follows every ten seconds. */
+function filesShapeOf() {
+  return [job.best?.epoch, job.progress.epoch, known.event].join("|");
 }
 
 async function showJob() {
-  const before = shape;
+  if (job === null) return;
+  const isFirst = shape === null;
+  const hasChanged = isFirst ? job.state !== curves.dataset.state : shape !== shapeOf();
   shape = shapeOf();
-  if (before !== shape && before !== null) await refresh();
+  if (isFirst) filesShape = filesShapeOf();
+  if (hasChanged || (filesShape !== filesShapeOf() && Date.now() - refreshedAt > 1000 * FILES_SECONDS)) await refreshParts();
   showProgress();
+}
+
+/** Replace the head and the files by what the service renders, which leaves out all else for it. */
+async function refreshParts(options = {}) {
+  filesShape = filesShapeOf();
+  refreshedAt = Date.now();
+  const url = new URL(location.href);
+  url.searchParams.set("only", "parts");
+  await refresh({ url, ...options });
+}
+
+function showDiagnosis({ summary, advice }) {
+  const box = document.querySelector("[data-part=head] [data-field=diagnosis]");
+  box.replaceChildren(element("strong", {}, summary), advice ? ` ${advice}` : "");
+  box.hidden = false;
 }
 
 function showProgress() {
   const head = document.querySelector("[data-part=head]");
   const progress = job.progress;
   const bar = head.querySelector("progress");
-  if (bar) bar.value = progress.percent;
+  if (bar) showEpochAndBest(head, bar);
   if (job.state !== "running") document.getElementById("icon").href = plainIcon;
   if (job.state !== "running" || job.phase !== "training" || !progress.steps || job.cancel_requested_at || job.pause_requested_at) return;
   const eta = progress.eta_seconds === null ? "" : ` ${t("eta", { duration: duration(progress.eta_seconds) })}`;
@@ -96,6 +127,17 @@ function showProgress() {
   head.querySelector("[data-field=metrics]").textContent = metrics.join(" · ");
   document.title = document.title.replace(/^\d+ %/, `${Math.round(progress.percent)} %`);
   showIcon(progress.percent);
+}
+
+function showEpochAndBest(head, bar) {
+  bar.value = job.progress.percent;
+  head.querySelector("[data-field=epochs]").textContent = `${job.progress.epoch}/${job.progress.epochs}`;
+  if (job.best) head.querySelector("[data-field=best]").replaceChildren(...bestParts(job.best));
+}
+
+function bestParts({ monitor, value, epoch }) {
+  const text = `${monitor} ${value === null ? "nan" : Number(value.toPrecision(4))}`;
+  return [element("span", { class: "figures" }, text), " ", element("span", { class: "hint" }, t("best_in", { epoch }))];
 }
 
 /** The icon of the tab is a ring that closes as the training comes to its end. */
@@ -179,7 +221,7 @@ async function act(action) {
   try {
     await call(action === "delete" ? "DELETE" : "POST", action === "delete" ? `/jobs/${jobId}` : `/jobs/${jobId}/${action}`, body);
     if (action === "delete") return location.assign(pageUrl("/"));
-    await refresh({ always: true });
+    await refreshParts({ always: true });
     askNow();
   } catch (error) {
     say(error.text ?? error.message, "error");

@@ -1,0 +1,270 @@
+"""What a real browser measures: Chromium, driven by Playwright."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import httpx
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from benchmarks.pages.serving import API
+
+PATIENCE: Final = 300_000
+"""Milliseconds that a page may take on a busy machine."""
+
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+
+# The moment at which the curves are drawn to their last epoch is that at which the page says so.
+_NOTE_WHEN_DRAWN: Final = """
+new MutationObserver(() => {
+  const drawn = document.getElementById("curves")?.dataset.drawn;
+  if (drawn) (window.drawnAt ??= {})[drawn] ??= performance.now();
+}).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-drawn"] });
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A page to open, and what `data-drawn` of its curves is when all of them are drawn; None if it has no curves."""
+
+    path: str
+    drawn: str | None = None
+    needs_login: bool = True
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    """Start the browser that is installed."""
+    path = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
+    if path is None:
+        raise SystemExit("No browser is installed; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Chromium refuses to run as root with its sandbox.
+        browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=os.geteuid() != 0)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+# --- Loading -------------------------------------------------------------------------------------------------------
+
+
+def measure_loading(browser: Browser, api: API, targets: Mapping[str, Target], runs: int) -> dict[str, Any]:
+    """Return the medians for each page, with an empty cache and on the second visit. The runs alternate."""
+    loads: dict[str, dict[str, list[dict[str, float]]]] = {name: {"cold": [], "warm": []} for name in targets}
+    for _ in range(runs):
+        for name, target in targets.items():
+            with _context(browser, api, logged_in=target.needs_login) as context:
+                for cache in ("cold", "warm"):
+                    loads[name][cache].append(_load(context, api, target))
+    return {name: {cache: _medians(each) for cache, each in by_cache.items()} for name, by_cache in loads.items()}
+
+
+def _medians(loads: list[dict[str, float]]) -> dict[str, float]:
+    return {name: median(load[name] for load in loads) for name in loads[0]}
+
+
+@contextmanager
+def _context(browser: Browser, api: API, *, logged_in: bool = True) -> Iterator[BrowserContext]:
+    """Open windows of a browser with cookies and a cache of their own, which is empty."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE)
+    context.add_init_script(_NOTE_WHEN_DRAWN)
+    if logged_in:  # without a browser's window, which would fill the cache
+        context.request.get(api.new_login_link(), max_redirects=0)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def _load(context: BrowserContext, api: API, target: Target) -> dict[str, float]:
+    """Return the bytes that a visit takes, and the seconds until text is painted and curves are drawn."""
+    page = context.new_page()
+    received: list[float] = []
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    page.goto(api.url + target.path, wait_until="load" if target.drawn else "networkidle")
+    figures = {}
+    if target.drawn is not None:
+        page.locator(f'#curves[data-drawn="{target.drawn}"]').wait_for(state="attached")
+        figures["drawn_seconds"] = page.evaluate("drawn => window.drawnAt[drawn]", target.drawn) / 1000
+    figures["paint_seconds"] = _first_paint(page) / 1000
+    figures["bytes"] = sum(received)
+    page.close()
+    return figures
+
+
+def _first_paint(page: Page) -> float:
+    """Return after how many milliseconds the first text was painted."""
+    return float(
+        page.evaluate(
+            """() => new Promise((resolve) => new PerformanceObserver((list) => {
+              for (const entry of list.getEntriesByName("first-contentful-paint")) resolve(entry.startTime);
+            }).observe({ type: "paint", buffered: true }))"""
+        )
+    )
+
+
+# --- Drawing again -------------------------------------------------------------------------------------------------
+
+
+# For a service without a page that compares: the same charts, in the page of a job.
+_DRAW_CHARTS: Final = """
+async ({ script, jobs, epochs, runs }) => {
+  const { drawChart, figure } = await import(script.replace(/[^/]*$/, "charts.js"));
+  const x = Array.from({ length: epochs }, (_, i) => i + 1);
+  const seriesOf = (n) => ["solid", "dash"].map((dash, k) => ({
+    name: `job ${n} ${dash}`, x, y: x.map((epoch) => (n + 1) / Math.log(epoch + 2 + k)), dash,
+  }));
+  const charts = ["loss", "accuracy"].map((title) => ({ title, series: Array.from({ length: jobs }, (_, n) => seriesOf(n)).flat(), x: { title: "epoch" } }));
+  const redraws = [];
+  for (let run = 0; run <= runs; run += 1) {
+    const began = performance.now();
+    for (const chart of charts) await drawChart(figure(document.getElementById("curves"), `twenty-${chart.title}`, chart.title), chart);
+    redraws.push({ milliseconds: performance.now() - began, charts: charts.length, points: jobs * epochs });
+  }
+  return redraws.slice(1);
+}
+"""
+
+
+def has_page(api: API, path: str) -> bool:
+    """Tell whether the service has this page."""
+    headers = {"Authorization": f"Bearer {api.token}"}
+    return httpx.get(api.url + path, headers=headers, trust_env=False, timeout=60).is_success
+
+
+def measure_charts(browser: Browser, api: API, page_path: str, jobs: int, epochs: int, runs: int) -> dict[str, Any]:
+    """Return the median seconds of script for one redraw of two charts of so many jobs, in another page."""
+    with _context(browser, api) as context:
+        page = context.new_page()
+        page.goto(api.url + page_path)
+        page.locator("#curves[data-drawn]").wait_for(state="attached")
+        script = page.locator('script[type="module"]').first.get_attribute("src")
+        values = {"script": script, "jobs": jobs, "epochs": epochs, "runs": runs}
+        return _redraw_figures(page.evaluate(_DRAW_CHARTS, values))
+
+
+def measure_redraw(browser: Browser, api: API, target: Target, runs: int) -> dict[str, Any]:
+    """Return the median seconds of script for one redraw of the compared jobs, with all charts of the page."""
+    with _context(browser, api) as context:
+        page = context.new_page()
+        page.goto(api.url + target.path)
+        page.locator(f'#curves[data-drawn="{target.drawn}"]').wait_for(state="attached")
+        script = page.locator('script[type="module"]').first.get_attribute("src")
+        redraws = [
+            page.evaluate("async (script) => (await import(script)).measureRedraw()", script) for _ in range(runs)
+        ]
+    return _redraw_figures(redraws)
+
+
+def _redraw_figures(redraws: list[dict[str, float]]) -> dict[str, Any]:
+    seconds = median(redraw["milliseconds"] / 1000 for redraw in redraws)
+    return {"seconds": seconds, "charts": redraws[-1]["charts"], "points": redraws[-1]["points"]}
+
+
+# --- Requests ------------------------------------------------------------------------------------------------------
+
+
+class Tabs:
+    """Tabs of one window. Playwright's own pages count as visible whatever lies in front of them; these do not."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._session = browser.new_browser_cdp_session()
+        self._session.on("Target.receivedMessageFromTarget", self._receive)
+        self._answers: dict[int, Any] = {}
+        self._sent = 0
+
+    def open(self, url: str) -> str:
+        """Open a tab in front of the others, and return its id."""
+        return str(self._session.send("Target.createTarget", {"url": url})["targetId"])
+
+    def close(self, tab: str) -> None:
+        self._session.send("Target.closeTarget", {"targetId": tab})
+
+    def evaluate(self, tab: str, expression: str) -> Any:
+        attached = self._session.send("Target.attachToTarget", {"targetId": tab, "flatten": False})["sessionId"]
+        self._sent += 1
+        parameters = {"expression": expression, "returnByValue": True}
+        message = {"id": self._sent, "method": "Runtime.evaluate", "params": parameters}
+        self._session.send("Target.sendMessageToTarget", {"sessionId": attached, "message": json.dumps(message)})
+        self._wait(lambda: self._sent in self._answers)
+        self._session.send("Target.detachFromTarget", {"sessionId": attached})
+        return self._answers.pop(self._sent)["result"]["result"].get("value")
+
+    def wait_until(self, tab: str, expression: str) -> None:
+        self._wait(lambda: bool(self.evaluate(tab, expression)))
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + PATIENCE / 1000
+        while not condition():
+            if time.monotonic() > until:
+                raise SystemExit("A tab does not answer, so there is nothing to measure.")
+            time.sleep(0.05)
+            self._session.send("Target.getTargets")  # to receive what has come meanwhile
+
+    def _receive(self, event: Mapping[str, Any]) -> None:
+        message = json.loads(event["message"])
+        self._answers[message.get("id", 0)] = message
+
+
+def measure_requests(browser: Browser, api: API, targets: Mapping[str, Target], seconds: float) -> dict[str, Any]:
+    """Return the requests a minute of each page, while it is visible and while another tab hides it."""
+    tabs = Tabs(browser)
+    figures = {}
+    for name, target in targets.items():
+        tab = tabs.open(f"{api.new_login_link()}&next={quote(target.path)}")
+        is_there = (
+            f"document.readyState === 'complete' && location.pathname === {json.dumps(urlsplit(target.path).path)}"
+        )
+        tabs.wait_until(tab, is_there)
+        if target.drawn is not None:
+            tabs.wait_until(tab, "Boolean(document.getElementById('curves').dataset.drawn)")
+        visible = _requests_a_minute(api, seconds)
+        other = tabs.open("about:blank")
+        tabs.wait_until(tab, "document.hidden")
+        time.sleep(1.0)  # a request that was on its way is answered
+        hidden = _requests_a_minute(api, seconds)
+        tabs.close(tab)
+        tabs.close(other)
+        figures[name] = {"visible": visible, "hidden": hidden}
+    return figures
+
+
+def _requests_a_minute(api: API, seconds: float) -> float:
+    before, began = api.requests_answered(), time.monotonic()
+    time.sleep(seconds)
+    return 60 * (api.requests_answered() - before) / (time.monotonic() - began)
+
+
+# --- Many pages ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_pages(browser: Browser, api: API, job_ids: list[str]) -> Iterator[list[Page]]:
+    """Open the pages of these jobs, each in a window of its own, so that all of them are visible."""
+    contexts, pages = [], []
+    try:
+        for job_id in job_ids:
+            context = browser.new_context()
+            contexts.append(context)
+            context.set_default_timeout(PATIENCE)
+            page = context.new_page()
+            page.goto(f"{api.new_login_link()}&next=/jobs/{job_id}", wait_until="commit")
+            pages.append(page)
+        for page in pages:
+            page.locator("#curves[data-drawn]").wait_for(state="attached")
+        yield pages
+    finally:
+        for context in contexts:
+            context.close()

@@ -34,6 +34,7 @@ def _page() -> str:
 <link rel="icon" href="data:,">
 </head>
 <body>
+<p style="margin: 0; padding: 0.5rem 1rem; font: 15px system-ui, sans-serif"><a href="{root()}/">← FitQueue</a></p>
 <script id="api-reference" data-url="{url_for(".openapi")}" data-configuration='{_CONFIGURATION}'></script>
 <script src="{url_for(".script")}"></script>
 </body>

@@ -2,14 +2,17 @@
 
 import json
 import math
+import re
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Page, expect
 
+from fitqueue.reports import Position
 from fitqueue.states import Reason
-from service.store import leases, recording
+from service.store import jobs, leases, recording, step_metrics
 from tests.browser.accessibility import assert_accessible
-from tests.browser.conftest import Look
+from tests.browser.conftest import Look, OpenPage
 from tests.browser.login import log_in
 from tests.browser.problems import Problems
 from tests.browser.rows import HOSTILE, claim, finish, insert_epochs, record_epochs, store_job
@@ -179,3 +182,33 @@ def test_the_spec_is_downloaded_as_it_was_submitted(page: Page, api: PreparedAPI
     with page.expect_download() as download:
         page.locator("#download-spec").click()
     assert json.loads(download.value.path().read_text("utf-8"))["name"] == "你好"
+
+
+def test_points_within_epochs_are_thin_lines(page: Page, api: PreparedAPI) -> None:
+    job_id = store_job(api.database)
+    lease = claim(api.database, job_id)
+    with api.database.write() as session:
+        job = leases.held_job(session, lease)
+        for step in (1, 2, 3):
+            step_metrics.add(session, job, Position(0, step), {"loss": 1 / step})
+        recording.record_progress(job, Position(0, 3), 4, {"loss": 1 / 3})
+    log_in(page, api.url, api.token, f"/jobs/{job_id}")
+    lines = drawn(page, "loss")
+    [thin] = [line for name, line in lines.items() if name.startswith("loss (within epochs)")]
+    assert thin["y"] == [1.0, 0.5, 1 / 3]
+    assert thin["x"] == [0.25, 0.5, 0.75]
+    assert thin["line"]["width"] == 1
+
+
+def test_words_and_times_are_those_of_the_reader(open_page: OpenPage, api: PreparedAPI) -> None:
+    page = open_page(locale="zh-CN", timezone_id="Asia/Shanghai")
+    job_id = store_job(api.database)
+    with api.database.read() as session:
+        created_at = jobs.get(session, job_id).created_at
+    log_in(page, api.url, api.token, f"/jobs/{job_id}")
+    expect(page.locator(".state").first).to_have_text("排队中")
+    expect(page.get_by_role("heading", name="曲线")).to_be_visible()
+    local = created_at.astimezone(ZoneInfo("Asia/Shanghai"))
+    time = page.locator(".facts time").first
+    expect(time).to_contain_text(f"{local:%H:%M}")
+    expect(time).to_have_attribute("title", re.compile(f"{local.year}年.*{local:%H:%M:%S}"))

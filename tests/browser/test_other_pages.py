@@ -198,3 +198,24 @@ def test_of_ten_thousand_jobs_a_page_is_shown_and_the_next(page: Page, filled: P
     expect(rows.first).to_contain_text("Number 9951 in its pool")
     page.goto(f"{filled.url}/queue?pool=many")
     expect(page.locator("[data-part=waiting] tbody tr")).to_have_count(50)
+
+
+def test_the_login_in_each_appearance(
+    page_in_each_appearance: Page, filled: PreparedAPI, look: Look, problems: Problems
+) -> None:
+    page = page_in_each_appearance
+    page.goto(f"{filled.url}/queue?pool=waits")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert_accessible(page)
+    look(page, "login")
+    problems.allow("401")
+    page.get_by_label("Token").fill("fq_wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("The token is invalid, or was revoked.")
+    page.get_by_label("Token").fill(filled.token)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{filled.url}/queue?pool=waits")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    page.goto(f"{filled.url}/")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()

@@ -28,6 +28,11 @@ def ended_job(api: PreparedAPI, logs: list[dict[str, float]], **fields: Any) -> 
     return job_id
 
 
+def open_comparison(page: Page, api: PreparedAPI, job_ids: list[str]) -> None:
+    log_in(page, api.url, api.token)
+    page.goto(f"{api.url}{comparison.path(job_ids)}")
+
+
 def lines(page: Page, metric: str) -> list[dict[str, Any]]:
     """Return what Plotly has drawn in the chart of this metric, the marks of values that are not finite included."""
     plot = page.locator(f'figure[data-chart="metric-{metric}"] .plot')
@@ -52,7 +57,7 @@ def test_jobs_are_compared_in_each_appearance(
     page_in_each_appearance: Page, api: PreparedAPI, three: list[str], look: Look
 ) -> None:
     page = page_in_each_appearance
-    log_in(page, api.url, api.token, comparison.path(three))
+    open_comparison(page, api, three)
     comparison.wait_until_drawn(page, 3)
     expect(page).to_have_title("Compare 3 jobs – FitQueue")
     first, first_val, second, second_val, third, marks = lines(page, "loss")
@@ -67,7 +72,7 @@ def test_jobs_are_compared_in_each_appearance(
 
 
 def test_a_pointer_reads_all_jobs_at_an_epoch(page: Page, api: PreparedAPI, three: list[str]) -> None:
-    log_in(page, api.url, api.token, comparison.path(three))
+    open_comparison(page, api, three)
     comparison.wait_until_drawn(page, 3)
     page.locator(".plot .nsewdrag").first.hover()
     reading = page.locator(".reading")
@@ -81,7 +86,7 @@ def test_a_pointer_reads_all_jobs_at_an_epoch(page: Page, api: PreparedAPI, thre
 
 
 def test_a_keyboard_reads_all_jobs_at_an_epoch(page: Page, api: PreparedAPI, three: list[str]) -> None:
-    log_in(page, api.url, api.token, comparison.path(three))
+    open_comparison(page, api, three)
     comparison.wait_until_drawn(page, 3)
     page.locator("#epoch-values-title").press("Enter")
     page.get_by_label("Epoch", exact=True).press("ArrowUp")
@@ -93,7 +98,7 @@ def test_a_keyboard_reads_all_jobs_at_an_epoch(page: Page, api: PreparedAPI, thr
 def test_the_table_is_sorted_by_keyboard_and_the_address_keeps_it(
     page: Page, api: PreparedAPI, three: list[str]
 ) -> None:
-    log_in(page, api.url, api.token, comparison.path(three))
+    open_comparison(page, api, three)
     comparison.wait_until_drawn(page, 3)
     names = page.locator("[data-part=bests] tbody th")
     page.get_by_role("link", name="Epochs").press("Enter")
@@ -107,7 +112,7 @@ def test_the_table_is_sorted_by_keyboard_and_the_address_keeps_it(
 
 
 def test_jobs_are_added_and_removed_and_keep_their_colours(page: Page, api: PreparedAPI, three: list[str]) -> None:
-    log_in(page, api.url, api.token, comparison.path(three[:2]))
+    open_comparison(page, api, three[:2])
     comparison.wait_until_drawn(page, 2)
     color = lines(page, "loss")[2]["color"]
     page.get_by_role("link", name="Remove first from the comparison").click()
@@ -125,7 +130,7 @@ def test_jobs_are_added_and_removed_and_keep_their_colours(page: Page, api: Prep
 
 
 def test_only_differences_are_shown_until_the_switch_is_used(page: Page, api: PreparedAPI, three: list[str]) -> None:
-    log_in(page, api.url, api.token, comparison.path(three[:2]))
+    open_comparison(page, api, three[:2])
     pointers = page.locator("[data-part=differences] tbody th")
     expect(pointers).to_have_text(["/name", "/fit/epochs"])
     page.get_by_role("link", name="Show equal values, too").click()
@@ -135,7 +140,7 @@ def test_only_differences_are_shown_until_the_switch_is_used(page: Page, api: Pr
 
 
 def test_scale_and_axis_are_kept_in_the_address(page: Page, api: PreparedAPI, three: list[str]) -> None:
-    log_in(page, api.url, api.token, comparison.path(three))
+    open_comparison(page, api, three)
     comparison.wait_until_drawn(page, 3)
     page.get_by_label("Log scale").check()
     page.get_by_label("Over").select_option("time")
@@ -152,7 +157,7 @@ def test_a_running_job_grows_and_an_ended_one_is_not_asked_for(page: Page, api: 
     record_epochs(api.database, lease, [{"loss": 1.0}])
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    log_in(page, api.url, api.token, comparison.path([job_id, three[0]]))
+    open_comparison(page, api, [job_id, three[0]])
     comparison.wait_until_drawn(page, 2)
     expect(page).to_have_title("1 running · Compare 2 jobs – FitQueue")
     record_epochs(api.database, lease, [{"loss": 0.5}, {"loss": 0.25}], first=2)
@@ -171,7 +176,7 @@ def test_a_job_that_is_deleted_meanwhile_is_named(
     job_id = store_job(api.database, name="goes")
     lease = claim(api.database, job_id)
     record_epochs(api.database, lease, [{"loss": 1.0}])
-    log_in(page, api.url, api.token, comparison.path([job_id, three[0]]))
+    open_comparison(page, api, [job_id, three[0]])
     comparison.wait_until_drawn(page, 2)
     finish(api.database, lease)
     with api.database.write() as session:
@@ -182,7 +187,7 @@ def test_a_job_that_is_deleted_meanwhile_is_named(
 
 def test_twenty_jobs_with_5000_epochs_are_drawn(page: Page, api: PreparedAPI, look: Look) -> None:
     ids = [store_trained_job(api.database, 5000, number) for number in range(20)]
-    log_in(page, api.url, api.token, comparison.path(ids))
+    open_comparison(page, api, ids)
     comparison.wait_until_drawn(page, 20)
     drawn = lines(page, "loss")
     assert len(drawn) == 40
@@ -197,7 +202,7 @@ def test_a_thinned_line_has_the_extremes_and_a_zoom_shows_all(page: Page, api: P
     lease = claim(api.database, job_id)
     insert_epochs(api.database, lease, 5000, {"loss": lambda n: 90.0 if n == 2345 else -90.0 if n == 2346 else n % 7})
     finish(api.database, lease)
-    log_in(page, api.url, api.token, comparison.path([job_id]))
+    open_comparison(page, api, [job_id])
     comparison.wait_until_drawn(page, 1)
     [line] = lines(page, "loss")
     assert len(line["x"]) < 2500
@@ -210,7 +215,8 @@ def test_several_jobs_are_chosen_and_deleted_at_once(open_page: OpenPage, api: P
     page = open_page()
     ids = [ended_job(api, [{"loss": 1.0}], name=f"old-{n}", labels={"group": "old"}) for n in range(3)]
     store_job(api.database, name="waits", labels={"group": "old"})
-    log_in(page, api.url, api.token, "/?label=group%3Dold")
+    log_in(page, api.url, api.token)
+    page.goto(f"{api.url}/?label=group%3Dold")
     expect(page.get_by_role("button", name="Compare")).to_be_disabled()
     page.get_by_label("Choose all on this page").check()
     expect(page.locator("#chosen")).to_have_text("4 chosen")

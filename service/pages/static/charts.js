@@ -11,7 +11,7 @@ import { element } from "./dom.js";
 const MAX_COLUMNS = 1000;
 const MIN_COLUMNS = 200;
 /** The points of all series of a chart. A redraw of twenty jobs takes about a tenth of a second with as many. */
-const MAX_POINTS = 20_000;
+const MAX_POINTS = 16_000;
 /** With more, thin lines can be told apart better. */
 const MANY_SERIES = 12;
 const COLORS = [

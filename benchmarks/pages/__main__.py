@@ -62,13 +62,14 @@ def _postgres_api() -> Iterator[API]:
 
 
 def _ended_job(api: API, epochs: int) -> Target:
-    return Target(f"/jobs/{end_job(api.database, start_job(api.database, f'{epochs} epochs', epochs))}", str(epochs))
+    job_id = end_job(api.database, start_job(api.database, f"{epochs} epochs", epochs))
+    return Target(f"/jobs/{job_id}", f'[data-drawn="{epochs}"]')
 
 
 def _comparison(api: API, epochs: int) -> Target:
-    """Return the page that compares jobs. It says of each job up to which epoch its curves are drawn."""
+    """Return the page that compares jobs. It says of how many jobs the curves are drawn."""
     ids = [end_job(api.database, lease) for lease in started_jobs(api.database, COMPARED, epochs)]
-    return Target(f"/compare?{'&'.join(f'job={id}' for id in ids)}", " ".join(f"{id}:{epochs}" for id in ids))
+    return Target(f"/compare?{'&'.join(f'job={id}' for id in ids)}", f'[data-jobs-drawn="{COMPARED}"]')
 
 
 # --- Parts ---------------------------------------------------------------------------------------------------------
@@ -80,11 +81,9 @@ def loading(extent: Extent) -> tuple[Rows, Figures]:
             "login": Target("/login", needs_login=False),
             "a job of 300 epochs": _ended_job(api, 300),
             f"a job of {extent.epochs:,} epochs": _ended_job(api, extent.epochs),
+            f"{COMPARED} jobs of {extent.epochs:,} epochs compared": _comparison(api, extent.epochs),
+            "the list of jobs": Target("/"),
         }
-        comparison = _comparison(api, extent.epochs)
-        if browsing.has_page(api, comparison.path):
-            targets[f"{COMPARED} jobs of {extent.epochs:,} epochs compared"] = comparison
-        targets["the list of jobs"] = Target("/")
         loads = browsing.measure_loading(browser, api, targets, extent.runs)
     rows = [
         (f"{name}, {cache} cache", _loading_text(figures))
@@ -101,12 +100,7 @@ def _loading_text(figures: Mapping[str, float]) -> str:
 
 def redraw(extent: Extent) -> tuple[Rows, Figures]:
     with _sqlite_api() as api, browsing.running_browser() as browser:
-        comparison = _comparison(api, extent.epochs)
-        if browsing.has_page(api, comparison.path):
-            figures = browsing.measure_redraw(browser, api, comparison, 2 * extent.runs)
-        else:
-            path = _ended_job(api, 300).path
-            figures = browsing.measure_charts(browser, api, path, COMPARED, extent.epochs, 2 * extent.runs)
+        figures = browsing.measure_redraw(browser, api, _comparison(api, extent.epochs), 2 * extent.runs)
     title = f"script of one redraw of {COMPARED} jobs of {extent.epochs:,} epochs"
     return [(title, f"{figures['seconds']:.2f} s for {figures['charts']:.0f} charts")], {"redraw": figures}
 
@@ -116,7 +110,7 @@ def requests(extent: Extent) -> tuple[Rows, Figures]:
         ended = _ended_job(api, 50)
         with load.training_jobs(api, 1) as [running]:
             targets = {
-                "a running job": Target(f"/jobs/{running}", "any"),
+                "a running job": Target(f"/jobs/{running}", "[data-drawn]"),
                 "an ended job": ended,
                 "the list of jobs": Target("/"),
             }

@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-import httpx
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks.pages.serving import API
@@ -21,21 +20,23 @@ PATIENCE: Final = 300_000
 
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
-# The moment at which the curves are drawn to their last epoch is that at which the page says so.
+# The moment at which all curves are drawn is that at which the page says so.
 _NOTE_WHEN_DRAWN: Final = """
 new MutationObserver(() => {
-  const drawn = document.getElementById("curves")?.dataset.drawn;
-  if (drawn) (window.drawnAt ??= {})[drawn] ??= performance.now();
-}).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-drawn"] });
+  for (const { name, value } of document.getElementById("curves")?.attributes ?? []) {
+    (window.drawnAt ??= {})[`[${name}="${value}"]`] ??= performance.now();
+  }
+}).observe(document, { subtree: true, childList: true, attributes: true });
 """
 
 
 @dataclass(frozen=True)
 class Target:
-    """A page to open, and what `data-drawn` of its curves is when all of them are drawn; None if it has no curves."""
+    """A page to open."""
 
     path: str
     drawn: str | None = None
+    """The attribute of the curves when all of them are drawn, as a selector of CSS; None if the page has no curves."""
     needs_login: bool = True
 
 
@@ -96,7 +97,7 @@ def _load(context: BrowserContext, api: API, target: Target) -> dict[str, float]
     page.goto(api.url + target.path, wait_until="load" if target.drawn else "networkidle")
     figures = {}
     if target.drawn is not None:
-        page.locator(f'#curves[data-drawn="{target.drawn}"]').wait_for(state="attached")
+        page.locator(f"#curves{target.drawn}").wait_for(state="attached")
         figures["drawn_seconds"] = page.evaluate("drawn => window.drawnAt[drawn]", target.drawn) / 1000
     figures["paint_seconds"] = _first_paint(page) / 1000
     figures["bytes"] = sum(received)
@@ -118,59 +119,18 @@ def _first_paint(page: Page) -> float:
 # --- Drawing again -------------------------------------------------------------------------------------------------
 
 
-# For a service without a page that compares: the same charts, in the page of a job.
-_DRAW_CHARTS: Final = """
-async ({ script, jobs, epochs, runs }) => {
-  const { drawChart, figure } = await import(script.replace(/[^/]*$/, "charts.js"));
-  const x = Array.from({ length: epochs }, (_, i) => i + 1);
-  const seriesOf = (n) => ["solid", "dash"].map((dash, k) => ({
-    name: `job ${n} ${dash}`, x, y: x.map((epoch) => (n + 1) / Math.log(epoch + 2 + k)), dash,
-  }));
-  const charts = ["loss", "accuracy"].map((title) => ({ title, series: Array.from({ length: jobs }, (_, n) => seriesOf(n)).flat(), x: { title: "epoch" } }));
-  const redraws = [];
-  for (let run = 0; run <= runs; run += 1) {
-    const began = performance.now();
-    for (const chart of charts) await drawChart(figure(document.getElementById("curves"), `twenty-${chart.title}`, chart.title), chart);
-    redraws.push({ milliseconds: performance.now() - began, charts: charts.length, points: jobs * epochs });
-  }
-  return redraws.slice(1);
-}
-"""
-
-
-def has_page(api: API, path: str) -> bool:
-    """Tell whether the service has this page."""
-    headers = {"Authorization": f"Bearer {api.token}"}
-    return httpx.get(api.url + path, headers=headers, trust_env=False, timeout=60).is_success
-
-
-def measure_charts(browser: Browser, api: API, page_path: str, jobs: int, epochs: int, runs: int) -> dict[str, Any]:
-    """Return the median seconds of script for one redraw of two charts of so many jobs, in another page."""
-    with _context(browser, api) as context:
-        page = context.new_page()
-        page.goto(api.url + page_path)
-        page.locator("#curves[data-drawn]").wait_for(state="attached")
-        script = page.locator('script[type="module"]').first.get_attribute("src")
-        values = {"script": script, "jobs": jobs, "epochs": epochs, "runs": runs}
-        return _redraw_figures(page.evaluate(_DRAW_CHARTS, values))
-
-
 def measure_redraw(browser: Browser, api: API, target: Target, runs: int) -> dict[str, Any]:
     """Return the median seconds of script for one redraw of the compared jobs, with all charts of the page."""
     with _context(browser, api) as context:
         page = context.new_page()
         page.goto(api.url + target.path)
-        page.locator(f'#curves[data-drawn="{target.drawn}"]').wait_for(state="attached")
+        page.locator(f"#curves{target.drawn}").wait_for(state="attached")
         script = page.locator('script[type="module"]').first.get_attribute("src")
         redraws = [
             page.evaluate("async (script) => (await import(script)).measureRedraw()", script) for _ in range(runs)
         ]
-    return _redraw_figures(redraws)
-
-
-def _redraw_figures(redraws: list[dict[str, float]]) -> dict[str, Any]:
     seconds = median(redraw["milliseconds"] / 1000 for redraw in redraws)
-    return {"seconds": seconds, "charts": redraws[-1]["charts"], "points": redraws[-1]["points"]}
+    return {"seconds": seconds, "charts": redraws[-1]["charts"], "epochs": redraws[-1]["epochs"]}
 
 
 # --- Requests ------------------------------------------------------------------------------------------------------
@@ -229,7 +189,7 @@ def measure_requests(browser: Browser, api: API, targets: Mapping[str, Target], 
         )
         tabs.wait_until(tab, is_there)
         if target.drawn is not None:
-            tabs.wait_until(tab, "Boolean(document.getElementById('curves').dataset.drawn)")
+            tabs.wait_until(tab, f"document.querySelector('#curves{target.drawn}') !== null")
         visible = _requests_a_minute(api, seconds)
         other = tabs.open("about:blank")
         tabs.wait_until(tab, "document.hidden")

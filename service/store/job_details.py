@@ -74,4 +74,4 @@ def _seconds_per_epoch(session: Session, jobs: Sequence[Job]) -> dict[str, float
     running = [job.id for job in jobs if job.state is JobState.RUNNING]
     if not running:
         return {}
-    return {job_id: seconds for job_id, seconds in session.execute(_SECONDS_PER_EPOCH, {"ids": running})}
+    return dict(session.execute(_SECONDS_PER_EPOCH, {"ids": running}).tuples())

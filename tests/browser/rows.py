@@ -1,5 +1,6 @@
 """Rows that pages show: jobs in each state, as workers would have recorded them."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,13 +18,16 @@ from service.store.leases import Lease
 from tests.reports import epoch_ended
 from tests.small_job import small_job
 
+_numbers = itertools.count()
+
 HOSTILE = "</script><img src=x onerror=alert(1)>'\"&lt;${1}{{2}}%{y}\u202e"
 """Text that no page may take for anything but text."""
 
 
 def store_job(database: Database, epochs: int = 10, **fields: Any) -> str:
-    """Store a queued job, and return its id. Keyword arguments replace top-level fields."""
-    spec = parse_job({**small_job(epochs), **fields}, lambda name: BUILTIN[name].info if name in BUILTIN else None).spec
+    """Store a queued job in a pool of its own, and return its id. Keyword arguments replace top-level fields."""
+    raw = {**small_job(epochs), "resources": {"pool": f"pool-{next(_numbers)}"}, **fields}
+    spec = parse_job(raw, lambda name: BUILTIN[name].info if name in BUILTIN else None).spec
     with database.write() as session:
         return jobs.create(session, spec, []).id
 

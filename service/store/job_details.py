@@ -74,4 +74,5 @@ def _seconds_per_epoch(session: Session, jobs: Sequence[Job]) -> dict[str, float
     running = [job.id for job in jobs if job.state is JobState.RUNNING]
     if not running:
         return {}
-    return dict(session.execute(_SECONDS_PER_EPOCH, {"ids": running}).tuples())
+    rows = session.execute(_SECONDS_PER_EPOCH, {"ids": running})
+    return {row[0]: row[1] for row in rows}  # not `dict(rows)`: a result has `keys`, so it would pass for a mapping

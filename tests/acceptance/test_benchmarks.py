@@ -12,6 +12,8 @@ import pytest
 import fitqueue
 from benchmarks import common, overhead, startup, throughput
 from benchmarks.durability import __main__ as durability
+from benchmarks.pages import __main__ as pages
+from benchmarks.pages import browsing
 from benchmarks.queues import Throughput
 from fitqueue.states import EventKind, JobState
 from service.stack import Stack
@@ -92,3 +94,26 @@ def test_a_part_of_durability_is_measured_alone(
     with pytest.raises(SystemExit):
         durability.main(["everything"])
     assert "the parts are claims, snapshots" in capsys.readouterr().err
+
+
+def test_the_cost_of_open_pages_counts_the_requests_that_pages_send(capsys: pytest.CaptureFixture[str]) -> None:
+    pages.main(["cost", "--short"])
+    [cost] = json.loads(capsys.readouterr().out.splitlines()[-1])["cost"].values()
+    assert 0 < cost["api_cpu"] < 1
+    assert 0 < cost["requests_a_second"]["news"] <= 1.1 * pages.SHORT.pages
+
+
+@pytest.mark.skipif(not browsing.find_browser(), reason="no browser is installed")
+def test_pages_are_measured_in_a_browser(capsys: pytest.CaptureFixture[str]) -> None:
+    pages.main(["loading", "redraw", "requests", "--short"])
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    for name, loads in figures["loading"].items():
+        assert loads["cold"]["bytes"] > 0, name
+        assert ("drawn_seconds" in loads["cold"]) == ("epochs" in name), name
+    assert figures["loading"]["a job of 300 epochs"]["cold"]["bytes"] > 1e6, "with the charts' library"
+    assert figures["loading"]["a job of 300 epochs"]["warm"]["bytes"] < 1e6, "without it"
+    assert figures["redraw"]["epochs"] == 20 * pages.SHORT.epochs
+    assert figures["redraw"]["cpu_seconds"] > 0
+    counts = figures["requests_a_minute"]
+    assert [page["hidden"] for page in counts.values()] == [0, 0, 0]
+    assert counts["a running job"]["visible"] > counts["an ended job"]["visible"]

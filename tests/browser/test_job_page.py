@@ -17,7 +17,7 @@ from tests.browser.login import log_in
 from tests.browser.problems import Problems
 from tests.browser.rows import HOSTILE, claim, finish, insert_epochs, record_epochs, store_job
 from tests.browser.serving import PreparedAPI
-from tests.reports import artifact_written, printed
+from tests.reports import artifact_written, checkpoint_written, printed
 
 
 def drawn(page: Page, title: str) -> dict[str, dict[str, Any]]:
@@ -212,3 +212,19 @@ def test_words_and_times_are_those_of_the_reader(open_page: OpenPage, api: Prepa
     time = page.locator(".facts time").first
     expect(time).to_contain_text(f"{local:%H:%M}")
     expect(time).to_have_attribute("title", re.compile(f"{local.year}年.*{local:%H:%M:%S}"))
+
+
+def test_epoch_and_best_are_patched_while_the_job_trains(page: Page, api: PreparedAPI) -> None:
+    job_id = store_job(api.database)
+    lease = claim(api.database, job_id)
+    record_epochs(api.database, lease, [{"loss": 0.5}])
+    log_in(page, api.url, api.token, f"/jobs/{job_id}")
+    expect(page.locator("[data-field=epochs]")).to_have_text("1/10")
+    record_epochs(api.database, lease, [{"loss": 0.25}], first=2)
+    with api.database.write() as session:
+        recording.record_checkpoint(
+            session, leases.held_job(session, lease), checkpoint_written(["best"], 2, value=0.25), "checkpoints/key"
+        )
+    expect(page.locator("[data-field=epochs]")).to_have_text("2/10")
+    expect(page.locator("[data-field=best]")).to_have_text("loss 0.25 in epoch 2")
+    expect(page.get_by_role("link", name="best", exact=True)).to_be_visible()

@@ -10,8 +10,9 @@ from fitqueue.cli import screen
 from fitqueue.cli.job_file import read_job
 from fitqueue.cli.models import print_model
 from fitqueue.cli.options import json_option, wait_option
-from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
+from fitqueue.cli.output import make_console, print_facts, print_json, print_table, remark
 from fitqueue.cli.overrides import apply_overrides
+from fitqueue.cli.tables import Column
 from fitqueue.cli.text import age, between, local_time, number, time_and_name
 from fitqueue.client import Client
 from fitqueue.job_sort import JobSort
@@ -132,7 +133,8 @@ def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int, as_json: 
     if as_json:
         print_json(rows)
     elif rows:
-        print_table(["ID", "NAME", "STATE", "REASON", "EPOCH", "BEST", "AGE"], map(_row, rows))
+        columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", rank=6), "EPOCH"]
+        print_table([*columns, Column("BEST", wraps=True), "AGE"], map(_row, rows))
     else:
         remark("No jobs.")
 
@@ -151,7 +153,7 @@ def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
     if as_json or spec:
         print_json(view.spec if spec else view.model if model else view)
     elif not model:
-        make_console().print(facts(_facts(view)), soft_wrap=True)
+        print_facts(_facts(view))
         _remark_notices(view.notices)
     elif view.model is None:
         remark("There is no model to show: the job was accepted while its model could not be checked.")

@@ -6,10 +6,14 @@ from pathlib import Path
 import click
 
 from fitqueue.cli.options import follow_option, json_option, output_option
-from fitqueue.cli.output import print_json, print_table, transfer_bar
+from fitqueue.cli.output import make_console, print_json, print_table, transfer_bar, width_of
+from fitqueue.cli.tables import Column, wrap
 from fitqueue.cli.text import duration, local_time, number, printable, size
 from fitqueue.client import Client
-from fitqueue.views import EpochView, LogLine
+from fitqueue.views import EpochView, EventView, LogLine
+
+_WIDTH_WITH_KINDS = 80
+"""In a narrower terminal, the messages of events would be narrower than their kinds."""
 
 
 @click.command()
@@ -48,7 +52,9 @@ def metrics(job: str, as_csv: bool, as_json: bool) -> None:
         print_json(rows)
         return
     names = list(dict.fromkeys(name for row in rows for name in row.metrics if name != "learning_rate"))
-    print_table(["EPOCH", *names, "LEARNING RATE", "TIME", "STEPS/S"], [_epoch_row(row, names) for row in rows])
+    ranked = sorted(names, key=lambda name: name not in {"loss", "val_loss"})
+    columns: list[Column | str] = ["EPOCH", *(Column(name, rank=1 + ranked.index(name)) for name in names)]
+    print_table([*columns, "LEARNING RATE", "TIME", "STEPS/S"], [_epoch_row(row, names) for row in rows])
 
 
 def _epoch_row(row: EpochView, names: list[str]) -> list[str]:
@@ -70,7 +76,7 @@ def checkpoints(job: str, as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ["NAME", "EPOCH", "MONITOR", "VALUE", "SIZE", "SAVED"],
+        [Column("NAME", wraps=True), "EPOCH", Column("MONITOR", rank=3), Column("VALUE", rank=2), "SIZE", "SAVED"],
         [
             [row.name, str(row.epoch), row.monitor or "", number(row.value), size(row.size), local_time(row.created_at)]
             for row in rows
@@ -99,7 +105,8 @@ def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) ->
     if as_json:
         print_json(rows)
     else:
-        print_table(["NAME", "SIZE", "SAVED"], [[row.name, size(row.size), local_time(row.created_at)] for row in rows])
+        columns: list[Column | str] = [Column("NAME", wraps=True), "SIZE", "SAVED"]
+        print_table(columns, [[row.name, size(row.size), local_time(row.created_at)] for row in rows])
 
 
 @click.command()
@@ -124,9 +131,20 @@ def _echo(line: LogLine) -> None:
 @click.option("--json", "json_lines", is_flag=True, help="Print JSON, one event per line.")
 def events(job: str, follow: bool, json_lines: bool) -> None:
     """Show what has happened to JOB."""
+    width = width_of(make_console())
     with Client() as client:
         for event in client.events(job, follow=follow):
             if json_lines:
                 print_json(event, indent=None)
             else:
-                click.echo(printable(f"{local_time(event.at)}  {event.kind:<21}  {event.message}"))
+                click.echo("\n".join(_event_lines(event, width)))
+
+
+def _event_lines(event: EventView, width: int | None) -> list[str]:
+    """Return an event in lines. Where there is little room, the kind goes, which the message says in words."""
+    time, message = local_time(event.at), printable(event.message)
+    if width is None:
+        return [f"{time}  {event.kind:<21}  {message}"]
+    begin = f"{time}  {event.kind:<21}  " if width >= _WIDTH_WITH_KINDS else f"{time}  "
+    first, *others = wrap(message, max(1, width - len(begin)))
+    return [begin + first, *(" " * len(begin) + line for line in others)]

@@ -4,6 +4,7 @@ import click
 
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import cell, print_json, print_table
+from fitqueue.cli.tables import Column
 from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client
 from fitqueue.views import GPUUse, WorkerView
@@ -19,7 +20,16 @@ def workers(as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ["ID", "HOST", "STATE", "POOLS", "SLOTS", "DEVICES", "JOBS", "LAST SEEN"],
+        [
+            Column("ID", wraps=True, rank=7),
+            Column("HOST", wraps=True, rank=1),
+            Column("STATE", rank=2),
+            Column("POOLS", wraps=True, rank=6),
+            Column("SLOTS", rank=3),
+            Column("DEVICES", wraps=True, rank=5),
+            Column("JOBS", wraps=True, rank=4),
+            Column("LAST SEEN", rank=8),
+        ],
         [
             [
                 row.id,

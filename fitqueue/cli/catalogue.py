@@ -1,13 +1,12 @@
 """The command that shows the Keras objects a job may use. It needs no service: the catalogue is in this package."""
 
 import json
-import sys
 from typing import Any
 
 import click
 
 from fitqueue.cli.options import json_option
-from fitqueue.cli.output import print_facts, print_json, print_paragraph, print_table
+from fitqueue.cli.output import for_terminal, print_facts, print_json, print_paragraph, print_table
 from fitqueue.cli.tables import Column
 from fitqueue.spec.findings import did_you_mean
 from fitqueue.spec.keras_objects import catalogue as keras_catalogue
@@ -43,7 +42,7 @@ def _show_all(as_json: bool) -> None:
         return
     kinds = {name: keras_catalogue.kind(name) for name in keras_catalogue.raw_catalogue()["kinds"]}
     rows = [(name, ", ".join(kind.classes or kind.names)) for name, kind in kinds.items()]
-    if not sys.stdout.isatty():
+    if not for_terminal():
         print_table(["KIND", "NAMES"], rows)
         return
     for row in rows:

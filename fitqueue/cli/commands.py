@@ -14,6 +14,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "submit": "Submit the job in a JSON file.",
         "watch": "Follow a job until it ends.",
         "jobs": "List jobs.",
+        "queue": "List the jobs that wait, in order.",
         "show": "Show one job.",
         "cancel": "Cancel jobs; what they have saved stays.",
         "pause": "Pause jobs and free their devices.",
@@ -43,7 +44,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 }
 
 _MODULES: Final = {
-    **dict.fromkeys(["submit", "watch", "jobs", "show"], "fitqueue.cli.jobs"),
+    **dict.fromkeys(["submit", "watch", "show"], "fitqueue.cli.jobs"),
+    **dict.fromkeys(["jobs", "queue"], "fitqueue.cli.lists"),
     **dict.fromkeys(["cancel", "pause", "resume", "delete", "extend"], "fitqueue.cli.actions"),
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
     "dataset": "fitqueue.cli.datasets",

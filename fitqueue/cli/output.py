@@ -30,6 +30,11 @@ def width_of(console: Console) -> int | None:
     return console.width if console.file.isatty() else None
 
 
+def for_terminal() -> bool:
+    """Return whether a person reads stdout, and not a file or a pipe."""
+    return sys.stdout.isatty()
+
+
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print a value as JSON to stdout."""
     click.echo(to_json(value, indent=indent).decode())

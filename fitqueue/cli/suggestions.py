@@ -16,7 +16,7 @@ _SIMILAR: Final = 0.8
 _STOP: Final = "`fitqueue cancel JOB` stops a job. Ctrl-C stops `fitqueue up`"
 
 _OF_COMMANDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(["list", "ls", "ps", "queue", "history"], "`fitqueue jobs` lists jobs"),
+    **dict.fromkeys(["list", "ls", "ps", "history"], "`fitqueue jobs` lists jobs"),
     **dict.fromkeys(
         ["status", "stat", "state"], "`fitqueue show JOB` shows one job, and `fitqueue jobs` lists all of them"
     ),

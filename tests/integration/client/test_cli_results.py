@@ -98,8 +98,9 @@ def test_data_sets_are_added_listed_shown_and_removed(run: Any, tmp_path: Path) 
 def test_workers_lists_what_they_are_training(run: Any, job: dict[str, Any], service: Any, client: Client) -> None:
     submitted = client.submit(job)
     service.claim()
-    [_, row] = run("workers")[1].splitlines()
-    assert row.split()[:5] == ["wk_1", "gpu-box", "alive", "default", "1/2"]
+    [heading, row] = run("workers")[1].splitlines()
+    assert heading.split()[:5] == ["HOST", "STATE", "SLOTS", "JOBS", "DEVICES"]
+    assert row.split()[:4] == ["gpu-box", "alive", "1/2", "digits"]
     assert json.loads(run("workers", "--json")[1])[0]["jobs"] == [submitted.id]
 
 
@@ -115,4 +116,7 @@ def test_workers_shows_how_much_of_the_gpus_is_used(run: Any, service: Any) -> N
     assert json.loads(run("workers", "--json")[1])[0]["versions"] == {"keras": "3.15.1"}
     with service.database.write() as session:
         workers.sign_off(session, "wk_1")
-    assert "97 %" not in run("workers")[1], "nobody knows it"
+    assert run("workers")[1:] == ("", "No worker is alive; `fitqueue workers --all` lists gone ones.\n")
+    gone = run("workers", "--all")[1]
+    assert "gone" in gone
+    assert "97 %" not in gone, "nobody knows it"

@@ -68,6 +68,7 @@ def jobs(service: Any, client: Client, job: dict[str, Any], run: Any, tmp_path: 
 
 SCREENS: dict[str, Sequence[str]] = {
     "jobs": ["jobs"],
+    "queue": ["queue"],
     "workers": ["workers"],
     "metrics": ["metrics", "ENDED"],
     "checkpoints": ["checkpoints", "ENDED"],
@@ -88,8 +89,8 @@ def _command(name: str, jobs: Sequence[str]) -> list[str]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield the lines. What `watch` shows below them, and removes, is another test's."""
-    for line in re.split(r"[\r\n]+", text):
+    """Yield the lines without ages, which go on. What `watch` shows below them, and removes, is another test's."""
+    for line in re.split(r"[\r\n]+", re.sub(r"\b\d+ s$", "", text, flags=re.MULTILINE)):
         if line.strip() and not re.search("[⠀-⣿━]", line):
             yield line.rstrip()
 

@@ -19,6 +19,8 @@ def cli() -> None:
     var/client.json in the current folder or its parents, which `fitqueue up` writes, or else from
     ~/.config/fitqueue/client.json.
 
+    JOB is the id of a job, the beginning of one, the name of a job if no other job has it, or `latest`.
+
     \b
     Exit codes:
       0    success; with `watch` and --wait: the job succeeded

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from fitqueue.cli.examples import add_examples
 from fitqueue.cli.suggestions import SuggestingGroup
 
 SECTIONS: Final[dict[str, dict[str, str]]] = {
@@ -84,9 +85,12 @@ class Commands(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import a command and return it; None if there is no such command."""
         if module := _MODULES.get(cmd_name):
-            command: click.Command = getattr(import_module(module), cmd_name)
-            return command
-        return _load_plugin(cmd_name)
+            command: click.Command | None = getattr(import_module(module), cmd_name)
+        else:
+            command = _load_plugin(cmd_name)
+        if command is not None:
+            add_examples(cmd_name, command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the list of commands for `--help`, section by section."""

@@ -6,6 +6,7 @@ import click
 
 from fitqueue.cli import screen
 from fitqueue.cli.job_file import read_job
+from fitqueue.cli.job_names import find_job
 from fitqueue.cli.models import print_model
 from fitqueue.cli.options import json_option, wait_option
 from fitqueue.cli.output import make_console, print_facts, print_json, remark
@@ -72,7 +73,7 @@ def watch(job: str, as_json: bool) -> int:
     Exit code: 0 if it succeeded, 1 if it failed, 2 if it was cancelled. Ctrl-C stops watching; the job continues.
     """
     with Client() as client:
-        return follow(client, job, as_json)
+        return follow(client, find_job(client, job), as_json)
 
 
 def follow(client: Client, job_id: str, as_json: bool) -> int:
@@ -103,7 +104,7 @@ def follow(client: Client, job_id: str, as_json: bool) -> int:
 def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
     """Show one JOB: its state, progress, best epoch and diagnosis."""
     with Client() as client:
-        view = client.get(job)
+        view = client.get(find_job(client, job))
     if as_json or spec:
         print_json(view.spec if spec else view.model if model else view)
     elif not model:

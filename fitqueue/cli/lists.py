@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from fitqueue.cli.job_names import short_ids
-from fitqueue.cli.options import examples, json_option
+from fitqueue.cli.options import json_option
 from fitqueue.cli.output import for_terminal, print_json, print_table, remark
 from fitqueue.cli.screen import state_text
 from fitqueue.cli.tables import Column
@@ -21,14 +21,7 @@ from fitqueue.views import JobSummary, QueuedJob
 _LIMIT: Final = 20
 
 
-@click.command(
-    epilog=examples(
-        "fitqueue jobs",
-        "fitqueue jobs --state running --state queued",
-        "fitqueue jobs --label project=digits --sort finished",
-        "fitqueue jobs --json | jq -r '.[].id'",
-    )
-)
+@click.command()
 @click.option(
     "--state",
     "states",
@@ -76,7 +69,7 @@ def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int | None, as
         remark(f"{shown} jobs; more with --limit.")
 
 
-@click.command(epilog=examples("fitqueue queue", "fitqueue queue --pool gpu"))
+@click.command()
 @click.option("--pool", help="Only jobs of this pool.")
 @json_option
 def queue(pool: str | None, as_json: bool) -> None:

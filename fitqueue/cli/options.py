@@ -4,12 +4,6 @@ from pathlib import Path
 
 import click
 
-
-def examples(*lines: str) -> str:
-    """Return the end of a command's help: command lines to copy."""
-    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
-
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 wait_option = click.option(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from fitqueue.cli.job_names import find_job
 from fitqueue.cli.options import follow_option, json_option, output_option
 from fitqueue.cli.output import make_console, print_json, print_table, transfer_bar, width_of
 from fitqueue.cli.tables import Column, wrap
@@ -26,15 +27,20 @@ _WIDTH_WITH_KINDS = 80
     help="The name of the checkpoint to download; `fitqueue checkpoints` lists them.",
 )
 @output_option
-def weights(job: str, checkpoint: str, output: Path | None) -> None:
+@json_option
+def weights(job: str, checkpoint: str, output: Path | None, as_json: bool) -> None:
     """Download the best weights of JOB and print the path of the file.
 
     This works at any time, even while the job is training. The file appears only after its sha256 was verified, and
     an interrupted download is resumed. In plain Keras, `model.load_weights(FILE)` loads it.
     """
     with Client() as client, transfer_bar(checkpoint) as on_progress:
-        path = client.download(job, checkpoint, output, on_progress=on_progress)
-    click.echo(path)
+        job_id = find_job(client, job)
+        path = client.download(job_id, checkpoint, output, on_progress=on_progress)
+    if as_json:
+        print_json({"job": job_id, "checkpoint": checkpoint, "path": str(path), "size": path.stat().st_size})
+    else:
+        click.echo(path)
 
 
 @click.command()
@@ -44,10 +50,11 @@ def weights(job: str, checkpoint: str, output: Path | None) -> None:
 def metrics(job: str, as_csv: bool, as_json: bool) -> None:
     """Show the metrics of each epoch of JOB."""
     with Client() as client:
+        job_id = find_job(client, job)
         if as_csv:
-            click.echo(client.metrics_csv(job), nl=False)
+            click.echo(client.metrics_csv(job_id), nl=False)
             return
-        rows = client.metrics(job)
+        rows = client.metrics(job_id)
     if as_json:
         print_json(rows)
         return
@@ -71,7 +78,7 @@ def checkpoints(job: str, as_json: bool) -> None:
     Besides those that its ModelCheckpoint callbacks save, there are always `best` and `last`.
     """
     with Client() as client:
-        rows = client.checkpoints(job)
+        rows = client.checkpoints(find_job(client, job))
     if as_json:
         print_json(rows)
         return
@@ -96,12 +103,13 @@ def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) ->
     unzip it, and pass the folder to `tensorboard --logdir`.
     """
     with Client() as client:
+        job_id = find_job(client, job)
         if name is not None:
             with transfer_bar(name) as on_progress:
-                path = client.download_artifact(job, name, output, on_progress=on_progress)
+                path = client.download_artifact(job_id, name, output, on_progress=on_progress)
             click.echo(path)
             return
-        rows = client.artifacts(job)
+        rows = client.artifacts(job_id)
     if as_json:
         print_json(rows)
     else:
@@ -113,11 +121,15 @@ def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) ->
 @click.argument("job")
 @follow_option
 @click.option("-n", "--tail", type=click.IntRange(1, 5000), help="Begin with the last N lines.", metavar="N")
-def logs(job: str, follow: bool, tail: int | None) -> None:
+@click.option("--json", "json_lines", is_flag=True, help="Print JSON, one line of the log per line.")
+def logs(job: str, follow: bool, tail: int | None, json_lines: bool) -> None:
     """Show what the training of JOB has printed."""
     with Client() as client:
-        for line in client.logs(job, follow=follow, tail=tail):
-            _echo(line)
+        for line in client.logs(find_job(client, job), follow=follow, tail=tail):
+            if json_lines:
+                print_json(line, indent=None)
+            else:
+                _echo(line)
 
 
 def _echo(line: LogLine) -> None:
@@ -133,7 +145,7 @@ def events(job: str, follow: bool, json_lines: bool) -> None:
     """Show what has happened to JOB."""
     width = width_of(make_console())
     with Client() as client:
-        for event in client.events(job, follow=follow):
+        for event in client.events(find_job(client, job), follow=follow):
             if json_lines:
                 print_json(event, indent=None)
             else:

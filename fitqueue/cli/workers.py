@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from fitqueue.cli.lists import shown_ids
-from fitqueue.cli.options import examples, json_option
+from fitqueue.cli.options import json_option
 from fitqueue.cli.output import cell, print_json, print_table, remark
 from fitqueue.cli.tables import Column
 from fitqueue.cli.text import local_time, size
@@ -14,7 +14,7 @@ from fitqueue.states import JobState
 from fitqueue.views import GPUUse, WorkerView
 
 
-@click.command(epilog=examples("fitqueue workers", "fitqueue workers --all"))
+@click.command()
 @click.option("--all", "with_gone", is_flag=True, help="Also list the workers of the last day that are gone.")
 @json_option
 def workers(with_gone: bool, as_json: bool) -> None:

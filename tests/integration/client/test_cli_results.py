@@ -43,6 +43,11 @@ def test_the_results_of_a_job(run: Any, job: dict[str, Any], service: Any, clien
 
     assert run("logs", submitted.id)[1] == "Epoch 1\x1b[31m\ndone\n"
     assert run("logs", submitted.id, "-n", "1")[1] == "done\n"
+    lines = [json.loads(line) for line in run("logs", submitted.id, "--json")[1].splitlines()]
+    assert [(line["text"], line["attempt"]) for line in lines] == [("Epoch 1\x1b[31m", 1), ("done", 1)]
+    assert json.loads(run("weights", submitted.id, "--json")[1]) == {
+        "job": submitted.id, "checkpoint": "best", "path": f"{submitted.id}-best.weights.h5", "size": len(b"first"),
+    }  # fmt: skip
     assert run("logs", submitted.id, "-f")[1] == "Epoch 1\x1b[31m\ndone\n"
 
     assert "succeeded" in run("events", submitted.id, "-f")[1].splitlines()[-1]

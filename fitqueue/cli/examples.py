@@ -19,7 +19,11 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
         "fitqueue jobs --json | jq -r '.[].id'",
     ),
     "queue": ("fitqueue queue", "fitqueue queue --pool gpu"),
-    "show": ("fitqueue show latest", "fitqueue show digits-cnn --spec > job.json"),
+    "show": ("fitqueue show latest", "fitqueue show latest --curve", "fitqueue show digits-cnn --spec > job.json"),
+    "compare": (
+        "fitqueue compare digits-cnn latest",
+        "fitqueue compare digits-cnn digits-wide --metric accuracy",
+    ),
     "cancel": ("fitqueue cancel latest", "fitqueue cancel job_1hq4z7x2m digits-cnn"),
     "pause": ("fitqueue pause digits-cnn",),
     "resume": ("fitqueue resume digits-cnn",),
@@ -44,6 +48,8 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "dataset show": ("fitqueue dataset show letters",),
     "dataset remove": ("fitqueue dataset remove letters",),
     "catalogue": ("fitqueue catalogue", "fitqueue catalogue LSTM"),
+    "login": ("fitqueue login https://gpu.example.org/fitqueue", "fitqueue login < token.txt"),
+    "logout": ("fitqueue logout",),
     "open": (
         "fitqueue open",
         "fitqueue open latest",

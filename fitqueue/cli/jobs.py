@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from fitqueue.cli import screen
+from fitqueue.cli.compare import print_curves
 from fitqueue.cli.job_file import read_job
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.models import print_model
@@ -100,15 +101,18 @@ def follow(client: Client, job_id: str, as_json: bool) -> int:
     "--spec", is_flag=True, help="Print only the spec, as the service understood it. `submit` accepts it again."
 )
 @click.option("--model", is_flag=True, help="Print only the model, layer by layer, as the service built it.")
+@click.option("--curve", is_flag=True, help="Also draw the metrics of its epochs.")
 @json_option
-def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
+def show(job: str, spec: bool, model: bool, curve: bool, as_json: bool) -> None:
     """Show one JOB: its state, progress, best epoch and diagnosis."""
     with Client() as client:
         view = client.get(find_job(client, job))
+        epochs = client.metrics(view.id) if curve else ()
     if as_json or spec:
         print_json(view.spec if spec else view.model if model else view)
     elif not model:
         print_facts(_facts(view))
+        print_curves(epochs)
         _remark_notices(view.notices)
     elif view.model is None:
         remark("There is no model to show: the job was accepted while its model could not be checked.")

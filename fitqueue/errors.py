@@ -91,7 +91,7 @@ class UnsupportedMediaType(FitQueueError):
 
 
 class Unauthenticated(FitQueueError):
-    """A valid token is required: `Authorization: Bearer …`."""
+    """A valid token is required: run `fitqueue login`, or set FITQUEUE_TOKEN."""
 
     code = "unauthenticated"
 
@@ -265,7 +265,7 @@ class Unreachable(FitQueueError):
 
 
 class NotConfigured(FitQueueError):
-    """No service address is known: set FITQUEUE_URL and FITQUEUE_TOKEN, or run `fitqueue up`."""
+    """No service address is known: run `fitqueue login`, set FITQUEUE_URL and FITQUEUE_TOKEN, or run `fitqueue up`."""
 
     code = "not_configured"
 

@@ -17,7 +17,9 @@ def cli() -> None:
 
     The address and the token of the service come from FITQUEUE_URL and FITQUEUE_TOKEN. Without these, they come from
     var/client.json in the current folder or its parents, which `fitqueue up` writes, or else from
-    ~/.config/fitqueue/client.json.
+    ~/.config/fitqueue/client.json, which `fitqueue login` writes.
+
+    JOB is the id of a job, the beginning of one, the name of a job if no other job has it, or `latest`.
 
     \b
     Exit codes:

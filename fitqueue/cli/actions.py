@@ -3,6 +3,7 @@
 import click
 
 from fitqueue.cli.batch import for_each
+from fitqueue.cli.job_names import find_job
 from fitqueue.cli.jobs import follow
 from fitqueue.cli.options import wait_option
 from fitqueue.cli.output import remark
@@ -16,7 +17,7 @@ def cancel(jobs: tuple[str, ...]) -> int:
     """Cancel JOBS. What they have saved can still be downloaded."""
 
     def action(client: Client, job: str) -> str:
-        return "cancelled" if client.cancel(job).state is JobState.CANCELLED else "asked to stop"
+        return "cancelled" if client.cancel(find_job(client, job)).state is JobState.CANCELLED else "asked to stop"
 
     return for_each(jobs, action)
 
@@ -30,7 +31,7 @@ def pause(jobs: tuple[str, ...]) -> int:
     """
 
     def action(client: Client, job: str) -> str:
-        return "paused" if client.pause(job).state is JobState.PAUSED else "asked to pause"
+        return "paused" if client.pause(find_job(client, job)).state is JobState.PAUSED else "asked to pause"
 
     return for_each(jobs, action)
 
@@ -39,7 +40,7 @@ def pause(jobs: tuple[str, ...]) -> int:
 @click.argument("jobs", nargs=-1, required=True)
 def resume(jobs: tuple[str, ...]) -> int:
     """Resume paused JOBS exactly where they stopped."""
-    return for_each(jobs, lambda client, job: client.resume(job).state)
+    return for_each(jobs, lambda client, job: client.resume(find_job(client, job)).state)
 
 
 @click.command()
@@ -48,7 +49,7 @@ def delete(jobs: tuple[str, ...]) -> int:
     """Delete ended JOBS with their metrics, logs and files."""
 
     def action(client: Client, job: str) -> str:
-        client.delete(job)
+        client.delete(find_job(client, job))
         return "deleted"
 
     return for_each(jobs, action)
@@ -64,8 +65,9 @@ def extend(job: str, epochs: int, wait: bool) -> int:
     The job may have completed, been stopped early, been cancelled, run out of time, or lost its worker too often.
     """
     with Client() as client:
-        view = client.extend(job, epochs)
+        view = client.extend(find_job(client, job), epochs)
         if wait:
-            return follow(client, job, as_json=False)
-        remark(f"{job}: {view.state}, will train until epoch {view.progress.epochs}. Follow it: fitqueue watch {job}")
+            return follow(client, view.id, as_json=False)
+        end = f"will train until epoch {view.progress.epochs}"
+        remark(f"{view.id}: {view.state}, {end}. Follow it: fitqueue watch {view.id}")
         return 0

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from fitqueue.cli.options import json_option
-from fitqueue.cli.output import facts, make_console, print_json, print_table
+from fitqueue.cli.output import for_terminal, print_facts, print_json, print_paragraph, print_table
+from fitqueue.cli.tables import Column
 from fitqueue.spec.findings import did_you_mean
 from fitqueue.spec.keras_objects import catalogue as keras_catalogue
 from fitqueue.spec.keras_objects.values import describe
@@ -40,7 +41,12 @@ def _show_all(as_json: bool) -> None:
         print_json(keras_catalogue.raw_catalogue())
         return
     kinds = {name: keras_catalogue.kind(name) for name in keras_catalogue.raw_catalogue()["kinds"]}
-    print_table(["KIND", "NAMES"], [(name, ", ".join(kind.classes or kind.names)) for name, kind in kinds.items()])
+    rows = [(name, ", ".join(kind.classes or kind.names)) for name, kind in kinds.items()]
+    if not for_terminal():
+        print_table(["KIND", "NAMES"], rows)
+        return
+    for row in rows:
+        print_paragraph(*row)
 
 
 def _find(name: str) -> Entries:
@@ -62,10 +68,16 @@ def _find(name: str) -> Entries:
 
 
 def _show(kind: str, entry: keras_catalogue.Entry) -> None:
-    make_console().print(facts([(entry.name, entry.description), ("Kind", kind)]), soft_wrap=True)
+    print_facts([(entry.name, entry.description), ("Kind", kind)])
     click.echo()
     rows = [_row(name, schema, entry) for name, schema in entry.properties.items()]
-    print_table(["ARGUMENT", "DEFAULT", "TAKES", "MEANING"], rows)
+    columns: list[Column | str] = [
+        "ARGUMENT",
+        Column("DEFAULT", wraps=True),
+        Column("TAKES", wraps=True, rank=4),
+        Column("MEANING", wraps=True, rank=3),
+    ]
+    print_table(columns, rows)
 
 
 def _row(name: str, schema: keras_catalogue.Schema, entry: keras_catalogue.Entry) -> tuple[str, str, str, str]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from fitqueue.cli.examples import add_examples
 from fitqueue.cli.suggestions import SuggestingGroup
 
 SECTIONS: Final[dict[str, dict[str, str]]] = {
@@ -14,7 +15,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "submit": "Submit the job in a JSON file.",
         "watch": "Follow a job until it ends.",
         "jobs": "List jobs.",
+        "queue": "List the jobs that wait, in order.",
         "show": "Show one job.",
+        "compare": "Compare jobs: bests, curves, differences.",
         "cancel": "Cancel jobs; what they have saved stays.",
         "pause": "Pause jobs and free their devices.",
         "resume": "Resume paused jobs.",
@@ -32,6 +35,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Data and service": {
         "dataset": "Add, list, show and remove data sets.",
         "catalogue": "Show the Keras objects that a job may use.",
+        "login": "Store the address and the token of a service.",
+        "logout": "Remove what `login` stored.",
         "open": "Open the pages in a browser, logged in.",
         "workers": "List the workers and the jobs they are training.",
         "up": "Start the API, Redis and workers on this machine.",
@@ -43,9 +48,12 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 }
 
 _MODULES: Final = {
-    **dict.fromkeys(["submit", "watch", "jobs", "show"], "fitqueue.cli.jobs"),
+    **dict.fromkeys(["submit", "watch", "show"], "fitqueue.cli.jobs"),
+    **dict.fromkeys(["jobs", "queue"], "fitqueue.cli.lists"),
     **dict.fromkeys(["cancel", "pause", "resume", "delete", "extend"], "fitqueue.cli.actions"),
     **dict.fromkeys(["weights", "metrics", "checkpoints", "artifacts", "logs", "events"], "fitqueue.cli.results"),
+    **dict.fromkeys(["login", "logout"], "fitqueue.cli.login"),
+    "compare": "fitqueue.cli.compare",
     "dataset": "fitqueue.cli.datasets",
     "open": "fitqueue.cli.pages",
     "workers": "fitqueue.cli.workers",
@@ -82,9 +90,12 @@ class Commands(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import a command and return it; None if there is no such command."""
         if module := _MODULES.get(cmd_name):
-            command: click.Command = getattr(import_module(module), cmd_name)
-            return command
-        return _load_plugin(cmd_name)
+            command: click.Command | None = getattr(import_module(module), cmd_name)
+        else:
+            command = _load_plugin(cmd_name)
+        if command is not None:
+            add_examples(cmd_name, command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the list of commands for `--help`, section by section."""

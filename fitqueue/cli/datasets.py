@@ -7,8 +7,9 @@ import click
 from fitqueue.cli.batch import for_each
 from fitqueue.cli.data_file import refuse_other_files
 from fitqueue.cli.options import json_option
-from fitqueue.cli.output import facts, make_console, print_json, print_table, remark, transfer_bar
+from fitqueue.cli.output import print_facts, print_json, print_table, remark, transfer_bar
 from fitqueue.cli.suggestions import SuggestingGroup
+from fitqueue.cli.tables import Column
 from fitqueue.cli.text import size, time_and_name
 from fitqueue.client import Client
 from fitqueue.views import ArrayView, DatasetView
@@ -53,7 +54,13 @@ def list_all(unnamed: bool, submitted_by: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(["NAME", "ID", "SIZE", "ARRAYS"], map(_row, rows))
+        columns: list[Column | str] = [
+            Column("NAME", wraps=True),
+            Column("ID", rank=3),
+            "SIZE",
+            Column("ARRAYS", wraps=True, rank=1),
+        ]
+        print_table(columns, map(_row, rows))
 
 
 @dataset.command()
@@ -79,7 +86,7 @@ def show(name_or_id: str, as_json: bool) -> None:
         ("Source", view.source or ""),
         ("Added", time_and_name(view.created_at, view.submitted_by)),
     ]
-    make_console().print(facts(rows), soft_wrap=True)
+    print_facts(rows)
 
 
 @dataset.command()

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from fitqueue.cli.text import printable
-from fitqueue.errors import DatabaseUnavailable, Fault, FitQueueError, NotConfigured, Unreachable
+from fitqueue.errors import DatabaseUnavailable, Fault, FitQueueError, NotConfigured, Unauthenticated, Unreachable
 from fitqueue.text import truncate
 
 REFUSED = 3
@@ -28,7 +28,10 @@ def report(error: Exception) -> int:
 
 def describe(error: FitQueueError) -> str:
     """Return the error's message and, below it, each fault: where it is, what was received, and what was expected."""
-    return "\n".join([f"Error: {printable(error.message)}", *map(_describe_fault, error.errors)])
+    message = error.message
+    if isinstance(error, Unauthenticated) and "fitqueue login" not in message:
+        message += " Run `fitqueue login`, or set FITQUEUE_TOKEN."
+    return "\n".join([f"Error: {printable(message)}", *map(_describe_fault, error.errors)])
 
 
 def _describe_fault(fault: Fault) -> str:

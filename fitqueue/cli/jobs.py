@@ -1,22 +1,21 @@
-"""The commands that submit, follow and show jobs: submit, watch, jobs, show."""
+"""The commands that submit, follow and show one job: submit, watch, show."""
 
-from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import click
 
 from fitqueue.cli import screen
+from fitqueue.cli.compare import print_curves
 from fitqueue.cli.job_file import read_job
+from fitqueue.cli.job_names import find_job
 from fitqueue.cli.models import print_model
 from fitqueue.cli.options import json_option, wait_option
-from fitqueue.cli.output import facts, make_console, print_json, print_table, remark
+from fitqueue.cli.output import make_console, print_facts, print_json, remark
 from fitqueue.cli.overrides import apply_overrides
-from fitqueue.cli.text import age, between, local_time, number, time_and_name
+from fitqueue.cli.text import between, local_time, time_and_name
 from fitqueue.client import Client
-from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState
-from fitqueue.views import JobSummary, JobView, Notice
+from fitqueue.views import JobView, Notice
 
 EXIT_CODES = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.CANCELLED: 2}
 
@@ -75,7 +74,7 @@ def watch(job: str, as_json: bool) -> int:
     Exit code: 0 if it succeeded, 1 if it failed, 2 if it was cancelled. Ctrl-C stops watching; the job continues.
     """
     with Client() as client:
-        return follow(client, job, as_json)
+        return follow(client, find_job(client, job), as_json)
 
 
 def follow(client: Client, job_id: str, as_json: bool) -> int:
@@ -97,61 +96,23 @@ def follow(client: Client, job_id: str, as_json: bool) -> int:
 
 
 @click.command()
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    type=click.Choice([str(state) for state in JobState]),
-    help="Only jobs in this state. If repeated: in any of these states.",
-)
-@click.option(
-    "--label",
-    "labels",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Only jobs with this label. If repeated: with all of these labels.",
-)
-@click.option("--pool", help="Only jobs of this pool.")
-@click.option("--name", help="Only jobs with this name.")
-@click.option("--submitted-by", metavar="NAME", help="Only jobs that were submitted with a token of this name.")
-@click.option("--dataset", metavar="NAME_OR_ID", help="Only jobs that take data or weights from this data set.")
-@click.option(
-    "--sort",
-    type=click.Choice([str(sort) for sort in JobSort]),
-    default=str(JobSort.NEWEST),
-    show_default=True,
-    help="The order of the jobs. `finished`: those that ended last, then those that have not ended.",
-)
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Show at most this many jobs.")
-@json_option
-def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int, as_json: bool, **options: Any) -> None:
-    """List jobs."""
-    with Client() as client:
-        matching = client.list(state=states, labels=map(_parse_label, labels), **options)
-        rows = list(islice(matching, limit))
-    if as_json:
-        print_json(rows)
-    elif rows:
-        print_table(["ID", "NAME", "STATE", "REASON", "EPOCH", "BEST", "AGE"], map(_row, rows))
-    else:
-        remark("No jobs.")
-
-
-@click.command()
 @click.argument("job")
 @click.option(
     "--spec", is_flag=True, help="Print only the spec, as the service understood it. `submit` accepts it again."
 )
 @click.option("--model", is_flag=True, help="Print only the model, layer by layer, as the service built it.")
+@click.option("--curve", is_flag=True, help="Also draw the metrics of its epochs.")
 @json_option
-def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
+def show(job: str, spec: bool, model: bool, curve: bool, as_json: bool) -> None:
     """Show one JOB: its state, progress, best epoch and diagnosis."""
     with Client() as client:
-        view = client.get(job)
+        view = client.get(find_job(client, job))
+        epochs = client.metrics(view.id) if curve else ()
     if as_json or spec:
         print_json(view.spec if spec else view.model if model else view)
     elif not model:
-        make_console().print(facts(_facts(view)), soft_wrap=True)
+        print_facts(_facts(view))
+        print_curves(epochs)
         _remark_notices(view.notices)
     elif view.model is None:
         remark("There is no model to show: the job was accepted while its model could not be checked.")
@@ -159,25 +120,11 @@ def show(job: str, spec: bool, model: bool, as_json: bool) -> None:
         print_model(view.model)
 
 
-def _parse_label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise click.BadParameter(f"'{text}' is not a label; expected KEY=VALUE", param_hint="--label")
-    return key, value
-
-
 def _remark_notices(notices: list[Notice]) -> None:
     for notice in notices:
         others = len(notice.pointers) - 1
         places = f" and {others} other {'places' if others > 1 else 'place'}" if others else ""
         remark(f"Notice: {notice.pointer}{places}: {notice.message}")
-
-
-def _row(job: JobSummary) -> list[Any]:
-    epoch = f"{job.progress.epoch}/{job.progress.epochs}"
-    best = f"{job.best.monitor} {number(job.best.value)}" if job.best else ""
-    submitted = age(job.created_at, datetime.now(UTC))
-    return [job.id, job.name or "", screen.state_text(job), job.reason or "", epoch, best, submitted]
 
 
 def _facts(job: JobView) -> list[tuple[str, Any]]:

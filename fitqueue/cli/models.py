@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 
 from fitqueue.cli.output import print_table, remark
+from fitqueue.cli.tables import Column
 from fitqueue.cli.text import size
 from fitqueue.views import LayerView, ModelSummary
 
 
 def print_model(model: ModelSummary) -> None:
     """Print the layers to stdout; parameters and memory go to stderr."""
-    print_table(["LAYER", "CLASS", "OUTPUT", "PARAMETERS", "INPUTS"], map(_row, model.layers))
+    columns: list[Column | str] = [
+        "LAYER",
+        Column("CLASS", rank=3),
+        Column("OUTPUT", wraps=True, rank=1),
+        Column("PARAMETERS", rank=2),
+        Column("INPUTS", wraps=True),
+    ]
+    print_table(columns, map(_row, model.layers))
     frozen = model.parameters - model.trainable_parameters
     remark(f"{model.parameters:,} parameters" + (f", {frozen:,} of them frozen" if frozen else ""))
     memory = model.memory

@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 from pydantic_core import to_json
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
 from rich.text import Text
 
+from fitqueue.cli.tables import Column, lay_out, wrap
 from fitqueue.cli.text import printable
 from fitqueue.client.files import OnProgress
 
@@ -26,6 +25,16 @@ def make_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, width=None if is_terminal else WIDTH_WITHOUT_TERMINAL)
 
 
+def width_of(console: Console) -> int | None:
+    """Return the width that lines should have: that of the terminal; None for a file or a pipe, which has none."""
+    return console.width if console.file.isatty() else None
+
+
+def for_terminal() -> bool:
+    """Return whether a person reads stdout, and not a file or a pipe."""
+    return sys.stdout.isatty()
+
+
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print a value as JSON to stdout."""
     click.echo(to_json(value, indent=indent).decode())
@@ -33,7 +42,9 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 
 def remark(message: str) -> None:
     """Print a message for people to stderr. Only the requested output goes to stdout, so that it can be piped."""
-    click.echo(printable(message), err=True)
+    width = width_of(make_console(stderr=True)) if sys.stderr.isatty() else None
+    text = printable(message)
+    click.echo(text if width is None else "\n".join(wrap(text, width)), err=True)
 
 
 def cell(text: str, style: str = "") -> Text:
@@ -42,28 +53,46 @@ def cell(text: str, style: str = "") -> Text:
     return Text(printable(text), style=style)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print rows under the headings of their columns to stdout."""
+def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print rows under the headings of their columns to stdout. What has no room is named on stderr."""
     console = make_console()
-    table = Table(box=SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=column == columns[0])
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    cells = [[value if isinstance(value, Text) else cell(value) for value in row] for row in rows]
+    as_columns = [column if isinstance(column, Column) else Column(column) for column in columns]
+    laid = lay_out(as_columns, cells, width_of(console))
+    for heading in laid.lines[: laid.heading_lines]:
+        heading.stylize("bold")
+    _echo(console, laid.lines)
+    if laid.left_out:
+        remark(f"A wider terminal also shows {', '.join(laid.left_out)}.")
 
 
-def facts(rows: Iterable[tuple[str, str | Text]]) -> Text:
-    """Return names and their values, one per line. Rows without a value are left out."""
+def print_facts(rows: Iterable[tuple[str, str | Text]], console: Console | None = None) -> None:
+    """Print names and their values, one per line. Rows without a value are left out."""
+    console = console or make_console()
     shown = [(name, value if isinstance(value, Text) else cell(value)) for name, value in rows if value]
-    width = max(len(name) for name, _ in shown) + 2
-    indented_newline = Text("\n" + " " * width)
-    return Text("\n").join(
-        Text.assemble((f"{name:<{width}}", "bold"), indented_newline.join(value.split("\n"))) for name, value in shown
-    )
+    indent = max(len(name) for name, _ in shown) + 2
+    width = width_of(console)
+    lines = []
+    for name, value in shown:
+        texts = value.plain.split("\n") if width is None else wrap(value.plain, max(1, width - indent))
+        for number, text in enumerate(texts):
+            lines.append(Text.assemble((f"{'' if number else name:<{indent}}", "bold"), (text, value.style)))
+    _echo(console, lines)
+
+
+def print_paragraph(heading: str, text: str) -> None:
+    """Print a text below its heading to stdout, for a terminal."""
+    console = make_console()
+    lines = wrap(text, (width_of(console) or WIDTH_WITHOUT_TERMINAL) - 2)
+    _echo(console, [Text(heading, "bold"), *(Text(f"  {line}") for line in lines)])
+
+
+def _echo(console: Console, lines: Iterable[Text]) -> None:
+    # Click, and not rich, prints them: rich ends the program if the reader of a pipe has gone.
+    for line in lines:
+        with console.capture() as captured:
+            console.print(line, soft_wrap=True)
+        click.echo(captured.get().removesuffix("\n"), err=console.stderr)
 
 
 @contextmanager

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import click
 
+from fitqueue.cli.job_names import find_job
 from fitqueue.cli.options import follow_option, json_option, output_option
-from fitqueue.cli.output import print_json, print_table, transfer_bar
+from fitqueue.cli.output import make_console, print_json, print_table, transfer_bar, width_of
+from fitqueue.cli.tables import Column, wrap
 from fitqueue.cli.text import duration, local_time, number, printable, size
 from fitqueue.client import Client
-from fitqueue.views import EpochView, LogLine
+from fitqueue.views import EpochView, EventView, LogLine
+
+_WIDTH_WITH_KINDS = 80
+"""In a narrower terminal, the messages of events would be narrower than their kinds."""
 
 
 @click.command()
@@ -22,15 +27,20 @@ from fitqueue.views import EpochView, LogLine
     help="The name of the checkpoint to download; `fitqueue checkpoints` lists them.",
 )
 @output_option
-def weights(job: str, checkpoint: str, output: Path | None) -> None:
+@json_option
+def weights(job: str, checkpoint: str, output: Path | None, as_json: bool) -> None:
     """Download the best weights of JOB and print the path of the file.
 
     This works at any time, even while the job is training. The file appears only after its sha256 was verified, and
     an interrupted download is resumed. In plain Keras, `model.load_weights(FILE)` loads it.
     """
     with Client() as client, transfer_bar(checkpoint) as on_progress:
-        path = client.download(job, checkpoint, output, on_progress=on_progress)
-    click.echo(path)
+        job_id = find_job(client, job)
+        path = client.download(job_id, checkpoint, output, on_progress=on_progress)
+    if as_json:
+        print_json({"job": job_id, "checkpoint": checkpoint, "path": str(path), "size": path.stat().st_size})
+    else:
+        click.echo(path)
 
 
 @click.command()
@@ -40,15 +50,18 @@ def weights(job: str, checkpoint: str, output: Path | None) -> None:
 def metrics(job: str, as_csv: bool, as_json: bool) -> None:
     """Show the metrics of each epoch of JOB."""
     with Client() as client:
+        job_id = find_job(client, job)
         if as_csv:
-            click.echo(client.metrics_csv(job), nl=False)
+            click.echo(client.metrics_csv(job_id), nl=False)
             return
-        rows = client.metrics(job)
+        rows = client.metrics(job_id)
     if as_json:
         print_json(rows)
         return
     names = list(dict.fromkeys(name for row in rows for name in row.metrics if name != "learning_rate"))
-    print_table(["EPOCH", *names, "LEARNING RATE", "TIME", "STEPS/S"], [_epoch_row(row, names) for row in rows])
+    ranked = sorted(names, key=lambda name: name not in {"loss", "val_loss"})
+    columns: list[Column | str] = ["EPOCH", *(Column(name, rank=1 + ranked.index(name)) for name in names)]
+    print_table([*columns, "LEARNING RATE", "TIME", "STEPS/S"], [_epoch_row(row, names) for row in rows])
 
 
 def _epoch_row(row: EpochView, names: list[str]) -> list[str]:
@@ -65,12 +78,12 @@ def checkpoints(job: str, as_json: bool) -> None:
     Besides those that its ModelCheckpoint callbacks save, there are always `best` and `last`.
     """
     with Client() as client:
-        rows = client.checkpoints(job)
+        rows = client.checkpoints(find_job(client, job))
     if as_json:
         print_json(rows)
         return
     print_table(
-        ["NAME", "EPOCH", "MONITOR", "VALUE", "SIZE", "SAVED"],
+        [Column("NAME", wraps=True), "EPOCH", Column("MONITOR", rank=3), Column("VALUE", rank=2), "SIZE", "SAVED"],
         [
             [row.name, str(row.epoch), row.monitor or "", number(row.value), size(row.size), local_time(row.created_at)]
             for row in rows
@@ -90,27 +103,33 @@ def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) ->
     unzip it, and pass the folder to `tensorboard --logdir`.
     """
     with Client() as client:
+        job_id = find_job(client, job)
         if name is not None:
             with transfer_bar(name) as on_progress:
-                path = client.download_artifact(job, name, output, on_progress=on_progress)
+                path = client.download_artifact(job_id, name, output, on_progress=on_progress)
             click.echo(path)
             return
-        rows = client.artifacts(job)
+        rows = client.artifacts(job_id)
     if as_json:
         print_json(rows)
     else:
-        print_table(["NAME", "SIZE", "SAVED"], [[row.name, size(row.size), local_time(row.created_at)] for row in rows])
+        columns: list[Column | str] = [Column("NAME", wraps=True), "SIZE", "SAVED"]
+        print_table(columns, [[row.name, size(row.size), local_time(row.created_at)] for row in rows])
 
 
 @click.command()
 @click.argument("job")
 @follow_option
 @click.option("-n", "--tail", type=click.IntRange(1, 5000), help="Begin with the last N lines.", metavar="N")
-def logs(job: str, follow: bool, tail: int | None) -> None:
+@click.option("--json", "json_lines", is_flag=True, help="Print JSON, one line of the log per line.")
+def logs(job: str, follow: bool, tail: int | None, json_lines: bool) -> None:
     """Show what the training of JOB has printed."""
     with Client() as client:
-        for line in client.logs(job, follow=follow, tail=tail):
-            _echo(line)
+        for line in client.logs(find_job(client, job), follow=follow, tail=tail):
+            if json_lines:
+                print_json(line, indent=None)
+            else:
+                _echo(line)
 
 
 def _echo(line: LogLine) -> None:
@@ -124,9 +143,20 @@ def _echo(line: LogLine) -> None:
 @click.option("--json", "json_lines", is_flag=True, help="Print JSON, one event per line.")
 def events(job: str, follow: bool, json_lines: bool) -> None:
     """Show what has happened to JOB."""
+    width = width_of(make_console())
     with Client() as client:
-        for event in client.events(job, follow=follow):
+        for event in client.events(find_job(client, job), follow=follow):
             if json_lines:
                 print_json(event, indent=None)
             else:
-                click.echo(printable(f"{local_time(event.at)}  {event.kind:<21}  {event.message}"))
+                click.echo("\n".join(_event_lines(event, width)))
+
+
+def _event_lines(event: EventView, width: int | None) -> list[str]:
+    """Return an event in lines. Where there is little room, the kind goes, which the message says in words."""
+    time, message = local_time(event.at), printable(event.message)
+    if width is None:
+        return [f"{time}  {event.kind:<21}  {message}"]
+    begin = f"{time}  {event.kind:<21}  " if width >= _WIDTH_WITH_KINDS else f"{time}  "
+    first, *others = wrap(message, max(1, width - len(begin)))
+    return [begin + first, *(" " * len(begin) + line for line in others)]

@@ -3,13 +3,15 @@
 If the console is not a terminal, there is no bar and no control character, only the lines.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
+from rich.table import Column
 from rich.text import Text
 
-from fitqueue.cli.output import cell, facts
+from fitqueue.cli.output import cell, print_facts, width_of
+from fitqueue.cli.tables import wrap
 from fitqueue.cli.text import between, duration, number, printable
 from fitqueue.client import Client
 from fitqueue.states import EventKind, JobState
@@ -25,23 +27,20 @@ STYLES = {
 }
 
 SHOWN_REDUCTIONS = 8
+_SPINNER_WIDTH = 2
+_SHORTEST_BAR = 8
+_LONGEST_BAR = 40
 
 
 def watch(client: Client, job_id: str, console: Console) -> JobView:
     """Show a job until it has ended, and return it in its final state."""
     narrator = _Narrator(client)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        _plain_column("steps"),
-        _plain_column("eta"),
-    )
+    columns = (SpinnerColumn(), _JobColumn(console))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, steps="", eta="")
         for job in client.watch(job_id):
             for line in narrator.new_lines(job):
-                console.print(line, soft_wrap=True)
+                console.print(in_width(line, width_of(console)), soft_wrap=True)
             progress = job.progress
             has_steps = job.state is JobState.RUNNING and progress.steps
             bar.update(
@@ -61,7 +60,7 @@ def show_result(client: Client, job: JobView, console: Console) -> None:
     reductions = _reductions(client.events(job.id))
     weights = f"fitqueue weights {job.id}" if job.best else ""
     rows = [*_outcome(job), ("Learning rate", reductions), *_times(job), ("Weights", weights)]
-    console.print(facts(rows), soft_wrap=True)
+    print_facts(rows, console)
 
 
 def state_text(job: JobSummary) -> Text:
@@ -91,8 +90,48 @@ def queue_text(queue: QueuePosition) -> str:
     return f"Number {queue.position} in the queue, waiting for {queue.waiting_for}"
 
 
-def _plain_column(field: str) -> TextColumn:
-    return TextColumn(f"{{task.fields[{field}]}}", markup=False)
+def in_width(line: Text, width: int | None) -> Text:
+    """Return a line as several ones of at most this width; pairs such as a metric and its value stay together."""
+    if width is None or line.cell_len <= width:
+        return line
+    starts = [0, *(span.start for span in line.spans if line.plain.startswith("  ", span.start))]
+    if len(starts) == 1:
+        return Text("\n".join(wrap(line.plain, width)), style=line.style)
+    pairs = [part for part in line.divide(starts[1:]) if part.plain.strip()]
+    return _joined(pairs, width)
+
+
+def _joined(pairs: Sequence[Text], width: int) -> Text:
+    """Join pairs, each with the two spaces before it, and begin a new line where the width ends."""
+    lines = [pairs[0]]
+    for pair in pairs[1:]:
+        if lines[-1].cell_len + len(pair.plain.rstrip()) <= width:
+            lines[-1] = Text.assemble(lines[-1], pair)
+        else:
+            lines.append(pair)
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+class _JobColumn(ProgressColumn):
+    """What the job does, a bar where there is room for one, the steps, and the time that is left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        super().__init__(Column(no_wrap=False))
+
+    def render(self, task: Task) -> Text:
+        """Return the line, or several ones if it is longer than the terminal is wide."""
+        width = self._console.width - _SPINNER_WIDTH
+        words = [task.description, *filter(None, [task.fields["steps"], task.fields["eta"]])]
+        room = width - sum(len(word) + 2 for word in words)
+        if task.total and room >= _SHORTEST_BAR:
+            length = min(room, _LONGEST_BAR)
+            done = min(length, round(length * task.completed / task.total))
+            bar = Text.assemble(("━" * done, "bar.complete"), ("━" * (length - done), "bar.back"))
+            return Text("  ").join([Text(words[0]), bar, *map(Text, words[1:])])
+        return Text("\n".join(wrap("  ".join(words), width)))
 
 
 class _Narrator:
@@ -133,7 +172,8 @@ def epoch_line(row: EpochView, epochs: int) -> Text:
     for name, value in row.metrics.items():
         if name != "learning_rate":
             line.append(f"  {printable(name)} ", style="not bold dim").append(f"{number(value):<8}", style="not bold")
-    line.append(f"  lr {number(row.learning_rate)}  {duration(row.seconds)}", style="not bold dim")
+    line.append(f"  lr {number(row.learning_rate)}", style="not bold dim")
+    line.append(f"  {duration(row.seconds)}", style="not bold dim")
     return line
 
 

@@ -9,25 +9,26 @@ from fitqueue.cli.text import printable
 from fitqueue.text import truncate
 
 _SERVICE: Final = (
-    "Nothing needs a login: `export FITQUEUE_URL=… FITQUEUE_TOKEN=…` sets the address and the token of a service, and "
-    "`fitqueue token create NAME` creates a token where the service runs"
+    "`fitqueue login URL` stores the address and the token of a service, FITQUEUE_URL and FITQUEUE_TOKEN name others, "
+    "and `fitqueue token create NAME` creates a token where the service runs"
 )
 _SIMILAR: Final = 0.8
 _STOP: Final = "`fitqueue cancel JOB` stops a job. Ctrl-C stops `fitqueue up`"
 
 _OF_COMMANDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(["list", "ls", "ps", "queue", "history"], "`fitqueue jobs` lists jobs"),
+    **dict.fromkeys(["list", "ls", "ps", "history"], "`fitqueue jobs` lists jobs"),
     **dict.fromkeys(
         ["status", "stat", "state"], "`fitqueue show JOB` shows one job, and `fitqueue jobs` lists all of them"
     ),
     **dict.fromkeys(["info", "get", "describe", "inspect", "job", "view"], "`fitqueue show JOB` shows one job"),
-    **dict.fromkeys(["login", "logout", "auth", "config", "configure", "connect"], _SERVICE),
+    **dict.fromkeys(["signin", "auth", "config", "configure", "connect"], _SERVICE),
     **dict.fromkeys(
         ["run", "train", "fit", "add", "create", "new", "post", "send", "enqueue"],
         "`fitqueue submit JOB.json` submits a job",
     ),
     **dict.fromkeys(["check", "validate", "lint", "dry-run"], "`fitqueue submit JOB.json --dry-run` checks a job"),
     **dict.fromkeys(["follow", "wait", "attach", "progress"], "`fitqueue watch JOB` follows a job"),
+    **dict.fromkeys(["diff"], "`fitqueue compare JOB JOB` compares jobs"),
     **dict.fromkeys(["tail", "log", "output"], "`fitqueue logs JOB -f` shows what a training prints"),
     **dict.fromkeys(["stop", "kill", "abort", "down"], _STOP),
     **dict.fromkeys(["rm", "remove", "del"], "`fitqueue delete JOB` deletes an ended job"),

@@ -1,35 +1,64 @@
 """The command that lists workers."""
 
+from collections.abc import Mapping, Sequence
+
 import click
 
+from fitqueue.cli.lists import shown_ids
 from fitqueue.cli.options import json_option
-from fitqueue.cli.output import cell, print_json, print_table
+from fitqueue.cli.output import cell, print_json, print_table, remark
+from fitqueue.cli.tables import Column
 from fitqueue.cli.text import local_time, size
 from fitqueue.client import Client
+from fitqueue.states import JobState
 from fitqueue.views import GPUUse, WorkerView
 
 
 @click.command()
+@click.option("--all", "with_gone", is_flag=True, help="Also list the workers of the last day that are gone.")
 @json_option
-def workers(as_json: bool) -> None:
-    """List the workers of the last day, with their devices, how much of them is used, and the jobs that they train."""
+def workers(with_gone: bool, as_json: bool) -> None:
+    """List the workers with their devices, how much of them is used, and the jobs that they train.
+
+    --json lists all workers of the last day, and says which of them are `alive`.
+    """
     with Client() as client:
-        rows = client.workers()
+        known = client.workers()
+        names = {job.id: job.name for job in client.list(state=JobState.RUNNING)} if not as_json and known else {}
     if as_json:
-        print_json(rows)
+        print_json(known)
         return
+    shown = sorted((row for row in known if row.alive or with_gone), key=lambda row: (row.host, row.id))
+    if shown:
+        _print_workers(shown, names)
+    else:
+        remark("No worker is alive." if not known else "No worker is alive; `fitqueue workers --all` lists gone ones.")
+
+
+def _print_workers(rows: Sequence[WorkerView], names: Mapping[str, str | None]) -> None:
+    ids = shown_ids([job_id for row in rows for job_id in row.jobs])
+    columns = [
+        Column("HOST", wraps=True),
+        Column("STATE", rank=1),
+        Column("SLOTS", rank=2),
+        Column("JOBS", wraps=True, rank=3),
+        Column("DEVICES", wraps=True, rank=4),
+        Column("POOLS", wraps=True, rank=5),
+        Column("LAST SEEN", rank=7),
+        Column("ID", rank=6),
+    ]
     print_table(
-        ["ID", "HOST", "STATE", "POOLS", "SLOTS", "DEVICES", "JOBS", "LAST SEEN"],
+        columns,
         [
             [
-                row.id,
                 row.host,
                 cell("alive", "green") if row.alive else cell("gone", "red"),
-                ", ".join(row.pools),
                 f"{len(row.jobs)}/{row.slots}",
+                ", ".join(names.get(job_id) or ids[job_id] for job_id in row.jobs),
                 ", ".join(_devices(row)),
-                ", ".join(row.jobs),
+                ", ".join(row.pools),
                 local_time(row.last_seen_at),
+                row.id,
             ]
             for row in rows
         ],

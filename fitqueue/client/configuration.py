@@ -1,5 +1,6 @@
 """The address and the token of the service: from arguments, from the environment, or from a file `client.json`."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from fitqueue.errors import NotConfigured
+from fitqueue.private_files import replace_private
 
 API_PREFIX = "/api/v1"
 
@@ -106,10 +108,41 @@ def clean_token(token: str | None) -> str | None:
 
 def _stored_connections(folder: Path, environment: Mapping[str, str]) -> Iterator[Connection]:
     yield from map(_read, files_above(folder, "client.json"))
+    path = _user_file(environment)
+    if path.is_file() and _is_owned_by_user(path):
+        yield _read(path)
+
+
+def store_connection(connection: Connection, environment: Mapping[str, str] = os.environ) -> Path:
+    """Store a service for all folders, and return the path of the file, which only the user can read."""
+    path = _user_file(environment)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_private(path, json.dumps({"url": connection.url, "token": connection.token}))
+    return path
+
+
+def forget_connection(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Remove the service that is stored for all folders, and return the path of the file; None if there was none."""
+    path = _user_file(environment)
+    if not path.exists():
+        return None
+    path.unlink()
+    return path
+
+
+def stored_url(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the address that is stored for all folders.
+
+    Raises:
+        NotConfigured: the file cannot be read.
+    """
+    path = _user_file(environment)
+    return _read(path).url if path.is_file() and _is_owned_by_user(path) else None
+
+
+def _user_file(environment: Mapping[str, str]) -> Path:
     home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    user_file = home / "fitqueue" / "client.json"
-    if user_file.is_file() and _is_owned_by_user(user_file):
-        yield _read(user_file)
+    return home / "fitqueue" / "client.json"
 
 
 def files_above(folder: Path, name: str) -> Iterator[Path]:

@@ -11,12 +11,13 @@ from flask import Blueprint, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
+from fitqueue import differences
 from fitqueue.errors import JobNotFound
 from fitqueue.states import JobState
 from fitqueue.text import truncate
 from service.api.context import get_services
 from service.api.views import job_summary
-from service.pages import comparison, differences
+from service.pages import comparison
 from service.pages.rendering import render
 from service.store import compared_jobs, job_details, job_list, jobs
 from service.store.job_list import Filter

@@ -147,6 +147,43 @@ def test_jobs_lists_and_filters(run: Any, job: dict[str, Any], client: Client) -
     assert run("jobs", "--label", "n")[0] == 3
 
 
+def test_jobs_shows_what_there_is_and_says_if_there_is_more(
+    run: Any, job: dict[str, Any], service: Any, client: Client
+) -> None:
+    for number in range(22):
+        client.submit({**job, "name": f"job {number}"})
+    code, out, err = run("jobs")
+    assert (code, len(out.splitlines()), err) == (0, 1 + 20, "20 jobs; more with --limit.\n")
+    assert out.splitlines()[0].split() == ["ID", "NAME", "STATE", "PROGRESS", "LEFT", "OR", "PLACE", "AGE"]
+    assert "no. 22 " in out.splitlines()[1]
+    assert run("jobs", "--limit", "22")[2] == ""
+    assert len(json.loads(run("jobs", "--json")[1])) == 22
+    worker = service.claim()
+    worker.phase(Phase.TRAINING)
+    worker.epoch(1, 0.5)
+    worker.checkpoint(["best"], 1, b"weights", 1.0)
+    worker.progress(2, 5)
+    [row] = [line.split() for line in run("jobs", "--state", "running")[1].splitlines()][1:]
+    assert row[3:7] == ["running", "2/3", "val_loss", "1"]
+    assert "left" in row
+
+
+def test_queue_lists_what_waits_in_the_order_of_claims(
+    run: Any, job: dict[str, Any], service: Any, client: Client
+) -> None:
+    assert run("queue") == (0, "", "No job is waiting.\n")
+    client.submit({**job, "name": "second"})
+    client.submit({**job, "name": "first", "priority": 5})
+    client.submit({**job, "name": "elsewhere", "resources": {"pool": "gpu"}})
+    lines = [line.split() for line in run("queue")[1].splitlines()]
+    assert [line[2] for line in lines] == ["NAME", "first", "second", "elsewhere"]
+    assert lines[0][3:5] == ["POOL", "PRIORITY"]
+    [heading, row] = run("queue", "--pool", "gpu")[1].splitlines()
+    assert heading.split() == ["PLACE", "ID", "NAME", "WAITS", "FOR", "SINCE"]
+    assert "a worker that serves the pool 'gpu'; none is alive" in row
+    assert [row["name"] for row in json.loads(run("queue", "--json")[1])] == ["first", "second", "elsewhere"]
+
+
 def test_show_prints_the_job_as_text_json_or_spec(
     run: Any, job: dict[str, Any], client: Client, tmp_path: Path
 ) -> None:

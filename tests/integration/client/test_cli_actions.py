@@ -82,7 +82,7 @@ def test_extend_adds_epochs_from_where_a_job_stopped(run: Any, ended: str, clien
         (["--epochs", "1"], "Missing argument 'JOB'"),
         (["job_none", "--epochs", "0"], "0 is not in the range x>=1"),
         (["job_none", "--epochs", "many"], "'many' is not a valid integer"),
-        (["job_none", "--epochs", "2000000"], "/epochs"),
+        ([f"job_{'0' * 24}", "--epochs", "2000000"], "/epochs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

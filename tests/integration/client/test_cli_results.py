@@ -43,6 +43,11 @@ def test_the_results_of_a_job(run: Any, job: dict[str, Any], service: Any, clien
 
     assert run("logs", submitted.id)[1] == "Epoch 1\x1b[31m\ndone\n"
     assert run("logs", submitted.id, "-n", "1")[1] == "done\n"
+    lines = [json.loads(line) for line in run("logs", submitted.id, "--json")[1].splitlines()]
+    assert [(line["text"], line["attempt"]) for line in lines] == [("Epoch 1\x1b[31m", 1), ("done", 1)]
+    assert json.loads(run("weights", submitted.id, "--json")[1]) == {
+        "job": submitted.id, "checkpoint": "best", "path": f"{submitted.id}-best.weights.h5", "size": len(b"first"),
+    }  # fmt: skip
     assert run("logs", submitted.id, "-f")[1] == "Epoch 1\x1b[31m\ndone\n"
 
     assert "succeeded" in run("events", submitted.id, "-f")[1].splitlines()[-1]
@@ -98,8 +103,9 @@ def test_data_sets_are_added_listed_shown_and_removed(run: Any, tmp_path: Path) 
 def test_workers_lists_what_they_are_training(run: Any, job: dict[str, Any], service: Any, client: Client) -> None:
     submitted = client.submit(job)
     service.claim()
-    [_, row] = run("workers")[1].splitlines()
-    assert row.split()[:5] == ["wk_1", "gpu-box", "alive", "default", "1/2"]
+    [heading, row] = run("workers")[1].splitlines()
+    assert heading.split()[:5] == ["HOST", "STATE", "SLOTS", "JOBS", "DEVICES"]
+    assert row.split()[:4] == ["gpu-box", "alive", "1/2", "digits"]
     assert json.loads(run("workers", "--json")[1])[0]["jobs"] == [submitted.id]
 
 
@@ -115,4 +121,7 @@ def test_workers_shows_how_much_of_the_gpus_is_used(run: Any, service: Any) -> N
     assert json.loads(run("workers", "--json")[1])[0]["versions"] == {"keras": "3.15.1"}
     with service.database.write() as session:
         workers.sign_off(session, "wk_1")
-    assert "97 %" not in run("workers")[1], "nobody knows it"
+    assert run("workers")[1:] == ("", "No worker is alive; `fitqueue workers --all` lists gone ones.\n")
+    gone = run("workers", "--all")[1]
+    assert "gone" in gone
+    assert "97 %" not in gone, "nobody knows it"

@@ -31,6 +31,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             preexec_fn=_notice_interrupts,
+            start_new_session=True,  # a password is asked in this terminal, and not in that of the tests
         )
         os.close(theirs)
         self.shown = ""
@@ -39,6 +40,10 @@ class Terminal:
         """Read until the terminal has shown this text."""
         while text not in self.shown:
             assert self._read(), f"{text!r} never appeared in {self.shown!r}"
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._ours, f"{text}\n".encode())
 
     def finish(self) -> int:
         """Read until the command has ended, and return its exit code."""
@@ -151,3 +156,17 @@ def test_a_closed_pipe_is_not_an_error(service: Any, client: Client, job: dict[s
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_login_asks_for_the_token_and_does_not_show_it(
+    terminal: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("FITQUEUE_TOKEN")
+    screen = terminal("login")
+    screen.until(f"Token for {service.url}: ")
+    screen.type(service.token)
+    screen.until("Logged in to")
+    assert screen.finish() == 0
+    assert service.token not in screen.shown
+    assert service.token in (tmp_path / "fitqueue" / "client.json").read_text()

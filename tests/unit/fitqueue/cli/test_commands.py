@@ -11,6 +11,7 @@ import pytest
 
 from fitqueue import cli
 from fitqueue.cli import commands
+from fitqueue.cli.examples import EXAMPLES
 from fitqueue.cli.failures import NO_SERVICE, REFUSED
 from fitqueue.cli.jobs import EXIT_CODES
 
@@ -70,6 +71,26 @@ def test_help_explains_a_command_and_all_its_options(
     assert capsys.readouterr().out.startswith(f"Usage: fitqueue {name} ")
     unexplained = [option.name for option in command.params if isinstance(option, click.Option) and not option.help]
     assert not unexplained
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_help_ends_with_examples_of_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*name.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.partition("\n  Examples:\n")[2].splitlines()
+    assert [line.strip() for line in lines] == list(EXAMPLES[name])
+    for line in lines:
+        command, words = cli.cli, line.partition("#")[0].partition("fitqueue ")[2].split()
+        assert " ".join(words).startswith(name) or f"fitqueue {name} " in line or f"| fitqueue {name}" in line
+        while isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), words.pop(0))
+            assert found is not None, line
+            command = found
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-") and word not in {"-", "-r"}} - {"--set"} <= known, line
+
+
+def test_each_command_has_examples() -> None:
+    assert EXAMPLES.keys() >= {*OUR_COMMANDS, *(name for section in commands.SECTIONS.values() for name in section)}
 
 
 @pytest.mark.parametrize("name", ["", *OUR_COMMANDS])

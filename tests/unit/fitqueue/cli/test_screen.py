@@ -1,8 +1,13 @@
 """The sentences that a person reads about one job."""
 
-import pytest
+import io
 
-from fitqueue.cli.screen import queue_text
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from fitqueue.cli.screen import _JobColumn, queue_text
+from fitqueue.text import strip_ansi
 from fitqueue.views import QueuePosition
 
 
@@ -28,3 +33,24 @@ from fitqueue.views import QueuePosition
 )
 def test_what_a_queued_job_waits_for_is_one_sentence(waiting_for: str, sentence: str) -> None:
     assert queue_text(QueuePosition(position=3, waiting_for=waiting_for)) == sentence
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("Epoch 3/12", "312/1,875 steps", "about 1:02:03 left"),
+        ("Number 3 in the queue, waiting for a worker that serves the pool 'vision'; none is alive", "", ""),
+    ],
+)
+def test_the_line_below_the_epochs_has_whole_words(width: int, texts: tuple[str, str, str]) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True)
+    with Progress(_JobColumn(console), console=console, disable=True) as progress:
+        description, steps, eta = texts
+        progress.add_task(description, total=1875 if steps else None, completed=312, steps=steps, eta=eta)
+        with console.capture() as captured:
+            console.print(progress)
+    lines = strip_ansi(captured.get()).splitlines()
+    assert [word for line in lines for word in line.split() if set(word) != {"━"}] == " ".join(texts).split()
+    assert all(len(line) <= width for line in lines)
+    assert ("━" in captured.get()) == bool(steps)

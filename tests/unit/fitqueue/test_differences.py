@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.pages.differences import MISSING, compare
+from fitqueue.differences import MISSING, compare
 
 
 def different(*documents: Any) -> dict[str, tuple[Any, ...]]:

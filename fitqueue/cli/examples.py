@@ -1,0 +1,78 @@
+"""The examples at the end of each command's help."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import click
+
+EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
+    "submit": (
+        "fitqueue submit examples/digits_cnn.json --wait",
+        "fitqueue submit job.json --name try-2 --set fit.epochs=50",
+        "fitqueue show latest --spec | fitqueue submit - --set seed=1",
+    ),
+    "watch": ("fitqueue watch latest", "fitqueue watch job_1hq4z7x2m"),
+    "jobs": (
+        "fitqueue jobs",
+        "fitqueue jobs --state running --state queued",
+        "fitqueue jobs --label project=digits --sort finished",
+        "fitqueue jobs --json | jq -r '.[].id'",
+    ),
+    "queue": ("fitqueue queue", "fitqueue queue --pool gpu"),
+    "show": ("fitqueue show latest", "fitqueue show latest --curve", "fitqueue show digits-cnn --spec > job.json"),
+    "compare": (
+        "fitqueue compare digits-cnn latest",
+        "fitqueue compare digits-cnn digits-wide --metric accuracy",
+    ),
+    "cancel": ("fitqueue cancel latest", "fitqueue cancel job_1hq4z7x2m digits-cnn"),
+    "pause": ("fitqueue pause digits-cnn",),
+    "resume": ("fitqueue resume digits-cnn",),
+    "extend": ("fitqueue extend digits-cnn --epochs 20 --wait",),
+    "delete": ("fitqueue delete job_1hq4z7x2m",),
+    "weights": (
+        "fitqueue weights digits-cnn",
+        "fitqueue weights latest --last -o last.weights.h5",
+        "fitqueue weights latest --checkpoint epoch-07.weights.h5",
+    ),
+    "metrics": ("fitqueue metrics latest", "fitqueue metrics digits-cnn --csv > metrics.csv"),
+    "checkpoints": ("fitqueue checkpoints digits-cnn",),
+    "artifacts": ("fitqueue artifacts digits-cnn", "fitqueue artifacts digits-cnn history.csv -o digits.csv"),
+    "logs": ("fitqueue logs latest -f", "fitqueue logs digits-cnn -n 50"),
+    "events": ("fitqueue events latest -f",),
+    "dataset": ("fitqueue dataset add letters.npz", "fitqueue dataset list"),
+    "dataset add": (
+        "fitqueue dataset add letters.npz",
+        "fitqueue dataset add trained.weights.h5 --name digits-weights",
+    ),
+    "dataset list": ("fitqueue dataset list", "fitqueue dataset list --submitted-by ada"),
+    "dataset show": ("fitqueue dataset show letters",),
+    "dataset remove": ("fitqueue dataset remove letters",),
+    "catalogue": ("fitqueue catalogue", "fitqueue catalogue LSTM"),
+    "login": ("fitqueue login https://gpu.example.org/fitqueue", "fitqueue login < token.txt"),
+    "logout": ("fitqueue logout",),
+    "open": (
+        "fitqueue open",
+        "fitqueue open latest",
+        "fitqueue open --print          # where this machine has no browser",
+    ),
+    "workers": ("fitqueue workers", "fitqueue workers --all"),
+    "up": ("fitqueue up", "fitqueue up --workers 2 --slots 1 --port 9000"),
+    "init": ("fitqueue init --workers 4", "fitqueue init --gpu --public"),
+    "token": ("docker compose exec api fitqueue token create ada",),
+    "token create": ("fitqueue token create ada",),
+    "token list": ("fitqueue token list",),
+    "token revoke": ("fitqueue token revoke tok_1hq4z7x2m",),
+    "doctor": ("fitqueue doctor", "docker compose exec worker fitqueue doctor --json"),
+    "migrate": ("fitqueue migrate",),
+}
+"""Command lines to copy, by the full name of the command."""
+
+
+def add_examples(name: str, command: click.Command) -> None:
+    """Let the help of a command, and of the commands in it, end with its examples."""
+    lines = EXAMPLES.get(name, ())
+    if lines:
+        command.epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+    if isinstance(command, click.Group):
+        for subname, subcommand in command.commands.items():
+            add_examples(f"{name} {subname}", subcommand)

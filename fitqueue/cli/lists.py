@@ -1,0 +1,151 @@
+"""The commands that list jobs: jobs, queue."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+import click
+
+from fitqueue.cli.job_names import short_ids
+from fitqueue.cli.options import json_option
+from fitqueue.cli.output import for_terminal, print_json, print_table, remark
+from fitqueue.cli.screen import state_text
+from fitqueue.cli.tables import Column
+from fitqueue.cli.text import age, duration, number
+from fitqueue.client import Client
+from fitqueue.job_sort import JobSort
+from fitqueue.states import JobState
+from fitqueue.views import JobSummary, QueuedJob
+
+_LIMIT: Final = 20
+
+
+@click.command()
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([str(state) for state in JobState]),
+    help="Only jobs in this state. If repeated: in any of these states.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only jobs with this label, which the job's `labels` gave it. If repeated: with all of these labels.",
+)
+@click.option("--pool", help="Only jobs of this pool.")
+@click.option("--name", help="Only jobs with this name.")
+@click.option("--submitted-by", metavar="NAME", help="Only jobs that were submitted with a token of this name.")
+@click.option("--dataset", metavar="NAME_OR_ID", help="Only jobs that take data or weights from this data set.")
+@click.option(
+    "--sort",
+    type=click.Choice([str(sort) for sort in JobSort]),
+    default=str(JobSort.NEWEST),
+    show_default=True,
+    help="The order of the jobs. `newest` and `oldest`: by the time at which they were submitted. `name`: those "
+    "without a name last. `finished`: those that ended last, then those that have not ended.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), help=f"Show at most this many jobs; by default {_LIMIT}, and all with --json."
+)
+@json_option
+def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int | None, as_json: bool, **options: Any) -> None:
+    """List jobs: their names, states, progress and best values, and when they will end or how many are before them."""
+    with Client() as client:
+        matching = client.list(state=states, labels=map(_parse_label, labels), **options)
+        if as_json:
+            print_json(list(islice(matching, limit)))
+            return
+        shown = limit or _LIMIT
+        rows = list(islice(matching, shown + 1))
+    if not rows:
+        remark("No jobs.")
+        return
+    _print_jobs(rows[:shown])
+    if len(rows) > shown:
+        remark(f"{shown} jobs; more with --limit.")
+
+
+@click.command()
+@click.option("--pool", help="Only jobs of this pool.")
+@json_option
+def queue(pool: str | None, as_json: bool) -> None:
+    """List the jobs that wait, in the order in which workers claim them, with what each waits for and since when."""
+    with Client() as client:
+        rows = list(client.queue(pool))
+    if as_json:
+        print_json(rows)
+    elif rows:
+        _print_queue(rows)
+    else:
+        remark("No job is waiting.")
+
+
+def shown_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return what a table shows for each id: a terminal its beginning, which commands take; a pipe all of it."""
+    return short_ids(ids) if for_terminal() else {id: id for id in ids}
+
+
+def _print_jobs(rows: Sequence[JobSummary]) -> None:
+    ids = shown_ids([row.id for row in rows])
+    columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", wraps=True, rank=6)]
+    columns += ["PROGRESS", Column("BEST", wraps=True), Column("LEFT OR PLACE", rank=5), Column("AGE", rank=7)]
+    now = datetime.now(UTC)
+    print_table(
+        columns,
+        [
+            [
+                ids[row.id],
+                row.name or "",
+                state_text(row),
+                row.reason or "",
+                f"{row.progress.epoch}/{row.progress.epochs}",
+                f"{row.best.monitor} {number(row.best.value)}" if row.best else "",
+                _left_or_place(row),
+                age(row.created_at, now),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _print_queue(rows: Sequence[QueuedJob]) -> None:
+    ids = shown_ids([row.id for row in rows])
+    has_pools = len({row.pool for row in rows}) > 1
+    now = datetime.now(UTC)
+    columns: list[Column | str] = ["PLACE", "ID", Column("NAME", wraps=True, rank=2), Column("POOL", rank=3)]
+    columns += [Column("PRIORITY", rank=6), Column("GPUS", rank=5), Column("WAITS FOR", wraps=True, rank=1)]
+    print_table(
+        [*columns, Column("SINCE", rank=4)],
+        [
+            [
+                str(row.position),
+                ids[row.id],
+                row.name or "",
+                row.pool if has_pools else "",
+                str(row.priority or ""),
+                str(row.gpus or ""),
+                row.waiting_for,
+                age(row.queued_since, now),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _left_or_place(job: JobSummary) -> str:
+    """Return how long a running job will still train, or the place of a waiting one."""
+    if job.queue is not None:
+        return f"no. {job.queue.position}"
+    seconds = job.progress.eta_seconds
+    return f"{duration(seconds)} left" if seconds is not None and job.state is JobState.RUNNING else ""
+
+
+def _parse_label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise click.BadParameter(f"'{text}' is not a label; expected KEY=VALUE", param_hint="--label")
+    return key, value

@@ -1,6 +1,7 @@
 """The page where a browser logs in, with a token or by a link that works once, and out."""
 
 from datetime import timedelta
+from typing import Final
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, redirect, request
@@ -12,6 +13,9 @@ from service.pages.rendering import render
 from service.store import login, tokens
 
 blueprint = Blueprint("login", __name__)
+
+_COOKIE_AGE: Final = timedelta(days=400)
+"""The longest that browsers keep a cookie. The session ends by itself when nobody has used it for a while."""
 
 
 @blueprint.get(LOGIN_PATH)
@@ -70,7 +74,7 @@ def _logged_in(services: Services, token_id: str) -> BaseResponse:
     response.set_cookie(
         cookie_name(request),
         secret,
-        max_age=idle_timeout,
+        max_age=_COOKIE_AGE,
         path=_cookie_path(),
         httponly=True,
         samesite="Lax",

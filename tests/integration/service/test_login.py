@@ -55,6 +55,7 @@ def test_the_cookie_is_hidden_from_scripts_and_only_its_hash_is_stored(
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Path=/" in cookie
+    assert f"Max-Age={400 * 86_400}" in cookie, "a session that is used does not end before"
     assert "Secure" not in cookie, "this client does not speak TLS"
     secret = cookie.split(";")[0].split("=", 1)[1]
     assert token not in cookie

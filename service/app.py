@@ -14,6 +14,7 @@ from service.api import (
     authentication,
     catalogue,
     checkpoints,
+    compression,
     context,
     datasets,
     docs,
@@ -99,6 +100,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         app.wsgi_app, TrustedProxies(settings.trusted_proxies)
     )
     requests.register(app)
+    compression.register(app)
     authentication.register(app)
     errors.register(app)
     for blueprint in _BLUEPRINTS:

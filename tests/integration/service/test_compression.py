@@ -1,0 +1,36 @@
+"""Large answers are compressed for clients that accept it, and are the same otherwise."""
+
+import gzip
+
+from flask.testing import FlaskClient
+
+from service.db import Database
+from service.store import leases, recording
+from service.store.leases import Lease
+from tests.reports import epoch_ended
+
+GZIP = {"Accept-Encoding": "gzip, deflate, br"}
+
+
+def test_a_large_answer_is_compressed(http: FlaskClient, database: Database, lease: Lease, url: str) -> None:
+    with database.write() as session:
+        job = leases.held_job(session, lease)
+        for epoch in range(1, 201):
+            recording.record_epoch(session, job, epoch_ended(epoch, {"loss": 1 / epoch, "val_loss": 2 / epoch}))
+    for path in (f"{url}/metrics", f"{url}/news", url.removeprefix("/api/v1")):
+        plain, compressed = http.get(path), http.get(path, headers=GZIP)
+        assert compressed.headers["Content-Encoding"] == "gzip"
+        assert int(compressed.headers["Content-Length"]) == len(compressed.data) < len(plain.data) / 3
+        assert gzip.decompress(compressed.data) == plain.data
+        assert "Accept-Encoding" in plain.headers["Vary"]
+        assert "Content-Encoding" not in plain.headers
+    tag = http.get(f"{url}/news", headers=GZIP).headers["ETag"]
+    assert tag.startswith("W/")
+    assert http.get(f"{url}/news", headers={**GZIP, "If-None-Match": tag}).status_code == 304
+
+
+def test_small_answers_and_refusals_of_gzip_are_left_as_they_are(http: FlaskClient, url: str) -> None:
+    assert "Content-Encoding" not in http.get(url, headers=GZIP).headers
+    page = url.removeprefix("/api/v1")
+    assert "Content-Encoding" not in http.get(page, headers={"Accept-Encoding": "gzip;q=0"}).headers
+    assert "Content-Encoding" not in http.head(page, headers=GZIP).headers

@@ -137,9 +137,9 @@ def test_a_data_set_is_dropped_looked_at_and_deleted(
     pixels = canvases.first.evaluate("canvas => [...canvas.getContext('2d').getImageData(0, 0, 9, 9).data]")
     high = int(images.max())
     assert pixels[::4] == [round(255 * value / high) for value in images[0].flatten().tolist()]
-    page.get_by_label("Array", exact=True).select_option("y")
+    page.locator("#preview-array").select_option("y")
     expect(page.locator("#preview-rows td")).to_have_text(["0.5", "NaN", "Infinity"])
-    page.get_by_label("Array", exact=True).select_option("table")
+    page.locator("#preview-array").select_option("table")
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text("Rows 21 to 30 of 30.")).to_be_visible()
     assert "array=table" in page.url

@@ -67,6 +67,12 @@ def part_status(folder: Path, part: str) -> str:
     return str(httpx.get(f"{connection['url']}/readyz", headers=headers).json()["parts"][part])
 
 
+def _opened(link: str) -> httpx.Response:
+    """Return the page to which a link that logs in leads a browser."""
+    with httpx.Client(follow_redirects=True, headers={"Accept": "text/html"}) as browser:
+        return browser.get(link)
+
+
 def test_ctrl_c_requeues_running_jobs_and_the_next_start_trains_them(
     tmp_path: Path, endless_job: dict[str, Any]
 ) -> None:
@@ -76,7 +82,9 @@ def test_ctrl_c_requeues_running_jobs_and_the_next_start_trains_them(
         connection = json.loads((folder / "client.json").read_text())
         assert stat.S_IMODE((folder / "client.json").stat().st_mode) == 0o600
         assert connection["url"] in printed
-        assert re.search(r"/docs\?token=" + re.escape(connection["token"]), printed)
+        assert connection["token"] in printed
+        page = _opened(re.search(r"\S+/login\?link=\S+", printed)[0])
+        assert (page.status_code, str(page.url)) == (200, f"{connection['url']}/")
 
         client = fitqueue.Client(connection["url"], connection["token"])
         job = client.submit(endless_job)

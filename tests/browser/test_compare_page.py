@@ -132,11 +132,11 @@ def test_jobs_are_added_and_removed_and_keep_their_colours(page: Page, api: Prep
 def test_only_differences_are_shown_until_the_switch_is_used(page: Page, api: PreparedAPI, three: list[str]) -> None:
     open_comparison(page, api, three[:2])
     pointers = page.locator("[data-part=differences] tbody th")
-    expect(pointers).to_have_text(["/name", "/fit/epochs"])
+    expect(pointers).to_have_text(["/name", "/fit/epochs", "/resources/pool"])
     page.get_by_role("link", name="Show equal values, too").click()
     expect(pointers.filter(has_text="/fit/batch_size")).to_be_visible()
     page.get_by_role("link", name="Show only what differs").click()
-    expect(pointers).to_have_text(["/name", "/fit/epochs"])
+    expect(pointers).to_have_text(["/name", "/fit/epochs", "/resources/pool"])
 
 
 def test_scale_and_axis_are_kept_in_the_address(page: Page, api: PreparedAPI, three: list[str]) -> None:

@@ -23,7 +23,7 @@ from service.storage_marking import mark_folder
 from service.store import tokens
 from tests.waiting import until
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds for an answer that must come although others misbehave; on an idle machine it takes milliseconds."""
 
 

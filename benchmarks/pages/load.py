@@ -1,5 +1,6 @@
 """What open pages of running jobs cost the API."""
 
+import gzip
 import json
 import random
 import subprocess
@@ -102,7 +103,7 @@ class PageClient(threading.Thread):
         body = answer.read()
         if answer.status not in (200, 304):
             raise SystemExit(f"{path} was answered with {answer.status}, so there is nothing to measure.")
-        return answer, body
+        return answer, gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body
 
 
 def measure_clients(api: API, seconds: float, pages: int = PAGES) -> dict[str, Any]:

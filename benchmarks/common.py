@@ -5,7 +5,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ PLAIN_SCRIPT = Path(__file__).with_name("plain_train.py")
 DIGITS = str(BUILTIN["digits"].path)
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
 console = Console(stderr=True)
+
+Rows = list[tuple[str, str]]
+Figures = dict[str, Any]
 
 
 @contextmanager
@@ -170,3 +174,35 @@ def report(title: str, rows: Sequence[tuple[str, str]], figures: Mapping[str, An
         table.add_row(name, value)
     console.print(table)
     print(json.dumps({"benchmark": title, **figures}))
+
+
+def measure_parts(
+    title: str,
+    parser: ArgumentParser,
+    chosen: Sequence[str],
+    parts: Mapping[str, Callable[..., tuple[Rows, Figures]]],
+    figures: Figures,
+    *arguments: Any,
+) -> None:
+    """Measure the chosen parts of a benchmark, or all of them, one after the other, and report them together.
+
+    Args:
+        title: the name of the benchmark.
+        parser: says so if a part is unknown, and exits.
+        chosen: names of parts; all, if empty.
+        parts: what measures each part, by its name.
+        figures: what the report has besides those of the parts.
+        arguments: what each part is called with.
+    """
+    unknown = set(chosen) - set(parts)
+    if unknown:
+        parser.error(f"There is no part {', '.join(sorted(unknown))}; the parts are {', '.join(parts)}.")
+    rows: Rows = []
+    for name in chosen or parts:
+        console.print(f"{name} …")
+        new_rows, new_figures = parts[name](*arguments)
+        for row, value in new_rows:
+            console.print(f"  {row}: {value}")
+        rows += new_rows
+        figures |= new_figures
+    report(title, rows, figures)

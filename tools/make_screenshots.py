@@ -5,7 +5,6 @@ It starts the service, trains three networks on handwritten digits, and opens th
 
 import copy
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 import fitqueue
 from service.stack import Stack
+from tools.installed_browser import find_browser
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 EXAMPLE = ROOT / "examples" / "digits_cnn.json"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1280, "height": 860}
 EPOCHS = 24
 RATES = {"cnn-fast": 0.003, "cnn": 0.001, "cnn-slow": 0.0002}
@@ -26,7 +25,9 @@ MAX_MILLISECONDS = 300_000
 
 
 def main() -> None:
-    browser_path = next(path for path in map(shutil.which, BROWSERS) if path)
+    browser_path = find_browser()
+    if browser_path is None:
+        raise SystemExit("No browser is installed; on Debian: apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), port=0, echo=print) as stack:
         client = fitqueue.Client(stack.url, stack.token)
         ended = [client.wait(client.submit(_job(name, rate)).id).id for name, rate in RATES.items()]

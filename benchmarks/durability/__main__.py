@@ -8,15 +8,12 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from benchmarks.common import console, mnist_or_synthetic, report
+from benchmarks.common import Figures, Rows, measure_parts, mnist_or_synthetic
 from benchmarks.durability.claims import CLAIMERS, QUEUED, measure_claims_on_both_databases
 from benchmarks.durability.resuming import measure_resuming
 from benchmarks.durability.snapshots import measure_snapshots
-
-Rows = list[tuple[str, str]]
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -81,20 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--short", action="store_true", help="two minutes in all: fewer samples and a shorter lease")
     parser.add_argument("--data", type=Path, help="MNIST as .npz; without it, synthetic data of its size")
     options = parser.parse_args(arguments)
-    unknown = set(options.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"There is no part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}.")
     extent = SHORT if options.short else FULL
-    rows: Rows = []
-    figures: Figures = {"short": options.short}
-    for name in options.parts or PARTS:
-        console.print(f"{name} …")
-        new_rows, new_figures = PARTS[name](extent, options.data)
-        for title, value in new_rows:
-            console.print(f"  {title}: {value}")
-        rows += new_rows
-        figures |= new_figures
-    report("durability", rows, figures)
+    measure_parts("durability", parser, options.parts, PARTS, {"short": options.short}, extent, options.data)
 
 
 if __name__ == "__main__":

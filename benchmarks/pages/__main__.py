@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.common import console, report
+from benchmarks import comparison
+from benchmarks.common import Figures, Rows, measure_parts
 from benchmarks.pages import browsing, load
 from benchmarks.pages.browsing import Target
 from benchmarks.pages.rows import end_job, start_job, started_jobs
 from benchmarks.pages.serving import API, running_api
 from benchmarks.postgres import running_postgres
-
-Rows = list[tuple[str, str]]
-Figures = dict[str, Any]
 
 COMPARED: Final = 20
 
@@ -69,7 +67,7 @@ def _ended_job(api: API, epochs: int) -> Target:
 def _comparison(api: API, epochs: int) -> Target:
     """Return the page that compares jobs. It says of how many jobs the curves are drawn."""
     ids = [end_job(api.database, lease) for lease in started_jobs(api.database, COMPARED, epochs)]
-    return Target(f"/compare?{'&'.join(f'job={id}' for id in ids)}", f'[data-jobs-drawn="{COMPARED}"]')
+    return Target(comparison.path(ids), f'[data-jobs-drawn="{COMPARED}"]')
 
 
 # --- Parts ---------------------------------------------------------------------------------------------------------
@@ -164,21 +162,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--short", action="store_true", help="a minute or two in all: one run, fewer epochs and pages")
     parser.add_argument("--tabs", action="store_true", help="measure the cost of real tabs; they need many processors")
     options = parser.parse_args(arguments)
-    unknown = set(options.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"There is no part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}.")
-    chosen = SHORT if options.short else FULL
-    extent = replace(chosen, tabs=options.tabs)
-    rows: Rows = []
-    figures: Figures = {"short": options.short}
-    for name in options.parts or PARTS:
-        console.print(f"{name} …")
-        new_rows, new_figures = PARTS[name](extent)
-        for title, value in new_rows:
-            console.print(f"  {title}: {value}")
-        rows += new_rows
-        figures |= new_figures
-    report("pages", rows, figures)
+    extent = replace(SHORT if options.short else FULL, tabs=options.tabs)
+    measure_parts("pages", parser, options.parts, PARTS, {"short": options.short}, extent)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +12,12 @@ from urllib.parse import quote, urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
+from benchmarks.comparison import measure_redraw_once
 from benchmarks.pages.serving import API
+from tools.installed_browser import find_browser
 
 PATIENCE: Final = 300_000
 """Milliseconds that a page may take on a busy machine."""
-
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 # The moment at which all curves are drawn is that at which the page says so.
 _NOTE_WHEN_DRAWN: Final = """
@@ -38,11 +37,6 @@ class Target:
     drawn: str | None = None
     """The attribute of the curves when all of them are drawn, as a selector of CSS; None if the page has no curves."""
     needs_login: bool = True
-
-
-def find_browser() -> str | None:
-    """Return the path of the first browser that is on the PATH."""
-    return next((path for name in _BROWSERS if (path := shutil.which(name))), None)
 
 
 @contextmanager
@@ -135,17 +129,16 @@ def measure_redraw(browser: Browser, api: API, target: Target, runs: int) -> dic
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
         page.goto(api.url + target.path)
         page.locator(f"#curves{target.drawn}").wait_for(state="attached")
-        script = page.locator('script[type="module"]').first.get_attribute("src")
         redraws = []
         for _ in range(runs):
             before = _thread_seconds(session)
-            redraw = page.evaluate("async (script) => (await import(script)).measureRedraw()", script)
-            redraws.append({**redraw, "cpu_seconds": _thread_seconds(session) - before})
+            redraw = measure_redraw_once(page)
+            redraws.append((redraw, _thread_seconds(session) - before))
     return {
-        "cpu_seconds": median(redraw["cpu_seconds"] for redraw in redraws),
-        "clock_seconds": median(redraw["milliseconds"] / 1000 for redraw in redraws),
-        "charts": redraws[-1]["charts"],
-        "epochs": redraws[-1]["epochs"],
+        "cpu_seconds": median(cpu_seconds for _, cpu_seconds in redraws),
+        "clock_seconds": median(redraw.seconds for redraw, _ in redraws),
+        "charts": redraw.charts,
+        "epochs": redraw.epochs,
     }
 
 

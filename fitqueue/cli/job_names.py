@@ -24,7 +24,7 @@ def find_job(client: Client, word: str) -> str:
     """Return the id of the job that a word means. A whole id is not looked up, and costs no request.
 
     Raises:
-        JobNotFound: there is no such job, or the word may mean several ones, which the message lists.
+        JobNotFound: no job matches, or several do, which the message lists.
     """
     if _ID.fullmatch(word):
         return word

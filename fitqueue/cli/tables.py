@@ -34,8 +34,8 @@ class Column:
 
     Attributes:
         wraps: whether it holds words, which may go on in the next line; figures, ids and times stay on one line.
-        rank: where there is no room, the column with the highest rank is left out first, and the first one of the table
-            never. By default, a column has the rank of its position.
+        rank: if the columns do not fit, the one with the highest rank is left out first. The first column always stays.
+            By default, a column has the rank of its position.
     """
 
     heading: str

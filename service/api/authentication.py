@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from fitqueue.errors import CrossSite, DatabaseUnavailable, Unauthenticated
 from service.api import PREFIX
+from service.api.addresses import root
 from service.api.context import Services, get_services
 from service.store import login, tokens
 
@@ -78,7 +79,7 @@ def _authenticate() -> BaseResponse | None:
     token_id = _verify_session(services)
     if token_id is None:
         if _wants_a_page():
-            return redirect(f"{request.script_root}{LOGIN_PATH}?next={quote(request.full_path.rstrip('?'))}")
+            return redirect(f"{root()}{LOGIN_PATH}?next={quote(request.full_path.rstrip('?'))}")
         raise Unauthenticated()
     if request.method not in _SAFE_METHODS:
         verify_same_origin(request)

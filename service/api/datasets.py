@@ -12,6 +12,7 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from fitqueue.datasets import BUILTIN
@@ -105,7 +106,9 @@ def upload(query: UploadQuery) -> Response:
     with _inspected_file(services) as received:
         dataset, is_new = _store(services, dataset_id, query.name, received)
     headers = {"Location": address_of(f"/datasets/{dataset.id}")}
-    return answer(_view(services, dataset), 201 if is_new else 200, headers)
+    with services.database.read() as session:
+        view = _view(session, dataset)
+    return answer(view, 201 if is_new else 200, headers)
 
 
 @blueprint.get("", summary="List data sets", responses={200: Page[DatasetView]})
@@ -145,8 +148,7 @@ def read_dataset(services: Services, reference: str) -> DatasetView:
     if reference in BUILTIN:
         return builtin_view(BUILTIN[reference])
     with services.database.read() as session:
-        dataset = datasets.get(session, reference)
-    return _view(services, dataset)
+        return _view(session, datasets.get(session, reference))
 
 
 @blueprint.delete("/<reference>", summary="Delete a data set", responses={204: None, **problems(404, 409)})
@@ -161,10 +163,8 @@ def delete_dataset(path: DatasetPath) -> Response:
     return Response(status=204)
 
 
-def _view(services: Services, dataset: Dataset) -> DatasetView:
-    with services.database.read() as session:
-        names = tokens.names_of(session, {dataset.token_id})
-    return dataset_view(dataset, names.get(dataset.token_id))
+def _view(session: Session, dataset: Dataset) -> DatasetView:
+    return dataset_view(dataset, tokens.names_of(session, {dataset.token_id}).get(dataset.token_id))
 
 
 def _refuse_reserved(name: str | None) -> None:

@@ -82,7 +82,7 @@ def get_news(path: JobPath, query: NewsQuery) -> Response:
 
 
 def _etag(session: Session, services: Services, stamp: Stamp) -> str:
-    """Return what changes whenever there is news. It is read before the news, so it may be older than they are."""
+    """Return what changes whenever there is news. It is of the same moment as they are."""
     waits = ""
     if stamp.job.state is JobState.QUEUED:  # what it waits for changes without the job
         positions = queue_position.read(session, [stamp.job], services.settings.lease_seconds)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import urlencode
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, redirect, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -18,6 +18,7 @@ from fitqueue.text import truncate
 from service.api.context import get_services
 from service.api.views import job_summary
 from service.pages import comparison
+from service.pages.parameters import url_with
 from service.pages.rendering import render
 from service.store import compared_jobs, job_details, job_list, jobs
 from service.store.job_list import Filter
@@ -57,7 +58,7 @@ def show() -> BaseResponse:
     with services.database.read() as session:
         new = _find(session, added) if added else None
         if new is not None:
-            return redirect(_url(job=list(dict.fromkeys([*asked, new]))), 303)
+            return redirect(url_with(add=None, job=list(dict.fromkeys([*asked, new]))), 303)
         found = compared_jobs.with_specs(session, _storable(asked[:MAX_JOBS]))
         ids = [job.id for job in found]
         specs = [job.spec for job in found]
@@ -81,8 +82,8 @@ def show() -> BaseResponse:
         has_more_rows=len(rows) > MAX_ROWS,
         shows_all=shows_all,
         recent=[job for job in recent if job.id not in ids],
-        url=_url,
-        without=lambda id: _url(job=[other for other in asked if other != id]),
+        url=partial(url_with, add=None),
+        without=lambda id: url_with(add=None, job=[other for other in asked if other != id]),
     )
 
 
@@ -112,11 +113,3 @@ def _value(value: Any) -> Value:
         return Value("", is_missing=True)
     text = differences.as_text(value)
     return Value(truncate(text, _SHORT), truncate(text, _MAX_WHOLE) if len(text) > _SHORT else "")
-
-
-def _url(**changed: str | Sequence[str] | None) -> str:
-    """Return the address of this page with other parameters, without those that are None."""
-    kept = {name: request.args.getlist(name) for name in request.args if name != "add"}
-    parameters = {name: value for name, value in {**kept, **changed}.items() if value is not None}
-    query = urlencode(parameters, doseq=True)
-    return url_for("pages.compare") + (f"?{query}" if query else "")

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from service.api.addresses import root
 from service.api.authentication import LOGIN_PATH, cookie_name, session_of, verify_same_origin
 from service.api.context import Services, get_services
 from service.pages.rendering import render
@@ -50,7 +51,7 @@ def log_out() -> BaseResponse:
     if secret is not None:
         with get_services().database.write() as session:
             login.end(session, secret)
-    response = redirect(f"{request.script_root}{LOGIN_PATH}")
+    response = redirect(f"{root()}{LOGIN_PATH}")
     response.delete_cookie(cookie_name(request), path=_cookie_path())
     return response
 
@@ -70,7 +71,7 @@ def _logged_in(services: Services, token_id: str) -> BaseResponse:
     idle_timeout = timedelta(seconds=services.settings.login_idle_seconds)
     with services.database.write() as session:
         secret = login.begin(session, token_id, idle_timeout)
-    response = redirect(f"{request.script_root}{own_path(request.values.get('next', '/'))}", 303)
+    response = redirect(f"{root()}{own_path(request.values.get('next', '/'))}", 303)
     response.set_cookie(
         cookie_name(request),
         secret,
@@ -84,4 +85,4 @@ def _logged_in(services: Services, token_id: str) -> BaseResponse:
 
 
 def _cookie_path() -> str:
-    return request.script_root or "/"
+    return root() or "/"

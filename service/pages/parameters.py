@@ -1,6 +1,6 @@
 """The parameters in the address of a page."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar, get_origin
 from urllib.parse import urlencode
 
@@ -8,6 +8,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 
 from fitqueue.spec import validation_words
+from service.api.addresses import root
 
 Query = TypeVar("Query", bound=BaseModel)
 
@@ -30,9 +31,10 @@ def read_query(query_type: type[Query], ignored: Collection[str] = ()) -> tuple[
         return query_type(), f"{fault['loc'][0]}: {validation_words.message(fault)}"
 
 
-def url_with(**changed: str | None) -> str:
+def url_with(**changed: str | Sequence[str] | None) -> str:
     """Return the address of this page with other parameters; None removes one."""
-    kept = [(key, value) for key, value in request.args.items(multi=True) if key not in changed]
-    parameters = [*kept, *((key, value) for key, value in changed.items() if value is not None)]
-    address = f"{request.script_root}{request.path}"
-    return f"{address}?{urlencode(parameters)}" if parameters else address
+    kept = {name: request.args.getlist(name) for name in request.args}
+    parameters = {name: value for name, value in {**kept, **changed}.items() if value is not None}
+    query = urlencode(parameters, doseq=True)
+    address = f"{root()}{request.path}"
+    return f"{address}?{query}" if query else address

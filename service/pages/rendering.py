@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
-from flask import Response, render_template, request, url_for
+from flask import Response, render_template, url_for
 
-from service.api import PREFIX, languages
+from service.api import languages
+from service.api.addresses import address_of
 from service.pages import assets, words
 
 # Everything from this service alone. Styles may be inline, because Plotly places its legend and its buttons by `style`
@@ -23,7 +24,7 @@ def render(template: str, status: int = 200, **context: Any) -> Response:
         asset=_asset_url,
         language=languages.preferred(),
         script_words=words.for_scripts(languages.preferred()),
-        api=f"{request.script_root}{PREFIX}",
+        api=address_of(""),
         **context,
     )
     response = Response(html, status, mimetype="text/html")

@@ -1,6 +1,7 @@
 """Benchmarks measure jobs that succeeded, with all of their work, and nothing else."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import fitqueue
 from benchmarks import common, overhead, startup, throughput
 from benchmarks.durability import __main__ as durability
 from benchmarks.pages import __main__ as pages
-from benchmarks.pages import browsing
 from benchmarks.queues import Throughput
 from fitqueue.states import EventKind, JobState
 from service.stack import Stack
+from tools.installed_browser import find_browser
 
 
 def failing_job(*_: Any, **__: Any) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def test_the_cost_of_open_pages_counts_the_requests_that_pages_send(capsys: pyte
     assert 0 < cost["requests_a_second"]["news"] <= 1.1 * pages.SHORT.pages
 
 
-@pytest.mark.skipif(not browsing.find_browser(), reason="no browser is installed")
+@pytest.mark.skipif("CI" not in os.environ and not find_browser(), reason="no browser is installed")
 def test_pages_are_measured_in_a_browser(capsys: pytest.CaptureFixture[str]) -> None:
     pages.main(["loading", "redraw", "requests", "--short"])
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.browser.appearance import APPEARANCES, Appearance
 from tests.browser.problems import Problems
 from tests.browser.serving import PreparedAPI, WholeService
-from tests.browser.system_browser import find_browser
+from tools.installed_browser import find_browser
 
 PATIENCE = 120_000
 """Milliseconds for what a page does at once on an idle machine."""

@@ -193,7 +193,7 @@ def test_twenty_jobs_with_5000_epochs_are_drawn(page: Page, api: PreparedAPI, lo
     assert len(drawn) == 40
     assert len({line["color"] for line in drawn}) == 20
     look(page, "compare-twenty")
-    [redraw] = comparison.measure_redraws(page, 1)
+    redraw = comparison.measure_redraw_once(page)
     assert (redraw.charts, redraw.epochs) == (2, 100_000)
 
 

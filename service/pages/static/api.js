@@ -34,6 +34,12 @@ export async function call(method, path, body = undefined, options = {}) {
   return text && response.status !== 304 ? JSON.parse(text) : null;
 }
 
+/** Cancel, pause, resume, extend or delete a job. */
+export function perform(action, jobId, body = undefined) {
+  const path = `/jobs/${encodeURIComponent(jobId)}`;
+  return action === "delete" ? call("DELETE", path) : call("POST", `${path}/${action}`, body);
+}
+
 /** As `call`, but resolves to the response, which may be a 304. */
 export async function send(method, path, body = undefined, { headers = {}, signal } = {}) {
   const json = body === undefined ? {} : { "Content-Type": "application/json" };

@@ -3,7 +3,9 @@
 import { ApiError, call, send } from "./api.js";
 import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
 import { ComparedJob } from "./compared.js";
-import { element, parameter, refresh, say, setParameters, t } from "./dom.js";
+import { curveControls } from "./curve_controls.js";
+import { lossFirst } from "./curves.js";
+import { element, refresh, say, t } from "./dom.js";
 import { poll } from "./polling.js";
 
 const RUNNING_SECONDS = 3;
@@ -24,8 +26,7 @@ const epochTable = document.getElementById("epoch-table");
 
 /** The compared jobs by their id, in the order of the page. */
 let compared = new Map();
-let axis = parameter("x") === "time" ? "time" : "epoch";
-let isLog = parameter("scale") === "log";
+const chosen = curveControls(draw);
 let isDrawing = false;
 let drawsAgain = false;
 let drawnAt = 0;
@@ -157,7 +158,7 @@ function shownJobs() {
 
 function metricNamesOf(jobs) {
   const names = new Set(jobs.flatMap((job) => [...job.columns.keys()].map((name) => name.replace(/^val_/, ""))));
-  return [...names].sort((a, b) => (b === "loss") - (a === "loss"));
+  return lossFirst(names);
 }
 
 /** The unit of the axis of time, in which the longest job is a number that can be read. */
@@ -168,7 +169,7 @@ function unitOf(jobs) {
 
 /** Return the charts: for each its key, its title and a function that makes its series. */
 function chartsOf(jobs) {
-  const unit = axis === "time" ? unitOf(jobs) : null;
+  const unit = chosen.axis === "time" ? unitOf(jobs) : null;
   const seconds = unit && UNITS[unit];
   const x = { title: unit ? t(`compare.${unit}`) : t("curves.epoch"), isTime: false };
   const metrics = metricNamesOf(jobs).map((name) => ({
@@ -193,7 +194,7 @@ function rateOf(job, seconds) {
 }
 
 function optionsOf(chart, target) {
-  return { title: chart.title, series: chart.series(), x: chart.x, log: isLog, read: (x, event) => read(target, chart, x, event) };
+  return { title: chart.title, series: chart.series(), x: chart.x, log: chosen.isLog, read: (x, event) => read(target, chart, x, event) };
 }
 
 /** Charts that are far below or above what the reader sees are drawn when they come near. */
@@ -335,13 +336,6 @@ document.addEventListener("change", (event) => {
 
 addEventListener("popstate", () => refresh({ always: true }).catch(() => location.reload()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { takeJobs(); draw(); });
-
-const logScale = document.getElementById("log-scale");
-const axisChoice = document.getElementById("curve-x");
-logScale.checked = isLog;
-axisChoice.value = axis;
-logScale.addEventListener("change", () => { isLog = logScale.checked; setParameters({ scale: isLog ? "log" : null }); draw(); });
-axisChoice.addEventListener("change", () => { axis = axisChoice.value; setParameters({ x: axis === "time" ? "time" : null }); draw(); });
 
 function pause() {
   const states = [...compared.values()].map((job) => job.state);

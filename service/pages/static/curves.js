@@ -10,6 +10,11 @@ export function metricNames(epochs, points = []) {
   const names = new Set();
   for (const row of [...epochs, ...points]) for (const name of Object.keys(row.metrics)) names.add(name.replace(/^val_/, ""));
   names.delete(RATE);
+  return lossFirst(names);
+}
+
+/** Return names of metrics with the loss, which all jobs have, before the others. */
+export function lossFirst(names) {
   return [...names].sort((a, b) => (b === "loss") - (a === "loss"));
 }
 

@@ -29,6 +29,11 @@ export function pageUrl(path) {
   return document.body.dataset.root + path;
 }
 
+/** Write a number with four significant digits; null, which stands for NaN or infinity, is `nan`. */
+export function figures(value) {
+  return value === null ? "nan" : String(Number(value.toPrecision(4)));
+}
+
 /** Set parameters of the page's address, so that a reload and a copied address show the same. */
 export function setParameters(values) {
   const url = new URL(location.href);

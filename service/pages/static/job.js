@@ -1,10 +1,11 @@
 /** The page of a job: its curves, events, log and state, kept up to date by one request a tick. */
 
-import { ApiError, call, send } from "./api.js";
+import { ApiError, perform, send } from "./api.js";
 import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
 import { copy } from "./clipboard.js";
+import { curveControls } from "./curve_controls.js";
 import { RATE, curvesOf, marksOf, metricNames, position, rateCurve } from "./curves.js";
-import { confirmed, element, pageUrl, parameter, refresh, say, setParameters, t, timeElement } from "./dom.js";
+import { confirmed, element, figures, pageUrl, refresh, say, t, timeElement } from "./dom.js";
 import { poll } from "./polling.js";
 
 const RUNNING_SECONDS = 1;
@@ -22,8 +23,7 @@ const jobId = curves.dataset.job;
 const plainIcon = document.getElementById("icon").href;
 const known = { epochs: [], points: [], event: Number(eventList.dataset.last), line: Number(log.dataset.last), etag: null };
 let job = null;
-let axis = parameter("x") === "time" ? "time" : "epoch";
-let isLog = parameter("scale") === "log";
+const chosen = curveControls(draw);
 let shape = null;
 /** The epoch, the best one and the last event that the list of files was rendered with. */
 let filesShape = null;
@@ -123,7 +123,7 @@ function showProgress() {
   if (job.state !== "running" || job.phase !== "training" || !progress.steps || job.cancel_requested_at || job.pause_requested_at) return;
   const eta = progress.eta_seconds === null ? "" : ` ${t("eta", { duration: duration(progress.eta_seconds) })}`;
   head.querySelector("[data-field=sentence]").textContent = t("trains", progress) + eta;
-  const metrics = Object.entries(progress.metrics).map(([name, value]) => `${name} ${value === null ? "nan" : Number(value.toPrecision(4))}`);
+  const metrics = Object.entries(progress.metrics).map(([name, value]) => `${name} ${figures(value)}`);
   head.querySelector("[data-field=metrics]").textContent = metrics.join(" · ");
   document.title = document.title.replace(/^\d+ %/, `${Math.round(progress.percent)} %`);
   showIcon(progress.percent);
@@ -136,7 +136,7 @@ function showEpochAndBest(head, bar) {
 }
 
 function bestParts({ monitor, value, epoch }) {
-  const text = `${monitor} ${value === null ? "nan" : Number(value.toPrecision(4))}`;
+  const text = `${monitor} ${figures(value)}`;
   return [element("span", { class: "figures" }, text), " ", element("span", { class: "hint" }, t("best_in", { epoch }))];
 }
 
@@ -154,16 +154,16 @@ function duration(seconds) {
 }
 
 function draw() {
-  const x = position(axis, job.progress.steps);
+  const x = position(chosen.axis, job.progress.steps);
   const marks = marksOf(known.epochs, job.best, x);
   const names = metricNames(known.epochs, known.points);
-  const xAxis = { title: t(axis === "time" ? "curves.time" : "curves.epoch"), isTime: axis === "time" };
+  const xAxis = { title: t(chosen.axis === "time" ? "curves.time" : "curves.epoch"), isTime: chosen.axis === "time" };
   const charts = names.map((name) => ({ key: `metric-${name}`, title: name, series: curvesOf(known.epochs, known.points, name, x, [colorOf(0), colorOf(1)]) }));
   const rate = rateCurve(known.epochs, x, colorOf(3));
   if (rate.x.length) charts.push({ key: "rate", title: t("curves.rate"), series: [rate] });
   keepFigures(curves, new Set(charts.map((chart) => chart.key)));
   for (const chart of charts) {
-    drawChart(figure(curves, chart.key, chart.title), { title: `${jobId} ${chart.title}`, series: chart.series, marks, x: xAxis, log: isLog });
+    drawChart(figure(curves, chart.key, chart.title), { title: `${jobId} ${chart.title}`, series: chart.series, marks, x: xAxis, log: chosen.isLog });
   }
   curves.dataset.drawn = String(known.epochs.at(-1)?.epoch ?? 0);
   document.getElementById("curve-controls").hidden = charts.length === 0;
@@ -172,12 +172,12 @@ function draw() {
 function showEpochs() {
   const table = document.getElementById("epochs");
   const names = metricsInOrder();
-  const text = (row, name) => row.non_finite_values[name] ?? (row.metrics[name] === undefined ? "" : String(Number(row.metrics[name].toPrecision(4))));
+  const text = (row, name) => row.non_finite_values[name] ?? (row.metrics[name] === undefined ? "" : figures(row.metrics[name]));
   const headings = [t("curves.epoch"), ...names, t("rate"), t("seconds")].map((heading) => element("th", { scope: "col" }, heading));
   const rows = known.epochs.slice(-MAX_ROWS).reverse().map((row) => element("tr", {},
     element("th", { scope: "row" }, String(row.epoch)),
     ...names.map((name) => element("td", {}, text(row, name))),
-    element("td", {}, row.learning_rate === null ? "" : String(Number(row.learning_rate.toPrecision(4)))),
+    element("td", {}, row.learning_rate === null ? "" : figures(row.learning_rate)),
     element("td", {}, row.seconds.toFixed(1))));
   table.tHead.replaceChildren(element("tr", {}, ...headings));
   table.tBodies[0].replaceChildren(...rows);
@@ -219,7 +219,7 @@ async function act(action) {
   const body = action === "extend" ? await askEpochs() : undefined;
   if (action === "extend" && !body) return;
   try {
-    await call(action === "delete" ? "DELETE" : "POST", action === "delete" ? `/jobs/${jobId}` : `/jobs/${jobId}/${action}`, body);
+    await perform(action, jobId, body);
     if (action === "delete") return location.assign(pageUrl("/"));
     await refreshParts({ always: true });
     askNow();
@@ -244,13 +244,6 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-action]");
   if (button) act(button.dataset.action);
 });
-
-const logScale = document.getElementById("log-scale");
-const axisChoice = document.getElementById("curve-x");
-logScale.checked = isLog;
-axisChoice.value = axis;
-logScale.addEventListener("change", () => { isLog = logScale.checked; setParameters({ scale: isLog ? "log" : null }); draw(); });
-axisChoice.addEventListener("change", () => { axis = axisChoice.value; setParameters({ x: axis === "time" ? "time" : null }); draw(); });
 
 const spec = document.getElementById("spec");
 document.getElementById("copy-spec").addEventListener("click", () => copy(spec.textContent));

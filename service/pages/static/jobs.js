@@ -1,9 +1,9 @@
 /** The list of jobs: kept up to date by the service's own rendering of it, and what is done with several at once. */
 
 import "./clipboard.js";
-import { call } from "./api.js";
+import { perform } from "./api.js";
 import { confirmed, refresh, say, t } from "./dom.js";
-import { poll } from "./polling.js";
+import { pollRendered } from "./polling.js";
 
 const SECONDS = 3;
 const REQUESTS_AT_ONCE = 4;
@@ -51,9 +51,8 @@ async function act(action) {
 }
 
 async function actOn(box, action, faults) {
-  const path = `/jobs/${encodeURIComponent(box.value)}`;
   try {
-    await call(action === "delete" ? "DELETE" : "POST", action === "delete" ? path : `${path}/${action}`);
+    await perform(action, box.value);
   } catch (error) {
     faults.push(`${box.dataset.name}: ${error.text ?? error.message}`);
   }
@@ -70,4 +69,4 @@ bar.addEventListener("click", (event) => {
 document.addEventListener("refreshed", showChoice);
 
 showChoice();
-poll(() => refresh(), () => SECONDS);
+pollRendered(SECONDS);

@@ -1,7 +1,7 @@
 /** Asking again and again: never while the page is hidden, slower and slower while the service does not answer. */
 
 import { ApiError } from "./api.js";
-import { t } from "./dom.js";
+import { refresh, t } from "./dom.js";
 import { Unreachable } from "./reach.js";
 
 const MAX_PAUSE = 30;
@@ -46,6 +46,12 @@ export function poll(ask, seconds) {
   });
   tick();
   return () => { clearTimeout(timer); timer = null; return tick(); };
+}
+
+/** Keep the parts of a page up to date that the service renders, unless it has only just rendered them. */
+export function pollRendered(seconds) {
+  const isFresh = () => performance.now() < 900 * seconds;
+  poll(() => (isFresh() ? null : refresh()), () => seconds);
 }
 
 function showConnection(failures) {

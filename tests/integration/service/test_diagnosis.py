@@ -55,7 +55,8 @@ def test_a_running_job_is_diagnosed_in_the_language_of_the_reader(
     assert diagnosis is not None
     assert (diagnosis.verdict, diagnosis.first_epoch, diagnosis.last_epoch) == ("overfitting", 4, 8)
     assert [movement.trend for movement in diagnosis.movements] == ["falling", "flat"]
-    assert (english.headers["Content-Language"], english.headers["Vary"]) == ("en", "Accept-Language")
+    assert english.headers["Content-Language"] == "en"
+    assert "Accept-Language" in english.vary
 
     for accepted, language in (("zh", "zh"), ("zh-CN,zh;q=0.9,en;q=0.5", "zh"), ("fr, zh;q=0.1", "zh"), ("fr", "en")):
         answer = http.get(job_url, headers={"Accept-Language": accepted})

@@ -96,7 +96,7 @@ def test_a_full_worker_receives_what_was_sent_when_a_slot_becomes_free(
     full = listen("full")
     await_first(full, server)
     assert Notifier(server.url).notify("default")
-    until(lambda: count_waiting(server) == 1)  # a read that was under way has sent it again
+    until(lambda: count_waiting(server) >= 1)  # a read that was under way has sent it again, or the first one, too
     assert full.lines.empty()
     full.go_on()
     assert full.lines.get(timeout=SECONDS) == "work"

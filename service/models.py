@@ -36,6 +36,8 @@ class Job(Base):
     - `step_points` counts the points of the series within epochs, those included that were thinned out.
     - `builtin_dataset` is the name of the built-in data set that the job takes its data from, for filters. Jobs that a
       version without this column has stored have none.
+    - `attempt_…` is what the running or last attempt used, and `earlier_…` what those before it used. `attempt_seconds`
+      is set when the attempt ends. The others are measured while it runs; 0 is what was not measured.
     - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
       had been trained by then.
     """
@@ -87,6 +89,13 @@ class Job(Base):
     events_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
     running_metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     step_points: Mapped[int] = mapped_column(default=0, server_default="0")
+    attempt_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    attempt_cpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    earlier_cpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    attempt_peak_memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    earlier_peak_memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    attempt_peak_gpu_memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    earlier_peak_gpu_memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -378,6 +387,16 @@ class Counter(Base):
     bucket: Mapped[str] = mapped_column(String(32), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
     total: Mapped[float]
+
+
+class PoolUsage(Base):
+    """What the attempts in a pool that have ended used. Rows outlive the jobs that they count."""
+
+    __tablename__ = "pool_usage"
+
+    pool: Mapped[str] = mapped_column(String(64), primary_key=True)
+    gpu_seconds: Mapped[float]
+    cpu_seconds: Mapped[float]
 
 
 class StorageIdentity(Base):

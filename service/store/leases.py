@@ -22,9 +22,10 @@ from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job
-from service.store import gpu_reservation, gpus, snapshots, transitions
+from service.store import gpu_reservation, gpus, snapshots, transitions, usage
 from service.store.gpus import Machine, VisibleGPU
 from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, Wait, retry_or_fail
+from service.store.usage import MeasuredUse
 
 REAP_LIMIT: Final = 100
 
@@ -135,20 +136,31 @@ def _initial_weights_key(session: Session, spec: Mapping[str, Any]) -> str | Non
     return session.scalar(key.where(Job.id == initial.job, Job.deleted_at.is_(None), name))
 
 
-def renew(session: Session, lease: Lease, lease_seconds: float) -> StopRequests | None:
+def renew(
+    session: Session, lease: Lease, lease_seconds: float, measured: MeasuredUse | None = None
+) -> StopRequests | None:
     """Extend the lease and return what users have asked of the job; None if the lease is lost.
 
     A lease that has expired is renewed if no reaper has noticed it yet, because nobody else has the job.
+
+    Args:
+        measured: what the attempt has used so far; None: no process trains it yet.
     """
     expires_at = clock.now(session) + timedelta(seconds=lease_seconds)
     row = session.execute(
         update(Job)
         .where(*_held(lease))
-        .values(lease_expires_at=expires_at)
+        .values(lease_expires_at=expires_at, **usage.columns(measured))
         .returning(Job.cancel_requested_at, Job.pause_requested_at)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     return None if row is None else StopRequests(cancel=row[0] is not None, pause=row[1] is not None)
+
+
+def record_use(session: Session, lease: Lease, measured: MeasuredUse) -> None:
+    """Store what the attempt has used, unless its lease is lost."""
+    statement = update(Job).where(*_held(lease)).values(**usage.columns(measured))
+    session.execute(statement.execution_options(synchronize_session=False))
 
 
 # --- Writes of an attempt -----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
-from service.store import counters, events, gpus
+from service.store import counters, events, gpus, usage
 from service.store.counters import Duration
 
 Requester = Mapping[str, str | None]
@@ -74,6 +74,7 @@ def claim(
         return None
     if job.started_at is None:
         job.started_at = now
+    usage.begin_attempt(job)
     held = tuple(free_gpus[: job.gpus])
     if held:
         gpus.hold(session, job, held, now)
@@ -117,8 +118,8 @@ def requeue(
     nothing_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_(None)
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
     if job is not None:
-        _count_time(job, now)
         events.append(session, job, EventKind.REQUEUED, now, message, _failure_data(failure))
+        usage.end_attempt(session, job, now)
     return job
 
 
@@ -138,8 +139,8 @@ def pause(
     pause_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *pause_asked), JobState.PAUSED, changes)
     if job is not None:
-        _count_time(job, now)
         events.append(session, job, EventKind.PAUSED, now, message, _failure_data(failure))
+        usage.end_attempt(session, job, now)
     return job
 
 
@@ -238,16 +239,10 @@ def _end(
         **changes,
     )
     if job is not None:
-        _count_time(job, now)
         events.append(session, job, _EVENT_OF_END[state], now, message, {"reason": reason, **by})
+        usage.end_attempt(session, job, now)
         counters.count_end(session, reason)
     return job
-
-
-def _count_time(job: Job, now: datetime) -> None:
-    if job.claimed_at is not None:
-        job.seconds_used += max((now - job.claimed_at).total_seconds(), 0.0)
-        job.claimed_at = None
 
 
 def _move(session: Session, condition: tuple[ColumnElement[bool], ...], **values: object) -> Job | None:

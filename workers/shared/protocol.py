@@ -110,6 +110,14 @@ class Resumed(Message):
     differences: list[str] = Field(description="why the numbers may differ in their last bits; empty: they do not")
 
 
+class ResourcesUsed(Message):
+    """What the process has used since it was forked. The message before the last one."""
+
+    type: Literal["resources_used"] = "resources_used"
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
 class Ended(Message):
     """The child's last message. It counts more than the exit code."""
 
@@ -134,7 +142,7 @@ class Stopped(Message):
 
 LastMessage = Ended | SnapshotRefused | Stopped
 FileReport = CheckpointWritten | SnapshotWritten | ArtifactWritten
-AnyReport = WarmedUp | PhaseChanged | Resumed | Progress | EpochEnded | FileReport | LastMessage
+AnyReport = WarmedUp | PhaseChanged | Resumed | Progress | EpochEnded | FileReport | ResourcesUsed | LastMessage
 Report = Annotated[AnyReport, Field(discriminator="type")]
 
 _COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(Command)

@@ -37,6 +37,7 @@ from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import PhaseChanged, Progress, Resumed
 from workers.supervisor.child_output import LogLines
 from workers.supervisor.storage_calls import OnChunk, call_storage
+from workers.supervisor.usage_meter import UsageMeter
 
 _logger = logging.getLogger(__name__)
 
@@ -75,8 +76,13 @@ class AttemptRecorder:
         self._outages = 0
         self._writes = 0
         self._write_in_turn = Lock()
+        self._meter: UsageMeter | None = None
         self.storing_since: float | None = None
         """When the call began with which the storage is busy, by the monotonic clock; None if it is not."""
+
+    def watch(self, meter: UsageMeter) -> None:
+        """Record with the outcome what the training process has used."""
+        self._meter = meter
 
     # --- Reports ------------------------------------------------------------------------------------------------
 
@@ -200,7 +206,12 @@ class AttemptRecorder:
         return leases.held_job(session, self._lease)
 
     def _end(self, write_outcome: Callable[[Session], bool]) -> None:
-        if not self._write(write_outcome):
+        def write(session: Session) -> bool:
+            if self._meter is not None:
+                leases.record_use(session, self._lease, self._meter.used)
+            return write_outcome(session)
+
+        if not self._write(write):
             raise LeaseLost("the attempt no longer held the job when it ended")
 
     def _put(

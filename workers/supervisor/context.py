@@ -12,6 +12,7 @@ from workers.shared.protocol import Devices
 from workers.supervisor.child import Child
 from workers.supervisor.fork_server import ForkServer
 from workers.supervisor.spares import SpareChildren
+from workers.supervisor.usage_meter import ReadGPUMemory
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class WorkerContext:
     timeouts: Timeouts = Timeouts()
     limits: JobLimits = DEFAULT_LIMITS
     spares: SpareChildren | None = None
+    read_gpu_memory: ReadGPUMemory = lambda _: None
 
     def spawn(self, devices: Devices) -> Child:
         """Return a child that computes on these devices.

@@ -45,7 +45,7 @@ class GPU:
 
 
 ListGPUs = Callable[[], list[GPU]]
-"""Returns the GPUs that the machine has at this moment. Thread-safe. A worker needs nothing else from a driver."""
+"""Returns the GPUs that the machine has at this moment. Thread-safe."""
 
 
 class NVML:
@@ -80,6 +80,24 @@ class NVML:
                     _logger.warning("The GPUs cannot be listed any more.", extra={"error": str(error)})
                 self._is_open = False
                 return []
+
+    def used_bytes(self, uuids: Sequence[str]) -> int | None:
+        """Return the memory in use on the fullest of these GPUs; None if the driver does not say. A `ReadGPUMemory`.
+
+        This is asked every few seconds for each running job, so it does not list all GPUs.
+        """
+        with self._lock:
+            if not self._is_open:  # jobs get GPUs only after they were listed
+                return None
+            try:
+                import pynvml
+
+                handles = map(pynvml.nvmlDeviceGetHandleByUUID, uuids)
+                infos = [pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2) for handle in handles]
+            except Exception as error:  # whatever it is, the job trains on
+                _logger.debug("The memory in use on GPUs is not known.", extra={"gpus": uuids, "error": str(error)})
+                return None
+        return max((info.used for info in infos), default=None)
 
     def _list(self, pynvml: Any) -> list[GPU]:
         if not self._is_open:

@@ -17,6 +17,7 @@ from service.store import leases
 from service.store.leases import Lease, LeaseLost, StopRequests
 from workers.shared.protocol import Renewed
 from workers.supervisor.child import Child, ChildNotReading
+from workers.supervisor.usage_meter import UsageMeter
 
 _logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class LeaseRenewer:
         self._hang_timeout = hang_timeout
         self._checked_in_at = time.monotonic()
         self._child: Child | None = None
+        self._meter: UsageMeter | None = None
         self._is_lost = False
         self._leaving = Event()
         self._thread = Thread(target=self._run, name="lease", daemon=True)
@@ -53,9 +55,10 @@ class LeaseRenewer:
         """How long a child may train after the last renewal that it read: less than the lease lasts."""
         return self._lease_seconds * (1 - _MARGIN)
 
-    def watch(self, child: Child) -> None:
-        """Tell the child about each renewal from now on."""
+    def watch(self, child: Child, meter: UsageMeter) -> None:
+        """Tell the child about each renewal from now on, and store with it what the child has used."""
         self._child = child
+        self._meter = meter
 
     def renew(self) -> None:
         """Renew the lease now.
@@ -64,9 +67,10 @@ class LeaseRenewer:
             LeaseLost: the attempt no longer holds the job.
             DatabaseUnavailable: nobody can tell.
         """
+        measured = self._meter.sample() if self._meter is not None else None
         began = time.monotonic()
         with self._database.write() as session:
-            requests = leases.renew(session, self._lease, self._lease_seconds)
+            requests = leases.renew(session, self._lease, self._lease_seconds, measured)
         if requests is None:
             self._is_lost = True
             raise LeaseLost("the lease could not be renewed")

@@ -30,6 +30,7 @@ from workers.shared.protocol import (
     LastMessage,
     PhaseChanged,
     Progress,
+    ResourcesUsed,
     Resumed,
     SnapshotRefused,
     Start,
@@ -57,6 +58,7 @@ from workers.supervisor.outcome import (
 from workers.supervisor.preparation import Preparation, StoppedBeforeTraining
 from workers.supervisor.storage_calls import call_storage, is_outage
 from workers.supervisor.uploads import Uploads
+from workers.supervisor.usage_meter import UsageMeter
 
 _logger = logging.getLogger(__name__)
 
@@ -162,16 +164,18 @@ class Supervisor:
         with self._make_uploads() as uploads, self._context.spawn(start) as child:
             orphans.note(self._directory, child.pid)
             memory = MemoryGuard(child.pid, self._context.job_memory_bytes)
+            meter = UsageMeter(child.pid, self._claimed.gpus, self._context.read_gpu_memory)
+            self._recorder.watch(meter)
             with suppress(DatabaseUnavailable):  # the last renewal was seconds ago
                 self._renewer.renew()
             with suppress(ChildNotReading):  # the deadline of its first message follows
                 child.send(start)
-            self._renewer.watch(child)
+            self._renewer.watch(child, meter)
             stopper = self._make_stopper(child)
             for output in child.outputs(POLL_SECONDS):
                 if output is not None:
                     stopper.note_activity()
-                    self._handle(output, uploads)
+                    self._handle(output, uploads, meter)
                 self._recorder.store_lines()
                 self._enforce_limits(child, uploads, stopper, memory)
                 while uploads.is_full and uploads.failure is None and not self._context.stopping.is_set():
@@ -196,7 +200,7 @@ class Supervisor:
             child, self._context.timeouts, self._context.stopping, lambda: self._renewer.requests, seconds_left
         )
 
-    def _handle(self, output: ChildOutput, uploads: Uploads) -> None:
+    def _handle(self, output: ChildOutput, uploads: Uploads, meter: UsageMeter) -> None:
         match output:
             case LogLines():
                 self._recorder.add_lines(output)
@@ -211,6 +215,8 @@ class Supervisor:
                 self._recorder.epoch(output)
             case CheckpointWritten() | SnapshotWritten() | ArtifactWritten():
                 uploads.add(output)
+            case ResourcesUsed():
+                meter.note_report(output)
             case Ended() | SnapshotRefused() | Stopped():
                 self._last_message = output
             case UnparsableLine():

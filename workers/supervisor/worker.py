@@ -42,6 +42,7 @@ from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper, own_directory, remove_abandoned
 from workers.supervisor.slots import SlotPool
 from workers.supervisor.spares import SpareChildren
+from workers.supervisor.usage_meter import ReadGPUMemory
 from workers.supervisor.versions import versions
 
 _logger = logging.getLogger(__name__)
@@ -85,8 +86,8 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     remove_abandoned(settings.work_dir)
     fork_server = ForkServer(trainer)
     fork_server.start()
-    list_gpus = list_gpus or NVML(os.environ.get("CUDA_VISIBLE_DEVICES")).list_gpus
-    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus)
+    nvml = NVML(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus or nvml.list_gpus, nvml.used_bytes)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
     # Not sys.exit: the exit handlers of Celery and of the database's driver may wait for a dead network.
@@ -105,6 +106,7 @@ class Worker:
         fork_server: ForkServer,
         stopping: Event,
         list_gpus: ListGPUs,
+        read_gpu_memory: ReadGPUMemory,
     ) -> None:
         self.id = new_id("wk")
         self._settings = settings
@@ -114,6 +116,7 @@ class Worker:
         self._storage = storage
         self._notifier = Notifier(settings.redis_url)
         self._list_gpus = list_gpus
+        self._read_gpu_memory = read_gpu_memory
 
     def run(self, directory: Path) -> None:
         """Train jobs until `stopping` is set, then requeue those that are training."""
@@ -213,6 +216,7 @@ class Worker:
                 events=settings.max_events,
             ),
             spares=self._make_spares(directory, threads),
+            read_gpu_memory=self._read_gpu_memory,
         )
 
     def _make_spares(self, directory: Path, threads: int) -> SpareChildren | None:

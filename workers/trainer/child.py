@@ -4,6 +4,7 @@ It exits by `os._exit`, because TensorFlow's own cleanup is of no use by then, a
 """
 
 import os
+import resource
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from fitqueue.reports import Message
 from workers.shared.entry import ChildPipes
-from workers.shared.protocol import Start, WarmedUp, WarmUp
+from workers.shared.protocol import ResourcesUsed, Start, WarmedUp, WarmUp
 from workers.trainer import stdio
 from workers.trainer.control import Control
 from workers.trainer.reporting import Reporter
@@ -46,9 +47,19 @@ def run_child(
 
     start = control.read_start(answer)
     control.watch()
-    reporter.emit(work(start, control, reporter))
+    last_message = work(start, control, reporter)
+    reporter.emit(_resources_used())
+    reporter.emit(last_message)
     stdio.flush()
     os._exit(0)
+
+
+def _resources_used() -> ResourcesUsed:
+    own, waited_for = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ResourcesUsed(
+        cpu_seconds=own.ru_utime + own.ru_stime + waited_for.ru_utime + waited_for.ru_stime,
+        peak_memory_bytes=own.ru_maxrss * 1024,
+    )
 
 
 def _volunteer_for_the_kernel() -> None:

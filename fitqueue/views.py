@@ -17,6 +17,9 @@ from fitqueue.metric_views import StepView as StepView
 from fitqueue.non_finite import NonFinite
 from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.states import EventKind, JobState, Phase, Reason
+from fitqueue.usage_views import JobUsage as JobUsage
+from fitqueue.usage_views import StoredBytes as StoredBytes
+from fitqueue.usage_views import Use as Use
 
 Item = TypeVar("Item")
 
@@ -191,6 +194,38 @@ class JobView(JobSummary):
     diagnosis: Diagnosis | None = Field(
         default=None, description="what the losses say about the training; null before the first epoch has ended"
     )
+
+
+class ComparedJob(BaseModel):
+    """What the training of a compared job came to."""
+
+    id: str
+    name: str | None
+    state: JobState
+    best: Best | None
+    last: EpochView | None = Field(description="its last epoch that has ended; null before the first one has")
+    epochs_trained: int
+    seconds: float = Field(description="how long these epochs took together")
+
+
+class Difference(BaseModel):
+    """A place at which the specs of compared jobs differ."""
+
+    pointer: str = Field(description="where: a JSON pointer (RFC 6901) into the specs")
+    values: dict[str, Any] = Field(
+        description="the value of each job, by the job's id; a job whose spec has none is missing"
+    )
+    too_long: list[str] = Field(
+        default_factory=list, description="ids of jobs that have a value here which is too long for this answer"
+    )
+
+
+class JobDiff(BaseModel):
+    """In what the specs of two jobs differ, beside what their trainings came to."""
+
+    jobs: list[ComparedJob] = Field(description="the two jobs, in the order of the address")
+    differences: list[Difference]
+    is_complete: bool = Field(description="false if there are more differences than the answer has")
 
 
 class LoginLink(BaseModel):

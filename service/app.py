@@ -17,6 +17,7 @@ from service.api import (
     compression,
     context,
     datasets,
+    diff,
     docs,
     errors,
     events,
@@ -30,6 +31,7 @@ from service.api import (
     prometheus,
     queue,
     requests,
+    usage,
     workers,
 )
 from service.api.context import REQUEST_THREADS, Services
@@ -51,6 +53,8 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     events.blueprint,
     logs.blueprint,
     news.blueprint,
+    usage.blueprint,
+    diff.blueprint,
     login_links.blueprint,
     checkpoints.blueprint,
     artifacts.blueprint,

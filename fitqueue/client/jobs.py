@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fitqueue.client import follow
 from fitqueue.client.base import ClientBase, job_path
 from fitqueue.client.job_list import JobList
 from fitqueue.errors import MalformedJSON
 from fitqueue.job_sort import JobSort
-from fitqueue.views import DryRun, JobSummary, JobView, QueuedJob
+from fitqueue.views import DryRun, JobDiff, JobSummary, JobUsage, JobView, QueuedJob
 
 Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
 """A job: a dict, JSON as bytes, or the path of a JSON file."""
@@ -43,6 +44,22 @@ class JobMethods(ClientBase):
             JobNotFound: there is no job with this id.
         """
         return JobView.model_validate_json(self._call("GET", job_path(job_id)))
+
+    def usage(self, job_id: str) -> JobUsage:
+        """Return what a job has used until now: GPU- and CPU-seconds, peaks of memory, and stored bytes.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+        """
+        return JobUsage.model_validate_json(self._call("GET", f"{job_path(job_id)}/usage"))
+
+    def diff(self, job_id: str, other_id: str) -> JobDiff:
+        """Return in what the specs of two jobs differ, beside the best and the last epoch of each.
+
+        Raises:
+            JobNotFound: there is no job with one of these ids.
+        """
+        return JobDiff.model_validate_json(self._call("GET", f"{job_path(job_id)}/diff/{quote(other_id, safe='')}"))
 
     def list(
         self,

@@ -16,9 +16,10 @@ from prometheus_client.registry import Collector
 
 from service.api.context import get_services
 from service.api.parameters import ALWAYS
-from service.store import counters, gauges
+from service.store import counters, gauges, usage
 from service.store.counters import BUCKET_BOUNDS, Counters, Duration, Histogram
 from service.store.gauges import Gauges, Queue
+from service.store.usage import PoolUse
 
 blueprint = APIBlueprint("prometheus", __name__, abp_tags=[Tag(name="service")], abp_responses=ALWAYS)
 
@@ -40,21 +41,24 @@ def metrics() -> Response:
     with services.database.read() as session:
         counts = counters.read(session)
         current = gauges.read(session, services.settings.lease_seconds, _pools_served_before(counts))
-    return Response(generate_latest(ServiceCollector(current, counts)), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+        uses = usage.by_pool(session)
+    return Response(generate_latest(ServiceCollector(current, counts, uses)), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class ServiceCollector(Collector):
     """Turns gauges and counters into Prometheus's metric families."""
 
-    def __init__(self, current: Gauges, counts: Counters) -> None:
+    def __init__(self, current: Gauges, counts: Counters, uses: dict[str, PoolUse]) -> None:
         self._current = current
         self._counts = counts
+        self._uses = uses
         self._workers_by_pool = _workers_by_pool(current, counts)
 
     def collect(self) -> Iterator[Metric]:
         yield from self._jobs()
         yield from self._queues()
         yield from self._workers()
+        yield from self._use()
         for duration, (name, help_text) in _DURATIONS.items():
             empty = {pool: counters.empty_histogram(duration) for pool in self._workers_by_pool}
             yield _histogram(name, help_text, duration, empty | self._counts.histograms[duration])
@@ -62,10 +66,7 @@ class ServiceCollector(Collector):
     def _jobs(self) -> Iterator[Metric]:
         jobs = {str(state): count for state, count in self._current.jobs.items()}
         yield _gauge("fitqueue_jobs", "Jobs by state.", "state", jobs)
-        ended = CounterMetricFamily("fitqueue_jobs_ended", "Jobs that have ended, by reason.", labels=["reason"])
-        for reason, count in self._counts.ended.items():
-            ended.add_metric([reason], count)
-        yield ended
+        yield _counter("fitqueue_jobs_ended", "Jobs that have ended, by reason.", "reason", self._counts.ended)
 
     def _queues(self) -> Iterator[Metric]:
         # 0 if nothing is queued: a missing series would look like a service that is down.
@@ -86,6 +87,13 @@ class ServiceCollector(Collector):
         yield GaugeMetricFamily("fitqueue_gpus", "GPUs that live workers see, each counted once.", len(visible))
         yield GaugeMetricFamily("fitqueue_gpus_in_use", "GPUs that running jobs hold.", self._current.gpus_in_use)
 
+    def _use(self) -> Iterator[Metric]:
+        uses = dict.fromkeys(self._workers_by_pool, PoolUse()) | self._uses
+        gpus = {pool: use.gpu_seconds for pool, use in uses.items()}
+        yield _counter("fitqueue_gpu_seconds", "For how long jobs held GPUs, for each GPU.", "pool", gpus)
+        processors = {pool: use.cpu_seconds for pool, use in uses.items()}
+        yield _counter("fitqueue_cpu_seconds", "Processor time of training processes.", "pool", processors)
+
 
 def _pools_served_before(counts: Counters) -> Collection[str]:
     return counts.histograms[Duration.CLAIM_LATENCY].keys()
@@ -102,6 +110,13 @@ def _workers_by_pool(current: Gauges, counts: Counters) -> dict[str, int]:
 
 def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, help_text, labels=[label])
+    for value_of_label, value in values.items():
+        family.add_metric([value_of_label], value)
+    return family
+
+
+def _counter(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=[label])
     for value_of_label, value in values.items():
         family.add_metric([value_of_label], value)
     return family

@@ -5,6 +5,8 @@ These functions are pure, except that addresses begin as the client of the reque
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -19,23 +21,29 @@ from fitqueue.views import (
     ArtifactView,
     Best,
     CheckpointView,
+    ComparedJob,
     DatasetPreview,
     DatasetView,
+    EpochView,
     EventView,
     GPUUse,
     JobSummary,
+    JobUsage,
     JobView,
     LeftOutArray,
     LogLine,
     Progress,
     QueuedJob,
+    StoredBytes,
+    Use,
     WorkerView,
 )
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import models
 from service.api.addresses import address_of
 from service.npz import Rows
-from service.store import datasets, step_metrics
+from service.store import datasets, step_metrics, usage
+from service.store.compared_jobs import Trained
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
 from service.store.step_metrics import StepRow
@@ -129,6 +137,38 @@ def _best(job: models.Job) -> Best | None:
     if job.best_epoch is None:
         return None
     return Best(epoch=job.best_epoch, monitor=job.best_monitor or "", value=_finite(job.best_value))
+
+
+def job_usage(job: models.Job, now: datetime, stored: usage.StoredBytes) -> JobUsage:
+    sizes = asdict(stored)
+    return JobUsage(
+        attempt=job.attempt,
+        last_attempt=_use(usage.of_attempt(job, now)),
+        all_attempts=_use(usage.of_all_attempts(job, now)),
+        stored_bytes=StoredBytes(**sizes, total=sum(sizes.values())),
+    )
+
+
+def _use(use: usage.Use) -> Use:
+    return Use(
+        seconds=round(use.seconds, 3),
+        gpu_seconds=round(use.gpu_seconds, 3),
+        cpu_seconds=round(use.measured.cpu_seconds, 3),
+        peak_memory_bytes=use.measured.peak_memory_bytes or None,
+        peak_gpu_memory_bytes=use.measured.peak_gpu_memory_bytes or None,
+    )
+
+
+def compared_job(job: models.Job, trained: Trained | None) -> ComparedJob:
+    return ComparedJob(
+        id=job.id,
+        name=job.name,
+        state=job.state,
+        best=_best(job),
+        last=EpochView(**epoch_fields(trained.last)) if trained else None,
+        epochs_trained=trained.last.epoch if trained else 0,
+        seconds=round(trained.seconds, 3) if trained else 0.0,
+    )
 
 
 def epoch_fields(row: EpochRow) -> dict[str, Any]:

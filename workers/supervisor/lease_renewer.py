@@ -67,8 +67,8 @@ class LeaseRenewer:
             LeaseLost: the attempt no longer holds the job.
             DatabaseUnavailable: nobody can tell.
         """
-        measured = self._meter.sample() if self._meter is not None else None
         began = time.monotonic()
+        measured = self._meter.used if self._meter is not None else None
         with self._database.write() as session:
             requests = leases.renew(session, self._lease, self._lease_seconds, measured)
         if requests is None:

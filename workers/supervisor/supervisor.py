@@ -178,10 +178,12 @@ class Supervisor:
                     self._handle(output, uploads, meter)
                 self._recorder.store_lines()
                 self._enforce_limits(child, uploads, stopper, memory)
+                meter.sample_if_due()
                 while uploads.is_full and uploads.failure is None and not self._context.stopping.is_set():
                     uploads.wait(POLL_SECONDS)
                     stopper.note_activity()
                     self._enforce_limits(child, uploads, stopper, memory)
+                    meter.sample_if_due()
             self._recorder.store_lines(flush=True)
             self._wait_for(uploads)
         return self._make_end(child, uploads, stopper, memory)

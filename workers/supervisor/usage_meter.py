@@ -1,14 +1,14 @@
 """Measures what a training process uses: processor time, and memory of the machine and of its GPUs.
 
-The kernel counts all of it, so a sample reads two small files and asks the driver. Processes that the child has started
-count when it has waited for them.
+The kernel counts all of it, so a sample reads two small files and asks the driver, which takes about a tenth of a
+millisecond. Processes that the child has started count when it has waited for them.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import Final, NamedTuple
 
 from service.store.usage import MeasuredUse
@@ -16,6 +16,8 @@ from workers.shared.protocol import ResourcesUsed
 
 ReadGPUMemory = Callable[[Sequence[str]], int | None]
 """Returns the bytes in use on the fullest of these GPUs, named by UUID; None if that is not known. Thread-safe."""
+
+SAMPLE_SECONDS: Final = 1.0
 
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _PEAK: Final = "VmHWM:"
@@ -33,7 +35,7 @@ class ProcessTimes(NamedTuple):
 
 
 class UsageMeter:
-    """What one child has used. Thread-safe."""
+    """What one child has used. One thread measures, and any thread may read `used`."""
 
     def __init__(self, pid: int, gpus: Sequence[str], read_gpu_memory: ReadGPUMemory) -> None:
         """Begin to measure. What a spare child used before it got its job does not count as its job's."""
@@ -41,22 +43,24 @@ class UsageMeter:
         self._gpus = gpus
         self._read_gpu_memory = read_gpu_memory
         self._start = process_times(pid)
-        self._used = MeasuredUse()
-        self._lock = Lock()
-
-    @property
-    def used(self) -> MeasuredUse:
+        self._next_sample_at = time.monotonic() + SAMPLE_SECONDS
+        self.used = MeasuredUse()
         """What was measured up to the last sample."""
-        return self._used
 
-    def sample(self) -> MeasuredUse:
-        """Measure, and return what the child has used so far. After its end nothing changes any more."""
+    def sample_if_due(self) -> None:
+        """Measure, unless the last sample was less than a second ago."""
+        now = time.monotonic()
+        if now >= self._next_sample_at:
+            self._next_sample_at = now + SAMPLE_SECONDS
+            self.sample()
+
+    def sample(self) -> None:
+        """Measure what the child has used so far. After its end nothing changes any more."""
         peak = peak_memory_bytes(self._pid)
         times = process_times(self._pid)
         # Another process may have got the number of a child that has ended.
         if self._start is not None and times is not None and times.started_at == self._start.started_at:
             self._note(times.cpu_seconds, peak or 0, self._gpu_memory())
-        return self._used
 
     def note_report(self, report: ResourcesUsed) -> None:
         """Note what the child says of itself when it is about to end: these figures are exact."""
@@ -67,12 +71,11 @@ class UsageMeter:
 
     def _note(self, cpu_seconds: float, peak_memory: int, gpu_memory: int) -> None:
         before = self._start.cpu_seconds if self._start is not None else 0.0
-        with self._lock:
-            self._used = MeasuredUse(
-                max(self._used.cpu_seconds, cpu_seconds - before),
-                max(self._used.peak_memory_bytes, peak_memory),
-                max(self._used.peak_gpu_memory_bytes, gpu_memory),
-            )
+        self.used = MeasuredUse(
+            max(self.used.cpu_seconds, cpu_seconds - before),
+            max(self.used.peak_memory_bytes, peak_memory),
+            max(self.used.peak_gpu_memory_bytes, gpu_memory),
+        )
 
 
 def process_times(pid: int) -> ProcessTimes | None:

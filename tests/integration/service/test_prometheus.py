@@ -13,6 +13,7 @@ from service.app import create_app
 from service.db import Database
 from service.store import leases, recording, workers
 from service.store.gpus import VisibleGPU
+from service.store.usage import MeasuredUse
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit
 from tests.reports import epoch_ended
 
@@ -206,6 +207,29 @@ def test_counts_never_shrink_when_jobs_are_deleted(
     counts = {key: value for key, value in before.items() if key[0].endswith(("_total", "_bucket", "_count", "_sum"))}
     assert len(counts) > 40
     assert {key: after[key] for key in counts} == counts
+
+
+def test_the_use_of_a_pool_grows_while_jobs_run_and_never_shrinks(
+    scrape: Scrape, database: Database, submit: Submit, advance_clock: AdvanceClock, http: FlaskClient
+) -> None:
+    _register(database, "w1")
+    assert scrape()[_key("fitqueue_gpu_seconds_total", pool="default")] == 0, "a pool that is served has a sample"
+    job_id = submit(resources={"gpus": 2})
+    with database.write() as session:
+        claimed = leases.claim(session, "w1", ["default"], [VisibleGPU("GPU-a"), VisibleGPU("GPU-b")], 600)
+    assert claimed is not None
+    advance_clock(100)
+    with database.write() as session:
+        leases.renew(session, claimed.lease, 600, MeasuredUse(12.5))
+    running = scrape()
+    assert 200 <= running[_key("fitqueue_gpu_seconds_total", pool="default")] < 260
+    assert running[_key("fitqueue_cpu_seconds_total", pool="default")] == 12.5
+    with database.write() as session:
+        assert leases.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
+    assert http.delete(f"/api/v1/jobs/{job_id}").status_code == 204
+    ended = scrape()
+    for name in ("fitqueue_gpu_seconds_total", "fitqueue_cpu_seconds_total"):
+        assert ended[_key(name, pool="default")] >= running[_key(name, pool="default")]
 
 
 def test_a_write_that_was_rolled_back_is_not_counted(

@@ -1,5 +1,6 @@
 """Whole workers on SQLite, without an API around them."""
 
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -88,6 +89,13 @@ def is_training(database: Database, look_at: LookAt, job_id: str) -> Callable[[]
     return look
 
 
+def assert_use_is_plausible(job: Job) -> None:
+    """Assert that a job that has ended computed no longer than its processors were there, and had some memory."""
+    assert 0 < job.attempt_cpu_seconds <= job.attempt_seconds * (os.cpu_count() or 1)
+    assert 50_000_000 < job.attempt_peak_memory_bytes < psutil.virtual_memory().total
+    assert job.attempt_peak_gpu_memory_bytes == 0
+
+
 def test_a_worker_runs_without_redis_and_leaves_nothing_behind(
     database: Database, settings: dict[str, Any], tmp_path: Path, run_worker: Any, submit: Callable[..., str],
     until: Until, look_at: LookAt,
@@ -96,6 +104,7 @@ def test_a_worker_runs_without_redis_and_leaves_nothing_behind(
         short = submit(fit={"epochs": 2, "batch_size": 64})
         until(lambda: look_at(database, short).state is JobState.SUCCEEDED)
         assert look_at(database, short).reason is Reason.COMPLETED
+        assert_use_is_plausible(look_at(database, short))
         [liveness_file] = (tmp_path / "work").glob(f"*/alive.{socket.gethostname()}")
         touched = liveness_file.stat().st_mtime_ns
         until(lambda: liveness_file.stat().st_mtime_ns > touched)
@@ -103,6 +112,7 @@ def test_a_worker_runs_without_redis_and_leaves_nothing_behind(
         two = [submit(fit=ENDLESS) for _ in range(2)]
         for job_id in two:  # at the same time, because neither of them would ever end
             until(is_training(database, look_at, job_id))
+        until(lambda: look_at(database, two[0]).attempt_cpu_seconds > 0)  # measured while it runs
         for process in [psutil.Process(worker.process.pid), *worker.descendants()]:
             environment = "".join(f"{name}={value}\n" for name, value in process.environ().items())
             assert "secret" not in environment

@@ -45,7 +45,10 @@ class FakeLibrary(ModuleType):
             raise FakeError("GPU is lost")
         return gpu
 
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> tuple[str, int]:
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> "tuple[str, int | Exception]":
+        for gpu in self.gpus:
+            if gpu is not None and gpu[0] == uuid:
+                return gpu
         if not uuid.startswith("MIG-1"):
             raise FakeError("Not Found")
         return (uuid, 0)
@@ -177,3 +180,14 @@ def test_the_quota_of_a_container_is_parsed(cpu_max: str, allowed: int | None) -
 
 def test_there_is_a_processor() -> None:
     assert 1 <= processors() <= len(os.sched_getaffinity(0))
+
+
+def test_the_memory_in_use_is_that_of_the_fullest_of_a_jobs_gpus(library: FakeLibrary) -> None:
+    nvml = NVML()
+    assert nvml.used_bytes(["GPU-a"]) is None, "the library is not open"
+    nvml.list_gpus()
+    library.gpus = [("GPU-a", 7), ("GPU-b", 9), ("GPU-c", 11), ("GPU-d", FakeNotSupported())]
+    assert nvml.used_bytes(["GPU-a", "GPU-b"]) == 9
+    assert nvml.used_bytes(["GPU-b", "GPU-d"]) is None, "one has no memory of its own"
+    assert nvml.used_bytes(["GPU-x"]) is None
+    assert nvml.used_bytes([]) is None

@@ -1,0 +1,35 @@
+"""The JSON bodies about what a job uses. `fitqueue.views` has all others."""
+
+from pydantic import BaseModel, Field
+
+
+class Use(BaseModel):
+    """What one attempt, or all attempts together, used."""
+
+    seconds: float = Field(description="how long it had a worker")
+    gpu_seconds: float = Field(description="how long it held its GPUs: a second with two GPUs is two GPU-seconds")
+    cpu_seconds: float = Field(description="how long its processors computed for it: a second on two cores is two")
+    peak_memory_bytes: int | None = Field(
+        description="the most memory that the training process had at one time; null where it was not measured"
+    )
+    peak_gpu_memory_bytes: int | None = Field(
+        description="the most memory that was in use on one of its GPUs; null without GPUs or where it was not measured"
+    )
+
+
+class StoredBytes(BaseModel):
+    """How large the files of a job are that are stored now. A file with several names counts once."""
+
+    checkpoints: int
+    snapshots: int
+    artifacts: int
+    total: int
+
+
+class JobUsage(BaseModel):
+    """What a job has used until now."""
+
+    attempt: int = Field(description="the number of the running or last attempt; 0 before the first one")
+    last_attempt: Use
+    all_attempts: Use = Field(description="sums, and the highest of the peaks")
+    stored_bytes: StoredBytes

@@ -24,6 +24,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
         "fitqueue compare digits-cnn latest",
         "fitqueue compare digits-cnn digits-wide --metric accuracy",
     ),
+    "usage": ("fitqueue usage latest", "fitqueue usage digits-cnn --json | jq .all_attempts.gpu_seconds"),
     "cancel": ("fitqueue cancel latest", "fitqueue cancel job_1hq4z7x2m digits-cnn"),
     "pause": ("fitqueue pause digits-cnn",),
     "resume": ("fitqueue resume digits-cnn",),

@@ -10,6 +10,7 @@ from fitqueue.states import EXTENDABLE, JobState
 from fitqueue.views import EpochView, JobSummary
 from service.api.context import get_services
 from service.api.job_answers import load_job
+from service.api.usage import read_usage
 from service.api.views import (
     artifact_view,
     checkpoint_view,
@@ -52,10 +53,12 @@ def show(job_id: str) -> Response:
             lines = logs.tail(session, job_id, SHOWN_LINES)
         files = checkpoints.list_page(session, job_id, None, SHOWN_FILES)
         others = artifacts.list_page(session, job_id, None, SHOWN_FILES)
+        usage = read_usage(session, details.job)
     job = job_view(details, diagnosis)
     return render(
         "job.html",
         job=job,
+        usage=usage,
         is_whole=is_whole,
         actions=actions_of(job),
         epochs=[EpochView(**epoch_fields(row)) for row in epochs],

@@ -77,6 +77,7 @@ SCREENS: dict[str, Sequence[str]] = {
     "show": ["show", "ENDED"],
     "show of a job that runs": ["show", "RUNNING"],
     "compare": ["compare", "ENDED", "RUNNING"],
+    "usage": ["usage", "ENDED"],
     "watch": ["watch", "ENDED"],
     "data sets": ["dataset", "list"],
     "data set": ["dataset", "show", "handwritten-letters"],

@@ -77,6 +77,7 @@ def test_only_differences_are_shown_unless_all_are_asked_for(http: FlaskClient, 
     url = "/compare?" + "&".join(f"job={id}" for id in ids)
     html = http.get(url).text
     assert pointers(html) == ["/name", "/labels/team"]
+    assert f'href="/api/v1/jobs/{ids[0]}/diff/{ids[1]}"' in html
     assert "not set" in html
     assert html.count("x" * 200) == 1  # the whole value is there once, below a shortened one
     everything = http.get(f"{url}&values=all").text

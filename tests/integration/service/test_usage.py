@@ -33,6 +33,10 @@ def test_a_running_job_shows_what_was_measured_and_stored(
         peak_gpu_memory_bytes=None,
     )  # fmt: skip
     assert usage.last_attempt == expected
+    page = http.get(f"/jobs/{lease.job_id}").text
+    for name, text in (("CPU time", "12 s"), ("Peak memory", "3.0 GB"), ("Stored", "80 B")):
+        assert f"<dt>{name}</dt><dd>{text}</dd>" in page
+    assert "GPU time" not in page, "it has no GPU"
     etag = http.get(url).headers["ETag"]
     with database.write() as session:
         leases.renew(session, lease, 30.0, MeasuredUse(13.0, 3_000_000_000, 0))

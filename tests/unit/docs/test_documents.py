@@ -112,7 +112,7 @@ def test_operating_md_gives_each_setting_its_default_and_its_description() -> No
 
 
 def test_monitoring_md_lists_each_metric_with_its_type_and_no_other() -> None:
-    empty = ServiceCollector(Gauges(jobs={}, queues={}, running={}, workers=[], gpus_in_use=0), Counters())
+    empty = ServiceCollector(Gauges(jobs={}, queues={}, running={}, workers=[], gpus_in_use=0), Counters(), {})
     types = {family.name + "_total" * (family.type == "counter"): family.type for family in empty.collect()}
     page = section(text_of("monitoring.md"), "Prometheus")
     assert {name.strip("`"): kind for name, kind, _ in table_rows(page)} == types

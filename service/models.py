@@ -36,8 +36,9 @@ class Job(Base):
     - `step_points` counts the points of the series within epochs, those included that were thinned out.
     - `builtin_dataset` is the name of the built-in data set that the job takes its data from, for filters. Jobs that a
       version without this column has stored have none.
-    - `attempt_…` is what the running or last attempt used, and `earlier_…` what those before it used. `attempt_seconds`
-      is set when the attempt ends. The others are measured while it runs; 0 is what was not measured.
+    - `seconds_used` is how long its attempts ran since it was submitted or last extended.
+    - `attempt_…` is what the running or last attempt used, and `earlier_…` what all attempts before it used.
+      `attempt_seconds` is set when the attempt ends. The others are measured while it runs; 0 is what was not measured.
     - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
       had been trained by then.
     """
@@ -90,6 +91,7 @@ class Job(Base):
     running_metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     step_points: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    earlier_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     attempt_cpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     earlier_cpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     attempt_peak_memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")

@@ -8,7 +8,7 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
-_SECONDS = ("attempt_seconds", "attempt_cpu_seconds", "earlier_cpu_seconds")
+_SECONDS = ("attempt_seconds", "earlier_seconds", "attempt_cpu_seconds", "earlier_cpu_seconds")
 _BYTES = (
     "attempt_peak_memory_bytes",
     "earlier_peak_memory_bytes",
@@ -22,6 +22,7 @@ def upgrade() -> None:
         op.add_column("jobs", sa.Column(name, sa.Double(), server_default="0", nullable=False))
     for name in _BYTES:
         op.add_column("jobs", sa.Column(name, sa.BigInteger(), server_default="0", nullable=False))
+    op.execute("UPDATE jobs SET earlier_seconds = seconds_used WHERE seconds_used > 0")
     op.create_table(
         "pool_usage",
         sa.Column("pool", sa.String(64), nullable=False),

@@ -68,6 +68,7 @@ def columns(measured: MeasuredUse | None) -> dict[str, Any]:
 def begin_attempt(job: Job) -> None:
     """Add the attempt before this one to the earlier ones. The job's row is locked."""
     earlier = _of_all(job)
+    job.earlier_seconds += job.attempt_seconds
     job.earlier_cpu_seconds = earlier.cpu_seconds
     job.earlier_peak_memory_bytes = earlier.peak_memory_bytes
     job.earlier_peak_gpu_memory_bytes = earlier.peak_gpu_memory_bytes
@@ -93,8 +94,7 @@ def of_attempt(job: Job, now: datetime) -> Use:
 
 def of_all_attempts(job: Job, now: datetime) -> Use:
     """Return what all attempts at a job have used until now: sums, and the highest peaks."""
-    running = _attempt_seconds(job, now) if job.claimed_at is not None else 0.0
-    seconds = job.seconds_used + running
+    seconds = job.earlier_seconds + _attempt_seconds(job, now)
     return Use(seconds, job.gpus * seconds, _of_all(job))
 
 

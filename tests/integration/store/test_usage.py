@@ -11,7 +11,7 @@ from service.job_limits import DEFAULT_LIMITS
 from service.store import actions, leases, recording, usage
 from service.store.leases import Lease
 from service.store.usage import MeasuredUse, PoolUse, StoredBytes, Use
-from tests.integration.fixture_types import AdvanceClock, Claim, Submit
+from tests.integration.fixture_types import AdvanceClock, Claim, Perform, Submit
 from tests.integration.store.operations import (
     FOUR_GPUS,
     expire_leases,
@@ -20,6 +20,7 @@ from tests.integration.store.operations import (
     get_job,
     record_snapshot,
     requeue,
+    train_epoch,
 )
 from tests.reports import artifact_written, checkpoint_written
 
@@ -96,6 +97,20 @@ def test_attempts_are_summed_and_the_highest_peaks_kept(
     assert (attempt.seconds, total.seconds, total.gpu_seconds) == (about(10), about(110), about(220))
     assert (attempt.measured, total.measured) == (MeasuredUse(4.0, 700, 80), MeasuredUse(14.0, 700, 90))
     assert by_pool(database) == {"default": PoolUse(about(220), 14.0)}
+
+
+def test_what_was_used_before_an_extension_counts(
+    database: Database, lease: Lease, uses: Uses, claim: Claim, perform: Perform, advance_clock: AdvanceClock
+) -> None:
+    renew(database, lease, MeasuredUse(10.0, 500, 90))
+    train_epoch(database, lease)
+    assert finish(database, lease)
+    perform("extend", lease.job_id)
+    assert uses()[1].seconds == about(100)
+    claim(gpus=FOUR_GPUS)
+    advance_clock(50)
+    attempt, total = uses()
+    assert (attempt.seconds, total.seconds, total.measured.cpu_seconds) == (about(50), about(150), 10.0)
 
 
 def test_what_a_lost_worker_has_stored_counts(database: Database, lease: Lease, uses: Uses) -> None:

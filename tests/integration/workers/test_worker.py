@@ -90,7 +90,7 @@ def is_training(database: Database, look_at: LookAt, job_id: str) -> Callable[[]
 
 
 def assert_use_is_plausible(job: Job) -> None:
-    """Assert that a job that has ended computed no longer than its processors were there, and had some memory."""
+    """Assert that a job computed no longer than its processors were there, and had some memory."""
     assert 0 < job.attempt_cpu_seconds <= job.attempt_seconds * (os.cpu_count() or 1)
     assert 50_000_000 < job.attempt_peak_memory_bytes < psutil.virtual_memory().total
     assert job.attempt_peak_gpu_memory_bytes == 0
@@ -126,6 +126,7 @@ def test_a_worker_runs_without_redis_and_leaves_nothing_behind(
         assert worker.stop() == 0
         requeued = look_at(database, two[1])
         assert (requeued.state, requeued.failed_attempts) == (JobState.QUEUED, 0)
+        assert_use_is_plausible(requeued)
         with database.read() as session:
             assert workers.list_alive(session, 3600.0) == []
         assert psutil.wait_procs(processes, 10)[1] == []

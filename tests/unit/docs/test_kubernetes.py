@@ -144,7 +144,7 @@ def test_the_autoscaler_queries_metrics_that_the_api_reports() -> None:
     scaled = _only_document("ScaledObject")["spec"]
     assert scaled["scaleTargetRef"]["name"] in PODS
     [trigger] = scaled["triggers"]
-    reported = {family.name for family in ServiceCollector(Gauges({}, {}, {}, [], 0), Counters()).collect()}
+    reported = {family.name for family in ServiceCollector(Gauges({}, {}, {}, [], 0), Counters(), {}).collect()}
     queried = set(re.findall(r"fitqueue_\w+", trigger["metadata"]["query"]))
     assert queried == {"fitqueue_queue_length", "fitqueue_jobs_running"}
     assert queried <= reported

@@ -1,11 +1,15 @@
 """Text operations that several parts need: truncation, control characters, numbers, names of files. Pure functions."""
 
+import math
 import re
 from typing import Final
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _MAX_FILE_NAME: Final = 220
 """Bytes of a file name. Most file systems take 255, and a download has a longer name until it is complete."""
+_SECONDS_LIMIT: Final = 55.0
+"""An estimate from here on is in minutes."""
+
 _UNSAFE_IN_FILE_NAMES: Final = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -76,6 +80,22 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours}:{minutes:02}:{rest:02}"
     return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
+
+
+def about(seconds: float | None) -> str:
+    """Format a duration that is estimated, and so without figures that nobody knows: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds is None:
+        return ""
+    if seconds < _SECONDS_LIMIT:
+        return f"{max(10, 10 * math.ceil(seconds / 10))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(10 * round(minutes / 10), 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def keras_number(value: float | None) -> str:

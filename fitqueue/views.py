@@ -110,7 +110,9 @@ class Progress(BaseModel):
     step: int = Field(description="steps that are done in this epoch")
     steps: int | None = Field(description="steps per epoch; null before the training begins")
     percent: float
-    eta_seconds: float | None = Field(default=None, description="estimated seconds until the last epoch ends")
+    eta_seconds: float | None = Field(
+        default=None, description="estimated seconds until the last epoch of a running job ends; null if nobody knows"
+    )
     metrics: dict[str, float | None] = Field(
         default_factory=dict,
         description="the metrics of this epoch up to this step; null where not finite; at most a hundred",
@@ -125,14 +127,29 @@ class Best(BaseModel):
     value: float | None
 
 
-class QueuePosition(BaseModel):
+class QueueForecast(BaseModel):
+    """When a waiting job starts, as far as that is known."""
+
+    ahead: int = Field(
+        default=0, description="how many waiting jobs go before it, those of other pools of its workers among them"
+    )
+    starts_in_seconds: float | None = Field(
+        default=None, description="estimated seconds until a worker starts it; null if nobody knows"
+    )
+    may_start_earlier: bool = Field(
+        default=False,
+        description="whether `starts_in_seconds` is an upper bound: callbacks may end jobs before it earlier",
+    )
+
+
+class QueuePosition(QueueForecast):
     """The position of a waiting job in the queue of its pool."""
 
     position: int = Field(description="1 is the next job of its pool")
     waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
 
 
-class QueuedJob(BaseModel):
+class QueuedJob(QueueForecast):
     """A job that waits for a worker."""
 
     id: str
@@ -147,6 +164,13 @@ class QueuedJob(BaseModel):
     created_at: datetime
     queued_since: datetime = Field(
         description="since when it waits: since it was submitted, or was last requeued, resumed or extended"
+    )
+    finishes_at: datetime | None = Field(
+        default=None, description="when it will have ended, estimated; null if nobody knows, and once it has ended"
+    )
+    may_finish_earlier: bool = Field(
+        default=False,
+        description="whether `finishes_at` is an upper bound: a callback may end the job, or one before it, earlier",
     )
 
 
@@ -178,6 +202,13 @@ class JobSummary(BaseModel, Pictured):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    finishes_at: datetime | None = Field(
+        default=None, description="when it will have ended, estimated; null if nobody knows, and once it has ended"
+    )
+    may_finish_earlier: bool = Field(
+        default=False,
+        description="whether `finishes_at` is an upper bound: a callback may end the job, or one before it, earlier",
+    )
 
     def _picture(self) -> Picture:
         from fitqueue.pictures.jobs import picture_of_job

@@ -44,6 +44,7 @@ from service.queue import Notifier
 from service.settings import Settings
 from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
 from service.storage_marking import identity_reader
+from service.store.forecasts import Forecaster
 
 _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     jobs.blueprint,
@@ -99,6 +100,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         storage=open_storage(settings, REQUEST_RETRY_TIMEOUT, identity_reader(database)),
         notifier=Notifier(settings.redis_url),
         checker=checker,
+        forecaster=Forecaster(settings.lease_seconds),
     )
     app.wsgi_app = ForwardedRequests(  # type: ignore[method-assign]  # as Flask documents it
         app.wsgi_app, TrustedProxies(settings.trusted_proxies)

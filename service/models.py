@@ -41,6 +41,12 @@ class Job(Base):
       `attempt_seconds` is set when the attempt ends. The others are measured while it runs; 0 is what was not measured.
     - `extended_by_epochs` and `extended_at_epoch` describe the latest extension: how many epochs it added, and how many
       had been trained by then.
+    - `timing_key` is what jobs have in common that take equally long, and `work` the size of an epoch: parameters ×
+      samples. `may_end_early`: whether a callback may end the training before its last epoch. None: jobs of a version
+      without these columns.
+    - `seconds_per_epoch` is the pace of the training, from the end of one epoch to that of the next. `paced_epochs` of
+      this attempt are in it; while there is none, it is that of the attempt before or of similar jobs. `paced_at` is
+      when the last epoch of this attempt ended, or its training began.
     """
 
     __tablename__ = "jobs"
@@ -102,6 +108,12 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(default=1)
+    timing_key: Mapped[str | None] = mapped_column(String(64))
+    work: Mapped[float | None]
+    may_end_early: Mapped[bool | None]
+    seconds_per_epoch: Mapped[float | None]
+    paced_at: Mapped[datetime | None]
+    paced_epochs: Mapped[int] = mapped_column(default=0, server_default="0")
     token_id: Mapped[str | None] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     idempotency_sha256: Mapped[str | None] = mapped_column(String(64))
@@ -377,6 +389,26 @@ class GPUClaim(Base):
     claimed_at: Mapped[datetime]
 
     __table_args__ = (Index(None, "job_id"),)
+
+
+class TrainingTime(Base):
+    """How long jobs of one kind have taken, in one pool with so many GPUs. Rows outlive the jobs.
+
+    - `key` is the jobs' `timing_key`, and `work` the size of an epoch of theirs.
+    - `start_seconds` is what a job takes besides its epochs: loading, building, and saving at the end.
+    """
+
+    __tablename__ = "training_times"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    pool: Mapped[str] = mapped_column(String(64))
+    gpus: Mapped[int]
+    work: Mapped[float | None]
+    seconds_per_epoch: Mapped[float]
+    start_seconds: Mapped[float]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "updated_at"),)
 
 
 class Counter(Base):

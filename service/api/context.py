@@ -12,6 +12,7 @@ from service.db import Database
 from service.queue import Notifier
 from service.settings import Settings
 from service.storage import Storage
+from service.store.forecasts import Forecaster
 
 EXTENSION: Final = "fitqueue"
 REQUEST_THREADS: Final = 64
@@ -29,6 +30,7 @@ class Services:
     notifier: Notifier
     checker: Checker | None
     """None: models are not checked before they run."""
+    forecaster: Forecaster
     check_queue: CheckQueue = field(default_factory=CheckQueue)
     followers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_FOLLOWERS))
 

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import JobNotFound
-from fitqueue.views import JobView
+from fitqueue.text import about
+from fitqueue.views import JobView, QueuePosition
 from service.api import languages
 from service.api.context import Services
 from service.api.parameters import answer
@@ -34,7 +35,8 @@ def load_job(session: Session, services: Services, job_id: str) -> tuple[JobDeta
     Raises:
         JobNotFound: there is no such job.
     """
-    details = job_details.read(session, jobs.get_whole(session, job_id), services.settings.lease_seconds)
+    job = jobs.get_whole(session, job_id)
+    details = job_details.read(session, job, services.settings.lease_seconds, services.forecaster)
     return details, read_diagnosis(session, details.job)
 
 
@@ -56,9 +58,18 @@ def has_changed(services: Services, job_id: str, version: int) -> bool:
 
 
 def etag_of(view: JobView, version: int) -> str:
-    # What a job waits for changes without the job, so it is part of the tag while the job is queued.
-    queue = f"-{zlib.crc32(view.queue.model_dump_json().encode()):08x}" if view.queue else ""
-    return f"{version}{queue}-{languages.preferred()}"
+    return f"{version}{tag_of_queue(view.queue)}-{languages.preferred()}"
+
+
+def tag_of_queue(queue: QueuePosition | None) -> str:
+    """Return the part of an ETag that changes with the queue: what a job waits for changes without the job.
+
+    When it starts is part of it as people read it: else each answer, a second later, would be another one.
+    """
+    if queue is None:
+        return ""
+    shown = queue.position, queue.waiting_for, queue.ahead, about(queue.starts_in_seconds), queue.may_start_earlier
+    return f"-{zlib.crc32(repr(shown).encode()):08x}"
 
 
 def tagged(response: Response, etag: str) -> Response:

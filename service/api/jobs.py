@@ -152,7 +152,7 @@ def read_jobs(services: Services, query: ListQuery) -> Page[JobSummary]:
     """
     with services.database.read() as session:
         rows, cursor = job_list.list_page(session, query.filter, query.cursor, query.limit, query.sort)
-        details = job_details.read_all(session, rows, services.settings.lease_seconds)
+        details = job_details.read_all(session, rows, services.settings.lease_seconds, services.forecaster)
     return Page[JobSummary](data=[job_summary(job) for job in details], next_cursor=cursor)
 
 

@@ -1,6 +1,5 @@
 """What is new of a job: all that an open page needs, in one request."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,11 +16,11 @@ from fitqueue.states import JobState
 from fitqueue.views import JobNews
 from service.api import PREFIX, languages
 from service.api.context import Services, get_services
-from service.api.job_answers import read_diagnosis, tagged
+from service.api.job_answers import read_diagnosis, tag_of_queue, tagged
 from service.api.parameters import ALWAYS, JobPath, Query, RowNumber, problems
 from service.api.views import epoch_fields, event_view, job_summary, log_line, step_fields
 from service.models import Event, LogLine
-from service.store import events, job_details, logs, metrics, news, queue_position, step_metrics
+from service.store import events, job_details, logs, metrics, news, step_metrics
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
 from service.store.news import Known, Stamp
@@ -83,17 +82,17 @@ def get_news(path: JobPath, query: NewsQuery) -> Response:
 
 def _etag(session: Session, services: Services, stamp: Stamp) -> str:
     """Return what changes whenever there is news. It is of the same moment as they are."""
-    waits = ""
+    queue = None
     if stamp.job.state is JobState.QUEUED:  # what it waits for changes without the job
-        positions = queue_position.read(session, [stamp.job], services.settings.lease_seconds)
-        waits = f"-{zlib.crc32(repr(positions).encode()):08x}"
-    return f"{stamp.job.version}-{stamp.last_line}{waits}-{languages.preferred()}"
+        queues = job_details.read_queue(session, [stamp.job], services.settings.lease_seconds, services.forecaster)
+        queue = queues[stamp.job.id][0] if stamp.job.id in queues else None
+    return f"{stamp.job.version}-{stamp.last_line}{tag_of_queue(queue)}-{languages.preferred()}"
 
 
 def _read(session: Session, services: Services, stamp: Stamp, query: NewsQuery) -> _Rows:
     """Read what is new. Of what the stamp has no more than the client, nothing is read."""
     job, job_id = stamp.job, stamp.job.id
-    rows = _Rows(job_details.read(session, job, services.settings.lease_seconds))
+    rows = _Rows(job_details.read(session, job, services.settings.lease_seconds, services.forecaster))
     if stamp.last_epoch > stamp.valid_epoch:
         rows.epochs = metrics.list_after(session, job_id, stamp.valid_epoch, MAX_EPOCHS)
     if stamp.last_point > stamp.valid_point:

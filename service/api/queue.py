@@ -38,6 +38,6 @@ def read_queue(services: Services, query: QueueQuery) -> Page[QueuedJob]:
     """
     with services.database.read() as session:
         rows, cursor = waiting_jobs.list_page(
-            session, query.pool, query.cursor, query.limit, services.settings.lease_seconds
+            session, query.pool, query.cursor, query.limit, services.settings.lease_seconds, services.forecaster
         )
     return Page[QueuedJob](data=[queued_job(row) for row in rows], next_cursor=cursor)

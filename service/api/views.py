@@ -41,6 +41,7 @@ from fitqueue.views import (
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import models
 from service.api.addresses import address_of
+from service.forecast.estimate import Estimate
 from service.npz import Rows
 from service.store import datasets, step_metrics, usage
 from service.store.compared_jobs import Trained
@@ -99,7 +100,7 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "reason": job.reason,
         "message": job.message,
         "phase": job.phase,
-        "progress": progress(job, details.seconds_per_epoch),
+        "progress": progress(job, details.left),
         "best": _best(job),
         "queue": details.queue,
         "attempt": job.attempt,
@@ -114,21 +115,27 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "finishes_at": details.finishes_at,
+        "may_finish_earlier": details.left is not None and details.left.is_upper_bound,
     }
 
 
-def progress(job: models.Job, seconds_per_epoch: float | None) -> Progress:
-    """Return a job's progress. Without `seconds_per_epoch` nobody knows how long the rest takes."""
+def progress(job: models.Job, left: Estimate | None) -> Progress:
+    """Return a job's progress.
+
+    Args:
+        job: its row.
+        left: how long it takes until it has ended; None if nobody knows.
+    """
     in_epoch = job.step / job.steps if job.steps else 0.0
     done = max(job.epoch - 1 + in_epoch, 0.0)
-    has_eta = job.state is JobState.RUNNING and seconds_per_epoch
     return Progress(
         epoch=job.epoch,
         epochs=job.epochs,
         step=job.step,
         steps=job.steps,
         percent=100.0 if job.state is JobState.SUCCEEDED else round(100 * done / job.epochs, 2),
-        eta_seconds=round((job.epochs - done) * seconds_per_epoch, 1) if has_eta and seconds_per_epoch else None,
+        eta_seconds=round(left.seconds, 1) if left is not None and job.state is JobState.RUNNING else None,
         metrics=_finite_values(step_metrics.from_json(job.running_metrics)),
     )
 
@@ -239,7 +246,7 @@ def artifact_view(row: models.Artifact) -> ArtifactView:
 
 
 def queued_job(waiting: WaitingJob) -> QueuedJob:
-    job = waiting.job
+    job, starts, ends = waiting.job, waiting.forecast.starts, waiting.forecast.ends
     return QueuedJob(
         id=job.id,
         name=job.name,
@@ -252,6 +259,11 @@ def queued_job(waiting: WaitingJob) -> QueuedJob:
         waiting_for=waiting.waiting_for,
         created_at=job.created_at,
         queued_since=waiting.since,
+        ahead=waiting.forecast.ahead,
+        starts_in_seconds=None if starts is None else round(starts.seconds, 1),
+        may_start_earlier=starts is not None and starts.is_upper_bound,
+        finishes_at=waiting.finishes_at,
+        may_finish_earlier=ends is not None and ends.is_upper_bound,
     )
 
 

@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import JobState
+from service.forecast.schedule import RESERVATION_SECONDS
 from service.models import Job
 from service.store import transitions, workers
 from service.store.gpus import Machine
 
-RESERVATION_DELAY: Final = timedelta(minutes=1)
+RESERVATION_DELAY: Final = timedelta(seconds=RESERVATION_SECONDS)
 """How long a job lets later ones overtake it."""
 
 

@@ -1,30 +1,26 @@
-"""What the API shows of a job beyond its row: its queue position, its pace, its labels and who submitted it."""
+"""What the API shows of a job beyond its row: its queue position, when it ends, its labels and who submitted it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import String, bindparam, func, select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
 from fitqueue.views import QueuePosition
-from service.models import Epoch, Job, JobLabel
+from service import clock
+from service.forecast.estimate import Estimate
+from service.forecast.pace import time_left
+from service.models import Job, JobLabel
 from service.store import queue_position, tokens
-
-RECENT_EPOCHS: Final = 3
-"""The remaining time is estimated from this many epochs. The first one is often slow and should be forgotten."""
+from service.store.forecasts import Forecaster, QueuedForecast, training_of
 
 # Each open page of a job needs these statements once a second, and it takes longer to build than to run them.
 _IDS: Final = bindparam("ids", expanding=True, type_=String)
 _LABELS: Final = (
     select(JobLabel.job_id, JobLabel.key, JobLabel.value).where(JobLabel.job_id.in_(_IDS)).order_by(JobLabel.key)
-)
-_SECONDS_PER_EPOCH: Final = (
-    select(Epoch.job_id, func.avg(Epoch.seconds))
-    .join(Job, Job.id == Epoch.job_id)
-    .where(Epoch.job_id.in_(_IDS), Epoch.epoch > Job.epoch - 1 - RECENT_EPOCHS)
-    .group_by(Epoch.job_id)
 )
 
 
@@ -33,28 +29,35 @@ class JobDetails:
     job: Job
     queue: QueuePosition | None
     """None unless the job is queued."""
-    seconds_per_epoch: float | None
-    """None unless the job is running and an epoch has ended."""
+    left: Estimate | None
+    """How long it takes until it has ended; None if nobody knows."""
+    finishes_at: datetime | None
     labels: Mapping[str, str]
     submitted_by: str | None
     """The name of the token that it was submitted with."""
 
 
-def read(session: Session, job: Job, lease_seconds: float) -> JobDetails:
-    [details] = read_all(session, [job], lease_seconds)
+def read(session: Session, job: Job, lease_seconds: float, forecaster: Forecaster | None = None) -> JobDetails:
+    [details] = read_all(session, [job], lease_seconds, forecaster)
     return details
 
 
-def read_all(session: Session, jobs: Sequence[Job], lease_seconds: float) -> list[JobDetails]:
-    positions = queue_position.read(session, jobs, lease_seconds)
-    seconds = _seconds_per_epoch(session, jobs)
+def read_all(
+    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None = None
+) -> list[JobDetails]:
+    """Return the details of jobs. Without a forecaster, nobody knows when the queued ones start."""
+    queues = read_queue(session, jobs, lease_seconds, forecaster)
+    has_end = any(job.state in {JobState.RUNNING, JobState.QUEUED} for job in jobs)
+    now = clock.now(session) if has_end else None
+    left = {job.id: _left(job, queues[job.id][1] if job.id in queues else None, now) for job in jobs}
     labels = labels_of(session, jobs)
     names = tokens.names_of(session, {job.token_id for job in jobs})
     return [
         JobDetails(
             job=job,
-            queue=positions.get(job.id),
-            seconds_per_epoch=seconds.get(job.id),
+            queue=queues[job.id][0] if job.id in queues else None,
+            left=left[job.id],
+            finishes_at=after(now, left[job.id]),
             labels=labels.get(job.id, {}),
             submitted_by=names.get(job.token_id),
         )
@@ -70,9 +73,33 @@ def labels_of(session: Session, jobs: Sequence[Job]) -> dict[str, dict[str, str]
     return labels
 
 
-def _seconds_per_epoch(session: Session, jobs: Sequence[Job]) -> dict[str, float]:
-    running = [job.id for job in jobs if job.state is JobState.RUNNING]
-    if not running:
-        return {}
-    rows = session.execute(_SECONDS_PER_EPOCH, {"ids": running})
-    return {row[0]: row[1] for row in rows}  # not `dict(rows)`: a result has `keys`, so it would pass for a mapping
+def read_queue(
+    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None
+) -> dict[str, tuple[QueuePosition, Estimate | None]]:
+    """Return the queue position of each of these jobs that is queued, and when it ends, by job id."""
+    positions = queue_position.read(session, jobs, lease_seconds)
+    forecasts = forecaster.read(session, list(positions)) if forecaster is not None and positions else {}
+    return {id: _with_forecast(position, forecasts.get(id)) for id, position in positions.items()}
+
+
+def _with_forecast(queue: QueuePosition, forecast: QueuedForecast | None) -> tuple[QueuePosition, Estimate | None]:
+    if forecast is None:
+        return queue, None
+    starts = forecast.starts
+    changes = {
+        "ahead": forecast.ahead,
+        "starts_in_seconds": None if starts is None else round(starts.seconds, 1),
+        "may_start_earlier": starts is not None and starts.is_upper_bound,
+    }
+    return queue.model_copy(update=changes), forecast.ends
+
+
+def _left(job: Job, queued: Estimate | None, now: datetime | None) -> Estimate | None:
+    if now is not None and job.state is JobState.RUNNING:
+        return time_left(training_of(job, now))
+    return queued
+
+
+def after(now: datetime | None, left: Estimate | None) -> datetime | None:
+    """Return when this much time will be over; None if nobody knows."""
+    return None if now is None or left is None else now + timedelta(seconds=left.seconds)

@@ -7,13 +7,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, undefer
 
-from fitqueue.datasets import BUILTIN
+from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
 from fitqueue.spec import JobSpec
 from fitqueue.views import ModelSummary, Notice
 from service import clock
+from service.forecast import similar
 from service.ids import new_id
-from service.models import Job
+from service.models import Dataset, Job
 from service.store import datasets, transitions
 
 
@@ -45,6 +46,7 @@ def create(
         IdempotencyMismatch: the key was used before with another body.
         DatasetNotFound: the data set was deleted after the job was checked.
     """
+    data = _data_of(session, spec, dataset_id)
     job = Job(
         id=job_id or new_id("job"),
         name=spec.name,
@@ -60,6 +62,9 @@ def create(
         epochs=spec.fit.epochs,
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
+        timing_key=similar.timing_key(spec, summary, dataset_id or spec.data.dataset),
+        work=similar.work(spec, summary, data),
+        may_end_early=similar.may_end_early(spec),
         created_at=clock.now(session),
         token_id=token_id,
         idempotency_key=idempotency.key if idempotency else None,
@@ -79,6 +84,13 @@ def create(
             raise DatasetNotFound(f"A data set was deleted while the job was checked: {', '.join(used)}.") from error
         raise
     return job
+
+
+def _data_of(session: Session, spec: JobSpec, dataset_id: str | None) -> DatasetInfo | None:
+    if spec.data.dataset in BUILTIN:
+        return BUILTIN[spec.data.dataset].info
+    dataset = session.get(Dataset, dataset_id) if dataset_id is not None else None
+    return datasets.info(dataset) if dataset is not None else None
 
 
 def find_earlier(session: Session, token_id: str | None, idempotency: Idempotency | None) -> Job | None:

@@ -26,7 +26,7 @@ def read(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[st
     positions = _positions(session, queued)
     waits = read_waits(session, queued, lease_seconds)
     return {
-        job.id: QueuePosition(position=positions[job.id], waiting_for=waits[job.id])
+        job.id: QueuePosition(position=positions[job.id], waiting_for=waits[job.id], ahead=positions[job.id] - 1)
         for job in queued
         if job.id in positions
     }

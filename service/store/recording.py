@@ -15,9 +15,10 @@ from fitqueue.reports import ArtifactWritten, CheckpointWritten, EpochEnded, Pos
 from fitqueue.states import EventKind, Phase
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import clock
+from service.forecast.pace import next_pace
 from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
-from service.store import counters, events, step_metrics
+from service.store import counters, events, step_metrics, training_times
 from service.store.counters import Duration
 from service.store.limits import check_checkpoints
 
@@ -35,6 +36,10 @@ def begin_training(session: Session, job: Job, position: Position) -> None:
         session.execute(delete(table).where(table.job_id == job.id, table.epoch > position.epoch))
     step_metrics.delete_beyond(session, job, position)
     job.running_metrics = None
+    job.paced_at, job.paced_epochs = None, 0
+    if job.seconds_per_epoch is None:
+        [similar] = training_times.read(session, [job])
+        job.seconds_per_epoch = similar.seconds_per_epoch if similar is not None else None
     _changed(job)
 
 
@@ -54,6 +59,8 @@ def record_resumed(session: Session, job: Job, position: Position, differences: 
 def record_phase(session: Session, job: Job, phase: Phase) -> None:
     now = clock.now(session)
     job.phase = phase
+    if phase is Phase.TRAINING:
+        job.paced_at = now
     _changed(job)
     events.append(session, job, EventKind.PHASE_CHANGED, now, phase.about, {"phase": phase.value})
     if phase is Phase.TRAINING and job.claimed_at is not None:
@@ -72,6 +79,7 @@ def record_epoch(session: Session, job: Job, ended: EpochEnded, limits: JobLimit
     now = clock.now(session)
     job.epoch, job.step, job.steps = ended.epoch, ended.steps, ended.steps
     job.running_metrics = step_metrics.to_json(ended.logs)
+    _update_pace(job, ended, now)
     _changed(job)
     for table in (EpochMetric, Epoch):
         session.execute(delete(table).where(table.job_id == job.id, table.epoch == ended.epoch))
@@ -162,6 +170,14 @@ def record_lines(session: Session, job: Job, lines: Sequence[PrintedLine]) -> No
 def _changed(job: Job) -> None:
     """Give the row a new version. Its lock makes reading and writing it here safe."""
     job.version += 1
+
+
+def _update_pace(job: Job, ended: EpochEnded, now: datetime) -> None:
+    """Take the time since the epoch before into the pace: what is saved between epochs is not in `ended.seconds`."""
+    since = (now - job.paced_at).total_seconds() if job.paced_at is not None else 0.0
+    job.paced_epochs += 1
+    job.seconds_per_epoch = next_pace(job.seconds_per_epoch, job.paced_epochs, max(since, ended.seconds))
+    job.paced_at = now
 
 
 def _append_reduction(session: Session, job: Job, ended: EpochEnded, now: datetime, limits: JobLimits) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
-from service.store import counters, events, gpus, usage
+from service.store import counters, events, gpus, training_times, usage
 from service.store.counters import Duration
 
 Requester = Mapping[str, str | None]
@@ -241,6 +241,7 @@ def _end(
     if job is not None:
         events.append(session, job, _EVENT_OF_END[state], now, message, {"reason": reason, **by})
         usage.end_attempt(session, job, now)
+        training_times.record(session, job, now)
         counters.count_end(session, reason)
     return job
 

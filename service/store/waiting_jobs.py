@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from fitqueue.errors import Fault, InvalidRequest
 from fitqueue.text import truncate
+from service import clock
 from service.models import Job
 from service.store import events, job_details, queue_position, tokens
+from service.store.forecasts import Forecaster, QueuedForecast
 
 MAX_CURSOR: Final = 200
 """The characters of a cursor: a priority, an id and the name of a pool."""
@@ -32,10 +34,17 @@ class WaitingJob:
     """When it was submitted, or was last requeued, resumed or extended."""
     labels: Mapping[str, str]
     submitted_by: str | None
+    forecast: QueuedForecast
+    finishes_at: datetime | None
 
 
 def list_page(
-    session: Session, pool: str | None, cursor: str | None, limit: int, lease_seconds: float
+    session: Session,
+    pool: str | None,
+    cursor: str | None,
+    limit: int,
+    lease_seconds: float,
+    forecaster: Forecaster | None = None,
 ) -> tuple[Sequence[WaitingJob], str | None]:
     """Return a page of the queue, and the cursor of the next page. Without a pool, one pool comes after the other.
 
@@ -50,7 +59,7 @@ def list_page(
             query = select(Job).where(_is_queued(session), *conditions)
             rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
     page = rows[:limit]
-    return _with_details(session, page, lease_seconds), _encode(page[-1]) if len(rows) > limit else None
+    return _with_details(session, page, lease_seconds, forecaster), _encode(page[-1]) if len(rows) > limit else None
 
 
 @dataclass(frozen=True)
@@ -82,11 +91,15 @@ def _is_queued(session: Session) -> ColumnElement[bool]:
     return likely
 
 
-def _with_details(session: Session, jobs: Sequence[Job], lease_seconds: float) -> list[WaitingJob]:
+def _with_details(
+    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None
+) -> list[WaitingJob]:
     waits = queue_position.read_waits(session, jobs, lease_seconds)
     since = _queued_since(session, jobs)
     labels = job_details.labels_of(session, jobs)
     names = tokens.names_of(session, {job.token_id for job in jobs})
+    forecasts = forecaster.read(session, [job.id for job in jobs]) if forecaster is not None and jobs else {}
+    now = clock.now(session)
     return [
         WaitingJob(
             job=job,
@@ -95,6 +108,8 @@ def _with_details(session: Session, jobs: Sequence[Job], lease_seconds: float) -
             since=since.get(job.id, job.created_at),
             labels=labels.get(job.id, {}),
             submitted_by=names.get(job.token_id),
+            forecast=(forecast := forecasts.get(job.id) or QueuedForecast(position - 1, None, None)),
+            finishes_at=job_details.after(now, forecast.ends),
         )
         for job, position in zip(jobs, _positions(session, jobs), strict=True)
     ]

@@ -24,6 +24,7 @@ class LiveWorker:
     pools: frozenset[str]
     gpus: frozenset[str]
     slots: int
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ def _holders(worker: Worker, held: Sequence[GPUClaim]) -> dict[str, str]:
 
 def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:
     rows = session.execute(
-        select(Worker.pools, Worker.gpu_uuids, Worker.slots).where(*_are_alive(session, lease_seconds))
+        select(Worker.pools, Worker.gpu_uuids, Worker.slots, Worker.id).where(*_are_alive(session, lease_seconds))
     )
-    return [LiveWorker(frozenset(pools), frozenset(uuids), slots) for pools, uuids, slots in rows]
+    return [LiveWorker(frozenset(pools), frozenset(uuids), slots, id) for pools, uuids, slots, id in rows]
 
 
 def most_memory(session: Session, lease_seconds: float, pool: str) -> int | None:

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from fitqueue.reports import CheckpointWritten, EpochEnded, Position, PrintedLine
 from fitqueue.states import EventKind, Phase
-from fitqueue.views import EpochView
+from fitqueue.views import EpochView, Progress
 from service.api.views import epoch_fields, progress
 from service.db import Database
 from service.models import Epoch, Job
 from service.store import actions, checkpoints, job_details, jobs, leases, logs, metrics, recording
 from service.store.leases import Lease
-from tests.integration.fixture_types import Claim, Submit
+from tests.integration.fixture_types import AdvanceClock, Claim, Submit
 from tests.integration.store.operations import events_of, get_job, record_epoch, requeue
 from tests.reports import checkpoint_written, epoch_ended, printed
 
@@ -129,23 +129,29 @@ def test_beginning_a_training_deletes_the_epochs_beyond_its_position(
 # --- Progress and events ----------------------------------------------------------------------------------------------
 
 
-def test_progress_includes_the_estimated_time_left(database: Database, submit: Submit, claim: Claim) -> None:
+def test_the_time_left_follows_from_the_steps_and_then_from_the_time_between_the_ends_of_epochs(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
+) -> None:
     lease = _submit_and_claim(submit, claim, fit={"epochs": 5})
-    _record(database, lease, lambda _session, job: recording.record_progress(job, Position(0, 5), 10, {}))
-    with database.read() as session:
-        details = job_details.read(session, jobs.get(session, lease.job_id), 30)
-    first = progress(details.job, details.seconds_per_epoch)
-    assert (first.epoch, first.step, first.steps, first.percent, first.eta_seconds) == (1, 5, 10, 10.0, None)
-    _record(
-        database,
-        lease,
-        lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})),
-        lambda _session, job: recording.record_progress(job, Position(1, 5), 10, {}),
-    )
-    with database.read() as session:
-        details = job_details.read(session, jobs.get(session, lease.job_id), 30)
-    second = progress(details.job, details.seconds_per_epoch)
-    assert (second.percent, second.eta_seconds) == (30.0, 7.0)
+
+    def progress_after(seconds: float, write: Callable[[Session, Job], object]) -> Progress:
+        advance_clock(seconds)
+        _record(database, lease, write)
+        with database.read() as session:
+            details = job_details.read(session, jobs.get(session, lease.job_id), 30)
+        assert (details.finishes_at is None) == (details.left is None)
+        return progress(details.job, details.left)
+
+    begun = progress_after(4, lambda session, job: recording.record_phase(session, job, Phase.TRAINING))
+    assert begun.eta_seconds is None, "nothing is known yet"
+    first = progress_after(30, lambda _, job: recording.record_progress(job, Position(0, 5), 10, {}))
+    assert (first.epoch, first.step, first.steps, first.percent) == (1, 5, 10, 10.0)
+    assert first.eta_seconds == pytest.approx(30 + 4 * 60, abs=1), "half of an epoch took 30 s"
+    progress_after(40, lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})))
+    second = progress_after(100, lambda session, job: recording.record_epoch(session, job, _epoch(2, {"loss": 1.0})))
+    assert second.eta_seconds == pytest.approx(3 * 100, abs=1), "the first epoch was slower, with the tracing"
+    third = progress_after(50, lambda _, job: recording.record_progress(job, Position(2, 5), 10, {}))
+    assert (third.percent, third.eta_seconds) == (50.0, pytest.approx(50 + 2 * 100, abs=1))
 
 
 def test_events_tell_what_happened(database: Database, submit: Submit, claim: Claim) -> None:

@@ -1,0 +1,176 @@
+"""The forecast of the queue: what `service/forecast` needs is read here, and its answer is kept for a while."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from typing import Any, Final
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from fitqueue.states import JobState
+from service import clock
+from service.forecast.estimate import Estimate
+from service.forecast.pace import Training, time_left, whole_time
+from service.forecast.schedule import RunningJob, WaitingJob, Worker, count_ahead, schedule
+from service.models import Job, TrainingTime
+from service.store import queue_position, training_times, workers
+
+MAX_WAITING: Final = 1000
+"""Jobs of the queue that are forecast, in the order of claims. What is after them waits long, and nobody knows yet."""
+
+_SECONDS: Final = 1.0
+"""How long a forecast is kept at least."""
+
+_COST_RATIO: Final = 50.0
+"""How often the time that a forecast takes fits in the time that it is kept: it costs at most 2 % of a processor."""
+
+_TRAINING: Final = (
+    Job.epochs,
+    Job.epoch,
+    Job.step,
+    Job.steps,
+    Job.seconds_per_epoch,
+    Job.paced_at,
+    Job.claimed_at,
+    Job.seconds_used,
+    Job.max_runtime_seconds,
+    Job.may_end_early,
+)
+_KIND: Final = (Job.id, Job.pool, Job.gpus, Job.timing_key, Job.work)
+
+
+@dataclass(frozen=True)
+class QueuedForecast:
+    """What the forecast says of a queued job. What nobody knows is None."""
+
+    ahead: int
+    starts: Estimate | None
+    ends: Estimate | None
+
+
+class Forecaster:
+    """Forecasts the queue, at most once a second and at little cost. Thread-safe."""
+
+    def __init__(self, lease_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Make a forecaster of the jobs on all live workers: those that were seen within the time of a lease."""
+        self._lease_seconds = lease_seconds
+        self._monotonic = monotonic
+        self._forecast: Mapping[str, QueuedForecast] = {}
+        self._made_at = 0.0
+        self._expires_at: float | None = None
+        self._making = Lock()
+
+    def read(self, session: Session, job_ids: Sequence[str]) -> dict[str, QueuedForecast]:
+        """Return what is forecast of these queued jobs. One that was just queued may be missing for a moment."""
+        self._renew(session)
+        elapsed = self._monotonic() - self._made_at
+        forecast = self._forecast
+        return {id: _later(forecast[id], elapsed) for id in job_ids if id in forecast}
+
+    def _renew(self, session: Session) -> None:
+        """Make a new forecast if the last one is too old. Meanwhile, other threads answer with that one."""
+        if self._expires_at is not None and self._monotonic() < self._expires_at:
+            return
+        if not self._making.acquire(blocking=self._expires_at is None):
+            return
+        try:
+            began = self._monotonic()
+            if self._expires_at is None or began >= self._expires_at:
+                self._forecast, self._made_at = make_forecast(session, self._lease_seconds), began
+                self._expires_at = began + max(_SECONDS, _COST_RATIO * (self._monotonic() - began))
+        finally:
+            self._making.release()
+
+
+def make_forecast(session: Session, lease_seconds: float) -> dict[str, QueuedForecast]:
+    """Return what is forecast of the first queued jobs, by job id."""
+    now = clock.now(session)
+    alive = workers.list_alive(session, lease_seconds)
+    fleet = [Worker(worker.pools, worker.slots, worker.gpus) for worker in alive]
+    waiting = _waiting(session, sorted({pool for worker in alive for pool in worker.pools}), now)
+    ahead = count_ahead(fleet, waiting)
+    runs = schedule(fleet, _running(session, {worker.id: i for i, worker in enumerate(alive)}, now), waiting)
+    return {
+        id: QueuedForecast(ahead[id], runs[id].starts if id in runs else None, runs[id].ends if id in runs else None)
+        for id in ahead
+    }
+
+
+def training_of(job: Any, now: datetime, similar: TrainingTime | None = None) -> Training:
+    """Return how far a job has come.
+
+    Args:
+        job: its row, or the columns of it that matter.
+        now: the time of the database.
+        similar: what is known of similar jobs.
+    """
+    has_ended_epoch = job.steps is not None and job.step == job.steps
+    pace = job.seconds_per_epoch
+    return Training(
+        epochs=job.epochs,
+        complete=job.epoch if has_ended_epoch else max(0, job.epoch - 1),
+        share=job.step / job.steps if job.steps and not has_ended_epoch else 0.0,
+        seconds_per_epoch=pace if pace is not None or similar is None else similar.seconds_per_epoch,
+        seconds_in_epoch=_seconds_since(job.paced_at, now),
+        seconds_allowed=_seconds_allowed(job, now),
+        may_end_early=job.may_end_early is not False,
+    )
+
+
+def _seconds_allowed(job: Any, now: datetime) -> float | None:
+    if job.max_runtime_seconds is None:
+        return None
+    used: float = job.seconds_used + (_seconds_since(job.claimed_at, now) or 0.0)
+    return float(job.max_runtime_seconds) - used
+
+
+def _seconds_since(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else max(0.0, (now - at).total_seconds())
+
+
+def _running(session: Session, indexes: Mapping[str, int], now: datetime) -> list[RunningJob]:
+    """Return the running jobs of live workers, whose indexes are given by their ids."""
+    query = select(Job.worker_id, Job.gpus, *_TRAINING).where(Job.state == JobState.RUNNING)
+    return [
+        RunningJob(indexes[row.worker_id], row.gpus, time_left(training_of(row, now)))
+        for row in session.execute(query)
+        if row.worker_id in indexes
+    ]
+
+
+def _waiting(session: Session, pools: Sequence[str], now: datetime) -> list[WaitingJob]:
+    """Return the first queued jobs of these pools in the order of claims."""
+    rows: list[Any] = []
+    for pool in pools:
+        # One range of the index of the queue each: a sort of all queued jobs would read all of them.
+        query = select(*_KIND, Job.priority, Job.not_before, Job.created_at, *_TRAINING)
+        query = query.where(Job.state == queue_position.QUEUED, Job.pool == pool)
+        rows += session.execute(query.order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
+    rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:MAX_WAITING]
+    times = training_times.read(session, rows)
+    return [_waiting_job(row, similar, now) for row, similar in zip(rows, times, strict=True)]
+
+
+def _waiting_job(row: Row[Any], similar: TrainingTime | None, now: datetime) -> WaitingJob:
+    return WaitingJob(
+        id=row.id,
+        pool=row.pool,
+        gpus=row.gpus,
+        takes=whole_time(training_of(row, now, similar), similar.start_seconds if similar is not None else 0.0),
+        ready_in=0.0 if row.not_before is None else max(0.0, (row.not_before - now).total_seconds()),
+        waited=_seconds_since(row.created_at, now) or 0.0,
+    )
+
+
+def _later(forecast: QueuedForecast, elapsed: float) -> QueuedForecast:
+    """Return a forecast as it reads some seconds after it was made."""
+    return QueuedForecast(forecast.ahead, _reduced(forecast.starts, elapsed), _reduced(forecast.ends, elapsed))
+
+
+def _reduced(estimate: Estimate | None, elapsed: float) -> Estimate | None:
+    if estimate is None:
+        return None
+    return Estimate(max(0.0, estimate.seconds - elapsed), estimate.is_upper_bound)

@@ -144,14 +144,14 @@ def test_the_time_left_follows_from_the_steps_and_then_from_the_time_between_the
 
     begun = progress_after(4, lambda session, job: recording.record_phase(session, job, Phase.TRAINING))
     assert begun.eta_seconds is None, "nothing is known yet"
-    first = progress_after(30, lambda _, job: recording.record_progress(job, Position(0, 5), 10, {}))
+    first = progress_after(300, lambda _, job: recording.record_progress(job, Position(0, 5), 10, {}))
     assert (first.epoch, first.step, first.steps, first.percent) == (1, 5, 10, 10.0)
-    assert first.eta_seconds == pytest.approx(30 + 4 * 60, abs=1), "half of an epoch took 30 s"
-    progress_after(40, lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})))
-    second = progress_after(100, lambda session, job: recording.record_epoch(session, job, _epoch(2, {"loss": 1.0})))
-    assert second.eta_seconds == pytest.approx(3 * 100, abs=1), "the first epoch was slower, with the tracing"
-    third = progress_after(50, lambda _, job: recording.record_progress(job, Position(2, 5), 10, {}))
-    assert (third.percent, third.eta_seconds) == (50.0, pytest.approx(50 + 2 * 100, abs=1))
+    assert first.eta_seconds == pytest.approx(300 + 4 * 600, abs=50), "half of an epoch took 300 s"
+    progress_after(400, lambda session, job: recording.record_epoch(session, job, _epoch(1, {"loss": 1.0})))
+    second = progress_after(1000, lambda session, job: recording.record_epoch(session, job, _epoch(2, {"loss": 1.0})))
+    assert second.eta_seconds == pytest.approx(3 * 1000, abs=30), "the first epoch was slower, with the tracing"
+    third = progress_after(500, lambda _, job: recording.record_progress(job, Position(2, 5), 10, {}))
+    assert (third.percent, third.eta_seconds) == (50.0, pytest.approx(500 + 2 * 1000, abs=30))
 
 
 def test_events_tell_what_happened(database: Database, submit: Submit, claim: Claim) -> None:

@@ -98,6 +98,11 @@ def about(seconds: float | None) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def estimate(seconds: float, *, is_upper_bound: bool) -> str:
+    """Return an estimated duration in words: `about 12 min`, `at most 12 min`."""
+    return f"{'at most' if is_upper_bound else 'about'} {about(seconds)}"
+
+
 def keras_number(value: float | None) -> str:
     """Format a metric as Keras's progress bar does; None, which stands for NaN or infinity, becomes `nan`."""
     if value is None:

@@ -141,6 +141,7 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Best", screen.best_text(job)),
         ("Diagnosis", screen.diagnosis_text(job)),
         ("Queue", screen.queue_text(job.queue) if job.queue else ""),
+        ("Ends", screen.ends_text(job)),
         ("Pool", f"{job.pool}, priority {job.priority}"),
         ("Worker", job.worker or ""),
         ("Attempt", f"{job.attempt} of {job.max_attempts}"),

@@ -10,9 +10,9 @@ import click
 from fitqueue.cli.job_names import short_ids
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import for_terminal, print_json, print_table, remark
-from fitqueue.cli.screen import state_text
+from fitqueue.cli.screen import left_text, starts_text, state_text
 from fitqueue.cli.tables import Column
-from fitqueue.cli.text import age, duration, number
+from fitqueue.cli.text import age, number
 from fitqueue.client import Client
 from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState
@@ -73,7 +73,7 @@ def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int | None, as
 @click.option("--pool", help="Only jobs of this pool.")
 @json_option
 def queue(pool: str | None, as_json: bool) -> None:
-    """List the jobs that wait, in the order in which workers claim them, with what each waits for and since when."""
+    """List the jobs that wait, in the order in which workers claim them: what each waits for, and when it starts."""
     with Client() as client:
         rows = list(client.queue(pool))
     if as_json:
@@ -92,7 +92,12 @@ def shown_ids(ids: Sequence[str]) -> dict[str, str]:
 def _print_jobs(rows: Sequence[JobSummary]) -> None:
     ids = shown_ids([row.id for row in rows])
     columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", wraps=True, rank=6)]
-    columns += ["PROGRESS", Column("BEST", wraps=True), Column("LEFT OR PLACE", rank=5), Column("AGE", rank=7)]
+    columns += [
+        "PROGRESS",
+        Column("BEST", wraps=True),
+        Column("LEFT OR PLACE", wraps=True, rank=5),
+        Column("AGE", rank=7),
+    ]
     now = datetime.now(UTC)
     print_table(
         columns,
@@ -116,10 +121,10 @@ def _print_queue(rows: Sequence[QueuedJob]) -> None:
     ids = shown_ids([row.id for row in rows])
     has_pools = len({row.pool for row in rows}) > 1
     now = datetime.now(UTC)
-    columns: list[Column | str] = ["PLACE", "ID", Column("NAME", wraps=True, rank=2), Column("POOL", rank=3)]
-    columns += [Column("PRIORITY", rank=6), Column("GPUS", rank=5), Column("WAITS FOR", wraps=True, rank=1)]
+    columns: list[Column | str] = ["PLACE", "ID", Column("NAME", wraps=True, rank=3), Column("POOL", rank=4)]
+    columns += [Column("PRIORITY", rank=7), Column("GPUS", rank=6), Column("WAITS FOR", wraps=True, rank=1)]
     print_table(
-        [*columns, Column("SINCE", rank=4)],
+        [*columns, Column("STARTS IN", wraps=True, rank=2), Column("SINCE", rank=5)],
         [
             [
                 str(row.position),
@@ -129,6 +134,7 @@ def _print_queue(rows: Sequence[QueuedJob]) -> None:
                 str(row.priority or ""),
                 str(row.gpus or ""),
                 row.waiting_for,
+                starts_text(row),
                 age(row.queued_since, now),
             ]
             for row in rows
@@ -137,11 +143,11 @@ def _print_queue(rows: Sequence[QueuedJob]) -> None:
 
 
 def _left_or_place(job: JobSummary) -> str:
-    """Return how long a running job will still train, or the place of a waiting one."""
-    if job.queue is not None:
-        return f"no. {job.queue.position}"
-    seconds = job.progress.eta_seconds
-    return f"{duration(seconds)} left" if seconds is not None and job.state is JobState.RUNNING else ""
+    """Return how long a running job will still train, or the place of a waiting one and when it starts."""
+    if job.queue is None:
+        return left_text(job)
+    starts = starts_text(job.queue)
+    return f"no. {job.queue.position}{starts and f', starts in {starts}'}"
 
 
 def _parse_label(text: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ If the console is not a terminal, there is no bar and no control character, only
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
@@ -12,10 +13,10 @@ from rich.text import Text
 
 from fitqueue.cli.output import cell, print_facts, width_of
 from fitqueue.cli.tables import wrap
-from fitqueue.cli.text import between, duration, number, printable
+from fitqueue.cli.text import about, between, duration, estimate, local_time, number, printable
 from fitqueue.client import Client
 from fitqueue.states import EventKind, JobState
-from fitqueue.views import EpochView, EventView, JobSummary, JobView, QueuePosition
+from fitqueue.views import EpochView, EventView, JobSummary, JobView, QueueForecast, QueuePosition
 
 STYLES = {
     JobState.QUEUED: "yellow",
@@ -49,7 +50,7 @@ def watch(client: Client, job_id: str, console: Console) -> JobView:
                 total=progress.steps if has_steps else None,
                 completed=progress.step,
                 steps=f"{progress.step}/{progress.steps} steps" if has_steps else "",
-                eta=f"about {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else "",
+                eta=left_text(job, "about"),
             )
     return job
 
@@ -87,7 +88,35 @@ def diagnosis_text(job: JobView) -> str:
 
 def queue_text(queue: QueuePosition) -> str:
     """Return the position of a job in the queue in words."""
-    return f"Number {queue.position} in the queue, waiting for {queue.waiting_for}"
+    starts = starts_text(queue)
+    return f"Number {queue.position} in the queue, waiting for {queue.waiting_for}{starts and f', starts in {starts}'}"
+
+
+def starts_text(queue: QueueForecast) -> str:
+    """Return in how long a job starts, in words; empty if nobody knows."""
+    seconds = queue.starts_in_seconds
+    return "" if seconds is None else estimate(seconds, is_upper_bound=queue.may_start_earlier)
+
+
+def ends_text(job: JobSummary) -> str:
+    """Return when a job ends, in words; empty if nobody knows."""
+    if job.finishes_at is None:
+        return ""
+    seconds = max(0.0, (job.finishes_at - datetime.now(UTC)).total_seconds())
+    return f"In {estimate(seconds, is_upper_bound=job.may_finish_earlier)}, {local_time(job.finishes_at)}"
+
+
+def left_text(job: JobSummary, word: str = "") -> str:
+    """Return how long a running job still trains; empty if nobody knows.
+
+    Args:
+        job: the job.
+        word: stands before it, unless it is an upper bound.
+    """
+    seconds = job.progress.eta_seconds
+    if seconds is None or job.state is not JobState.RUNNING:
+        return ""
+    return f"{'at most' if job.may_finish_earlier else word} {about(seconds)} left".strip()
 
 
 def in_width(line: Text, width: int | None) -> Text:

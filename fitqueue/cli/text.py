@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
+from fitqueue.text import about as about
 from fitqueue.text import duration as duration
+from fitqueue.text import estimate as estimate
 from fitqueue.text import printable as printable
 
 

@@ -8,7 +8,7 @@ from fitqueue.pictures.html import STATE_COLOURS, bar, escaped, faint, frame, li
 from fitqueue.pictures.picture import Picture
 from fitqueue.pictures.svg import chart_svg, chart_text
 from fitqueue.states import JobState, Reason
-from fitqueue.text import duration, keras_number, one_line
+from fitqueue.text import duration, estimate, keras_number, one_line
 from fitqueue.views import EpochView, JobSummary
 
 MAX_CHARTS: Final = 8
@@ -67,9 +67,14 @@ def activity(job: JobSummary) -> str:
     progress = job.progress
     epoch = f"epoch {progress.epoch}/{progress.epochs}"
     if job.state is JobState.QUEUED and job.queue is not None:
-        return f"queued, number {job.queue.position}, waiting for {one_line(job.queue.waiting_for)}"
+        seconds = job.queue.starts_in_seconds
+        starts = (
+            "" if seconds is None else f", starts in {estimate(seconds, is_upper_bound=job.queue.may_start_earlier)}"
+        )
+        return f"queued, number {job.queue.position}, waiting for {one_line(job.queue.waiting_for)}{starts}"
     if job.state is JobState.RUNNING and progress.steps and progress.epoch:
-        eta = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
+        most = "at most " if job.may_finish_earlier else ""
+        eta = f", {most}{duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
         return f"running, {epoch}, step {progress.step}/{progress.steps}{eta}"
     if job.state is JobState.RUNNING and job.phase is not None:
         return f"running, {job.phase.replace('_', ' ')}"

@@ -54,12 +54,12 @@ const short = new Intl.DateTimeFormat(document.documentElement.lang, {
 });
 const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" });
 
-/** Show each time in the zone of the reader, with the exact one on hover. */
+/** Show each time in the zone of the reader, with the exact one on hover. One in words stays as it is. */
 export function localizeTimes(root = document) {
   for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    time.textContent = (time.dataset.style === "clock" ? clock : short).format(moment);
+    if (time.dataset.style !== "words") time.textContent = (time.dataset.style === "clock" ? clock : short).format(moment);
     time.title = exact.format(moment);
   }
 }
@@ -67,6 +67,13 @@ export function localizeTimes(root = document) {
 /** Create a `<time>`. `style`: `clock` shows no date. */
 export function timeElement(moment, style = "short") {
   const time = element("time", { datetime: moment, "data-style": style });
+  localizeTimes(element("span", {}, time));
+  return time;
+}
+
+/** Create a `<time>` that says something about a moment in words. */
+export function timeInWords(moment, text) {
+  const time = element("time", { datetime: moment, "data-style": "words" }, text);
   localizeTimes(element("span", {}, time));
   return time;
 }

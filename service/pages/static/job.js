@@ -5,7 +5,7 @@ import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
 import { copy } from "./clipboard.js";
 import { curveControls } from "./curve_controls.js";
 import { RATE, curvesOf, marksOf, metricNames, position, rateCurve } from "./curves.js";
-import { confirmed, element, figures, pageUrl, refresh, say, t, timeElement } from "./dom.js";
+import { confirmed, element, figures, pageUrl, refresh, say, t, timeElement, timeInWords } from "./dom.js";
 import { poll } from "./polling.js";
 
 const RUNNING_SECONDS = 1;
@@ -81,7 +81,8 @@ function take(news) {
 
 /** What the job's head depends on, beyond what `showProgress` shows. */
 function shapeOf() {
-  return [job.state, job.phase, job.attempt, job.cancel_requested_at, job.pause_requested_at].join("|");
+  const queue = job.queue ? [job.queue.position, job.queue.waiting_for, job.queue.starts_in_seconds] : [];
+  return [job.state, job.phase, job.attempt, job.cancel_requested_at, job.pause_requested_at, ...queue].join("|");
 }
 
 /** What tells that there may be other files. Epochs may last milliseconds: the list follows every ten seconds. */
@@ -121,8 +122,7 @@ function showProgress() {
   if (bar) showEpochAndBest(head, bar);
   if (job.state !== "running") document.getElementById("icon").href = plainIcon;
   if (job.state !== "running" || job.phase !== "training" || !progress.steps || job.cancel_requested_at || job.pause_requested_at) return;
-  const eta = progress.eta_seconds === null ? "" : ` ${t("eta", { duration: duration(progress.eta_seconds) })}`;
-  head.querySelector("[data-field=sentence]").textContent = t("trains", progress) + eta;
+  head.querySelector("[data-field=sentence]").replaceChildren(t("trains", progress), " ", timeLeft());
   const metrics = Object.entries(progress.metrics).map(([name, value]) => `${name} ${figures(value)}`);
   head.querySelector("[data-field=metrics]").textContent = metrics.join(" · ");
   document.title = document.title.replace(/^\d+ %/, `${Math.round(progress.percent)} %`);
@@ -147,10 +147,21 @@ function showIcon(percent) {
   document.getElementById("icon").href = `data:image/svg+xml,${encodeURIComponent(svg)}`;
 }
 
-function duration(seconds) {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+function timeLeft() {
+  const seconds = job.progress.eta_seconds;
+  if (seconds === null) return "";
+  return timeInWords(job.finishes_at, t(job.may_finish_earlier ? "eta_at_most" : "eta", { duration: about(seconds) }));
+}
+
+/** An estimate has no figures that nobody knows. The service writes it in the same way. */
+function about(seconds) {
+  if (seconds < 55) return `${Math.max(10, 10 * Math.ceil(seconds / 10))} s`;
   const minutes = Math.round(seconds / 60);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 60) return `${minutes} min`;
+  const tens = 10 * Math.round(minutes / 10);
+  if (tens < 24 * 60) return tens % 60 ? `${Math.floor(tens / 60)} h ${tens % 60} min` : `${tens / 60} h`;
+  const hours = Math.round(seconds / 3600);
+  return hours % 24 ? `${Math.floor(hours / 24)} d ${hours % 24} h` : `${hours / 24} d`;
 }
 
 function draw() {

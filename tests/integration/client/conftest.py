@@ -51,10 +51,18 @@ class SimulatedWorker:
             if is_point:
                 step_metrics.add(session, job, position, metrics)
 
-    def epoch(self, epoch: int, loss: float, rate: float = 0.001, next_rate: float = 0.001, **metrics: float) -> None:
+    def epoch(
+        self,
+        epoch: int,
+        loss: float,
+        rate: float = 0.001,
+        next_rate: float = 0.001,
+        seconds: float = 1.5,
+        **metrics: float,
+    ) -> None:
         """Record an epoch whose validation loss is twice its loss."""
         logs = {"loss": loss, "val_loss": loss * 2, **metrics}
-        ended = epoch_ended(epoch, logs, learning_rate=rate, next_learning_rate=next_rate, seconds=1.5, steps=10)
+        ended = epoch_ended(epoch, logs, learning_rate=rate, next_learning_rate=next_rate, seconds=seconds, steps=10)
         with self._held_job() as (session, job):
             recording.record_epoch(session, job, ended)
 

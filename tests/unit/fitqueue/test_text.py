@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitqueue.text import csv_heading, local_file_name, strip_ansi, truncate
+from fitqueue.text import about, csv_heading, estimate, local_file_name, strip_ansi, truncate
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,22 @@ def test_a_file_name_has_room_for_what_a_download_adds(letter: str) -> None:
     assert name.endswith(f"{letter}.weights.h5")
     assert len(f".{name}.{'0' * 16}.part".encode()) <= 255
     assert len(local_file_name("." + letter * 300).encode()) <= 220
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "10 s"),
+        (31.0, "40 s"),
+        (55.0, "1 min"),
+        (725.0, "12 min"),
+        (3580.0, "1 h"),
+        (3 * 3600 + 1190.0, "3 h 20 min"),
+        (86_380.0, "1 d"),
+        (53 * 3600.0, "2 d 5 h"),
+    ],
+)
+def test_an_estimate_has_no_figures_that_nobody_knows(seconds: float, text: str) -> None:
+    assert about(seconds) == text
+    assert estimate(seconds, is_upper_bound=True) == f"at most {text}"
+    assert estimate(seconds, is_upper_bound=False) == f"about {text}"

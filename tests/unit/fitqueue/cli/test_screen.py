@@ -1,14 +1,17 @@
 """The sentences that a person reads about one job."""
 
 import io
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from fitqueue.cli.screen import _JobColumn, queue_text
+from fitqueue.cli.screen import _JobColumn, ends_text, left_text, queue_text
+from fitqueue.states import JobState
 from fitqueue.text import strip_ansi
 from fitqueue.views import QueuePosition
+from tests.unit.fitqueue.views import job_view
 
 
 @pytest.mark.parametrize(
@@ -35,11 +38,23 @@ def test_what_a_queued_job_waits_for_is_one_sentence(waiting_for: str, sentence:
     assert queue_text(QueuePosition(position=3, waiting_for=waiting_for)) == sentence
 
 
+@pytest.mark.parametrize(("is_upper_bound", "word"), [(False, "about"), (True, "at most")])
+def test_what_is_forecast_is_part_of_the_sentence(is_upper_bound: bool, word: str) -> None:
+    queue = QueuePosition(
+        position=3, waiting_for="a free worker", starts_in_seconds=725, may_start_earlier=is_upper_bound
+    )
+    assert queue_text(queue) == f"Number 3 in the queue, waiting for a free worker, starts in {word} 12 min"
+    running = job_view(may_finish_earlier=is_upper_bound, finishes_at=datetime.now(UTC) + timedelta(seconds=725))
+    assert left_text(running, "about") == f"{word} 50 s left"
+    assert ends_text(running).startswith(f"In {word} 12 min, ")
+    assert ends_text(job_view()) == left_text(job_view(JobState.QUEUED)) == ""
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 @pytest.mark.parametrize(
     "texts",
     [
-        ("Epoch 3/12", "312/1,875 steps", "about 1:02:03 left"),
+        ("Epoch 3/12", "312/1,875 steps", "about 3 h 20 min left"),
         ("Number 3 in the queue, waiting for a worker that serves the pool 'vision'; none is alive", "", ""),
     ],
 )

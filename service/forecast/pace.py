@@ -1,7 +1,7 @@
 """How long a training takes, from the seconds of its epochs."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from service.forecast.estimate import Estimate
 
@@ -10,6 +10,13 @@ RECENT_EPOCHS: Final = 20
 
 _MOST: Final = 0.5
 """The part of an epoch after which its own steps tell that it takes longer than those before it."""
+
+
+_WEIGHT: Final = 0.3
+"""How much the newest job of a kind counts against those before it."""
+
+Number = TypeVar("Number", bound=Any)
+"""A number, or a column of numbers in SQL."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,16 @@ def next_pace(pace: float | None, epochs: int, seconds: float) -> float:
     if epochs == 2 or pace is None:
         return seconds
     return pace + (seconds - pace) / min(epochs - 1, RECENT_EPOCHS)
+
+
+def start_seconds(seconds_used: float, epochs: int, pace: float, attempts: int) -> float:
+    """Return what an attempt of an ended job took besides its epochs: loading, building, tracing, and saving."""
+    return max(0.0, seconds_used - epochs * pace) / max(1, attempts)
+
+
+def blended(known: Number, newest: float) -> Number:
+    """Return what is known of a kind of jobs after another job of it: the newest ones count most."""
+    return (1 - _WEIGHT) * known + _WEIGHT * newest
 
 
 def _within_limits(training: Training, seconds: float) -> Estimate:

@@ -9,15 +9,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from fitqueue.states import Reason
+from service.forecast.pace import blended, start_seconds
 from service.forecast.similar import nearest
 from service.models import Job, TrainingTime
 
 FORGOTTEN_AFTER: Final = timedelta(days=180)
 SIMILAR_KINDS: Final = 500
 """Jobs of a kind that is not known are compared with so many kinds, those that were trained last."""
-
-_WEIGHT: Final = 0.3
-"""How much the newest job of a kind counts against those before it."""
 
 _CHUNK: Final = 500
 _AS_PLANNED: Final = frozenset({Reason.COMPLETED, Reason.EARLY_STOPPED})
@@ -41,7 +39,7 @@ def record(session: Session, job: Job, now: datetime) -> None:
     pace, epochs = job.seconds_per_epoch, job.epoch
     if job.reason not in _AS_PLANNED or job.timing_key is None or pace is None or not job.paced_epochs:
         return
-    start_seconds = max(0.0, job.seconds_used - epochs * pace) / max(1, job.attempt)
+    seconds = start_seconds(job.seconds_used, epochs, pace, job.attempt)
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(TrainingTime).values(
         key=job.timing_key,
@@ -49,12 +47,12 @@ def record(session: Session, job: Job, now: datetime) -> None:
         gpus=job.gpus,
         work=job.work,
         seconds_per_epoch=pace,
-        start_seconds=start_seconds,
+        start_seconds=seconds,
         updated_at=now,
     )
     mixed = {
-        "seconds_per_epoch": (1 - _WEIGHT) * TrainingTime.seconds_per_epoch + _WEIGHT * pace,
-        "start_seconds": (1 - _WEIGHT) * TrainingTime.start_seconds + _WEIGHT * start_seconds,
+        "seconds_per_epoch": blended(TrainingTime.seconds_per_epoch, pace),
+        "start_seconds": blended(TrainingTime.start_seconds, seconds),
         "updated_at": now,
     }
     session.execute(row.on_conflict_do_update(index_elements=[TrainingTime.key], set_=mixed))

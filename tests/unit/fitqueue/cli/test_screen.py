@@ -54,7 +54,7 @@ def test_what_is_forecast_is_part_of_the_sentence(is_upper_bound: bool, word: st
 @pytest.mark.parametrize(
     "texts",
     [
-        ("Epoch 3/12", "312/1,875 steps", "about 3 h 20 min left"),
+        ("Epoch 3/12", "312/1,875 steps", "about 12 min left"),
         ("Number 3 in the queue, waiting for a worker that serves the pool 'vision'; none is alive", "", ""),
     ],
 )

@@ -20,7 +20,7 @@ from service.forecast.similar import nearest
 
 DAY: Final = 86_400.0
 LEAST_SECONDS: Final = 60.0
-"""Errors of shorter times are compared with this: half of ten seconds is no mistake that matters."""
+"""Errors of shorter times are compared with this: nobody minds five seconds of ten."""
 
 WORKERS: Final = (
     *(Worker(frozenset({"default", "batch"}), 2) for _ in range(2)),

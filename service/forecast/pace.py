@@ -1,7 +1,7 @@
 """How long a training takes, from the seconds of its epochs."""
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from service.forecast.estimate import Estimate
 
@@ -14,9 +14,6 @@ _MOST: Final = 0.5
 
 _WEIGHT: Final = 0.3
 """How much the newest job of a kind counts against those before it."""
-
-Number = TypeVar("Number", bound=Any)
-"""A number, or a column of numbers in SQL."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,13 @@ def start_seconds(seconds_used: float, epochs: int, pace: float, attempts: int) 
     return max(0.0, seconds_used - epochs * pace) / max(1, attempts)
 
 
-def blended(known: Number, newest: float) -> Number:
-    """Return what is known of a kind of jobs after another job of it: the newest ones count most."""
+def blended(known: Any, newest: float) -> Any:
+    """Return what is known of a kind of jobs after another job of it: the newest ones count most.
+
+    Args:
+        known: what was known, as a number or as a column in SQL.
+        newest: the value of the newest job.
+    """
     return (1 - _WEIGHT) * known + _WEIGHT * newest
 
 

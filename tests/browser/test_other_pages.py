@@ -1,15 +1,18 @@
 """The list of jobs, the queue with the workers, and the data sets."""
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
 import fitqueue
 from service import clock
 from service.db import Database
-from service.models import GPUClaim
+from service.models import GPUClaim, Job, Worker
 from service.store import workers
 from service.store.workers import MeasuredGPU
 from tests.browser.accessibility import assert_accessible
@@ -111,6 +114,27 @@ def test_the_queue_says_what_a_job_waits_for(page: Page, filled: PreparedAPI) ->
     expect(rows.first).to_contain_text(HOSTILE[:100])
     expect(rows.nth(1)).to_contain_text("a worker that serves the pool 'waits'; none is alive")
     expect(page).to_have_title("Queue (2 waiting) – FitQueue")
+
+
+def test_a_job_that_waits_says_when_it_starts_and_ends(page: Page, filled: PreparedAPI) -> None:
+    runs, waits = (store_job(filled.database, name=name, resources={"pool": "planned"}) for name in ("long", "next"))
+    claim(filled.database, runs, worker="w2")
+    with filled.database.write() as session:
+        workers.register(session, "w2", host="h", pools=["planned"], slots=1, devices=[], gpus=[])
+        # Nobody sends its heartbeats.
+        session.execute(update(Worker).where(Worker.id == "w2").values(last_seen_at=clock.now(session) + timedelta(1)))
+        session.execute(update(Job).where(Job.id == runs).values(seconds_per_epoch=1200, may_end_early=False))
+        session.execute(update(Job).where(Job.id == waits).values(seconds_per_epoch=60, may_end_early=True))
+    log_in(page, filled.url, filled.token, "/queue?pool=planned")
+    row = page.locator("[data-part=waiting] tbody tr")
+    expect(row).to_contain_text("about 3 h 20 min", timeout=20_000)
+    expect(row).to_contain_text("at most 3 h 30 min")
+    expect(row.locator("time[data-style=words]").first).to_have_attribute("title", re.compile(r"\d:\d\d:\d\d"))
+    page.goto(f"{filled.url}/?pool=planned")
+    rows = page.locator("table.jobs tbody tr")
+    expect(rows.first).to_contain_text("Number 1 in its pool, waiting for a free worker. Starts in about 3 h 20 min.")
+    rows.first.get_by_role("link").click()
+    expect(page.locator("[data-field=sentence]")).to_contain_text("Starts in about 3 h 20 min.")
 
 
 def _drop(page: Page, file: Path) -> None:

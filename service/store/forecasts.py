@@ -24,6 +24,9 @@ MAX_WAITING: Final = 1000
 _SECONDS: Final = 1.0
 """How long a forecast is kept at least."""
 
+_MOST_SECONDS: Final = 15.0
+"""How long a forecast is kept at most."""
+
 _COST_RATIO: Final = 50.0
 """How often the time that a forecast takes fits in the time that it is kept: it costs at most 2 % of a processor."""
 
@@ -80,7 +83,8 @@ class Forecaster:
             began = self._monotonic()
             if self._expires_at is None or began >= self._expires_at:
                 self._forecast, self._made_at = make_forecast(session, self._lease_seconds), began
-                self._expires_at = began + max(_SECONDS, _COST_RATIO * (self._monotonic() - began))
+                cost = self._monotonic() - began
+                self._expires_at = began + min(max(_SECONDS, _COST_RATIO * cost), _MOST_SECONDS)
         finally:
             self._making.release()
 

@@ -2,17 +2,23 @@
 
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from fitqueue.states import Phase, Reason
 from fitqueue.views import JobSummary, JobView, Page, Problem, QueuedJob
+from service import clock
 from service.api.context import MAX_FOLLOWERS, Services
 from service.db import Database
-from service.store import actions, leases, recording, tokens
+from service.models import Job, Worker
+from service.store import actions, leases, recording, tokens, workers
 from tests.integration.fixture_types import Claim
+from tests.waiting import until
 
 RawSpec = dict[str, Any]
 URL = "/api/v1/jobs"
@@ -123,6 +129,43 @@ def test_the_queue_is_listed_in_pages(http: FlaskClient, raw_spec: RawSpec, clai
     assert [row.id for row in of_pool.data] == [large.id]
     assert http.get("/api/v1/queue?pool=none").json == {"data": [], "next_cursor": None}
     assert http.get("/api/v1/queue?cursor=x").status_code == 422
+
+
+def test_a_job_that_waits_says_when_it_starts_and_ends(
+    http: FlaskClient, database: Database, raw_spec: RawSpec, claim: Claim
+) -> None:
+    runs = _submit(http, {**raw_spec, "callbacks": [{"class_name": "EarlyStopping", "config": {"monitor": "loss"}}]})
+    waits = _submit(http, raw_spec)
+    assert claim().lease.job_id == runs.id
+    with database.write() as session:
+        workers.register(session, "w1", host="h", pools=["default"], slots=1, devices=[], gpus=[])
+        session.execute(update(Worker).values(last_seen_at=clock.now(session) + timedelta(1)))
+        session.execute(update(Job).values(seconds_per_epoch=2400))
+    url = f"{URL}/{waits.id}"
+    answer = until(lambda: _forecast(http, url), 30, "a new forecast")
+    job = JobView.model_validate_json(answer.data)
+    assert job.queue is not None
+    assert job.queue.ahead == 0
+    assert job.queue.starts_in_seconds == pytest.approx(12_000, abs=60)
+    assert job.queue.may_start_earlier
+    assert job.finishes_at is not None
+    assert (job.finishes_at - datetime.now(UTC)).total_seconds() == pytest.approx(24_000, abs=120)
+    assert job.may_finish_earlier
+    assert job.progress.eta_seconds is None, "it does not run"
+    assert http.get(url, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304, "it reads the same"
+    [queued] = Page[QueuedJob].model_validate_json(http.get("/api/v1/queue").data).data
+    assert queued.starts_in_seconds == pytest.approx(12_000, abs=60)
+    assert (queued.may_start_earlier, queued.may_finish_earlier, queued.ahead) == (True, True, 0)
+    running = JobView.model_validate_json(http.get(f"{URL}/{runs.id}").data)
+    assert running.progress.eta_seconds == pytest.approx(12_000, abs=60)
+    assert running.may_finish_earlier
+
+
+def _forecast(http: FlaskClient, url: str) -> Any:
+    """Return the answer with a job, if it says when the job starts."""
+    answer = http.get(url)
+    assert answer.json is not None
+    return answer if answer.json["queue"]["starts_in_seconds"] else None
 
 
 def test_the_etag_changes_with_the_job_and_its_queue_position(

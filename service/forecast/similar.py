@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fitqueue.datasets import DatasetInfo
 from fitqueue.spec import JobSpec
 from fitqueue.spec.fields.data import array_refs
 from fitqueue.views import ModelSummary
-
-ENDS_EARLY: Final = frozenset({"EarlyStopping"})
-"""The callbacks that may end a training that goes well. One that terminates on NaN ends only what has failed."""
 
 MAX_RATIO: Final = 4.0
 """A job that is larger or smaller than another one by more than this says nothing about it."""
@@ -31,25 +28,24 @@ _COMPILE: Final = frozenset(
 )
 
 
-def timing_key(spec: JobSpec, summary: ModelSummary | None, dataset: str) -> str:
+def timing_key(stored: Mapping[str, Any], summary: ModelSummary | None, dataset: str) -> str:
     """Return what jobs have in common that take equally long for an epoch, in the same pool with as many GPUs.
 
     Seeds, rates and names are not part of it: a search over learning rates is one kind of job.
 
     Args:
-        spec: the job.
+        stored: the job as it is stored.
         summary: its model; without one, the model is compared as it was sent.
         dataset: the id or name of its data set.
     """
-    stored = spec.to_json()
     parts = {
         "model": _layers(summary) if summary is not None else stored["model"],
-        "optimizer": spec.compile.optimizer.class_name,
+        "optimizer": stored["compile"]["optimizer"]["class_name"],
         "compile": {name: stored["compile"][name] for name in _COMPILE},
         "data": stored["data"] | {"dataset": dataset},
         "fit": {name: stored["fit"][name] for name in _FIT},
         "resources": stored["resources"],
-        "deterministic": spec.deterministic,
+        "deterministic": stored["deterministic"],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -62,9 +58,14 @@ def work(spec: JobSpec, summary: ModelSummary | None, data: DatasetInfo | None) 
     return float(max(1, summary.parameters) * samples)
 
 
-def may_end_early(spec: JobSpec) -> bool:
-    """Return whether a callback may end the training before its last epoch although it goes well."""
-    return any(callback.class_name in ENDS_EARLY for callback in spec.callbacks)
+def may_end_early(stored: Mapping[str, Any]) -> bool:
+    """Return whether an EarlyStopping may end the training before its last epoch.
+
+    It does not, if its patience is longer than the training. A TerminateOnNaN ends only what has failed.
+    """
+    epochs = stored["fit"]["epochs"]
+    configs = [callback["config"] for callback in stored["callbacks"] if callback["class_name"] == "EarlyStopping"]
+    return any((config.get("patience") or 0) + (config.get("start_from_epoch") or 0) < epochs for config in configs)
 
 
 def nearest(size: float, sizes: Sequence[float]) -> int | None:

@@ -15,6 +15,7 @@ from fitqueue.errors import JobEnded, JobNotEnded, JobNotExtendable
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.states import EXTENDABLE, EventKind, JobState
 from service import clock
+from service.forecast.similar import may_end_early
 from service.models import Dataset, Epoch, Job, Snapshot, Token
 from service.store import events, jobs, transitions
 from service.store.transitions import Requester
@@ -105,9 +106,11 @@ def extend(
         raise JobNotEnded(f"The job {job_id} is {job.state}; it can be extended when it has ended.")
     trained = session.scalar(select(func.max(Epoch.epoch)).where(Epoch.job_id == job_id)) or 0
     _check_extendable(session, job, trained + epochs, max_epochs)
+    spec = {**job.spec, "fit": {**job.spec["fit"], "epochs": trained + epochs}}
     changes = {
-        "spec": {**job.spec, "fit": {**job.spec["fit"], "epochs": trained + epochs}},
+        "spec": spec,
         "epochs": trained + epochs,
+        "may_end_early": may_end_early(spec),
         "extended_at_epoch": trained,
         "extended_by_epochs": epochs,
         "failed_attempts": 0,

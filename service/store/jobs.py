@@ -46,14 +46,14 @@ def create(
         IdempotencyMismatch: the key was used before with another body.
         DatasetNotFound: the data set was deleted after the job was checked.
     """
-    data = _data_of(session, spec, dataset_id)
+    stored, data = spec.to_json(), _data_of(session, spec, dataset_id)
     job = Job(
         id=job_id or new_id("job"),
         name=spec.name,
         pool=spec.resources.pool,
         gpus=spec.resources.gpus,
         priority=spec.priority,
-        spec=spec.to_json(),
+        spec=stored,
         notices=[notice.model_dump() for notice in notices],
         model_summary=summary.model_dump() if summary else None,
         dataset_id=dataset_id,
@@ -62,9 +62,9 @@ def create(
         epochs=spec.fit.epochs,
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
-        timing_key=similar.timing_key(spec, summary, dataset_id or spec.data.dataset),
+        timing_key=similar.timing_key(stored, summary, dataset_id or spec.data.dataset),
         work=similar.work(spec, summary, data),
-        may_end_early=similar.may_end_early(spec),
+        may_end_early=similar.may_end_early(stored),
         created_at=clock.now(session),
         token_id=token_id,
         idempotency_key=idempotency.key if idempotency else None,

@@ -36,10 +36,12 @@ class HasTiming(Protocol):
 
 def record(session: Session, job: Job, now: datetime) -> None:
     """Record how long an ended job took, if it ended as planned."""
-    pace, epochs = job.seconds_per_epoch, job.epoch
+    pace, epochs = job.seconds_per_epoch, job.epoch - (job.extended_at_epoch or 0)
     if job.reason not in _AS_PLANNED or job.timing_key is None or pace is None or not job.paced_epochs:
         return
-    seconds = start_seconds(job.seconds_used, epochs, pace, job.attempt)
+    # An extension counts the time anew, and the epochs, but not the attempts.
+    attempts = job.attempt if job.extended_at_epoch is None else job.failed_attempts + 1
+    seconds = start_seconds(job.seconds_used, epochs, pace, attempts)
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(TrainingTime).values(
         key=job.timing_key,

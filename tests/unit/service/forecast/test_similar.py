@@ -28,6 +28,10 @@ def _summary(name: str = "dense", parameters: int = 650) -> ModelSummary:
     return ModelSummary(layers=[layer], parameters=parameters, trainable_parameters=parameters, memory=_MEMORY)
 
 
+def _key(**fields: Any) -> str:
+    return timing_key(_spec(**fields).to_json(), _summary(), "d")
+
+
 SAME: list[dict[str, Any]] = [
     {"name": "other"},
     {"seed": 9},
@@ -52,19 +56,20 @@ OTHER: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", SAME, ids=str)
 def test_what_does_not_change_the_seconds_of_an_epoch_is_not_part_of_the_key(fields: dict[str, Any]) -> None:
-    assert timing_key(_spec(**fields), _summary(), "d") == timing_key(_spec(), _summary(), "d")
+    assert _key(**fields) == _key()
 
 
 @pytest.mark.parametrize("fields", OTHER, ids=str)
 def test_what_changes_the_seconds_of_an_epoch_is_part_of_the_key(fields: dict[str, Any]) -> None:
-    assert timing_key(_spec(**fields), _summary(), "d") != timing_key(_spec(), _summary(), "d")
+    assert _key(**fields) != _key()
 
 
 def test_models_are_compared_by_their_layers_and_not_by_the_names_that_keras_counted() -> None:
-    assert timing_key(_spec(), _summary("dense"), "d") == timing_key(_spec(), _summary("dense_7"), "d")
-    assert timing_key(_spec(), _summary(parameters=651), "d") != timing_key(_spec(), _summary(), "d")
-    assert timing_key(_spec(), None, "d") != timing_key(_spec(), _summary(), "d")
-    assert timing_key(_spec(), _summary(), "e") != timing_key(_spec(), _summary(), "d")
+    stored = _spec().to_json()
+    assert timing_key(stored, _summary("dense_7"), "d") == _key()
+    assert timing_key(stored, _summary(parameters=651), "d") != _key()
+    assert timing_key(stored, None, "d") != _key()
+    assert timing_key(stored, _summary(), "e") != _key()
 
 
 def test_the_size_of_an_epoch_is_parameters_times_samples() -> None:
@@ -78,9 +83,21 @@ def test_the_size_of_an_epoch_is_parameters_times_samples() -> None:
     assert work(_spec(), _summary(), None) is None
 
 
-def test_early_stopping_may_end_a_training_and_terminate_on_nan_only_one_that_has_failed() -> None:
-    assert may_end_early(_spec(callbacks=[{"class_name": "EarlyStopping", "config": {"monitor": "loss"}}]))
-    assert not may_end_early(_spec(callbacks=[{"class_name": "TerminateOnNaN", "config": {}}]))
+@pytest.mark.parametrize(
+    ("name", "config", "may_end"),
+    [
+        ("EarlyStopping", {"patience": 0, "start_from_epoch": 0}, True),
+        ("EarlyStopping", {"patience": 9, "start_from_epoch": 0}, True),
+        ("EarlyStopping", {"patience": 10, "start_from_epoch": 0}, False),
+        ("EarlyStopping", {"patience": 4, "start_from_epoch": 6}, False),
+        ("TerminateOnNaN", {}, False),
+    ],
+)
+def test_early_stopping_may_end_a_training_unless_its_patience_is_longer(
+    name: str, config: dict[str, Any], may_end: bool
+) -> None:
+    callbacks = [{"class_name": name, "config": {"monitor": "loss", **config} if config else {}}]
+    assert may_end_early(_spec(callbacks=callbacks, fit={"epochs": 10}).to_json()) == may_end
 
 
 def test_the_nearest_size_is_by_ratio_and_not_too_far_away() -> None:

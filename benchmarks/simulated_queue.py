@@ -327,9 +327,14 @@ class _Simulation:
             job.paced_at = at
             job.complete += 1
 
+    def _pace_of_others(self, kind: Kind) -> float | None:
+        """Return the pace of jobs of this kind: of those that have ended, else of one that runs."""
+        running = (job.pace for job in self._running if job.kind == kind and job.paced_epochs > 1)
+        known = self._of_kind(kind)
+        return known[0] if kind in self._known and known is not None else next(running, known[0] if known else None)
+
     def _training(self, job: Job, now: float | None) -> Training:
-        known = self._of_kind(job.kind)
-        pace = job.pace if job.pace is not None or known is None else known[0]
+        pace = job.pace if job.pace is not None else self._pace_of_others(job.kind)
         seconds = now - job.paced_at if now is not None and job.paced_at is not None else None
         share = 0.0
         if seconds is not None and job.complete < len(job.epoch_seconds):

@@ -396,6 +396,7 @@ class TrainingTime(Base):
 
     - `key` is the jobs' `timing_key`, and `work` the size of an epoch of theirs.
     - `start_seconds` is what a job takes besides its epochs: loading, building, and saving at the end.
+    - `paced_epochs` is how many epochs the newest of them had. With only one, its pace is that of a first epoch.
     """
 
     __tablename__ = "training_times"
@@ -406,6 +407,7 @@ class TrainingTime(Base):
     work: Mapped[float | None]
     seconds_per_epoch: Mapped[float]
     start_seconds: Mapped[float]
+    paced_epochs: Mapped[int]
     updated_at: Mapped[datetime]
 
     __table_args__ = (Index(None, "updated_at"),)

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("work", sa.Double(), nullable=True),
         sa.Column("seconds_per_epoch", sa.Double(), nullable=False),
         sa.Column("start_seconds", sa.Double(), nullable=False),
+        sa.Column("paced_epochs", sa.Integer(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_training_times")),
     )

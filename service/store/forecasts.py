@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
@@ -94,30 +94,31 @@ def make_forecast(session: Session, lease_seconds: float) -> dict[str, QueuedFor
     now = clock.now(session)
     alive = workers.list_alive(session, lease_seconds)
     fleet = [Worker(worker.pools, worker.slots, worker.gpus) for worker in alive]
-    waiting = _waiting(session, sorted({pool for worker in alive for pool in worker.pools}), now)
+    query = select(Job.worker_id, Job.paced_epochs, *_KIND, *_TRAINING).where(Job.state == JobState.RUNNING)
+    running = session.execute(query).all()
+    paces = {job.timing_key: job.seconds_per_epoch for job in running if job.paced_epochs > 1}
+    waiting = _waiting(session, sorted({pool for worker in alive for pool in worker.pools}), paces, now)
+    runs = schedule(fleet, _running_jobs(running, {worker.id: i for i, worker in enumerate(alive)}, now), waiting)
     ahead = count_ahead(fleet, waiting)
-    runs = schedule(fleet, _running(session, {worker.id: i for i, worker in enumerate(alive)}, now), waiting)
     return {
         id: QueuedForecast(ahead[id], runs[id].starts if id in runs else None, runs[id].ends if id in runs else None)
         for id in ahead
     }
 
 
-def training_of(job: Any, now: datetime, similar: TrainingTime | None = None) -> Training:
+def training_of(job: Any, now: datetime) -> Training:
     """Return how far a job has come.
 
     Args:
         job: its row, or the columns of it that matter.
         now: the time of the database.
-        similar: what is known of similar jobs.
     """
     has_ended_epoch = job.steps is not None and job.step == job.steps
-    pace = job.seconds_per_epoch
     return Training(
         epochs=job.epochs,
         complete=job.epoch if has_ended_epoch else max(0, job.epoch - 1),
         share=job.step / job.steps if job.steps and not has_ended_epoch else 0.0,
-        seconds_per_epoch=pace if pace is not None or similar is None else similar.seconds_per_epoch,
+        seconds_per_epoch=job.seconds_per_epoch,
         seconds_in_epoch=_seconds_since(job.paced_at, now),
         seconds_allowed=_seconds_allowed(job, now),
         may_end_early=job.may_end_early is not False,
@@ -135,18 +136,26 @@ def _seconds_since(at: datetime | None, now: datetime) -> float | None:
     return None if at is None else max(0.0, (now - at).total_seconds())
 
 
-def _running(session: Session, indexes: Mapping[str, int], now: datetime) -> list[RunningJob]:
+def _running_jobs(rows: Sequence[Any], indexes: Mapping[str, int], now: datetime) -> list[RunningJob]:
     """Return the running jobs of live workers, whose indexes are given by their ids."""
-    query = select(Job.worker_id, Job.gpus, *_TRAINING).where(Job.state == JobState.RUNNING)
     return [
         RunningJob(indexes[row.worker_id], row.gpus, time_left(training_of(row, now)))
-        for row in session.execute(query)
+        for row in rows
         if row.worker_id in indexes
     ]
 
 
-def _waiting(session: Session, pools: Sequence[str], now: datetime) -> list[WaitingJob]:
-    """Return the first queued jobs of these pools in the order of claims."""
+def _waiting(
+    session: Session, pools: Sequence[str], paces: Mapping[str | None, float], now: datetime
+) -> list[WaitingJob]:
+    """Return the first queued jobs of these pools in the order of claims.
+
+    Args:
+        session: the session.
+        pools: the pools that live workers serve.
+        paces: the paces of running jobs, by their kind.
+        now: the time of the database.
+    """
     rows: list[Any] = []
     for pool in pools:
         # One range of the index of the queue each: a sort of all queued jobs would read all of them.
@@ -155,15 +164,22 @@ def _waiting(session: Session, pools: Sequence[str], now: datetime) -> list[Wait
         rows += session.execute(query.order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
     rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:MAX_WAITING]
     times = training_times.read(session, rows)
-    return [_waiting_job(row, similar, now) for row, similar in zip(rows, times, strict=True)]
+    return [
+        _waiting_job(row, similar, paces.get(row.timing_key), now) for row, similar in zip(rows, times, strict=True)
+    ]
 
 
-def _waiting_job(row: Row[Any], similar: TrainingTime | None, now: datetime) -> WaitingJob:
+def _waiting_job(row: Any, similar: TrainingTime | None, pace: float | None, now: datetime) -> WaitingJob:
+    training = training_of(row, now)
+    if training.seconds_per_epoch is None:
+        known = similar is not None and similar.key == row.timing_key and similar.paced_epochs > 1
+        best = similar.seconds_per_epoch if similar is not None and (known or pace is None) else pace
+        training = replace(training, seconds_per_epoch=best)
     return WaitingJob(
         id=row.id,
         pool=row.pool,
         gpus=row.gpus,
-        takes=whole_time(training_of(row, now, similar), similar.start_seconds if similar is not None else 0.0),
+        takes=whole_time(training, similar.start_seconds if similar is not None else 0.0),
         ready_in=0.0 if row.not_before is None else max(0.0, (row.not_before - now).total_seconds()),
         waited=_seconds_since(row.created_at, now) or 0.0,
     )

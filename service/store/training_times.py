@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from fitqueue.states import Reason
 from service.forecast.pace import blended, start_seconds
@@ -18,6 +18,7 @@ SIMILAR_KINDS: Final = 500
 """Jobs of a kind that is not known are compared with so many kinds, those that were trained last."""
 
 _CHUNK: Final = 500
+_IS_FIRST_EPOCH: Final = TrainingTime.paced_epochs < 2
 _AS_PLANNED: Final = frozenset({Reason.COMPLETED, Reason.EARLY_STOPPED})
 
 
@@ -50,15 +51,26 @@ def record(session: Session, job: Job, now: datetime) -> None:
         work=job.work,
         seconds_per_epoch=pace,
         start_seconds=seconds,
+        paced_epochs=job.paced_epochs,
         updated_at=now,
     )
-    mixed = {
-        "seconds_per_epoch": blended(TrainingTime.seconds_per_epoch, pace),
-        "start_seconds": blended(TrainingTime.start_seconds, seconds),
+    # A first epoch, in which Keras traces the model, says little about others: it is replaced, and replaces nothing.
+    has_others = job.paced_epochs > 1
+    changes = {
+        "seconds_per_epoch": _mixed(TrainingTime.seconds_per_epoch, pace, replaces=has_others),
+        "start_seconds": _mixed(TrainingTime.start_seconds, seconds, replaces=has_others),
+        "paced_epochs": job.paced_epochs,
         "updated_at": now,
     }
-    session.execute(row.on_conflict_do_update(index_elements=[TrainingTime.key], set_=mixed))
+    where = None if has_others else _IS_FIRST_EPOCH
+    session.execute(row.on_conflict_do_update(index_elements=[TrainingTime.key], set_=changes, where=where))
     _forget(session, now)
+
+
+def _mixed(column: InstrumentedAttribute[float], newest: float, *, replaces: bool) -> ColumnElement[float]:
+    """Return what a column becomes. `replaces`: the newest value is not mixed with that of a first epoch."""
+    mixed: ColumnElement[float] = blended(column, newest)
+    return case((_IS_FIRST_EPOCH, newest), else_=mixed) if replaces else mixed
 
 
 def read(session: Session, jobs: Sequence[HasTiming]) -> list[TrainingTime | None]:

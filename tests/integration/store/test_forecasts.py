@@ -186,6 +186,32 @@ def test_the_times_of_a_kind_follow_its_newest_jobs_and_are_forgotten_in_the_end
     assert len(_times(database)) == 1, "only the new kind"
 
 
+def test_a_first_epoch_says_little_about_others(
+    database: Database, submit: Submit, claim: Claim, advance_clock: AdvanceClock
+) -> None:
+    seconds = []
+    for epochs, pace in ((1, 900.0), (5, 100.0), (1, 900.0)):
+        submit(fit={"epochs": epochs})
+        _train(database, claim, advance_clock, epochs, pace)
+        [row] = _times(database)
+        seconds.append(row.seconds_per_epoch)
+    assert seconds == [pytest.approx(900, abs=10), pytest.approx(100, abs=10), pytest.approx(100, abs=10)]
+
+
+def test_jobs_of_a_new_kind_wait_as_long_as_the_first_of_them_says_that_runs(
+    database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker, advance_clock: AdvanceClock
+) -> None:
+    submit()
+    lease = claim().lease
+    _enter(database, lease)
+    _end_epochs(database, lease, advance_clock, (1, 2), 100.0)
+    register_worker("w1", gpus=[])
+    first, second = submit(seed=1), submit(seed=2)
+    forecast = _forecast(database)
+    assert forecast[first].starts == Estimate(pytest.approx(300, abs=20), False)
+    assert forecast[second].starts == Estimate(pytest.approx(800, abs=30), False)
+
+
 def test_a_forecast_is_kept_for_a_second_and_counts_down(
     database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker, advance_clock: AdvanceClock
 ) -> None:

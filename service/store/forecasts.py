@@ -61,16 +61,16 @@ class Forecaster:
         """Make a forecaster of the jobs on all live workers: those that were seen within the time of a lease."""
         self._lease_seconds = lease_seconds
         self._monotonic = monotonic
-        self._forecast: Mapping[str, QueuedForecast] = {}
-        self._made_at = 0.0
+        self._made: tuple[Mapping[str, QueuedForecast], float] = {}, 0.0
+        """The forecast, and when it was made: together, because other threads read them meanwhile."""
         self._expires_at: float | None = None
         self._making = Lock()
 
     def read(self, session: Session, job_ids: Sequence[str]) -> dict[str, QueuedForecast]:
         """Return what is forecast of these queued jobs. One that was just queued may be missing for a moment."""
         self._renew(session)
-        elapsed = self._monotonic() - self._made_at
-        forecast = self._forecast
+        forecast, made_at = self._made
+        elapsed = self._monotonic() - made_at
         return {id: _later(forecast[id], elapsed) for id in job_ids if id in forecast}
 
     def _renew(self, session: Session) -> None:
@@ -82,7 +82,7 @@ class Forecaster:
         try:
             began = self._monotonic()
             if self._expires_at is None or began >= self._expires_at:
-                self._forecast, self._made_at = make_forecast(session, self._lease_seconds), began
+                self._made = make_forecast(session, self._lease_seconds), began
                 cost = self._monotonic() - began
                 self._expires_at = began + min(max(_SECONDS, _COST_RATIO * cost), _MOST_SECONDS)
         finally:
@@ -96,7 +96,7 @@ def make_forecast(session: Session, lease_seconds: float) -> dict[str, QueuedFor
     fleet = [Worker(worker.pools, worker.slots, worker.gpus) for worker in alive]
     query = select(Job.worker_id, Job.paced_epochs, *_KIND, *_TRAINING).where(Job.state == JobState.RUNNING)
     running = session.execute(query).all()
-    paces = {job.timing_key: job.seconds_per_epoch for job in running if job.paced_epochs > 1}
+    paces = {job.timing_key: job.seconds_per_epoch for job in running if job.timing_key and job.paced_epochs > 1}
     waiting = _waiting(session, sorted({pool for worker in alive for pool in worker.pools}), paces, now)
     runs = schedule(fleet, _running_jobs(running, {worker.id: i for i, worker in enumerate(alive)}, now), waiting)
     ahead = count_ahead(fleet, waiting)
@@ -145,9 +145,7 @@ def _running_jobs(rows: Sequence[Any], indexes: Mapping[str, int], now: datetime
     ]
 
 
-def _waiting(
-    session: Session, pools: Sequence[str], paces: Mapping[str | None, float], now: datetime
-) -> list[WaitingJob]:
+def _waiting(session: Session, pools: Sequence[str], paces: Mapping[str, float], now: datetime) -> list[WaitingJob]:
     """Return the first queued jobs of these pools in the order of claims.
 
     Args:

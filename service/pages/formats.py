@@ -8,13 +8,13 @@ from flask import Blueprint
 from markupsafe import Markup
 
 from fitqueue.cli.text import number, size
-from fitqueue.text import about
+from fitqueue.text import about, duration
 from fitqueue.views import EpochView
 
 
 def register(blueprint: Blueprint) -> None:
-    for name, function in (("number", number), ("size", size), ("about", about), ("moment", moment)):
-        blueprint.add_app_template_filter(function, name)
+    for function in (number, size, about, duration, moment):
+        blueprint.add_app_template_filter(function, function.__name__)
     blueprint.add_app_template_filter(from_now, "from_now")
     blueprint.add_app_template_filter(seconds_until, "seconds_until")
     blueprint.add_app_template_filter(metric, "metric")

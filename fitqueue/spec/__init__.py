@@ -6,6 +6,7 @@ from fitqueue.spec.fields.logged import direction
 from fitqueue.spec.fields.partial import PartialJob
 from fitqueue.spec.fields.training import MAX_EPOCHS, CompileSpec, FitSpec, KerasObject, Resources
 from fitqueue.spec.filepath import BadTemplate, Template
+from fitqueue.spec.json_schema import job_schema
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
 from fitqueue.spec.parsing.job import MAX_RUNTIME_SECONDS, JobSpec, read_job
 from fitqueue.spec.parsing.parse import ExaminedJob, ParsedJob, examine_job, invalid_job, parse_job
@@ -31,6 +32,7 @@ __all__ = [
     "direction",
     "examine_job",
     "invalid_job",
+    "job_schema",
     "parse_job",
     "parse_json",
     "prepared_info",

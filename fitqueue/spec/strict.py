@@ -45,7 +45,7 @@ class Pattern:
         return core_schema.no_info_after_validator_function(self._validate, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(schema), "pattern": f"^{self.expression}$", "description": self.words}
+        return {**handler(schema), "pattern": f"^(?:{self.expression})$", "description": self.words}
 
     def _validate(self, text: str) -> str:
         if re.fullmatch(self.expression, text) is None:

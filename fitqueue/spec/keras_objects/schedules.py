@@ -108,6 +108,13 @@ def read_schedule(stored: Any) -> Schedule:
     return _SCHEDULE.validate_python(stored)
 
 
+def json_schemas(title: str) -> dict[str, Any]:
+    """Return the JSON Schema of a schedule under this title, and those of its kinds under titles that begin with it."""
+    schema = _SCHEDULE.json_schema(ref_template=f"#/$defs/{title}{{model}}")
+    kinds = schema.pop("$defs")
+    return {title: {"oneOf": schema["oneOf"]}, **{f"{title}{kind}": each for kind, each in kinds.items()}}
+
+
 def check_schedule(value: Any, pointer: Pointer) -> Any:
     """Return a schedule as it is stored, and report its faults."""
     expected = '{"kind": …} with one of the kinds ' + ", ".join(_KINDS)

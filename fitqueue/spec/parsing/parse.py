@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -26,6 +26,9 @@ from fitqueue.spec.strict import report_unknown_fields, report_validation_error
 from fitqueue.views import Notice
 
 Finding = TypeVar("Finding", Fault, Notice)
+
+_SCHEMA: Final = "$schema"
+"""The field that tells an editor the schema of the file. It says nothing about the job."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 
 
 def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
-    raw = report_unknown_fields(JobSpec, raw, pointer)
+    raw = report_unknown_fields(JobSpec, {name: value for name, value in raw.items() if name != _SCHEMA}, pointer)
     canonical, pointer = with_names(with_canonical_objects(raw, pointer), pointer)
     spec = None
     try:

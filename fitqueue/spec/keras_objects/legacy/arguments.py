@@ -54,6 +54,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def rules_of(kind: str, class_name: str) -> list[Rule]:
+    """Return the rules for the arguments that a class no longer has."""
+    return [rule for rule in ARGUMENTS if rule.kind == kind and _is_for(rule, class_name)]
+
+
 def _rules_for(kind: str, class_name: str, config: dict[str, Any]) -> list[Rule]:
     return [rule for rule in ARGUMENTS if rule.kind == kind and rule.argument in config and _is_for(rule, class_name)]
 

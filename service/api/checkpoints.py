@@ -64,19 +64,19 @@ def get_checkpoint(path: FilePath) -> Response:
 
 
 @blueprint.get("/weights/best", summary="Fetch the best weights", responses=DOWNLOAD)
-def get_best(path: JobPath) -> Response:
+def get_best_weights(path: JobPath) -> Response:
     """Best by the monitor of the first ModelCheckpoint, else `val_loss`, else `loss`. 404 before the first epoch."""
     return _download(path.job_id, "best")
 
 
 @blueprint.get("/weights/last", summary="Fetch the last weights", responses=DOWNLOAD)
-def get_last(path: JobPath) -> Response:
+def get_last_weights(path: JobPath) -> Response:
     """The weights after the last epoch that ended. 404 before the first epoch."""
     return _download(path.job_id, "last")
 
 
 @blueprint.get("/weights/last_with_optimizer", summary="Fetch the last weights and the optimizer", responses=DOWNLOAD)
-def get_last_with_optimizer(path: JobPath) -> Response:
+def get_last_weights_with_optimizer(path: JobPath) -> Response:
     """What Keras saves of the compiled model when training has ended, for a job with `save_optimizer`."""
     return _download(path.job_id, LAST_WITH_OPTIMIZER)
 

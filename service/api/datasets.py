@@ -91,7 +91,7 @@ class DatasetPath(BaseModel):
     openapi_extensions=_UPLOAD,
     responses={201: DatasetView, 200: DatasetView, **problems(409, 413, 415)},
 )
-def upload(query: UploadQuery) -> Response:
+def create_dataset(query: UploadQuery) -> Response:
     """The body is the file itself; weights are kept as an .npz.
 
     The same content under the same name, or without one, gets 200 and the first one.

@@ -9,8 +9,11 @@ from flask_openapi3.openapi import OpenAPI
 
 from service.api import PREFIX
 from service.api.addresses import root
+from service.api.description import describe
 
 blueprint = Blueprint("docs", __name__)
+
+_DESCRIPTION: Final = "fitqueue-description"
 
 # Without the features that send requests to other servers, which `_POLICY` would refuse.
 _CONFIGURATION: Final = json.dumps(
@@ -66,5 +69,7 @@ def script() -> Response:
 def openapi() -> Response:
     app = current_app
     assert isinstance(app, OpenAPI)
-    description = {**app.api_doc, "servers": [{"url": root() or "/"}]}
+    if _DESCRIPTION not in app.extensions:
+        app.extensions[_DESCRIPTION] = describe(app)
+    description = {**app.extensions[_DESCRIPTION], "servers": [{"url": root() or "/"}]}
     return Response(app.json.dumps(description), mimetype="application/json")

@@ -18,7 +18,7 @@ blueprint = APIBlueprint(
 
 
 @blueprint.get("/events", summary="Events of a job", responses={200: Page[EventView], **problems(404)})
-def get_events(path: JobPath, query: FollowQuery) -> Response:
+def get_job_events(path: JobPath, query: FollowQuery) -> Response:
     """Oldest first. With `follow`, server-sent events, which accept `Last-Event-ID`."""
     services = get_services()
     with services.database.read() as session:

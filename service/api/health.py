@@ -22,13 +22,13 @@ blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="service")], abp
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     security=[{}],
 )
-def healthz() -> Response:
+def get_health() -> Response:
     """Needs no token and no database."""
     return Response("ok\n", mimetype="text/plain")
 
 
 @blueprint.get("/readyz", summary="Can it work?", responses={**ALWAYS, 200: Readiness, 503: Readiness})
-def readyz() -> Response:
+def get_readiness() -> Response:
     """503 if the database or the storage cannot be used. Without Redis or a checker, jobs are accepted all the same."""
     services = get_services()
     parts = {

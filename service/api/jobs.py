@@ -14,6 +14,7 @@ from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages, submission
 from service.api.addresses import address_of
 from service.api.context import Services, get_services
+from service.api.description import NEW_JOB
 from service.api.following import wait_until
 from service.api.job_answers import etag_of, has_changed, read_job, tagged
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
@@ -32,10 +33,13 @@ MAX_WAIT: Final = 60
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": "The job. `GET /catalogue` lists the layers, optimizers, losses, metrics and callbacks.",
+        "description": (
+            "The job. `GET /catalogue` lists the layers, optimizers, losses, metrics and callbacks. What older versions "
+            "of Keras wrote is accepted, too, and is translated."
+        ),
         "content": {
             "application/json": {
-                "schema": {"type": "object", "required": ["model", "compile", "data"]},
+                "schema": {"$ref": f"#/components/schemas/{NEW_JOB}"},
                 "example": {
                     "name": "digits",
                     "model": {
@@ -55,18 +59,12 @@ _BODY = {
             }
         },
     },
-    "parameters": [
-        {
-            "name": "dry_run",
-            "in": "query",
-            "schema": {"type": "boolean", "default": False},
-            "description": "Check the job and store nothing.",
-        },
+    "x-headers": [
         {
             "name": "Idempotency-Key",
             "in": "header",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-            "description": "The same key and body again give the same job.",
+            "description": "the same key and body again give the same job",
         },
     ],
 }
@@ -125,7 +123,7 @@ class GetQuery(Query):
     openapi_extensions=_BODY,
     responses={201: JobView, 200: DryRun, **problems(400, 413, 415)},
 )
-def submit(query: SubmitQuery) -> Response:
+def create_job(query: SubmitQuery) -> Response:
     """The whole body is checked: 422 names every fault. With `dry_run` nothing is stored, and the answer is 200.
 
     If too many models are being checked, a dry run gets 503, and a job is accepted `unchecked`.

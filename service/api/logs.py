@@ -32,7 +32,7 @@ class LogsQuery(FollowQuery):
 
 
 @blueprint.get("/logs", summary="Log of a job", responses={200: Page[LogLine], **problems(404)})
-def get_logs(path: JobPath, query: LogsQuery) -> Response:
+def get_job_logs(path: JobPath, query: LogsQuery) -> Response:
     """The lines as JSON, as plain text (`Accept: text/plain`), or with `follow` as server-sent events.
 
     Plain text is the whole log unless `limit` or `tail` says otherwise.

@@ -41,7 +41,7 @@ class MetricsQuery(RowsQuery):
 @blueprint.get(
     "/metrics", summary="Metrics of a job's epochs", responses={200: Page[EpochView | StepView], **problems(404)}
 )
-def get_metrics(path: JobPath, query: MetricsQuery) -> Response:
+def get_job_metrics(path: JobPath, query: MetricsQuery) -> Response:
     """One row for each epoch, as JSON, or all of them as CSV (`?format=csv` or `Accept: text/csv`).
 
     With `?within=epoch`, one row for each point within an epoch.

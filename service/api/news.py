@@ -61,7 +61,7 @@ class _Rows:
 
 
 @blueprint.get("/news", summary="What is new of a job", responses={200: JobNews, 304: None, **problems(404)})
-def get_news(path: JobPath, query: NewsQuery) -> Response:
+def get_job_news(path: JobPath, query: NewsQuery) -> Response:
     """The job, and the epochs, points, events and lines after those that the client has, of one moment.
 
     304 if nothing is new since the answer whose ETag `If-None-Match` repeats. If an attempt has resumed at an earlier

@@ -43,7 +43,7 @@ class PreviewQuery(Query):
     summary="Look at rows of an array",
     responses={200: DatasetPreview, **problems(404, 410)},
 )
-def preview(path: DatasetPath, query: PreviewQuery) -> Response:
+def preview_dataset(path: DatasetPath, query: PreviewQuery) -> Response:
     """At most 100 rows, 100,000 values and 1 MiB.
 
     A table with more columns is cut after the last one that fits. Of other arrays fewer rows are returned, and a single

@@ -35,7 +35,7 @@ _DURATIONS: Final = {
     summary="Metrics for Prometheus",
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def metrics() -> Response:
+def get_prometheus_metrics() -> Response:
     """Jobs, queues, workers, GPUs, and how long things took, in Prometheus's text format."""
     services = get_services()
     with services.database.read() as session:

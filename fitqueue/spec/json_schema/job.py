@@ -6,7 +6,7 @@ well, and is not described.
 
 from typing import Any, Final
 
-from fitqueue.spec.json_schema.keras import Definitions, api_definitions, full_definitions, named, reference
+from fitqueue.spec.json_schema.keras import Definitions, api_definitions, full_definitions, named
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.parsing.job import JobSpec
 
@@ -34,26 +34,33 @@ def job_schema(*, with_arguments: bool) -> dict[str, Any]:
 
 
 def _readable(value: Any) -> Any:
-    """Return a schema of pydantic's without titles, which repeat the names, and with `anyOf` in place of `oneOf`.
+    """Return a schema of pydantic's without titles, which repeat the names, and with unions that generators know.
 
-    Which member of a union is meant follows from the value, and a value may match several of them.
+    `anyOf` stands in place of `oneOf`, because a value may match several members. The members of an `enum` have one type.
     """
     if isinstance(value, list):
         return [_readable(item) for item in value]
     if not isinstance(value, dict):
         return value
     is_schema = not isinstance(value.get("title"), dict)  # and not the properties of one
-    return {
+    readable = {
         "anyOf" if key == "oneOf" else key: _readable(item)
         for key, item in value.items()
         if key != "title" or not is_schema
     }
+    members = readable.get("enum", [])
+    if len({type(member) for member in members}) < 2:
+        return readable
+    del readable["enum"]
+    texts = [member for member in members if isinstance(member, str)]
+    others = [member for member in members if not isinstance(member, str)]
+    return {**readable, "anyOf": [{"type": "string", "enum": texts}, {"type": "integer", "enum": others}]}
 
 
 def _describe_job(properties: dict[str, Any]) -> None:
     written = {"type": "string", "description": "a model as the string that `to_json()` returns"}
     _replace(properties, "model", {"anyOf": [{"$ref": "#/$defs/Model"}, written]})
-    _replace(properties, "callbacks", {"type": "array", "maxItems": 64, "items": reference("callbacks")})
+    _replace(properties, "callbacks", {"type": "array", "maxItems": 64, "items": named("callbacks")})
     properties[SCHEMA_KEY] = {
         "type": "string",
         "description": "the address of this schema, for editors: `/api/v1/job.schema.json`; the service leaves it out",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fitqueue.spec.keras_objects import catalogue, schedules
-from fitqueue.spec.keras_objects.catalogue import ACTIVATION_LAYERS, Entry, Kind, Schema
+from fitqueue.spec.keras_objects.catalogue import ACTIVATION_LAYERS, OBJECTS_ONLY, Entry, Kind, Schema
 from fitqueue.spec.keras_objects.legacy.arguments import rules_of
 from fitqueue.spec.keras_objects.legacy.rules import Rule
 
@@ -68,7 +68,9 @@ def api_definitions() -> Definitions:
         class_name = {"type": "string", "enum": list(_class_names(kind)), "description": "the name of the class"}
         config = {**_OPEN_OBJECT, "description": "the arguments of its constructor; `GET /catalogue` has them"}
         definitions[title] = _object(_sentence(kind), class_name, config)
-        definitions[f"{title}Name"] = {"type": "string", "description": f"a name that Keras knows for a {title.lower()}"}
+        if kind not in OBJECTS_ONLY:
+            words = f"the name of one of Keras's {kind}"
+            definitions[f"{title}Name"] = {"type": "string", "description": words}
     return definitions
 
 
@@ -91,7 +93,8 @@ def full_definitions() -> Definitions:
         class_name = {"enum": [*_class_names(kind), *(_other_class_names(kind))]}
         cases = [*_cases(kind), *([*_models(), *_cases("applications")] if kind == "layers" else [])]
         definitions[title] = _closed(_object(_sentence(kind), class_name, {"type": "object"})) | {"allOf": cases}
-        definitions[f"{title}Name"] = _names(kind)
+        if kind not in OBJECTS_ONLY:
+            definitions[f"{title}Name"] = _names(kind)
     return definitions
 
 
@@ -157,7 +160,7 @@ def _keras(kind: str) -> Schema:
     if kind == "activations":
         layers = {"type": "object", "properties": {"class_name": {"enum": ["function", *sorted(ACTIVATION_LAYERS)]}}}
         return {"anyOf": [{"$ref": "#/$defs/ActivationName"}, layers]}
-    return reference(kind) if kind in catalogue.OBJECTS_ONLY else named(kind)
+    return reference(kind) if kind in OBJECTS_ONLY else named(kind)
 
 
 def _models() -> Iterator[Schema]:

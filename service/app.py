@@ -16,6 +16,7 @@ from service.api import (
     checkpoints,
     compression,
     context,
+    cors,
     datasets,
     diff,
     docs,
@@ -109,6 +110,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     compression.register(app)
     authentication.register(app)
     errors.register(app)
+    cors.register(app, settings.cors_origins)
     for blueprint in _BLUEPRINTS:
         app.register_api(blueprint)
     for pages_blueprint in (docs.blueprint, pages, assets.blueprint, login.blueprint):

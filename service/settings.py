@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
 from service.job_limits import DEFAULT_LIMITS
+from service.origins import validated_origin
 from service.storage_address import Bucket, parse_address, validated_downloads
 
 MIB: Final = 1024**2
@@ -52,6 +53,13 @@ class Settings(BaseSettings):
         description=(
             "The proxies in front of the API, which say in `X-Forwarded-…` what a client has asked for: addresses and "
             "networks, separated by commas."
+        ),
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "The origins of other web pages that may use the API from a browser, with a token of their own, separated "
+            "by commas."
         ),
     )
     login_idle_seconds: int = Field(
@@ -162,7 +170,12 @@ class Settings(BaseSettings):
             ip_network(network)
         return value
 
-    @field_validator("pools", "trusted_proxies", mode="before")
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(validated_origin, value))
+
+    @field_validator("pools", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

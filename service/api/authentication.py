@@ -13,11 +13,13 @@ from fitqueue.errors import CrossSite, DatabaseUnavailable, Unauthenticated
 from service.api import PREFIX
 from service.api.addresses import root
 from service.api.context import Services, get_services
+from service.api.cors import is_preflight
 from service.store import login, tokens
 
 LIVENESS_PATH: Final = "/healthz"
 LOGIN_PATH: Final = "/login"
 ASSETS_PATH: Final = "/assets/"
+JOB_SCHEMA_PATH: Final = f"{PREFIX}/job.schema.json"
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _COOKIE: Final = "fitqueue_session"
@@ -29,7 +31,7 @@ def register(app: Flask) -> None:
 
 def is_open(path: str) -> bool:
     """Tell whether a path is answered to everybody."""
-    return path in {LIVENESS_PATH, LOGIN_PATH} or path.startswith(ASSETS_PATH)
+    return path in {LIVENESS_PATH, LOGIN_PATH, JOB_SCHEMA_PATH} or path.startswith(ASSETS_PATH)
 
 
 def credential_of(request: Request) -> str | None:
@@ -69,7 +71,7 @@ def accepts_pages(request: Request) -> bool:
 
 
 def _authenticate() -> BaseResponse | None:
-    if is_open(request.path):
+    if is_open(request.path) or is_preflight():
         return None
     services = get_services()
     token = _bearer_token(request)

@@ -167,7 +167,9 @@ def _models() -> Iterator[Schema]:
     """Yield the cases of the models that are made of layers."""
     layers = {"type": "array", "minItems": 1, "items": reference("layers")}
     fields = {"name": _NAME, "trainable": {"type": "boolean"}, "layers": layers}
-    ends = {name: {"description": f"the layers that are the {name[:-7]}s"} for name in ("input_layers", "output_layers")}
+    ends = {
+        name: {"description": f"the layers that are the {name[:-7]}s"} for name in ("input_layers", "output_layers")
+    }
     for class_name, properties in (("Sequential", fields), ("Functional", fields | ends)):
         yield _case([class_name], {"type": "object", "properties": properties, "required": ["layers"]})
 

@@ -11,6 +11,8 @@ from service.store import tokens
 OPEN = {
     ("GET", "/healthz"): 200,
     ("HEAD", "/healthz"): 200,
+    ("GET", "/api/v1/job.schema.json"): 200,
+    ("HEAD", "/api/v1/job.schema.json"): 200,
     ("GET", "/login"): 200,
     ("HEAD", "/login"): 200,
     ("POST", "/login"): 403,  # its form comes from an own page

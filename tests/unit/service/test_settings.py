@@ -24,6 +24,16 @@ def test_proxies_are_addresses_and_networks_and_none_by_default(monkeypatch: pyt
             Settings()
 
 
+def test_origins_of_other_pages_are_named_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().cors_origins == ()
+    monkeypatch.setenv("FITQUEUE_CORS_ORIGINS", "https://App.example.org, http://localhost:5173")
+    assert Settings().cors_origins == ("https://app.example.org", "http://localhost:5173")
+    for invalid in ("*", "null", "app.example.org", "https://app.example.org/", "https://*.example.org", "file://a"):
+        monkeypatch.setenv("FITQUEUE_CORS_ORIGINS", invalid)
+        with pytest.raises(ValidationError, match="cors_origins"):
+            Settings()
+
+
 def test_every_setting_has_a_description() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name

@@ -29,6 +29,11 @@ class Page(BaseModel, Generic[Item]):
 
     data: list[Item]
     next_cursor: str | None = None
+    total: int | None = Field(
+        default=None,
+        description="with `?total=true`: how many there are on all pages together",
+        exclude_if=lambda total: total is None,
+    )
 
 
 class Problem(BaseModel):

@@ -118,7 +118,11 @@ def list_datasets(query: DatasetsQuery) -> Response:
 
 
 def read_datasets(services: Services, query: DatasetsQuery) -> Page[DatasetView]:
-    """Return a page of the list of data sets."""
+    """Return a page of the list of data sets.
+
+    Raises:
+        InvalidRequest: the cursor is not one of this list.
+    """
     content = query.sha256
     if content is not None:
         _renew(services, content)
@@ -128,10 +132,16 @@ def read_datasets(services: Services, query: DatasetsQuery) -> Page[DatasetView]
             session, query.cursor, query.limit, unnamed=unnamed, sha256=content, submitted_by=query.submitted_by
         )
         names = tokens.names_of(session, {row.token_id for row in rows})
-    lists_builtin = query.cursor is None and content is None and query.submitted_by is None
-    builtin = [builtin_view(dataset) for dataset in BUILTIN.values()] if lists_builtin else []
-    uploaded = [dataset_view(row, names.get(row.token_id)) for row in rows]
-    return Page[DatasetView](data=[*builtin, *uploaded], next_cursor=cursor)
+        total = None
+        if query.total:
+            total = datasets.count(session, unnamed=unnamed, sha256=content, submitted_by=query.submitted_by)
+    builtin = list(BUILTIN.values()) if content is None and query.submitted_by is None else []
+    first = [builtin_view(dataset) for dataset in builtin] if query.cursor is None else []
+    return Page[DatasetView](
+        data=[*first, *(dataset_view(row, names.get(row.token_id)) for row in rows)],
+        next_cursor=cursor,
+        total=None if total is None else total + len(builtin),
+    )
 
 
 @blueprint.get("/<reference>", summary="Get a data set", responses={200: DatasetView, **problems(404)})

@@ -32,6 +32,15 @@ _NAMES: Final[Mapping[str, str]] = {
 }
 """The public names of the classes for which leaving out `View` would not do."""
 
+_ON_REQUEST: Final = frozenset({"total"})
+"""The fields of answers that only those have which were asked for them."""
+
+_FIELDS: Final = "fields"
+"""The parameter that chooses fields of an answer."""
+
+_PARTIAL: Final[Mapping[str, str]] = {"Job": "PartialJob", "JobSummaryPage": "PartialJobPage"}
+"""The schemas of answers with only some of the fields, by those of the whole answers."""
+
 _REFERENCE: Final = "#/components/schemas/"
 
 _HEADERS: Final[Mapping[str, str]] = {
@@ -91,11 +100,12 @@ def describe(app: OpenAPI) -> Document:
     components = document["components"]
     schemas = {_public_name(name): _of_answers(schema) for name, schema in components["schemas"].items()}
     assert len(schemas) == len(components["schemas"]), "two schemas have the same public name"
-    components["schemas"] = _with_job(schemas)
+    components["schemas"] = _with_partial_jobs(_with_job(schemas))
     components["headers"] = {
         name: {"schema": {"type": "string"}, "description": description} for name, description in _HEADERS.items()
     }
-    renamed: Document = _with_references(document, lambda name: _public_name(name) if name not in schemas else name)
+    known = components["schemas"]
+    renamed: Document = _with_references(document, lambda name: name if name in known else _public_name(name))
     return renamed
 
 
@@ -117,8 +127,10 @@ def _camel_case(name: str) -> str:
 
 
 def _complete(operation: Operation) -> None:
-    operation["description"] = operation.get("description", operation["summary"]).replace("<br/>", "\n")
+    operation["description"] = (operation.get("description") or operation["summary"]).replace("<br/>", "\n")
     responses = operation["responses"]
+    if any(parameter["name"] == _FIELDS for parameter in operation.get("parameters", [])):
+        _allow_partial(responses["200"]["content"]["application/json"])
     operation["responses"] = dict(sorted(responses.items()))  # generated clients show them in this order
     parameters = [_parameter(parameter) for parameter in operation.get("parameters", [])]
     parameters += [*_header_parameters(operation), *operation.pop("x-headers", [])]
@@ -132,6 +144,12 @@ def _complete(operation: Operation) -> None:
             response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)}
 
 
+def _allow_partial(content: dict[str, Any]) -> None:
+    """Describe that an answer may have only some of its fields."""
+    whole = _public_name(content["schema"]["$ref"].removeprefix(_REFERENCE))
+    content["schema"] = {"anyOf": [{"$ref": f"{_REFERENCE}{name}"} for name in (whole, _PARTIAL[whole])]}
+
+
 def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
     """Return a parameter of a query without null, which a query cannot have."""
     schema = {key: value for key, value in parameter["schema"].items() if key not in {"title", "description"}}
@@ -139,7 +157,8 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
     if values:
         schema.pop("default", None)
         schema |= values[0] if len(values) == 1 else {"anyOf": values}
-    return {**parameter, "schema": schema}
+    style = {"style": "form", "explode": False} if parameter["name"] == _FIELDS else {}
+    return {**parameter, "schema": schema, **style}
 
 
 def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
@@ -185,8 +204,17 @@ def _of_answers(schema: Any) -> Any:
     described = {key: _of_answers(value) for key, value in schema.items() if key not in {"title", "properties"}}
     if "properties" in schema:
         described["properties"] = {name: _of_answers(value) for name, value in schema["properties"].items()}
-        described["required"] = list(schema["properties"])
+        described["required"] = [name for name in schema["properties"] if name not in _ON_REQUEST]
     return described
+
+
+def _with_partial_jobs(schemas: Document) -> Document:
+    """Add the schemas of answers that have only some fields of a job."""
+    job, page = schemas["Job"], schemas["JobSummaryPage"]
+    partial = {**job, "description": "The fields of a job that were asked for by `fields`.", "required": []}
+    data = {"type": "array", "items": {"$ref": f"{_REFERENCE}{_PARTIAL['Job']}"}}
+    partial_page = {**page, "properties": {**page["properties"], "data": data}}
+    return {**schemas, _PARTIAL["Job"]: partial, _PARTIAL["JobSummaryPage"]: partial_page}
 
 
 def _with_job(schemas: Document) -> Document:

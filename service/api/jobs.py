@@ -1,11 +1,13 @@
 """Jobs: submit, list, watch, delete."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import Field
+from pydantic_core import to_json
 
 from fitqueue.job_sort import JobSort
 from fitqueue.spec.strict import Pattern
@@ -16,12 +18,14 @@ from service.api.addresses import address_of
 from service.api.context import Services, get_services
 from service.api.description import NEW_JOB
 from service.api.following import wait_until
-from service.api.job_answers import etag_of, has_changed, read_job, tagged
+from service.api.job_answers import JobAnswer, has_changed, read_answer, read_job
+from service.api.job_fields import JOB_FIELDS, SUMMARY_FIELDS, chosen, fields_parameter
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
 from service.api.submission import Submitted
-from service.api.views import job_summary
+from service.api.views import job_fields, job_summary
 from service.store import job_details, job_list, jobs
 from service.store.job_cursors import MAX_CHARACTERS
+from service.store.job_details import Fields, JobDetails
 from service.store.job_list import Filter
 
 blueprint = APIBlueprint(
@@ -34,8 +38,8 @@ _BODY = {
     "requestBody": {
         "required": True,
         "description": (
-            "The job. `GET /catalogue` lists the layers, optimizers, losses, metrics and callbacks. What older versions "
-            "of Keras wrote is accepted, too, and is translated."
+            "The job. `GET /catalogue` lists the layers, optimizers, losses, metrics and callbacks. What older "
+            "versions of Keras wrote is accepted, too, and is translated."
         ),
         "content": {
             "application/json": {
@@ -88,6 +92,9 @@ class ListQuery(PageQuery):
         default=None, max_length=128, description="the id or name of a data set that a job takes data or weights from"
     )
     sort: JobSort = Field(default=JobSort.NEWEST, description="the order of the jobs")
+    fields: fields_parameter(SUMMARY_FIELDS) = Field(  # type: ignore[valid-type]  # a type made at run time
+        default=[], description="only these fields of each job, as in `id,state,progress`"
+    )
     cursor: Text | None = Field(
         default=None, max_length=MAX_CHARACTERS, description="`next_cursor` of the page before, with the same `sort`"
     )
@@ -109,6 +116,9 @@ class ListQuery(PageQuery):
 
 
 class GetQuery(Query):
+    fields: fields_parameter(JOB_FIELDS) = Field(  # type: ignore[valid-type]  # a type made at run time
+        default=[], description="only these fields of the job, as in `progress,best,state`"
+    )
     wait: int = Field(
         default=0,
         ge=0,
@@ -139,7 +149,13 @@ def create_job(query: SubmitQuery) -> Response:
 @blueprint.get("", summary="List jobs", responses={200: Page[JobSummary]})
 def list_jobs(query: ListQuery) -> Response:
     """The newest first, unless `sort` says otherwise. A filter that nothing matches gives an empty list."""
-    return answer(read_jobs(get_services(), query))
+    fields = chosen(query.fields, SUMMARY_FIELDS)
+    if fields is None:
+        return answer(read_jobs(get_services(), query))
+    details, cursor, total = _read_page(get_services(), query, fields)
+    data = [job_fields(job, None, fields) for job in details]
+    counted = {} if total is None else {"total": total}
+    return Response(to_json({"data": data, "next_cursor": cursor, **counted}), mimetype="application/json")
 
 
 def read_jobs(services: Services, query: ListQuery) -> Page[JobSummary]:
@@ -148,25 +164,50 @@ def read_jobs(services: Services, query: ListQuery) -> Page[JobSummary]:
     Raises:
         InvalidRequest: the cursor is not one of this list.
     """
+    details, cursor, total = _read_page(services, query)
+    return Page[JobSummary](data=[job_summary(job) for job in details], next_cursor=cursor, total=total)
+
+
+def _read_page(
+    services: Services, query: ListQuery, fields: Fields = None
+) -> tuple[Sequence[JobDetails], str | None, int | None]:
     with services.database.read() as session:
         rows, cursor = job_list.list_page(session, query.filter, query.cursor, query.limit, query.sort)
-        details = job_details.read_all(session, rows, services.settings.lease_seconds, services.forecaster)
-    return Page[JobSummary](data=[job_summary(job) for job in details], next_cursor=cursor)
+        details = job_details.read_all(session, rows, services.settings.lease_seconds, services.forecaster, fields)
+        total = job_list.count(session, query.filter) if query.total else None
+    return details, cursor, total
 
 
 @blueprint.get("/<job_id>", summary="Get a job", responses={200: JobView, 304: None, **problems(404)})
 def get_job(path: JobPath, query: GetQuery) -> Response:
-    """304 if the job is as `If-None-Match` says. `Accept-Language: zh`: the diagnosis in Chinese."""
+    """304 if the job is as `If-None-Match` says. `Accept-Language: zh`: the diagnosis in Chinese.
+
+    With `fields`, the answer has only these fields, and its ETag changes when one of them does.
+    """
     services = get_services()
-    view, version = read_job(services, path.job_id)
-    known = request.if_none_match
-    if query.wait and not view.state.is_final and (not known or known.contains_weak(etag_of(view, version))):
-        wait_until(services, lambda: has_changed(services, path.job_id, version), query.wait)
-        view, version = read_job(services, path.job_id)
-    etag = etag_of(view, version)
-    if known.contains_weak(etag):
-        return tagged(Response(status=304), etag)
-    return tagged(answer(view), etag)
+    fields = chosen(query.fields, JOB_FIELDS)
+    found = read_answer(services, path.job_id, fields)
+    if query.wait and not found.has_ended and (found.content is None or not request.if_none_match):
+        found = _wait_for_change(services, path.job_id, fields, found, query.wait)
+    return found.response()
+
+
+def _wait_for_change(
+    services: Services, job_id: str, fields: frozenset[str] | None, found: JobAnswer, seconds: float
+) -> JobAnswer:
+    """Wait until the job has another answer than the one that was found, or has ended; return the newest one."""
+    newest = found
+
+    def has_news() -> bool:
+        nonlocal newest
+        if not has_changed(services, job_id, newest.version):
+            return False
+        newest = read_answer(services, job_id, fields)
+        return newest.etag != found.etag or newest.has_ended
+
+    wait_until(services, has_news, seconds)
+    # What a queued job waits for changes without the job.
+    return newest if newest is not found else read_answer(services, job_id, fields)
 
 
 @blueprint.delete("/<job_id>", summary="Delete an ended job", responses={204: None, **problems(404, 409)})

@@ -51,6 +51,7 @@ class FilePath(JobPath):
 class PageQuery(Query):
     cursor: Text | None = Field(default=None, max_length=128, description="`next_cursor` of the page before")
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
+    total: bool = Field(default=False, description="count all that the list has, as `total`")
 
 
 class FilesQuery(Query):

@@ -40,4 +40,5 @@ def read_queue(services: Services, query: QueueQuery) -> Page[QueuedJob]:
         rows, cursor = waiting_jobs.list_page(
             session, query.pool, query.cursor, query.limit, services.settings.lease_seconds, services.forecaster
         )
-    return Page[QueuedJob](data=[queued_job(row) for row in rows], next_cursor=cursor)
+        total = waiting_jobs.count(session, query.pool) if query.total else None
+    return Page[QueuedJob](data=[queued_job(row) for row in rows], next_cursor=cursor, total=total)

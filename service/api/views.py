@@ -4,7 +4,7 @@ These functions are pure, except that addresses begin as the client of the reque
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -41,6 +41,7 @@ from fitqueue.views import (
 from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service import models
 from service.api.addresses import address_of
+from service.api.job_fields import only
 from service.forecast.estimate import Estimate
 from service.npz import Rows
 from service.store import datasets, step_metrics, usage
@@ -61,6 +62,14 @@ _PIXELS: Final = range(8, 513)
 
 def job_summary(details: JobDetails) -> JobSummary:
     return JobSummary(**_job_fields(details))
+
+
+def job_fields(details: JobDetails, diagnosis: Diagnosis | None, fields: Collection[str]) -> dict[str, Any]:
+    """Return some fields of a job. Columns of its row that these do not need may be missing."""
+    job = details.job
+    large = {"spec": "spec", "notices": "notices", "model": "model_summary"}
+    others = {name: getattr(job, column) for name, column in large.items() if name in fields}
+    return only({**_job_fields(details), **others, "diagnosis": diagnosis}, fields)
 
 
 def job_view(details: JobDetails, diagnosis: Diagnosis | None) -> JobView:

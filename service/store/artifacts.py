@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from fitqueue.errors import ArtifactNotFound
 from service.models import Artifact
 from service.store import jobs
+from service.store.cursors import invalid_cursor
 
 
 def list_page(session: Session, job_id: str, after: str | None, limit: int) -> Sequence[Artifact]:
@@ -18,8 +19,11 @@ def list_page(session: Session, job_id: str, after: str | None, limit: int) -> S
 
     Raises:
         JobNotFound: there is no such job.
+        InvalidRequest: the job has no artifact with the name `after`, which is the cursor of a page.
     """
     jobs.get(session, job_id)
+    if after is not None and session.get(Artifact, (job_id, after)) is None:
+        raise invalid_cursor(after, "No list of this job's artifacts has given this cursor.")
     query = select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name).limit(limit)
     return session.scalars(query if after is None else query.where(Artifact.name > after)).all()
 

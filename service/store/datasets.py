@@ -1,12 +1,13 @@
 """Uploaded data sets. The same content may have several names; each of them is a data set with a file of its own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import delete as delete_rows
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -19,8 +20,10 @@ from service import clock
 from service.models import Dataset, Job
 from service.storage import dataset_key
 from service.store import tokens
+from service.store.cursors import invalid_cursor
 
 _ARRAY: Final = TypeAdapter(ArrayInfo)
+_CURSOR: Final = re.compile("ds_[A-Za-z0-9_]+")
 _RENEWED_AFTER: Final = timedelta(hours=1)
 
 
@@ -118,18 +121,40 @@ def list_page(
         unnamed: those without a name, too.
         sha256: only those with this content, as it is stored or as it was sent.
         submitted_by: only those that were uploaded with a token of this name.
+
+    Raises:
+        InvalidRequest: the cursor is not one of this list.
     """
-    query = select(Dataset).order_by(Dataset.id.desc()).limit(limit + 1)
-    if not unnamed:
-        query = query.where(Dataset.name != Dataset.id)
-    if sha256 is not None:
-        query = query.where(_has_content(sha256))
-    if submitted_by is not None:
-        query = query.where(Dataset.token_id.in_(tokens.ids_of(session, submitted_by)))
+    conditions = _conditions(session, unnamed=unnamed, sha256=sha256, submitted_by=submitted_by)
+    query = select(Dataset).where(*conditions).order_by(Dataset.id.desc()).limit(limit + 1)
     if before is not None:
-        query = query.where(Dataset.id < before)
+        query = query.where(Dataset.id < _id_of(before))
     rows = session.scalars(query).all()
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def count(session: Session, *, unnamed: bool, sha256: str | None, submitted_by: str | None) -> int:
+    """Return how many data sets the pages of a list have."""
+    conditions = _conditions(session, unnamed=unnamed, sha256=sha256, submitted_by=submitted_by)
+    return session.scalar(select(func.count()).select_from(Dataset).where(*conditions)) or 0
+
+
+def _conditions(
+    session: Session, *, unnamed: bool, sha256: str | None, submitted_by: str | None
+) -> Iterator[ColumnElement[bool]]:
+    if not unnamed:
+        yield Dataset.name != Dataset.id
+    if sha256 is not None:
+        yield _has_content(sha256)
+    if submitted_by is not None:
+        yield Dataset.token_id.in_(tokens.ids_of(session, submitted_by))
+
+
+def _id_of(cursor: str) -> str:
+    """Return the id of the last data set of the page that has given this cursor."""
+    if _CURSOR.fullmatch(cursor) is None:
+        raise invalid_cursor(cursor, "No list of data sets has given this cursor.")
+    return cursor
 
 
 def delete(session: Session, reference: str) -> str:

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from fitqueue.errors import Fault, InvalidRequest
 from fitqueue.job_sort import JobSort
-from fitqueue.text import truncate
 from service.models import Job
+from service.store.cursors import invalid_cursor
 
 MAX_CHARACTERS: Final = 800
 """A name has at most 128 characters, each of which has four bytes at most, and base64 makes four of three."""
 
 _OTHER: Final = re.compile(rf"({'|'.join(set(JobSort) - {JobSort.NEWEST})})\.([A-Za-z0-9_=-]*|~)\.([^.]+)")
+_ID: Final = re.compile(r"job_[A-Za-z0-9_]+")
 _NONE: Final = "~"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -56,13 +56,18 @@ def decode(cursor: str, sort: JobSort) -> SortKey:
     match = _OTHER.fullmatch(cursor)
     found = JobSort(match[1]) if match else JobSort.NEWEST
     if found is not sort:
-        raise _refused(cursor, f"A cursor of `sort={found}` was sent with `sort={sort}`.", f"a cursor of `sort={sort}`")
+        raise invalid_cursor(
+            cursor, f"A cursor of `sort={found}` was sent with `sort={sort}`.", f"a cursor of `sort={sort}`"
+        )
+    unknown = invalid_cursor(cursor, "No list of jobs has given this cursor.")
     if match is None:
+        if _ID.fullmatch(cursor) is None:
+            raise unknown
         return SortKey(cursor)
     try:
         return SortKey(match[3], _decode_value(match[2], sort))
     except (ValueError, OverflowError):
-        raise _refused(cursor, "No list of jobs has given this cursor.", "`next_cursor` of the page before") from None
+        raise unknown from None
 
 
 def _encode_value(value: str | datetime | None) -> str:
@@ -93,10 +98,3 @@ def _checked(name: str) -> str:
     if "\0" in name:  # PostgreSQL cannot compare it
         raise ValueError("A name has no NUL.")
     return name
-
-
-def _refused(cursor: str, message: str, expected: str) -> InvalidRequest:
-    fault = Fault(
-        pointer="cursor", code="invalid_cursor", message=message, received=truncate(cursor, 100), expected=expected
-    )
-    return InvalidRequest(errors=[fault])

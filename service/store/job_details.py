@@ -1,6 +1,6 @@
 """What the API shows of a job beyond its row: its queue position, when it ends, its labels and who submitted it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,6 +24,10 @@ _LABELS: Final = (
 )
 
 
+Fields = Set[str] | None
+"""The fields of a job that an answer has; None: all of them."""
+
+
 @dataclass(frozen=True)
 class JobDetails:
     job: Job
@@ -37,21 +41,35 @@ class JobDetails:
     """The name of the token that it was submitted with."""
 
 
-def read(session: Session, job: Job, lease_seconds: float, forecaster: Forecaster | None = None) -> JobDetails:
-    [details] = read_all(session, [job], lease_seconds, forecaster)
+def read(
+    session: Session, job: Job, lease_seconds: float, forecaster: Forecaster | None = None, fields: Fields = None
+) -> JobDetails:
+    [details] = read_all(session, [job], lease_seconds, forecaster, fields)
     return details
 
 
 def read_all(
-    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None = None
+    session: Session,
+    jobs: Sequence[Job],
+    lease_seconds: float,
+    forecaster: Forecaster | None = None,
+    fields: Fields = None,
 ) -> list[JobDetails]:
-    """Return the details of jobs. Without a forecaster, nobody knows when the queued ones start."""
-    queues = read_queue(session, jobs, lease_seconds, forecaster)
-    has_end = any(job.state in {JobState.RUNNING, JobState.QUEUED} for job in jobs)
+    """Return the details of jobs; with `fields`, only those that these fields of an answer need.
+
+    Without a forecaster, nobody knows when the queued ones start.
+    """
+
+    def needs(*names: str) -> bool:
+        return fields is None or not fields.isdisjoint(names)
+
+    needs_end = needs("progress", "finishes_at", "may_finish_earlier")
+    queues = read_queue(session, jobs, lease_seconds, forecaster) if needs_end or needs("queue") else {}
+    has_end = needs_end and any(job.state in {JobState.RUNNING, JobState.QUEUED} for job in jobs)
     now = clock.now(session) if has_end else None
     left = {job.id: _left(job, queues[job.id][1] if job.id in queues else None, now) for job in jobs}
-    labels = labels_of(session, jobs)
-    names = tokens.names_of(session, {job.token_id for job in jobs})
+    labels = labels_of(session, jobs) if needs("labels") else {}
+    names = tokens.names_of(session, {job.token_id for job in jobs}) if needs("submitted_by") else {}
     return [
         JobDetails(
             job=job,

@@ -80,6 +80,29 @@ def list_page(
     return rows[:limit], job_cursors.encode(job_cursors.key_of(rows[limit - 1], sort), sort) if has_more else None
 
 
+def count(session: Session, filter: Filter) -> int:
+    """Return how many jobs pass a filter.
+
+    Those that are deleted, and few, are counted apart: the others are then counted in the index of a condition, without
+    a look at each row.
+    """
+    selections = [
+        select(Job.id).where(*_conditions_on(filter.labels), *(condition.is_met() for condition in conditions))
+        for conditions in ([*_conditions(filter), *alternative] for alternative in _alternatives(session, filter))
+    ]
+    return _count_of(session, selections) - _count_of(
+        session, [selection.where(Job.deleted_at.is_not(None)) for selection in selections]
+    )
+
+
+def _count_of(session: Session, selections: Sequence[Select[str]]) -> int:
+    """Return how many jobs several selections of ids have together."""
+    if not selections:
+        return 0
+    ids = selections[0].subquery() if len(selections) == 1 else union(*selections).subquery()
+    return session.scalar(select(func.count()).select_from(ids)) or 0
+
+
 # --- Orders --------------------------------------------------------------------------------------------------------
 
 
@@ -195,10 +218,7 @@ def _query(
     looked_up = conditions if first is not None else _looked_up(session, conditions, sort)
     are_met = [condition.is_met(by_index=condition in looked_up) for condition in conditions]
     query = select(Job).where(Job.deleted_at.is_(None), *part.conditions, *are_met)
-    for label in dict.fromkeys(part.filter.labels):
-        if label != first:
-            other = aliased(JobLabel)
-            query = query.where(exists().where(other.job_id == Job.id, *_is_label(label, other)))
+    query = query.where(*_conditions_on([label for label in part.filter.labels if label != first]))
     return query if first is None else query.join(JobLabel, JobLabel.job_id == Job.id).where(*_is_label(first))
 
 
@@ -250,6 +270,13 @@ def _count_up_to(session: Session, most: int, *conditions: ColumnElement[bool]) 
     """Return how many rows meet the conditions, or `most` if more do."""
     some = select(literal(1)).where(*conditions).limit(most).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _conditions_on(labels: Sequence[Label]) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions that a job has each of these labels."""
+    for label in dict.fromkeys(labels):
+        other = aliased(JobLabel)
+        yield exists().where(other.job_id == Job.id, *_is_label(label, other))
 
 
 def _is_label(label: Label, row: Any = JobLabel) -> Conditions:

@@ -9,11 +9,10 @@ from typing import Final
 from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from fitqueue.errors import Fault, InvalidRequest
-from fitqueue.text import truncate
 from service import clock
 from service.models import Job
 from service.store import events, job_details, queue_position, tokens
+from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
 
 MAX_CURSOR: Final = 200
@@ -60,6 +59,12 @@ def list_page(
             rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
     page = rows[:limit]
     return _with_details(session, page, lease_seconds, forecaster), _encode(page[-1]) if len(rows) > limit else None
+
+
+def count(session: Session, pool: str | None) -> int:
+    """Return how many jobs wait, in one pool or in all of them."""
+    conditions = [] if pool is None else [Job.pool == pool]
+    return session.scalar(select(func.count()).select_from(Job).where(_is_queued(session), *conditions)) or 0
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,5 @@ def _encode(job: Job) -> str:
 def _decode(cursor: str) -> _Key:
     match = _CURSOR.fullmatch(cursor)
     if match is None:
-        fault = Fault(
-            pointer="cursor",
-            code="invalid_cursor",
-            message="No page of the queue has given this cursor.",
-            received=truncate(cursor, 100),
-            expected="`next_cursor` of the page before",
-        )
-        raise InvalidRequest(errors=[fault])
+        raise invalid_cursor(cursor, "No page of the queue has given this cursor.")
     return _Key(int(match[1]), match[2], match[3])

@@ -36,7 +36,8 @@ def job_schema(*, with_arguments: bool) -> dict[str, Any]:
 def _readable(value: Any) -> Any:
     """Return a schema of pydantic's without titles, which repeat the names, and with unions that generators know.
 
-    `anyOf` stands in place of `oneOf`, because a value may match several members. The members of an `enum` have one type.
+    `anyOf` stands in place of `oneOf`, because a value may match several members. All members of an `enum` have one
+    type.
     """
     if isinstance(value, list):
         return [_readable(item) for item in value]

@@ -222,9 +222,24 @@ def _with_job(schemas: Document) -> Document:
     schema = job_schema(with_arguments=False)
     parts = schema.pop("$defs")
     del schema["$schema"], schema["title"]
-    added = _with_references({NEW_JOB: schema, **parts}, lambda name: name, prefix="#/$defs/")
+    described = _with_defaults_in_words({NEW_JOB: schema, **parts})
+    added = _with_references(described, lambda name: name, prefix="#/$defs/")
     assert not added.keys() & schemas.keys(), "a part of a job has the name of an answer"
     return {**schemas, **added}
+
+
+def _with_defaults_in_words(value: Any) -> Any:
+    """Return a schema with its defaults in the descriptions: generated clients would else send each of them."""
+    if isinstance(value, list):
+        return [_with_defaults_in_words(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    described = {key: _with_defaults_in_words(item) for key, item in value.items()}
+    default = described.pop("default", None) if not isinstance(described.get("default"), dict) else None
+    if default is not None:
+        words = [described["description"]] if "description" in described else []
+        described["description"] = "; ".join([*words, f"default: {json.dumps(default)}"])
+    return described
 
 
 def _with_references(value: Any, rename: Callable[[str], str], prefix: str = _REFERENCE) -> Any:

@@ -37,6 +37,11 @@ class ClientBase:
                 return
             cursor = {"cursor": page.next_cursor}
 
+    def _count(self, path: str, params: Mapping[str, str | int | Sequence[str] | None]) -> int:
+        """Return how many rows a list has on all of its pages."""
+        answer = self._call("GET", path, params={**params, "total": "true", "limit": 1})
+        return Page[Any].model_validate_json(answer).total or 0
+
 
 def job_path(job_id: str) -> str:
     """Return the path of a job, below the prefix of the API."""

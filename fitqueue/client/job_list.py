@@ -1,7 +1,7 @@
 """The jobs of a list, which a notebook shows as a table."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, Self
 
@@ -15,9 +15,15 @@ _SHOWN: Final = 20
 class JobList(Iterator[JobSummary], Pictured):
     """An iterator over jobs. To be shown, it looks ahead, and yields what it has shown all the same."""
 
-    def __init__(self, jobs: Iterator[JobSummary]) -> None:
+    def __init__(self, jobs: Iterator[JobSummary], count: Callable[[], int]) -> None:
         self._jobs = jobs
+        self._count = count
         self._ahead: deque[JobSummary] = deque()
+
+    @property
+    def total(self) -> int:
+        """How many jobs pass the filters now, however many were read. Each look at it is a request."""
+        return self._count()
 
     def __iter__(self) -> Self:
         return self

@@ -74,7 +74,7 @@ class JobMethods(ClientBase):
     ) -> JobList:
         """Yield the jobs that pass all filters. Pages are fetched as they are needed.
 
-        A notebook shows the first of them as a table.
+        A notebook shows the first of them as a table. `total` of the list is how many there are.
 
         Args:
             state: one state, or several of which a job has one.
@@ -100,7 +100,7 @@ class JobMethods(ClientBase):
             "sort": None if sort == JobSort.NEWEST else sort,
         }
         present = {key: value for key, value in filters.items() if value}
-        return JobList(self._pages("/jobs", JobSummary, present))
+        return JobList(self._pages("/jobs", JobSummary, present), lambda: self._count("/jobs", present))
 
     def queue(self, pool: str | None = None) -> Iterator[QueuedJob]:
         """Yield the jobs that wait for a worker, in the order in which they are claimed.

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 import fitqueue
-from benchmarks import common, overhead, startup, throughput
+from benchmarks import common, overhead, poll, startup, throughput
 from benchmarks.durability import __main__ as durability
 from benchmarks.pages import __main__ as pages
 from benchmarks.queues import Throughput
@@ -102,6 +102,13 @@ def test_the_cost_of_open_pages_counts_the_requests_that_pages_send(capsys: pyte
     [cost] = json.loads(capsys.readouterr().out.splitlines()[-1])["cost"].values()
     assert 0 < cost["api_cpu"] < 1
     assert 0 < cost["requests_a_second"]["news"] <= 1.1 * pages.SHORT.pages
+
+
+def test_a_light_poll_is_a_small_part_of_a_full_one(tmp_path: Path) -> None:
+    polls = poll.measure(f"sqlite:///{tmp_path / 'fitqueue.db'}", str(tmp_path), seconds=0.1)
+    assert polls["light"].bytes < 1_000 < polls["full"].bytes
+    assert polls["full, unchanged"].bytes == polls["light, unchanged"].bytes == 0
+    assert all(each.cpu_milliseconds > 0 and each.polls_a_second > 0 for each in polls.values())
 
 
 @pytest.mark.skipif("CI" not in os.environ and not find_browser(), reason="no browser is installed")

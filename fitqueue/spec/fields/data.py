@@ -19,10 +19,10 @@ DType = Literal[
 class PadSequences(Strict):
     """`keras.utils.pad_sequences`: sequences of any length become rows of `maxlen` numbers."""
 
-    maxlen: int = Field(ge=1, le=1_000_000)
-    value: float = 0.0
-    padding: Literal["pre", "post"] = "pre"
-    truncating: Literal["pre", "post"] = "pre"
+    maxlen: int = Field(ge=1, le=1_000_000, description="the length of all rows")
+    value: float = Field(default=0.0, description="the number that fills up short sequences")
+    padding: Literal["pre", "post"] = Field(default="pre", description="where short sequences are filled up")
+    truncating: Literal["pre", "post"] = Field(default="pre", description="where long sequences are cut")
 
 
 class PrepareStep(Strict):
@@ -37,7 +37,7 @@ class PrepareStep(Strict):
         default=None, ge=2, le=1_000_000, description="the number of classes n; labels 0…n-1 become rows of n numbers"
     )
     astype: DType | None = Field(default=None, description="the dtype to convert to")
-    pad_sequences: PadSequences | None = None
+    pad_sequences: PadSequences | None = Field(default=None, description="make sequences of any length equally long")
 
     @model_validator(mode="after")
     def _has_one_key(self) -> "PrepareStep":
@@ -80,30 +80,30 @@ Steps = Annotated[
 class Prepare(Strict):
     """The steps for inputs and targets. Training data and validation data go through the same steps."""
 
-    x: Steps = Field(default_factory=list)
-    y: Steps = Field(default_factory=list)
+    x: Steps = Field(default_factory=list, description="the steps for the inputs, in order")
+    y: Steps = Field(default_factory=list, description="the steps for the targets, in order")
 
 
 class Validation(Strict):
     """The arrays to validate on, from the same data set."""
 
-    x: ArrayNames
-    y: ArrayNames
-    sample_weight: ArrayNames | None = None
+    x: ArrayNames = Field(description="the array of the inputs; with several inputs, one for each of them")
+    y: ArrayNames = Field(description="the array of the targets; with several outputs, one for each of them")
+    sample_weight: ArrayNames | None = Field(default=None, description="how much each sample counts")
 
 
 class DataSpec(Strict):
     """The data of a job. `dataset` is the name of a built-in data set, or the id or name of an uploaded one."""
 
-    dataset: Name
-    x: ArrayNames
-    y: ArrayNames
+    dataset: Name = Field(description="the name of a built-in data set, or the name or id of an uploaded one")
+    x: ArrayNames = Field(description="the array of the inputs; with several inputs, one for each of them")
+    y: ArrayNames = Field(description="the array of the targets; with several outputs, one for each of them")
     sample_weight: ArrayNames | None = Field(default=None, description="how much each sample counts in the loss")
-    validation: Validation | None = None
+    validation: Validation | None = Field(default=None, description="the arrays to validate on")
     shuffle_split: bool = Field(
         default=False, description="shuffle the samples by the seed of the job before `validation_split` takes its part"
     )
-    prepare: Prepare = Field(default_factory=Prepare)
+    prepare: Prepare = Field(default_factory=Prepare, description="steps that prepare the arrays for the model")
 
 
 @dataclass(frozen=True)

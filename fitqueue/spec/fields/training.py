@@ -47,9 +47,9 @@ class CompileSpec(Strict):
     A model with several outputs may have losses and metrics by the names of its outputs.
     """
 
-    optimizer: KerasObject
-    loss: Losses
-    metrics: Metrics = Field(default_factory=list)
+    optimizer: KerasObject = Field(description="an optimizer, or the name of one")
+    loss: Losses = Field(description="a loss or its name; with several outputs, one for each of them")
+    metrics: Metrics = Field(default_factory=list, description="what is computed and logged besides the loss")
     weighted_metrics: Metrics = Field(
         default_factory=list, description="metrics that count each sample by its sample weight"
     )
@@ -84,9 +84,9 @@ Frequency = Annotated[
 class FitSpec(Strict):
     """The arguments of `model.fit`. `batch_size` is the global batch size, however many devices share it."""
 
-    epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS)
-    batch_size: int = Field(default=32, ge=1, le=2**20)
-    shuffle: bool = True
+    epochs: int = Field(default=1, ge=1, le=MAX_EPOCHS, description="how often to train on all of the data")
+    batch_size: int = Field(default=32, ge=1, le=2**20, description="samples in a step, on all devices together")
+    shuffle: bool = Field(default=True, description="shuffle the samples before each epoch")
     class_weight: ClassWeight | None = Field(
         default=None, description='how much the samples of each class count, "balanced", or either by output'
     )
@@ -193,8 +193,8 @@ PoolName = Annotated[
 class Resources(Strict):
     """What a job needs of a worker."""
 
-    gpus: int = Field(default=0, ge=0, le=64)
-    pool: PoolName = "default"
+    gpus: int = Field(default=0, ge=0, le=64, description="how many GPUs to train on; 0: on the CPU")
+    pool: PoolName = Field(default="default", description="the pool whose workers may train the job")
     strategy: Literal["auto", "mirrored"] = Field(
         default="auto", description="auto: MirroredStrategy on several devices, Keras's default on one"
     )

@@ -29,14 +29,18 @@ LabelValue = Annotated[str, Field(max_length=255)]
 class JobSpec(Strict):
     """A job as the service understands it, with all defaults filled in."""
 
-    name: JobName | None = None
-    model: KerasObject
-    compile: CompileSpec
-    data: DataSpec
-    fit: FitSpec = Field(default_factory=FitSpec)
-    callbacks: list[KerasObject] = Field(default_factory=list, max_length=MAX_OBJECTS)
-    resources: Resources = Field(default_factory=Resources)
-    initial_weights: InitialWeights | None = None
+    name: JobName | None = Field(default=None, description="a name for people")
+    model: KerasObject = Field(description="the model: what `to_json()` returns, or its short form")
+    compile: CompileSpec = Field(description="the arguments of `model.compile`")
+    data: DataSpec = Field(description="the data set, and its arrays that the model trains and validates on")
+    fit: FitSpec = Field(default_factory=FitSpec, description="the arguments of `model.fit`")
+    callbacks: list[KerasObject] = Field(
+        default_factory=list, max_length=MAX_OBJECTS, description="Keras's callbacks, in the order in which they run"
+    )
+    resources: Resources = Field(default_factory=Resources, description="what the job needs of a worker")
+    initial_weights: InitialWeights | None = Field(
+        default=None, description="where the weights come from that training starts with; null: newly initialized"
+    )
     save_optimizer: bool = Field(
         default=False, description="save the model with its optimizer when training ends, to go on from there"
     )
@@ -45,9 +49,13 @@ class JobSpec(Strict):
     deterministic: bool = Field(
         default=False, description="use only operations that give identical results each time, on GPUs too; slower"
     )
-    max_runtime_seconds: int | None = Field(default=None, ge=1, le=MAX_RUNTIME_SECONDS)
-    max_attempts: int = Field(default=5, ge=1, le=100)
-    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=64)
+    max_runtime_seconds: int | None = Field(
+        default=None, ge=1, le=MAX_RUNTIME_SECONDS, description="the job fails if it trains for longer than this"
+    )
+    max_attempts: int = Field(default=5, ge=1, le=100, description="how often the job is tried if its worker is lost")
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, max_length=64, description="pairs of strings, to filter lists of jobs"
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as it is stored and shown; `read_job` reads it back."""

@@ -58,6 +58,43 @@ def test_every_reference_can_be_resolved(http: FlaskClient) -> None:
     assert description["paths"]["/healthz"]["get"]["security"] == [{}]
 
 
+def test_operations_and_schemas_have_names_for_people(http: FlaskClient) -> None:
+    description = _description(http)
+    names = [operation["operationId"] for item in description["paths"].values() for operation in item.values()]
+    assert len(set(names)) == len(names)
+    assert {"createJob", "listJobs", "getJob", "cancelJob", "getBestWeights", "createDataset"} <= set(names)
+    for name in [*names, *description["components"]["schemas"]]:
+        assert name.isalpha(), name
+        assert not name.endswith("View"), name
+
+
+def test_headers_are_declared(http: FlaskClient) -> None:
+    paths = _description(http)["paths"]
+    create, get = paths["/api/v1/jobs"]["post"], paths["/api/v1/jobs/{job_id}"]["get"]
+    download = paths["/api/v1/jobs/{job_id}/weights/best"]["get"]
+    assert "Idempotency-Key" in _headers_of(create)
+    assert {"Location"} == create["responses"]["201"]["headers"].keys()
+    assert "Retry-After" in create["responses"]["503"]["headers"]
+    assert "If-None-Match" in _headers_of(get)
+    assert "ETag" in get["responses"]["200"]["headers"]
+    assert {"If-None-Match", "Range", "If-Range"} <= _headers_of(download)
+    assert {"ETag", "Content-Range", "Accept-Ranges"} <= download["responses"]["206"]["headers"].keys()
+
+
+def _headers_of(operation: dict[str, Any]) -> set[str]:
+    return {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
+
+
+def test_the_job_that_is_sent_has_its_whole_schema(http: FlaskClient) -> None:
+    description = _description(http)
+    body = description["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "#/components/schemas/NewJob"}
+    schemas = description["components"]["schemas"]
+    assert {"model", "compile", "data", "fit", "callbacks", "resources"} <= schemas["NewJob"]["properties"].keys()
+    assert "Conv2D" in schemas["Layer"]["properties"]["class_name"]["enum"]
+    assert schemas["FitSpec"]["properties"]["epochs"]["description"].endswith("; default: 1")
+
+
 @pytest.fixture
 def app_and_token(tmp_path: Path) -> tuple[Flask, str]:
     """An application with an empty database, and a token for it."""

@@ -164,7 +164,7 @@ def test_a_list_of_jobs_is_a_table_and_still_yields_them_all() -> None:
             asked.append(number)
             yield job_view(id=f"job_{number}")
 
-    listed = JobList(jobs())
+    listed = JobList(jobs(), lambda: 30)
     assert next(listed).id == "job_0"
     assert asked == [0], "nothing is requested ahead of its use"
     html = listed._repr_html_()
@@ -172,4 +172,4 @@ def test_a_list_of_jobs_is_a_table_and_still_yields_them_all() -> None:
     assert "and more" in html
     assert listed._repr_mimebundle_()["text/plain"].startswith("job_1 (digits): running")
     assert [job.id for job in listed] == [f"job_{number}" for number in range(1, 30)]
-    assert words(JobList(iter(()))._repr_html_()) == "No jobs."
+    assert words(JobList(iter(()), lambda: 0)._repr_html_()) == "No jobs."

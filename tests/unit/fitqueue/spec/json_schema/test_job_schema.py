@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[5]
 FULL = jsonschema_rs.validator_for(job_schema(with_arguments=True))
 FOR_CLIENTS = jsonschema_rs.validator_for(job_schema(with_arguments=False))
 LAYERS: dict[str, Any] = json.loads((ROOT / "tests" / "trainer" / "layers.json").read_text())
+FIELDS = {
+    "CompileSpec", "DataSpec", "FitSpec", "InitialWeights", "PadSequences", "Prepare", "PrepareStep", "Resources",
+    "Validation",
+}  # fmt: skip
 MASKED = ROOT / "tests" / "unit" / "fitqueue" / "spec" / "keras_objects" / "masked.json"
 
 
@@ -127,6 +131,18 @@ def test_every_class_of_the_catalogue_has_its_arguments() -> None:
 def _names_in(case: dict[str, Any]) -> list[str]:
     names: list[str] = case["if"]["properties"]["class_name"]["enum"]
     return names
+
+
+def test_every_field_of_a_job_has_a_description() -> None:
+    schema = job_schema(with_arguments=True)
+    parts = {"NewJob": schema, **{name: each for name, each in schema["$defs"].items() if name in FIELDS}}
+    assert len(parts) == len(FIELDS) + 1
+    assert [
+        f"{part}.{name}"
+        for part, each in parts.items()
+        for name, field in each["properties"].items()
+        if "description" not in field
+    ] == []
 
 
 def test_the_address_of_the_schema_is_left_out_of_the_job(job: dict[str, Any]) -> None:

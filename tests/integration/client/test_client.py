@@ -59,6 +59,7 @@ def test_list_fetches_all_pages_and_filters(client: Client, job: dict[str, Any])
     ids = [client.submit({**job, "labels": {"n": str(n % 2)}}).id for n in range(60)]
     client.cancel(ids[0])
     assert [listed.id for listed in client.list()] == ids[::-1]
+    assert (client.list().total, client.list(labels={"n": "1"}).total, client.list(name="other").total) == (60, 30, 0)
     assert [listed.id for listed in client.list(state="cancelled")] == [ids[0]]
     assert [listed.id for listed in client.list(state=["queued"], labels={"n": "1"})] == ids[1::2][::-1]
     assert list(client.list(labels=[("n", "0"), ("n", "1")])) == []

@@ -9,8 +9,8 @@ from typing import Any, Final
 from fitqueue.spec.json_schema.keras import Definitions, api_definitions, full_definitions, named
 from fitqueue.spec.keras_objects.catalogue import Schema
 from fitqueue.spec.parsing.job import JobSpec
+from fitqueue.spec.parsing.parse import SCHEMA_KEY
 
-SCHEMA_KEY: Final = "$schema"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _NULL: Final[Schema] = {"type": "null"}
 

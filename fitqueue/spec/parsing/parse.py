@@ -27,7 +27,7 @@ from fitqueue.views import Notice
 
 Finding = TypeVar("Finding", Fault, Notice)
 
-_SCHEMA: Final = "$schema"
+SCHEMA_KEY: Final = "$schema"
 """The field that tells an editor the schema of the file. It says nothing about the job."""
 
 
@@ -98,7 +98,7 @@ def invalid_job(faults: Sequence[Fault]) -> InvalidSpec:
 
 
 def _examine(raw: dict[str, Any], find_dataset: FindDataset, pointer: Pointer) -> tuple[JobSpec | None, PartialJob]:
-    raw = report_unknown_fields(JobSpec, {name: value for name, value in raw.items() if name != _SCHEMA}, pointer)
+    raw = report_unknown_fields(JobSpec, {name: value for name, value in raw.items() if name != SCHEMA_KEY}, pointer)
     canonical, pointer = with_names(with_canonical_objects(raw, pointer), pointer)
     spec = None
     try:

@@ -17,7 +17,9 @@ LARGE_FIELDS: Final = frozenset({"spec", "notices", "model"})
 
 def _split(values: Any) -> Any:
     """Return the names in `a,b`. A client may also repeat the parameter."""
-    return [name.strip() for value in values for name in value.split(",")] if isinstance(values, list) else values
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return values
+    return [name.strip() for value in values for name in value.split(",")]
 
 
 def fields_parameter(known: Sequence[str]) -> Any:

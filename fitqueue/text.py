@@ -103,6 +103,13 @@ def estimate(seconds: float, *, is_upper_bound: bool) -> str:
     return f"{'at most' if is_upper_bound else 'about'} {about(seconds)}"
 
 
+def number(value: float | None) -> str:
+    """Format a metric with four significant digits; None, which stands for NaN or infinity, becomes `nan`."""
+    if value is None:
+        return "nan"
+    return f"{value:.4g}"
+
+
 def keras_number(value: float | None) -> str:
     """Format a metric as Keras's progress bar does; None, which stands for NaN or infinity, becomes `nan`."""
     if value is None:

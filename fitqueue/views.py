@@ -4,6 +4,7 @@ Times are RFC 3339 in UTC. A metric that is NaN or infinite is `null`, and `non_
 The models ignore unknown fields, because a newer service may send fields that an older client does not know.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
@@ -17,9 +18,11 @@ from fitqueue.metric_views import StepView as StepView
 from fitqueue.non_finite import NonFinite
 from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.states import EventKind, JobState, Phase, Reason
+from fitqueue.text import number
 from fitqueue.usage_views import JobUsage as JobUsage
 from fitqueue.usage_views import StoredBytes as StoredBytes
 from fitqueue.usage_views import Use as Use
+from fitqueue.view import View
 
 Item = TypeVar("Item")
 
@@ -48,7 +51,7 @@ class Problem(BaseModel):
     errors: list[Fault] = Field(default_factory=list)
 
 
-class Notice(BaseModel):
+class Notice(View):
     """Something in the job that was translated, or that deserves a second look."""
 
     pointer: str = Field(description="where: a JSON pointer (RFC 6901) into the body")
@@ -65,7 +68,7 @@ class Notice(BaseModel):
         return self
 
 
-class LayerView(BaseModel):
+class LayerView(View):
     """One line of `model.summary()`. A model that is used as a layer of another one is a single line."""
 
     name: str
@@ -77,7 +80,7 @@ class LayerView(BaseModel):
     inputs: list[str] = Field(description="names of the layers whose outputs are its inputs")
 
 
-class MemoryEstimate(BaseModel):
+class MemoryEstimate(View):
     """An estimate in bytes of what training takes at most beyond an idle worker, computed from shapes."""
 
     weights: int
@@ -98,8 +101,10 @@ class MemoryEstimate(BaseModel):
         return self.total - of_model if has_gpus else self.total
 
 
-class ModelSummary(BaseModel):
+class ModelSummary(View):
     """The model as Keras built it for the check, without allocating weights."""
+
+    SHOWN = ("parameters", "trainable_parameters")
 
     layers: list[LayerView]
     parameters: int
@@ -107,7 +112,7 @@ class ModelSummary(BaseModel):
     memory: MemoryEstimate
 
 
-class Progress(BaseModel):
+class Progress(View):
     """How far a training has come."""
 
     epoch: int = Field(description="the current epoch, 1-based; 0 before the first one begins")
@@ -124,7 +129,7 @@ class Progress(BaseModel):
     )
 
 
-class Best(BaseModel):
+class Best(View):
     """The best epoch so far: the one whose weights are stored as `best`."""
 
     epoch: int
@@ -132,7 +137,7 @@ class Best(BaseModel):
     value: float | None
 
 
-class QueueForecast(BaseModel):
+class QueueForecast(View):
     """When a waiting job starts, as far as that is known."""
 
     ahead: int = Field(
@@ -157,6 +162,8 @@ class QueuePosition(QueueForecast):
 class QueuedJob(QueueForecast):
     """A job that waits for a worker."""
 
+    SHOWN = ("id", "name", "pool", "position", "waiting_for")
+
     id: str
     name: str | None
     pool: str
@@ -179,7 +186,7 @@ class QueuedJob(QueueForecast):
     )
 
 
-class JobSummary(BaseModel, Pictured):
+class JobSummary(View, Pictured):
     """A job as it appears in lists."""
 
     id: str
@@ -215,6 +222,12 @@ class JobSummary(BaseModel, Pictured):
         description="whether `finishes_at` is an upper bound: a callback may end the job, or one before it, earlier",
     )
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        best = f"{self.best.monitor} {number(self.best.value)}" if self.best else None
+        epoch = f"{self.progress.epoch}/{self.progress.epochs}"
+        values = {"id": self.id, "name": self.name, "state": self.state, "reason": self.reason, "epoch": epoch}
+        return self._printed([*values.items(), ("best", best)])
+
     def _picture(self) -> Picture:
         from fitqueue.pictures.jobs import picture_of_job
 
@@ -232,7 +245,7 @@ class JobView(JobSummary):
     )
 
 
-class ComparedJob(BaseModel):
+class ComparedJob(View):
     """What the training of a compared job came to."""
 
     id: str
@@ -244,7 +257,7 @@ class ComparedJob(BaseModel):
     seconds: float = Field(description="how long these epochs took together")
 
 
-class Difference(BaseModel):
+class Difference(View):
     """A place at which the specs of compared jobs differ."""
 
     pointer: str = Field(description="where: a JSON pointer (RFC 6901) into the specs")
@@ -256,7 +269,7 @@ class Difference(BaseModel):
     )
 
 
-class JobDiff(BaseModel):
+class JobDiff(View):
     """In what the specs of two jobs differ, beside what their trainings came to."""
 
     jobs: list[ComparedJob] = Field(description="the two jobs, in the order of the address")
@@ -264,23 +277,43 @@ class JobDiff(BaseModel):
     is_complete: bool = Field(description="false if there are more differences than the answer has")
 
 
-class LoginLink(BaseModel):
+class TokenView(View):
+    """A token, without its secret."""
+
+    id: str
+    name: str = Field(
+        description="what its jobs and data sets have as `submitted_by`; several tokens may have one name"
+    )
+    created_at: datetime
+
+
+class MeView(View):
+    """Who sends a request."""
+
+    token: TokenView
+
+
+class LoginLink(View):
     """A link that logs a browser in."""
 
     url: str
     expires_at: datetime
 
 
-class DryRun(BaseModel):
+class DryRun(View):
     """The answer to `POST /jobs?dry_run=true`: the service would accept the job; nothing was stored."""
+
+    SHOWN = ("model", "notices")
 
     spec: dict[str, Any]
     notices: list[Notice]
     model: ModelSummary | None = Field(default=None, description="null where the model was not checked")
 
 
-class EventView(BaseModel):
+class EventView(View):
     """Something that happened to a job."""
+
+    SHOWN = ("id", "kind", "at", "attempt", "message")
 
     id: int
     kind: EventKind
@@ -290,8 +323,10 @@ class EventView(BaseModel):
     data: dict[str, Any]
 
 
-class LogLine(BaseModel):
+class LogLine(View):
     """A line that the training printed."""
+
+    SHOWN = ("id", "stream", "text")
 
     id: int
     at: datetime
@@ -314,8 +349,10 @@ class JobNews(BaseModel):
     is_complete: bool = Field(description="false if there is more already: ask again at once")
 
 
-class CheckpointView(BaseModel):
+class CheckpointView(View):
     """A stored file of weights, or of a whole model."""
+
+    SHOWN = ("name", "epoch", "monitor", "value", "size")
 
     name: str = Field(
         description="the name that ModelCheckpoint's template gave it, or the service's: `best`, `last`, "
@@ -336,8 +373,10 @@ class CheckpointView(BaseModel):
     href: str
 
 
-class ArtifactView(BaseModel):
+class ArtifactView(View):
     """A file that a callback wrote, other than weights."""
+
+    SHOWN = ("name", "size")
 
     name: str = Field(description="the name from the callback's `filename` or `log_dir`")
     size: int = Field(description="bytes")
@@ -346,7 +385,7 @@ class ArtifactView(BaseModel):
     href: str
 
 
-class ArrayView(BaseModel):
+class ArrayView(View):
     """One array of a data set. What is not known of a built-in one is null."""
 
     name: str
@@ -359,15 +398,17 @@ class ArrayView(BaseModel):
     class_count: int | None = Field(default=None, description="how many classes it has, if it is an array of labels")
 
 
-class LeftOutArray(BaseModel):
+class LeftOutArray(View):
     """Part of an uploaded file that nobody can train on."""
 
     name: str
     reason: str
 
 
-class DatasetView(BaseModel):
+class DatasetView(View):
     """A data set: uploaded, or built in."""
+
+    SHOWN = ("id", "name", "builtin", "size")
 
     id: str
     name: str
@@ -385,8 +426,10 @@ class DatasetView(BaseModel):
     )
 
 
-class DatasetPreview(BaseModel):
+class DatasetPreview(View):
     """Some rows of an array of a data set. A row is what the array has at one index of its first axis."""
+
+    SHOWN = ("name", "shape", "dtype", "looks_like", "first")
 
     name: str
     shape: list[int] = Field(description="the shape of the whole array")
@@ -406,7 +449,7 @@ class DatasetPreview(BaseModel):
     truncated: bool = Field(description="whether rows that were asked for are missing, or the rows are not whole")
 
 
-class GPUUse(BaseModel):
+class GPUUse(View):
     """How much of a GPU is used, by any program. What its driver does not say is null."""
 
     uuid: str
@@ -419,8 +462,10 @@ class GPUUse(BaseModel):
     measured_at: datetime = Field(description="the time of the heartbeat that told it")
 
 
-class WorkerView(BaseModel):
+class WorkerView(View):
     """A worker: a process that trains jobs on one machine."""
+
+    SHOWN = ("id", "host", "alive", "slots", "devices", "jobs")
 
     id: str
     host: str

@@ -6,7 +6,7 @@ import click
 
 from fitqueue.cli.batch import for_each
 from fitqueue.cli.data_file import refuse_other_files
-from fitqueue.cli.options import json_option
+from fitqueue.cli.options import json_option, mine_option, submitter
 from fitqueue.cli.output import print_facts, print_json, print_table, remark, transfer_bar
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.tables import Column
@@ -46,11 +46,12 @@ def add(file: Path, name: str | None, as_json: bool) -> None:
 @dataset.command("list")
 @click.option("--all", "unnamed", is_flag=True, help="Also list those that were uploaded without a name.")
 @click.option("--submitted-by", metavar="NAME", help="Only those that were uploaded with a token of this name.")
+@mine_option
 @json_option
-def list_all(unnamed: bool, submitted_by: str | None, as_json: bool) -> None:
-    """List the data sets, including the built-in ones."""
+def list_all(unnamed: bool, submitted_by: str | None, mine: bool, as_json: bool) -> None:
+    """List the data sets, including the built-in ones, which nobody has uploaded."""
     with Client() as client:
-        rows = list(client.datasets(unnamed=unnamed, submitted_by=submitted_by))
+        rows = list(client.datasets(unnamed=unnamed, submitted_by=submitter(client, submitted_by, mine=mine)))
     if as_json:
         print_json(rows)
     else:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from fitqueue.cli.job_names import short_ids
-from fitqueue.cli.options import json_option
+from fitqueue.cli.options import json_option, mine_option, submitter
 from fitqueue.cli.output import for_terminal, print_json, print_table, remark
 from fitqueue.cli.screen import left_text, starts_text, state_text
 from fitqueue.cli.tables import Column
@@ -39,6 +39,7 @@ _LIMIT: Final = 20
 @click.option("--pool", help="Only jobs of this pool.")
 @click.option("--name", help="Only jobs with this name.")
 @click.option("--submitted-by", metavar="NAME", help="Only jobs that were submitted with a token of this name.")
+@mine_option
 @click.option("--dataset", metavar="NAME_OR_ID", help="Only jobs that take data or weights from this data set.")
 @click.option(
     "--sort",
@@ -52,21 +53,31 @@ _LIMIT: Final = 20
     "--limit", type=click.IntRange(1), help=f"Show at most this many jobs; by default {_LIMIT}, and all with --json."
 )
 @json_option
-def jobs(states: tuple[str, ...], labels: tuple[str, ...], limit: int | None, as_json: bool, **options: Any) -> None:
+def jobs(
+    states: tuple[str, ...],
+    labels: tuple[str, ...],
+    submitted_by: str | None,
+    mine: bool,
+    limit: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """List jobs: their names, states, progress and best values, and when they will end or how many are before them."""
     with Client() as client:
-        matching = client.list(state=states, labels=map(_parse_label, labels), **options)
+        name = submitter(client, submitted_by, mine=mine)
+        matching = client.list(state=states, labels=map(_parse_label, labels), submitted_by=name, **options)
         if as_json:
             print_json(list(islice(matching, limit)))
             return
         shown = limit or _LIMIT
         rows = list(islice(matching, shown + 1))
+        total = matching.total() if len(rows) > shown else None
     if not rows:
         remark("No jobs.")
         return
     _print_jobs(rows[:shown])
     if len(rows) > shown:
-        remark(f"{shown} jobs; more with --limit.")
+        remark(f"{shown}{f' of {total}' if total else ''} jobs; more with --limit.")
 
 
 @click.command()

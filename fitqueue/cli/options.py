@@ -4,7 +4,11 @@ from pathlib import Path
 
 import click
 
+from fitqueue.client import Client
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+mine_option = click.option("--mine", is_flag=True, help="Only what was submitted with your token.")
 
 wait_option = click.option(
     "--wait",
@@ -20,3 +24,16 @@ output_option = click.option(
     type=click.Path(path_type=Path),
     help="The file to write, or a folder for it; by default the current folder.",
 )
+
+
+def submitter(client: Client, name: str | None, *, mine: bool) -> str | None:
+    """Return the name of the token whose jobs or data sets are listed; None: those of all.
+
+    Raises:
+        click.UsageError: two names are asked for.
+    """
+    if not mine:
+        return name
+    if name is not None:
+        raise click.UsageError("--mine and --submitted-by exclude each other.")
+    return client.me().token.name

@@ -5,14 +5,8 @@ from datetime import datetime
 from fitqueue.text import about as about
 from fitqueue.text import duration as duration
 from fitqueue.text import estimate as estimate
+from fitqueue.text import number as number
 from fitqueue.text import printable as printable
-
-
-def number(value: float | None) -> str:
-    """Format a metric with four significant digits; None, which stands for NaN or infinity, becomes `nan`."""
-    if value is None:
-        return "nan"
-    return f"{value:.4g}"
 
 
 def size(count: int | None) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from fitqueue.client.transport import SHORT_RETRY_SECONDS, Call, Transport
+from fitqueue.errors import InvalidRequest
 from fitqueue.views import Page
 
 Row = TypeVar("Row", bound=BaseModel)

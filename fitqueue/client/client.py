@@ -9,7 +9,7 @@ from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
 from fitqueue.client.training import TrainingMethods
 from fitqueue.client.transport import Transport
-from fitqueue.views import LoginLink, WorkerView
+from fitqueue.views import LoginLink, MeView, WorkerView
 
 
 class Client(TrainingMethods):
@@ -41,6 +41,10 @@ class Client(TrainingMethods):
     def workers(self) -> Sequence[WorkerView]:
         """Return the workers of the last day, newest first; `alive` says which of them are running."""
         return tuple(self._pages("/workers", WorkerView))
+
+    def me(self) -> MeView:
+        """Return who this client is for the service: its token, whose name its jobs have as `submitted_by`."""
+        return MeView.model_validate_json(self._call("GET", "/me"))
 
     def login_link(self, job_id: str | None = None) -> str:
         """Return an address that logs a browser in once, within a day, with this client's token.

@@ -34,6 +34,11 @@ def is_valid(session: Session, token_id: str) -> bool:
     return session.scalar(select(Token.id).where(Token.id == token_id, Token.revoked_at.is_(None))) is not None
 
 
+def get(session: Session, token_id: str) -> Token:
+    """Return the token with this id, which must exist."""
+    return session.get_one(Token, token_id)
+
+
 def ids_of(session: Session, name: str) -> Sequence[str]:
     """Return the ids of the tokens with this name, also of those that were revoked."""
     return session.scalars(select(Token.id).where(Token.name == name).order_by(Token.id)).all()

@@ -43,7 +43,7 @@ class View(BaseModel, metaclass=_ViewType):
 
 
 def _ours(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name not in _OF_PYDANTIC and name != "SHOWN"]
+    return [name for name in names if name not in _OF_PYDANTIC and not name.isupper()]
 
 
 def _short(value: Any) -> Any:

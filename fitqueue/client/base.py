@@ -7,6 +7,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from fitqueue.client.transport import SHORT_RETRY_SECONDS, Call, Transport
+from fitqueue.client.wrong_types import not_an_id
 from fitqueue.errors import InvalidRequest
 from fitqueue.views import Page
 
@@ -45,5 +46,11 @@ class ClientBase:
 
 
 def job_path(job_id: str) -> str:
-    """Return the path of a job, below the prefix of the API."""
+    """Return the path of a job, below the prefix of the API.
+
+    Raises:
+        TypeError: the id is something else, such as a job.
+    """
+    if not isinstance(job_id, str):
+        raise not_an_id(job_id)
     return f"/jobs/{quote(job_id, safe='')}"

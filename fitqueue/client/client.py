@@ -33,6 +33,9 @@ class Client(TrainingMethods):
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         super().__init__(Transport(find_connection(url, token)))
 
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
     @property
     def url(self) -> str:
         """The address of the service."""

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from fitqueue.client import files
 from fitqueue.client.base import ClientBase
+from fitqueue.client.wrong_types import not_a_file
 from fitqueue.views import DatasetPreview, DatasetView
 
 
@@ -29,10 +30,13 @@ class DatasetMethods(ClientBase):
             The data set: the new one, or the one that already has this content and name.
 
         Raises:
+            TypeError: `path` is something else; says what to do with it.
             InvalidDataset: the file is not an `.npz` of arrays, or has no array of plain numbers.
             NameTaken: another data set already has this name.
             BodyTooLarge: the file is larger than the service accepts.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise not_a_file(path)
         existing = self.find_dataset(files.sha256_of(Path(path)), name)
         return existing or files.upload(self._transport, Path(path), name, on_progress)
 

@@ -31,6 +31,9 @@ class JobList(Iterator[JobSummary], Pictured):
     def __next__(self) -> JobSummary:
         return self._ahead.popleft() if self._ahead else next(self._jobs)
 
+    def __repr__(self) -> str:
+        return "<JobList: list(…) gets the jobs, total() their number>"
+
     def _picture(self) -> Picture:
         self._ahead.extend(islice(self._jobs, max(0, _SHOWN + 1 - len(self._ahead))))
         return picture_of_jobs(list(self._ahead)[:_SHOWN], has_more=len(self._ahead) > _SHOWN)

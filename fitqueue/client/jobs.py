@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from urllib.parse import quote
 from fitqueue.client import follow
 from fitqueue.client.base import ClientBase, job_path
 from fitqueue.client.job_list import JobList
+from fitqueue.client.wrong_types import not_a_job
 from fitqueue.errors import MalformedJSON
 from fitqueue.job_sort import JobSort
 from fitqueue.views import DryRun, JobDiff, JobSummary, JobUsage, JobView, QueuedJob
 
 Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
-"""A job: a dict, JSON as bytes, or the path of a JSON file."""
+"""A job: a dict, JSON, or the path of a JSON file."""
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -189,36 +190,17 @@ class JobMethods(ClientBase):
         """
         return follow.watch(self._transport, job_path(job_id), timeout)
 
-    def wait(
-        self, job_id: str, *, timeout: float | None = None, on_update: Callable[[JobView], None] | None = None
-    ) -> JobView:
-        """Wait until a job has ended, however it ends.
-
-        Args:
-            job_id: the job.
-            timeout: how many seconds to wait at most; without it, until the job has ended.
-            on_update: called with the job as it is now, and each time it has changed.
-
-        Returns:
-            The job in its final state.
-
-        Raises:
-            JobNotFound: there is no job with this id.
-            WaitTimeout: the job has not ended after `timeout` seconds.
-            Unreachable: the service has not answered for five minutes.
-        """
-        for job in self.watch(job_id, timeout=timeout):
-            if on_update:
-                on_update(job)
-        return job
-
 
 def _to_json(spec: Spec) -> bytes:
     if isinstance(spec, bytes):
         return spec
+    if isinstance(spec, str) and spec.lstrip().startswith("{"):
+        return spec.encode()
     if isinstance(spec, Mapping):
         try:
             return json.dumps(dict(spec), allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise MalformedJSON(f"The job cannot be written as JSON: {error}") from error
+    if not isinstance(spec, str | os.PathLike):
+        raise not_a_job(spec)
     return Path(spec).read_bytes()

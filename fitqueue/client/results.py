@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fitqueue.client import files, follow
 from fitqueue.client.base import ClientBase, Row, job_path
+from fitqueue.client.metric_rows import Metrics
 from fitqueue.client.transport import SHORT_RETRY_SECONDS
 from fitqueue.text import local_file_name
 from fitqueue.views import ArtifactView, CheckpointView, EpochView, EventView, LogLine, StepView
@@ -21,15 +22,18 @@ class ResultMethods(ClientBase):
     """The methods of `Client` about what a job yields."""
 
     @overload
-    def metrics(self, job_id: str, *, after: int = 0, within: None = None) -> Sequence[EpochView]: ...
+    def metrics(self, job_id: str, *, after: int = 0, within: None = None) -> Metrics[EpochView]: ...
 
     @overload
-    def metrics(self, job_id: str, *, after: int = 0, within: Literal["epoch"]) -> Sequence[StepView]: ...
+    def metrics(self, job_id: str, *, after: int = 0, within: Literal["epoch"]) -> Metrics[StepView]: ...
 
     def metrics(
         self, job_id: str, *, after: int = 0, within: Literal["epoch"] | None = None
-    ) -> Sequence[EpochView] | Sequence[StepView]:
+    ) -> Metrics[EpochView] | Metrics[StepView]:
         """Return one row for each epoch that has ended, or for each point within the epochs.
+
+        `pandas.DataFrame` makes a column of each metric. NaN and infinity are numbers there, as in `row["loss"]`, and
+        None in `row.metrics`.
 
         Args:
             job_id: the job.
@@ -41,12 +45,10 @@ class ResultMethods(ClientBase):
         """
         if within is None:
             return self._epochs(job_id, after)
-        return tuple(self._pages(f"{job_path(job_id)}/metrics", StepView, {"after": after, "within": within}))
+        return Metrics(self._pages(f"{job_path(job_id)}/metrics", StepView, {"after": after, "within": within}))
 
-    def _epochs(
-        self, job_id: str, after: int = 0, *, retry_seconds: float = SHORT_RETRY_SECONDS
-    ) -> Sequence[EpochView]:
-        return tuple(self._pages(f"{job_path(job_id)}/metrics", EpochView, {"after": after}, retry_seconds))
+    def _epochs(self, job_id: str, after: int = 0, *, retry_seconds: float = SHORT_RETRY_SECONDS) -> Metrics[EpochView]:
+        return Metrics(self._pages(f"{job_path(job_id)}/metrics", EpochView, {"after": after}, retry_seconds))
 
     def metrics_csv(self, job_id: str, *, within: Literal["epoch"] | None = None) -> str:
         """Return the metrics of all epochs as CSV, with a header; with `within`, those of all points within them.

@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from fitqueue.client.datasets import DatasetMethods
-from fitqueue.client.jobs import JobMethods, Spec
-from fitqueue.client.results import ResultMethods
+from fitqueue.client.jobs import Spec
 from fitqueue.client.transport import LONG_RETRY_SECONDS
+from fitqueue.client.waiting import WaitingMethods
+from fitqueue.client.wrong_types import not_a_job
 from fitqueue.errors import Unreachable
 from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState
@@ -27,7 +28,7 @@ Restore = Literal["best", "last", "all"] | None
 Verbose = Literal["auto", 0, 1, 2]
 
 
-class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
+class TrainingMethods(WaitingMethods, DatasetMethods):
     """The methods of `Client` that train a model of this process.
 
     They load `fitqueue.fit`, and with it NumPy, when they are called: the command line does without.
@@ -41,11 +42,12 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
     def submit(self, spec: Spec, *, dry_run: Literal[True]) -> DryRun: ...
     @overload
     def submit(self, *, model: Any, x: Any = ..., y: Any = ..., **arguments: Any) -> JobView: ...
-    def submit(self, spec: Spec | None = None, *, model: Any = None, **arguments: Any) -> JobView | DryRun:
+    def submit(self, spec: Spec | None = None, *data: Any, model: Any = None, **arguments: Any) -> JobView | DryRun:
         """Submit a job: one that is written as JSON, or `model` with the arguments of `fit`.
 
         Args:
-            spec: the job: a dict, JSON as bytes, or the path of a JSON file. Then the other arguments are those below.
+            spec: the job: a dict, JSON, or the path of a JSON file. Then the other arguments are those below.
+            data: none. Arrays go with a model: `model=model, x=x, y=y`.
             model: a compiled Keras model, in place of `spec`. Then the other arguments are those of `fit`.
             dry_run: check the job, and store nothing.
             wait: return only when the job has ended.
@@ -56,12 +58,15 @@ class TrainingMethods(JobMethods, ResultMethods, DatasetMethods):
             The queued job, with `wait` the ended job, with `dry_run` what the service would store.
 
         Raises:
+            TypeError: the spec is something else, such as a model; says what to do with it.
             MalformedJSON: the spec is not JSON.
             InvalidSpec: the job is invalid; `errors` lists every fault.
             IdempotencyMismatch: the key was already used with a different job.
         """
         if (spec is None) == (model is None):
-            raise TypeError("submit needs either a job as JSON or a model")
+            raise TypeError("submit needs either a job as JSON or a model: client.submit(model=model, x=x, y=y, …)")
+        if data:
+            raise not_a_job(data[0] if isinstance(spec, Mapping) else spec)
         if spec is None:
             return cast(JobView, self.fit(model, **arguments, wait=False))
         return self._submit_json(spec, **arguments)

@@ -5,10 +5,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fitqueue.client import Client
 from fitqueue.states import Phase, Reason
+from service.store import tokens
 
 
 @pytest.fixture
@@ -145,6 +147,23 @@ def test_jobs_lists_and_filters(run: Any, job: dict[str, Any], client: Client) -
         assert [row["id"] for row in json.loads(run("jobs", "--json", *options)[1])] == ids
     assert run("jobs", "--submitted-by", "ada")[2] == run("jobs", "--dataset", "mnist")[2] == "No jobs.\n"
     assert run("jobs", "--label", "n")[0] == 3
+
+
+def test_one_lists_ones_own(run: Any, job: dict[str, Any], service: Any, client: Client, tmp_path: Path) -> None:
+    with service.database.write() as session:
+        token = tokens.create(session, "ada")
+    mine = client.submit(job).id
+    np.savez(tmp_path / "mine.npz", x=np.zeros(3))
+    np.savez(tmp_path / "hers.npz", x=np.ones(3))
+    client.upload(tmp_path / "mine.npz", "mine")
+    with Client(service.url, token) as ada:
+        assert (client.me().token.name, ada.me().token.name) == ("tests", "ada")
+        hers = ada.submit(job).id
+        ada.upload(tmp_path / "hers.npz", "hers")
+    assert [row["id"] for row in json.loads(run("jobs", "--json")[1])] == [hers, mine]
+    assert [row["id"] for row in json.loads(run("jobs", "--mine", "--json")[1])] == [mine]
+    assert [row["name"] for row in json.loads(run("dataset", "list", "--mine", "--json")[1])] == ["mine"]
+    assert run("jobs", "--mine", "--submitted-by", "ada")[0] == 3
 
 
 def test_jobs_shows_what_there_is_and_says_if_there_is_more(

@@ -104,6 +104,30 @@ def test_wait_reports_updates_until_the_job_has_ended(service: Any, client: Clie
     assert client.wait(submitted.id) == ended[0]
 
 
+def test_wait_shows_a_line_for_each_epoch_where_there_is_no_terminal(
+    service: Any, client: Client, job: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = client.submit(job).id
+
+    def interrupt(view: fitqueue.views.JobView) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.wait(job_id, progress=True, on_update=interrupt)
+    assert f'client.wait("{job_id}", progress=True)' in capsys.readouterr().out
+    worker = service.claim()
+    for epoch in (1, 2, 3):
+        worker.epoch(epoch, 0.5 / epoch)
+    worker.finish()
+    assert client.wait(job_id).state == "succeeded"
+    assert capsys.readouterr().out == ""
+    client.wait(job_id, progress=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [["Epoch", f"{epoch}/3"] for epoch in (1, 2, 3)]
+    assert "loss: 0.2500" in lines[1]
+    assert lines[-1] == f"{job_id}: succeeded, epoch 3/3"
+
+
 def test_submit_and_wait_returns_the_ended_job(service: Any, client: Client, job: dict[str, Any]) -> None:
     ended: list[Any] = []
     waiter = threading.Thread(target=lambda: ended.append(client.submit(job, wait=True)))

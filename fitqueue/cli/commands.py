@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from fitqueue.cli.examples import add_examples
 from fitqueue.cli.suggestions import SuggestingGroup
@@ -39,6 +40,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "login": "Store the address and the token of a service.",
         "logout": "Remove what `login` stored.",
         "open": "Open the pages in a browser, logged in.",
+        "completion": "Print the script for completion in a shell.",
         "workers": "List the workers and the jobs they are training.",
         "up": "Start the API, Redis and workers on this machine.",
         "init": "Create the passwords that `docker compose up` needs.",
@@ -56,6 +58,7 @@ _MODULES: Final = {
     **dict.fromkeys(["login", "logout"], "fitqueue.cli.login"),
     "compare": "fitqueue.cli.compare",
     "usage": "fitqueue.cli.usage",
+    "completion": "fitqueue.cli.completion",
     "dataset": "fitqueue.cli.datasets",
     "open": "fitqueue.cli.pages",
     "workers": "fitqueue.cli.workers",
@@ -98,6 +101,24 @@ class Commands(SuggestingGroup):
         if command is not None:
             add_examples(cmd_name, command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; if a shell asks for completions, those of its arguments as well."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and ctx.resilient_parsing:
+            from fitqueue.cli.completion import add_completions
+
+            add_completions(command)
+        return name, command, rest
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin like this. No command is imported for its short help."""
+        helps = {name: text for commands in SECTIONS.values() for name, text in commands.items()}
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=helps.get(name)) for name in names]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the list of commands for `--help`, section by section."""

@@ -61,6 +61,11 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
         "fitqueue open latest",
         "fitqueue open --print          # where this machine has no browser",
     ),
+    "completion": (
+        'eval "$(fitqueue completion bash)"',
+        'eval "$(fitqueue completion zsh)"',
+        "fitqueue completion fish > ~/.config/fish/completions/fitqueue.fish",
+    ),
     "workers": ("fitqueue workers", "fitqueue workers --all"),
     "up": ("fitqueue up", "fitqueue up --workers 2 --slots 1 --port 9000"),
     "init": ("fitqueue init --workers 4", "fitqueue init --gpu --public"),

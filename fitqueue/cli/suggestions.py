@@ -76,7 +76,7 @@ class SuggestingGroup(click.Group):
             click.UsageError: it does not exist.
         """
         known = self.list_commands(ctx)
-        if args and args[0] not in known and not args[0].startswith("-"):
+        if args and args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(_unknown_command(args[0], known, OTHER_NAMES.get(self.name or "", {})))
         return super().resolve_command(ctx, args)
 

@@ -140,7 +140,7 @@ class Transport:
             params=dict(call.params),
             headers=dict(call.headers),
             content=call.body() if call.body else None,
-            timeout=httpx.Timeout(call.timeout, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(call.timeout, connect=min(CONNECT_SECONDS, call.timeout)),
         )
         response = self._http.send(request, stream=True)
         if not (stream and response.is_success):

@@ -18,7 +18,10 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from fitqueue.cli.output import in_width, print_table
 from fitqueue.cli.suggestions import SuggestingGroup
+from fitqueue.cli.tables import Column
+from fitqueue.cli.text import local_time
 from fitqueue.client import Client
 from fitqueue.client.configuration import files_above
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured, WrongStorage
@@ -86,7 +89,7 @@ def up(folder: Path, host: str, port: int, workers: int, slots: int | None, prog
         with Stack(folder, host=host, port=port, workers=workers, environment=settings, echo=click.echo) as stack:
             if program is not None:
                 return _run(program, stack)
-            click.echo(_welcome(stack))
+            click.echo(in_width(_welcome(stack)))
             _wait_until_interrupted(stack)
     except FitQueueError as error:
         raise click.ClickException(str(error)) from error
@@ -171,7 +174,7 @@ def migrate(adopt_storage: bool) -> None:
         upgrade(settings.database_url)
         with closing(Database(settings.database_url)) as database:
             _mark_storage(settings, database, adopt_storage)
-    click.echo("The database is up to date, and the storage is marked as its own.")
+    click.echo(in_width("The database is up to date, and the storage is marked as its own."))
 
 
 def _mark_storage(settings: Settings, database: Database, adopt: bool) -> None:
@@ -202,9 +205,11 @@ def create_token(name: str) -> None:
 def list_tokens() -> None:
     """List the tokens: ids, names and times, not the tokens themselves."""
     with database_errors_explained(), _database().read() as session:
-        for row in tokens.list_all(session):
-            state = f"revoked {row.revoked_at:%Y-%m-%d %H:%M}" if row.revoked_at else "valid"
-            click.echo(f"{row.id}  {row.created_at:%Y-%m-%d %H:%M}  {state:24}  {row.name}")
+        rows = [
+            [row.id, row.name, local_time(row.created_at), local_time(row.revoked_at)]
+            for row in tokens.list_all(session)
+        ]
+    print_table(["ID", Column("NAME", wraps=True), Column("CREATED", rank=3), Column("REVOKED", rank=2)], rows)
 
 
 @token.command("revoke")

@@ -26,7 +26,7 @@ def cli() -> None:
       0    success; with `watch` and --wait: the job succeeded
       1    with `watch` and --wait: the job failed
       2    with `watch` and --wait: the job was cancelled
-      3    the command line is wrong, or the service refused the request
+      3    the command line is wrong, or a request was refused
       4    no service is configured, or it does not answer
       130  interrupted with Ctrl-C
     """

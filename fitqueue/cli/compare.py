@@ -11,7 +11,7 @@ from rich.text import Text
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.lists import shown_ids
 from fitqueue.cli.options import json_option
-from fitqueue.cli.output import make_console, print_json, print_table, remark, width_of
+from fitqueue.cli.output import in_width, make_console, print_json, print_table, remark, width_of
 from fitqueue.cli.screen import state_text
 from fitqueue.cli.tables import Column
 from fitqueue.cli.text import between, number, printable
@@ -72,7 +72,7 @@ def _last(curve: Curve) -> str:
 def _print_bests(views: Sequence[JobView]) -> None:
     ids = shown_ids([view.id for view in views])
     columns: list[Column | str] = ["CURVE", Column("NAME", wraps=True), Column("ID", rank=5), Column("STATE", rank=4)]
-    columns += [Column("BEST", wraps=True, rank=2), Column("IN EPOCH", rank=3), "EPOCHS", "RAN"]
+    columns += [Column("BEST", wraps=True, narrow=True, rank=2), Column("IN EPOCH", rank=3), "EPOCHS", "RAN"]
     rows: list[list[str | Text]] = [
         [
             mark,
@@ -105,7 +105,7 @@ def _points(epochs: Sequence[EpochView], name: str) -> list[Point]:
 def _print_plot(title: str, curves: Mapping[str, Sequence[Point]]) -> None:
     lines = text_plot(curves, min(width_of(make_console()) or _MAX_WIDTH, _MAX_WIDTH))
     if lines:
-        click.echo("\n".join(["", printable(title), *lines]))
+        click.echo("\n".join(["", in_width(printable(title)), *lines]))
     else:
         remark(f"{title}: there is no finite value to draw.")
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from fitqueue.cli.output import in_width
 from fitqueue.private_files import create_private
 
 COMPOSE_FILE: Final = "docker-compose.yml"
@@ -22,7 +23,7 @@ _PUBLIC_LINE: Final = "FITQUEUE_ADDRESS=0.0.0.0\n"
     "folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     default=Path(),
-    help=f"The folder of {COMPOSE_FILE}; by default the current folder.",
+    help=f"Where {COMPOSE_FILE} is; by default here.",
 )
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="How many workers `up` starts.")
 @click.option("--public", is_flag=True, help="Let other machines reach the API; by default only this one can.")
@@ -51,7 +52,7 @@ def init(folder: Path, workers: int, public: bool, gpu: bool) -> None:
             f"{env_file} already exists and was not changed, because the volumes use its passwords. To start over "
             "without the existing jobs, run `docker compose down --volumes` and delete the file."
         ) from None
-    click.echo(f"Created {env_file}. Next:\n\n{_next_commands(folder)}")
+    click.echo(in_width(f"Created {env_file}. Next:") + f"\n\n{_next_commands(folder)}")
 
 
 def _passwords() -> str:

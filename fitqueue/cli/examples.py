@@ -1,6 +1,8 @@
 """The examples at the end of each command's help."""
 
 from collections.abc import Mapping, Sequence
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import Final
 
 import click
@@ -59,7 +61,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "open": (
         "fitqueue open",
         "fitqueue open latest",
-        "fitqueue open --print          # where this machine has no browser",
+        "fitqueue open --print    # without a browser",
     ),
     "completion": (
         'eval "$(fitqueue completion bash)"',
@@ -78,12 +80,22 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
 }
 """Command lines to copy, by the full name of the command."""
 
+_MARGIN: Final = 8
+"""The columns that are left for the indentation of an example, and for a backslash at its end."""
+
 
 def add_examples(name: str, command: click.Command) -> None:
     """Let the help of a command, and of the commands in it, end with its examples."""
-    lines = EXAMPLES.get(name, ())
+    width = get_terminal_size().columns - _MARGIN
+    lines = [part for line in EXAMPLES.get(name, ()) for part in _continued(line, width)]
     if lines:
         command.epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
     if isinstance(command, click.Group):
         for subname, subcommand in command.commands.items():
             add_examples(f"{name} {subname}", subcommand)
+
+
+def _continued(line: str, width: int) -> list[str]:
+    """Return a command in lines of this width that can be copied: all but the last end with a backslash."""
+    *begin, end = wrap(line, width, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
+    return [*(f"{part} \\" for part in begin), end]

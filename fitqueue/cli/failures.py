@@ -1,6 +1,7 @@
 """Error messages of the command line, and the exit codes that go with them."""
 
-from typing import Any
+import sys
+from typing import Any, Final
 
 import click
 
@@ -11,19 +12,37 @@ from fitqueue.text import truncate
 REFUSED = 3
 NO_SERVICE = 4
 
+_BEGIN: Final = "Error: "
+"""What click prints before a message."""
+_COMMAND: Final = "    "
+"""The indentation of a command in a message."""
+
 
 def report(error: Exception) -> int:
     """Print the error to stderr and return the exit code. An unexpected error is raised again, with its traceback."""
     if isinstance(error, click.ClickException):
-        error.show()
+        _show(error)
         return REFUSED
     if isinstance(error, FitQueueError):
-        click.echo(describe(error), err=True)
+        from fitqueue.cli.output import in_width
+
+        click.echo(in_width(describe(error), stderr=True), err=True)
         return NO_SERVICE if isinstance(error, NotConfigured | Unreachable | DatabaseUnavailable) else REFUSED
     if isinstance(error, OSError):
         click.echo(f"Error: {error}", err=True)
         return REFUSED
     raise error
+
+
+def _show(error: click.ClickException) -> None:
+    """Print the error. Its sentences are wrapped to the terminal; the commands in it, which are copied, are not."""
+    if type(error) in {click.ClickException, click.UsageError} and sys.stderr.isatty():
+        from fitqueue.cli.output import in_width
+
+        lines = f"{_BEGIN}{error.message}".split("\n")
+        wrapped = (line if line.startswith(_COMMAND) else in_width(line, stderr=True) for line in lines)
+        error.message = "\n".join(wrapped).removeprefix(_BEGIN)
+    error.show()
 
 
 def describe(error: FitQueueError) -> str:

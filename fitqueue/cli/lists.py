@@ -105,7 +105,7 @@ def _print_jobs(rows: Sequence[JobSummary]) -> None:
     columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", wraps=True, rank=6)]
     columns += [
         "PROGRESS",
-        Column("BEST", wraps=True),
+        Column("BEST", wraps=True, narrow=True),
         Column("LEFT OR PLACE", wraps=True, rank=5),
         Column("AGE", rank=7),
     ]

@@ -13,6 +13,8 @@ _SERVICE: Final = (
     "and `fitqueue token create NAME` creates a token where the service runs"
 )
 _SIMILAR: Final = 0.8
+_WHOLE: Final = 1000
+"""More characters than a sentence has."""
 _STOP: Final = "`fitqueue cancel JOB` stops a job. Ctrl-C stops `fitqueue up`"
 
 _OF_COMMANDS: Final[Mapping[str, str]] = {
@@ -79,6 +81,13 @@ class SuggestingGroup(click.Group):
         if args and args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(_unknown_command(args[0], known, OTHER_NAMES.get(self.name or "", {})))
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands for `--help`, each with its first sentence as a whole."""
+        names = self.list_commands(ctx)
+        rows = [(name, found.get_short_help_str(_WHOLE)) for name in names if (found := self.get_command(ctx, name))]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def _unknown_command(name: str, known: Sequence[str], other_names: Mapping[str, str]) -> str:

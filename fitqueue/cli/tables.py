@@ -36,11 +36,13 @@ class Column:
         wraps: whether it holds words, which may go on in the next line; figures, ids and times stay on one line.
         rank: if the columns do not fit, the one with the highest rank is left out first. The first column always stays.
             By default, a column has the rank of its position.
+        narrow: whether words may stand below each other where there is little room, such as a metric and its value.
     """
 
     heading: str
     wraps: bool = False
     rank: int | None = None
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _need(column: Column, texts: Sequence[str], width: int | None) -> _Need:
     if not column.wraps or width is None:
         return _Need(max([heading, *(cell_len(one_line(text)) for text in texts)]), most)
     word = max((cell_len(word) for text in texts for word in _words(one_line(text))), default=0)
-    least = max(heading, min(word, width // _WORD_SHARE), min(most, _READABLE))
+    least = max(heading, min(word, width // _WORD_SHARE), 0 if column.narrow else min(most, _READABLE))
     return _Need(least, most)
 
 

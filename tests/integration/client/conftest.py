@@ -119,6 +119,8 @@ class Served:
     token: str
     database: Database
     storage: FolderStorage
+    folder: Path
+    """Has the database as `fitqueue.db`, and the storage as `storage`."""
 
     def claim(self) -> SimulatedWorker:
         """Claim the next job, as a worker would."""
@@ -129,14 +131,14 @@ class Served:
         return SimulatedWorker(self.database, self.storage, claimed.lease)
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Served]:
-    """A running service with an empty database, below a path of its host."""
-    storage = new_storage(tmp_path / "storage")
+@contextmanager
+def serve(folder: Path) -> Iterator[Served]:
+    """Run a service with an empty database, below a path of its host."""
+    storage = new_storage(folder / "storage")
     settings = Settings(
-        database_url=f"sqlite:///{tmp_path}/fitqueue.db",
+        database_url=f"sqlite:///{folder}/fitqueue.db",
         redis_url="redis://127.0.0.1:9/0",
-        storage=tmp_path / "storage",
+        storage=folder / "storage",
     )
     upgrade(settings.database_url)
     database = Database(settings.database_url)
@@ -146,10 +148,24 @@ def service(tmp_path: Path) -> Iterator[Served]:
     server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield Served(f"http://127.0.0.1:{server.server_port}/fitqueue", token, database, storage)
+    yield Served(f"http://127.0.0.1:{server.server_port}/fitqueue", token, database, storage, folder)
     server.shutdown()
     thread.join()
     database.close()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Served]:
+    """A running service of one test."""
+    with serve(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A running service of all tests of a module."""
+    with serve(tmp_path_factory.mktemp("service")) as served:
+        yield served
 
 
 @pytest.fixture

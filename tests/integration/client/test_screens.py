@@ -1,93 +1,250 @@
-"""Each screen in terminals of 60, 80 and 100 columns: no word is broken, no figure is cut, no line is too long."""
+"""Each screen in terminals of 60, 80 and 100 columns: no word is broken, no figure is cut, no line is too long.
+
+One service holds jobs with names, figures and states of all kinds. A command without a screen here fails a test.
+"""
 
 import io
+import itertools
+import json
+import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
 
+import click
 import numpy as np
 import pytest
 from rich.cells import cell_len
 
 from fitqueue import cli
+from fitqueue.cli import commands
 from fitqueue.client import Client
 from fitqueue.states import Phase, Reason
 from fitqueue.text import strip_ansi
+from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
+from service.models import Job
+from service.store import tokens, workers
+from service.store.gpus import MeasuredGPU
+from tests.small_job import small_job
 
-WIDTHS = (60, 80, 100)
-METRICS = {"sparse_categorical_accuracy": 0.98765, "val_sparse_categorical_accuracy": 0.91234}
+WIDTHS: Final = (60, 80, 100)
+ENDED, RUNNING, FAILED, QUEUED, PAUSED = "基线模型🚀", "digits-augmented-v2", "a" * 100, "waits", "paused"
+LAST: Final = "waits for its turn behind all of the others 等待"
+UNBROKEN: Final = {FAILED, "x_" + "y" * 70}
+"""Words that are longer than half of a line: these alone are broken."""
+FIGURES: Final = {
+    "sparse_categorical_accuracy": 0.98765, "val_sparse_categorical_accuracy": 0.91234,
+    "huge": 9.87654e20, "tiny": 1.23456e-12, "not_a_number": math.nan, "infinite": -math.inf,
+}  # fmt: skip
+
+SCREENS: Final[Mapping[str, Sequence[str]]] = {
+    "submit": ["submit", "job.json", "--dry-run"],
+    "submit a job with faults": ["submit", "faults.json"],
+    "submit a script": ["submit", "train.py"],
+    "watch": ["watch", ENDED],
+    "jobs": ["jobs"],
+    "jobs: the first ones": ["jobs", "--limit", "2"],
+    "jobs: none": ["jobs", "--submitted-by", "nobody"],
+    "queue": ["queue"],
+    "queue: empty": ["queue", "--pool", "none"],
+    **{f"show {name}": ["show", name] for name in (ENDED, RUNNING, FAILED, QUEUED, PAUSED)},
+    "show: no job": ["show", "nobody"],
+    "show: curves": ["show", ENDED, "--curve"],
+    "show: model": ["show", ENDED, "--model"],
+    "compare": ["compare", ENDED, RUNNING, FAILED],
+    "usage": ["usage", ENDED],
+    "usage: none": ["usage", QUEUED],
+    "cancel": ["cancel", "cancelled"],
+    "pause": ["pause", PAUSED, ENDED],
+    "resume": ["resume", ENDED],
+    "extend": ["extend", QUEUED, "--epochs", "3"],
+    "delete": ["delete", RUNNING],
+    "weights": ["weights", ENDED, "-o", "best.weights.h5"],
+    "metrics": ["metrics", ENDED],
+    "metrics: none": ["metrics", QUEUED],
+    "checkpoints": ["checkpoints", ENDED],
+    "checkpoints: none": ["checkpoints", QUEUED],
+    "artifacts": ["artifacts", ENDED],
+    "artifacts: none": ["artifacts", QUEUED],
+    "logs": ["logs", QUEUED],
+    "events": ["events", ENDED],
+    "dataset add": ["dataset", "add", "letters.npz", "--name", "handwritten-letters"],
+    "dataset add: a table": ["dataset", "add", "table.csv"],
+    "dataset list": ["dataset", "list", "--all"],
+    "dataset show": ["dataset", "show", "handwritten-letters"],
+    "dataset remove": ["dataset", "remove", "nothing"],
+    "catalogue": ["catalogue"],
+    "catalogue of a class": ["catalogue", "LSTM"],
+    "login": ["login", "URL"],
+    "logout": ["logout"],
+    "workers": ["workers", "--all"],
+    "init": ["init"],
+    "token list": ["token", "list"],
+    "token revoke": ["token", "revoke", "tok_none"],
+    "migrate": ["migrate"],
+    "no such command": ["status"],
+    "no such argument": ["show"],
+}  # fmt: skip
+
+NO_SCREEN: Final[Mapping[str, str]] = {
+    "completion": "prints a program",
+    "doctor": "looks at this machine for half a minute; its lines are wrapped as those of `migrate` are",
+    "open": "prints an address, which cannot be wrapped",
+    "token create": "prints a token, which cannot be wrapped",
+    "up": "runs until it is stopped; its lines are wrapped as those of `migrate` are",
+}
+
+Show = Callable[..., tuple[str, str]]
+"""Runs a command in a terminal of some width, or in a pipe; returns what it shows on stdout and stderr."""
 
 
 class Screen(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that says whether it is a terminal."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
 
     def isatty(self) -> bool:
-        return True
+        return self._is_terminal
+
+
+def _groups_and_commands() -> Iterator[tuple[str, click.Command]]:
+    for name in itertools.chain.from_iterable(commands.SECTIONS.values()):
+        command = cli.cli.get_command(click.Context(cli.cli), name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {subname}", subcommand) for subname, subcommand in command.commands.items())
+
+
+ALL: Final = dict(_groups_and_commands())
+
+
+@pytest.fixture(scope="module")
+def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of the commands, after the service has got all that is shown."""
+    folder = tmp_path_factory.mktemp("files")
+    with Client(shared_service.url, shared_service.token) as client:
+        _submit_jobs(shared_service, client)
+        np.savez(folder / "letters.npz", **{"x": np.zeros((5, 28, 28), "uint8"), "x_" + "y" * 70: np.arange(5)})
+        client.upload(folder / "letters.npz", "handwritten-letters")
+        client.upload(folder / "letters.npz")
+    _register_workers(shared_service)
+    (folder / "job.json").write_text(json.dumps(small_job(3)))
+    (folder / "faults.json").write_text(json.dumps({**small_job(3), "fit": {"epoch": 3, "batch_size": "many"}, "x": 1}))
+    (folder / "train.py").write_text("import keras\n")
+    (folder / "table.csv").write_text("a,b\n1,2\n")
+    (folder / "docker-compose.yml").touch()
+    (folder / ".env").touch()
+    return folder
+
+
+def _submit_jobs(service: Any, client: Client) -> None:
+    labels = {"purpose": "comparison of augmentations", "team": "视觉"}
+    for name in (ENDED, RUNNING, FAILED, PAUSED, "cancelled", QUEUED, LAST):
+        job_id = client.submit({**small_job(12), "name": name, "labels": labels}).id
+        if name == ENDED:
+            _train(service.claim())
+        elif name == RUNNING:
+            running = service.claim()
+            running.phase(Phase.TRAINING)
+            running.epoch(1, 1234567.0, seconds=4000)  # so long that the time left reads the same a little later
+            running.checkpoint(["best", "last"], 1, b"weights", 1.0)
+            running.progress(2, 4, loss=0.4)
+        elif name == FAILED:
+            service.claim().finish(Reason.OUT_OF_MEMORY, "The device did not have enough memory.")
+        elif name == PAUSED:
+            client.pause(job_id)
+        elif name == "cancelled":
+            client.cancel(job_id)
+
+
+def _train(worker: Any) -> None:
+    for epoch in range(1, 8):
+        worker.epoch(epoch, 1.23456 / epoch, **FIGURES)
+    worker.checkpoint(["best", "last", "epoch-07-of-12.weights.h5", "检查点.weights.h5"], 7, b"weights" * 1000, 1.23456)
+    worker.artifact("history of the training.csv", b"a,b" * 500)
+    worker.log("Epoch 1/12", "手写数字 " * 30)
+    worker.finish(Reason.EARLY_STOPPED, "EarlyStopping ended the training: val_loss has not improved for 3 epochs.")
+    layer = LayerView(
+        name="conv2d_of_the_second_block", class_name="Conv2DTranspose", output_shapes=[[None, 1024, 1024, 512]],
+        dtype="float32", parameters=123_456_789, trainable=True, inputs=["input_layer", "batch_normalization_1"],
+    )  # fmt: skip
+    memory = MemoryEstimate(weights=4840, gradients=10**9, optimizer=9600, activations=7 * 10**12, total=8 * 10**12)
+    model = ModelSummary(layers=[layer], parameters=123_456_789, trainable_parameters=1200, memory=memory)
+    with worker.database.write() as session:
+        session.get_one(Job, worker.lease.job_id).model_summary = model.model_dump(mode="json")
+
+
+def _register_workers(service: Any) -> None:
+    use = [MeasuredGPU("GPU-a", "NVIDIA H100 80GB HBM3", 97, 40 * 2**30, 80 * 2**30)]
+    with service.database.write() as session:
+        for number, host in enumerate(("gpu-box-with-a-long-name.example.org", "工作站")):
+            workers.register(
+                session, f"wk_{number}{'0' * 23}", host=host, pools=["default", "vision"], slots=4,
+                devices=["NVIDIA H100 80GB HBM3"], gpus=["GPU-a"], gpu_use=use,
+            )  # fmt: skip
+        tokens.create(session, "a token of the laboratory in the second building")
 
 
 @pytest.fixture
-def in_terminal(run: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, str]]:
-    """A function that runs a command in a terminal of some width, and returns what it shows on stdout and stderr."""
+def show(shared_service: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Show:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FITQUEUE_URL", shared_service.url)
+    monkeypatch.setenv("FITQUEUE_TOKEN", shared_service.token)
+    monkeypatch.setenv("FITQUEUE_DATABASE_URL", f"sqlite:///{shared_service.folder}/fitqueue.db")
+    monkeypatch.setenv("FITQUEUE_STORAGE", str(shared_service.folder / "storage"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("TERM", "xterm-256color")
 
-    def command(width: int, *arguments: str) -> tuple[str, str]:
-        shown, remarks = Screen(), Screen()
+    def command(width: int | None, *arguments: str) -> tuple[str, str]:
+        shown, remarks = Screen(width is not None), Screen(width is not None)
         with monkeypatch.context() as patch:
-            patch.setenv("COLUMNS", str(width))
-            patch.setenv("TERM", "xterm-256color")
+            patch.setenv("COLUMNS", str(width or 40))
+            patch.setattr(sys, "stdin", io.StringIO(f"{shared_service.token}\n"))
             patch.setattr(sys, "stdout", shown)
             patch.setattr(sys, "stderr", remarks)
-            assert cli.main(arguments) == 0
+            cli.main([shared_service.url if word == "URL" else word for word in arguments])
         return strip_ansi(shown.getvalue()), strip_ansi(remarks.getvalue())
 
     return command
 
 
-@pytest.fixture
-def jobs(service: Any, client: Client, job: dict[str, Any], run: Any, tmp_path: Any) -> Sequence[str]:
-    """The ids of a job that has ended, one that is running, one that failed and one that waits, with what they left."""
-    names = ("mnist convolutional baseline", "digits-augmented-v2", "fails", "waits for its turn")
-    labels = {"purpose": "comparison of augmentations"}
-    ids = [client.submit({**job, "name": name, "fit": {"epochs": 12}, "labels": labels}).id for name in names]
-    ended = service.claim()
-    for epoch in range(1, 8):
-        ended.epoch(epoch, 1.23456 / epoch, **METRICS)
-    ended.checkpoint(["best", "last", "epoch-07-of-12.weights.h5"], 7, b"weights" * 1000, 1.23456)
-    ended.artifact("history of the training.csv", b"a,b" * 500)
-    ended.finish(Reason.EARLY_STOPPED, "EarlyStopping ended the training: val_loss has not improved for 3 epochs.")
-    running = service.claim()
-    running.phase(Phase.TRAINING)
-    running.epoch(1, 0.5, seconds=4000)  # so long that the time left reads the same a little later
-    running.checkpoint(["best", "last"], 1, b"weights", 1.0)
-    running.progress(2, 4, loss=0.4)
-    service.claim().finish(Reason.OUT_OF_MEMORY, "The device did not have enough memory.")
-    np.savez(tmp_path / "letters.npz", x_train=np.zeros((5, 28, 28), "uint8"), y_train=np.arange(5))
-    assert run("dataset", "add", "letters.npz", "--name", "handwritten-letters")[0] == 0
-    return ids
+def test_each_command_has_a_screen() -> None:
+    shown = {" ".join(words[:length]) for words in SCREENS.values() for length in (1, 2)}
+    missing = [name for name, command in ALL.items() if not isinstance(command, click.Group) and name not in shown]
+    assert sorted(missing) == sorted(NO_SCREEN)
 
 
-SCREENS: dict[str, Sequence[str]] = {
-    "jobs": ["jobs"],
-    "queue": ["queue"],
-    "workers": ["workers"],
-    "metrics": ["metrics", "ENDED"],
-    "checkpoints": ["checkpoints", "ENDED"],
-    "artifacts": ["artifacts", "ENDED"],
-    "events": ["events", "ENDED"],
-    "show": ["show", "ENDED"],
-    "show of a job that runs": ["show", "RUNNING"],
-    "compare": ["compare", "ENDED", "RUNNING"],
-    "usage": ["usage", "ENDED"],
-    "watch": ["watch", "ENDED"],
-    "data sets": ["dataset", "list"],
-    "data set": ["dataset", "show", "handwritten-letters"],
-    "catalogue": ["catalogue"],
-    "class": ["catalogue", "LSTM"],
-}
+@pytest.mark.parametrize("name", SCREENS)
+def test_words_are_whole_and_figures_are_not_cut(name: str, show: Show) -> None:
+    wide, wide_remarks = show(None, *SCREENS[name])
+    known = {*wide.split(), *wide_remarks.split()}
+    for width in WIDTHS:
+        shown, remarks = show(width, *SCREENS[name])
+        _check(shown, width, known)
+        _check(_without_left_out(remarks), width, known)
+        if name != "catalogue":  # a pipe gets it as a table
+            assert {*wide.split()[:1]} <= {*shown.split()}, "the first column stays"
 
 
-def _command(name: str, jobs: Sequence[str]) -> list[str]:
-    return [{"ENDED": jobs[0], "RUNNING": jobs[1]}.get(word, word) for word in SCREENS[name]]
+def _check(text: str, width: int, known: set[str]) -> None:
+    lines = list(_lines(text))
+    words = [word for line in lines for word in line.split()]
+    # Curves have the width of the terminal.
+    assert [word for word in words if "│" not in word and set(word) - set("AB•o") and not _is_whole(word, known)] == []
+    # What cannot be wrapped is copied: a checksum, a path, an address, a command.
+    too_long = [line for line in lines if cell_len(line) > width and not line.startswith("    ")]
+    assert [line for line in too_long if max(map(cell_len, line.split())) < width - 20] == []
+
+
+def _is_whole(word: str, known: set[str]) -> bool:
+    if word in known or any(word.strip('"') in other for other in UNBROKEN):
+        return True
+    return word.startswith("job_") and any(other.startswith(word) for other in known)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -97,50 +254,36 @@ def _lines(text: str) -> Iterator[str]:
             yield line.rstrip()
 
 
-def _is_whole(word: str, words: set[str]) -> bool:
-    return word in words or (word.startswith("job_") and any(other.startswith(word) for other in words))
+def _without_left_out(remarks: str) -> str:
+    return re.sub(r"A wider terminal also shows [^.]*\.", "", remarks)
 
 
-@pytest.mark.parametrize("name", SCREENS)
-def test_words_are_whole_and_figures_are_not_cut(name: str, jobs: Sequence[str], run: Any, in_terminal: Any) -> None:
-    command = _command(name, jobs)
-    code, wide, _ = run(*command)
-    assert code == 0
+@pytest.mark.parametrize("name", ["", *ALL])
+def test_help_is_not_broken(name: str, show: Show) -> None:
+    words = show(100, *name.split(), "--help")[0].split()
+    known = {"\\", *words, *(part for word in words for part in re.split("(?<=-)", word))}
     for width in WIDTHS:
-        _check(width, wide, *in_terminal(width, *command))
+        help = show(width, *name.split(), "--help")[0]
+        assert [line for line in help.splitlines() if cell_len(line) > width] == []
+        assert {*help.split()} <= known
 
 
-def _check(width: int, wide: str, shown: str, remarks: str) -> None:
-    lines = list(_lines(shown))
-    words = [word for line in lines for word in line.split()]
-    known = set(wide.split())
-    # Curves have the width of the terminal.
-    text = [word for word in words if "│" not in word and set(word) - set("AB")]
-    assert [word for word in text if not _is_whole(word, known)] == []
-    too_long = [line for line in [*lines, *remarks.splitlines()] if cell_len(line) > width]
-    # A checksum cannot be wrapped, and is copied: the terminal breaks it.
-    assert [line for line in too_long if max(map(len, line.split())) < 40] == []
-    if words[0] != "layers":  # the terminal shows the catalogue as paragraphs
-        assert words[0] == wide.split()[0]
-    assert len(lines) >= len(list(_lines(wide)))
-
-
-def test_columns_go_before_figures_do(jobs: Sequence[str], in_terminal: Any, run: Any) -> None:
-    shown, remarks = in_terminal(60, "metrics", jobs[0])
+def test_columns_go_before_figures_do(show: Show) -> None:
+    shown, remarks = show(60, "metrics", ENDED)
     heading, row = (line.split() for line in shown.splitlines()[:2])
-    assert heading[:3] == ["EPOCH", "loss", "val_loss"]
-    assert row[:3] == ["1", "1.235", "2.469"]
-    assert "A wider terminal also shows val_sparse_categorical_accuracy, " in " ".join(remarks.split())
-    wide = run("metrics", jobs[0])[1].splitlines()[0].split()
-    assert wide[-3:] == ["RATE", "TIME", "STEPS/S"]
+    assert heading[0] == "EPOCH"
+    assert {"loss", "val_loss"} <= {*heading}
+    assert {"1", "1.235", "2.469"} <= {*row}
+    assert "A wider terminal also shows " in " ".join(remarks.split())
+    wide = show(None, "metrics", ENDED)[0].split()
+    assert {"9.877e+20", "1.235e-12", "nan"} <= {*wide}
 
 
-def test_piped_output_has_no_width_of_its_own(
-    jobs: Sequence[str], run: Any, client: Client, job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client.submit({**job, "name": "n" * 100, "labels": {f"label-{n:03}": "v" * 60 for n in range(20)}})
-    monkeypatch.setenv("COLUMNS", "40")
-    assert "n" * 100 in run("jobs")[1]
-    newest = next(client.list()).id
-    [labels] = [line for line in run("show", newest)[1].splitlines() if line.startswith("Labels")]
-    assert len(labels) > 1300
+def test_the_best_value_is_shown_in_60_columns(show: Show) -> None:
+    assert {"BEST", "1.235"} <= {*show(60, "jobs", "--name", ENDED)[0].split()}
+
+
+def test_piped_output_has_no_width_of_its_own(show: Show) -> None:
+    assert f" {FAILED} " in show(None, "jobs")[0]
+    [labels] = [line for line in show(None, "show", ENDED)[0].splitlines() if line.startswith("Labels")]
+    assert labels.endswith("team=视觉")

@@ -1,6 +1,5 @@
 """Error messages of the command line, and the exit codes that go with them."""
 
-import sys
 from typing import Any, Final
 
 import click
@@ -36,13 +35,20 @@ def report(error: Exception) -> int:
 
 def _show(error: click.ClickException) -> None:
     """Print the error. Its sentences are wrapped to the terminal; the commands in it, which are copied, are not."""
-    if type(error) in {click.ClickException, click.UsageError} and sys.stderr.isatty():
-        from fitqueue.cli.output import in_width
+    if type(error) is click.UsageError:
+        click.UsageError(_wrapped(error.message), error.ctx).show()
+    elif type(error) is click.ClickException:
+        click.ClickException(_wrapped(error.message)).show()
+    else:
+        error.show()
 
-        lines = f"{_BEGIN}{error.message}".split("\n")
-        wrapped = (line if line.startswith(_COMMAND) else in_width(line, stderr=True) for line in lines)
-        error.message = "\n".join(wrapped).removeprefix(_BEGIN)
-    error.show()
+
+def _wrapped(message: str) -> str:
+    from fitqueue.cli.output import in_width
+
+    lines = f"{_BEGIN}{message}".split("\n")
+    wrapped = (line if line.startswith(_COMMAND) else in_width(line, stderr=True) for line in lines)
+    return "\n".join(wrapped).removeprefix(_BEGIN)
 
 
 def describe(error: FitQueueError) -> str:

@@ -5,7 +5,7 @@ Pure functions. A width of None is that of a file or a pipe, which has none: not
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -36,7 +36,7 @@ class Column:
         wraps: whether it holds words, which may go on in the next line; figures, ids and times stay on one line.
         rank: if the columns do not fit, the one with the highest rank is left out first. The first column always stays.
             By default, a column has the rank of its position.
-        narrow: whether words may stand below each other where there is little room, such as a metric and its value.
+        narrow: whether its words stand below each other before the column is left out, such as a metric and its value.
     """
 
     heading: str
@@ -66,7 +66,11 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: in
     needs = {i: _need(columns[i], [row[i].plain for row in rows], width) for i in shown}
     kept = list(shown)
     while width is not None and len(kept) > 1 and _total([needs[i].least for i in kept]) > width:
-        kept.remove(max(kept[1:], key=lambda i: (_rank(columns, i), i)))
+        last = max(kept[1:], key=lambda i: (_rank(columns, i), i))
+        if needs[last].narrowest < needs[last].least:
+            needs[last] = replace(needs[last], least=needs[last].narrowest)
+        else:
+            kept.remove(last)
     widths = _widths([needs[i] for i in kept], width)
     headings = [Text(columns[i].heading) for i in kept]
     heading = _lines(headings, widths, width)
@@ -121,9 +125,10 @@ def _broken(word: str, width: int) -> list[str]:
 
 @dataclass(frozen=True)
 class _Need:
-    """How wide a column must be at least, and how wide it would be without any limit."""
+    """How wide a column should be at least, must be before it is left out, and would be without any limit."""
 
     least: int
+    narrowest: int
     most: int
 
 
@@ -131,10 +136,12 @@ def _need(column: Column, texts: Sequence[str], width: int | None) -> _Need:
     most = max(map(cell_len, [column.heading, *map(one_line, texts)]))
     heading = max(map(cell_len, column.heading.split()), default=0)
     if not column.wraps or width is None:
-        return _Need(max([heading, *(cell_len(one_line(text)) for text in texts)]), most)
+        least = max([heading, *(cell_len(one_line(text)) for text in texts)])
+        return _Need(least, least, most)
     word = max((cell_len(word) for text in texts for word in _words(one_line(text))), default=0)
-    least = max(heading, min(word, width // _WORD_SHARE), 0 if column.narrow else min(most, _READABLE))
-    return _Need(least, most)
+    narrowest = max(heading, min(word, width // _WORD_SHARE))
+    least = max(narrowest, min(most, _READABLE * 2 if column.narrow else _READABLE))
+    return _Need(least, narrowest if column.narrow else least, most)
 
 
 def _rank(columns: Sequence[Column], index: int) -> int:

@@ -56,3 +56,12 @@ def test_the_room_that_is_left_goes_to_the_text() -> None:
         "1   one two three four  0.125",
         "    five six",
     ]
+
+
+def test_pairs_stand_below_each_other_before_their_column_goes() -> None:
+    columns = [Column("ID"), Column("BEST", wraps=True, narrow=True, rank=1), Column("AGE", rank=2)]
+    rows = [["x" * 10, "val_loss 0.1235", "3 min"]]
+    assert plain(columns, rows, 34)[1:] == [f"{'x' * 10}  val_loss 0.1235  3 min"]
+    assert plain(columns, rows, 33)[1:] == [f"{'x' * 10}  val_loss 0.1235"]
+    assert plain(columns, rows, 26)[1:] == [f"{'x' * 10}  val_loss", f"{' ' * 12}0.1235"]
+    assert plain(columns, rows, 19)[1:] == ["x" * 10]

@@ -14,7 +14,7 @@ _MAX_TEXT: Final = 80
 _OF_PYDANTIC: Final = frozenset(name for name in dir(BaseModel) if not name.startswith("__"))
 
 
-class _ViewType(ModelMetaclass):
+class _ViewType(ModelMetaclass):  # pydantic has no public name for the metaclass of its models
     # IPython completes the names of an object from its class, too.
     def __dir__(cls) -> list[str]:  # noqa: N805 - the methods of a metaclass have a class
         return _ours(super().__dir__())

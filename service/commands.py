@@ -18,7 +18,7 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from fitqueue.cli.output import in_width, print_table
+from fitqueue.cli.output import print_table, wrap_for_terminal
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.tables import Column
 from fitqueue.cli.text import local_time
@@ -89,7 +89,7 @@ def up(folder: Path, host: str, port: int, workers: int, slots: int | None, prog
         with Stack(folder, host=host, port=port, workers=workers, environment=settings, echo=click.echo) as stack:
             if program is not None:
                 return _run(program, stack)
-            click.echo(in_width(_welcome(stack)))
+            click.echo(_welcome(stack))
             _wait_until_interrupted(stack)
     except FitQueueError as error:
         raise click.ClickException(str(error)) from error
@@ -124,6 +124,9 @@ def _end_program(process: subprocess.Popen[bytes]) -> None:
 
 
 def _welcome(stack: Stack) -> str:
+    end = (
+        f"The address of the pages logs a browser in once; `{sys.argv[0]} open` gives another. Ctrl-C stops everything."
+    )
     return f"""
 FitQueue is ready.
 
@@ -136,7 +139,7 @@ In another shell:
 {_connect_lines(stack)}
     {sys.argv[0]} submit examples/digits_cnn.json --wait
 
-The address of the pages logs a browser in once; `{sys.argv[0]} open` gives another. Ctrl-C stops everything."""
+{wrap_for_terminal(end)}"""
 
 
 def _login_link(stack: Stack) -> str:
@@ -174,7 +177,7 @@ def migrate(adopt_storage: bool) -> None:
         upgrade(settings.database_url)
         with closing(Database(settings.database_url)) as database:
             _mark_storage(settings, database, adopt_storage)
-    click.echo(in_width("The database is up to date, and the storage is marked as its own."))
+    click.echo(wrap_for_terminal("The database is up to date, and the storage is marked as its own."))
 
 
 def _mark_storage(settings: Settings, database: Database, adopt: bool) -> None:

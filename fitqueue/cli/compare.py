@@ -11,7 +11,7 @@ from rich.text import Text
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.lists import shown_ids
 from fitqueue.cli.options import json_option
-from fitqueue.cli.output import in_width, make_console, print_json, print_table, remark, width_of
+from fitqueue.cli.output import make_console, print_json, print_table, remark, width_of, wrap_for_terminal
 from fitqueue.cli.screen import state_text
 from fitqueue.cli.tables import Column
 from fitqueue.cli.text import between, number, printable
@@ -105,7 +105,7 @@ def _points(epochs: Sequence[EpochView], name: str) -> list[Point]:
 def _print_plot(title: str, curves: Mapping[str, Sequence[Point]]) -> None:
     lines = text_plot(curves, min(width_of(make_console()) or _MAX_WIDTH, _MAX_WIDTH))
     if lines:
-        click.echo("\n".join(["", in_width(printable(title)), *lines]))
+        click.echo("\n".join(["", wrap_for_terminal(printable(title)), *lines]))
     else:
         remark(f"{title}: there is no finite value to draw.")
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from fitqueue.cli.output import in_width
+from fitqueue.cli.output import wrap_for_terminal
 from fitqueue.private_files import create_private
 
 COMPOSE_FILE: Final = "docker-compose.yml"
@@ -52,7 +52,7 @@ def init(folder: Path, workers: int, public: bool, gpu: bool) -> None:
             f"{env_file} already exists and was not changed, because the volumes use its passwords. To start over "
             "without the existing jobs, run `docker compose down --volumes` and delete the file."
         ) from None
-    click.echo(in_width(f"Created {env_file}. Next:") + f"\n\n{_next_commands(folder)}")
+    click.echo(wrap_for_terminal(f"Created {env_file}. Next:") + f"\n\n{_next_commands(folder)}")
 
 
 def _passwords() -> str:

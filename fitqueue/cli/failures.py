@@ -23,9 +23,9 @@ def report(error: Exception) -> int:
         _show(error)
         return REFUSED
     if isinstance(error, FitQueueError):
-        from fitqueue.cli.output import in_width
+        from fitqueue.cli.output import wrap_for_terminal
 
-        click.echo(in_width(describe(error), stderr=True), err=True)
+        click.echo(wrap_for_terminal(describe(error), stderr=True), err=True)
         return NO_SERVICE if isinstance(error, NotConfigured | Unreachable | DatabaseUnavailable) else REFUSED
     if isinstance(error, OSError):
         click.echo(f"Error: {error}", err=True)
@@ -44,10 +44,10 @@ def _show(error: click.ClickException) -> None:
 
 
 def _wrapped(message: str) -> str:
-    from fitqueue.cli.output import in_width
+    from fitqueue.cli.output import wrap_for_terminal
 
     lines = f"{_BEGIN}{message}".split("\n")
-    wrapped = (line if line.startswith(_COMMAND) else in_width(line, stderr=True) for line in lines)
+    wrapped = (line if line.startswith(_COMMAND) else wrap_for_terminal(line, stderr=True) for line in lines)
     return "\n".join(wrapped).removeprefix(_BEGIN)
 
 

@@ -71,13 +71,13 @@ def jobs(
             return
         shown = limit or _LIMIT
         rows = list(islice(matching, shown + 1))
-        total = matching.total() if len(rows) > shown else None
+        total = matching.total if len(rows) > shown else None
     if not rows:
         remark("No jobs.")
         return
     _print_jobs(rows[:shown])
     if len(rows) > shown:
-        remark(f"{shown}{f' of {total}' if total else ''} jobs; more with --limit.")
+        remark(f"{shown} of {total} jobs; more with --limit.")
 
 
 @click.command()

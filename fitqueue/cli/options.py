@@ -1,10 +1,12 @@
 """Options that several commands share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fitqueue.client import Client
+if TYPE_CHECKING:  # `catalogue` has options and needs no client
+    from fitqueue.client import Client
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -26,7 +28,7 @@ output_option = click.option(
 )
 
 
-def submitter(client: Client, name: str | None, *, mine: bool) -> str | None:
+def submitter(client: "Client", name: str | None, *, mine: bool) -> str | None:
     """Return the name of the token whose jobs or data sets are listed; None: those of all.
 
     Raises:

@@ -44,28 +44,23 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 
 def remark(message: str) -> None:
     """Print a message for people to stderr. Only the requested output goes to stdout, so that it can be piped."""
-    click.echo(in_width(printable(message), stderr=True), err=True)
+    click.echo(wrap_for_terminal(printable(message), stderr=True), err=True)
 
 
-def in_width(text: str, *, stderr: bool = False, breaks: bool = False) -> str:
+def wrap_for_terminal(text: str, *, stderr: bool = False) -> str:
     """Return the text with its long lines wrapped to the width of the terminal; unchanged for a file or a pipe.
 
     What goes on in the next line is indented as the line that it belongs to.
-
-    Args:
-        text: one or several lines.
-        stderr: whether it is for stderr.
-        breaks: whether a word that is longer than a whole line is broken. Otherwise, its line is longer.
     """
     width = width_of(make_console(stderr=stderr)) if (sys.stderr if stderr else sys.stdout).isatty() else None
-    return text if width is None else "\n".join(map(partial(_wrap_line, width=width, breaks=breaks), text.split("\n")))
+    return text if width is None else "\n".join(map(partial(_wrap_line, width), text.split("\n")))
 
 
-def _wrap_line(line: str, width: int, breaks: bool) -> str:
+def _wrap_line(width: int, line: str) -> str:
     if cell_len(line) <= width:
         return line
     indent = line[: len(line) - len(line.lstrip())]
-    return "\n".join(indent + piece for piece in wrap(line.strip(), max(1, width - len(indent)), breaks=breaks))
+    return "\n".join(indent + piece for piece in wrap(line.strip(), max(1, width - len(indent))))
 
 
 def cell(text: str, style: str = "") -> Text:

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from fitqueue.client.transport import SHORT_RETRY_SECONDS, Call, Transport
 from fitqueue.client.wrong_types import not_an_id
-from fitqueue.errors import InvalidRequest
 from fitqueue.views import Page
 
 Row = TypeVar("Row", bound=BaseModel)

@@ -32,7 +32,7 @@ class JobList(Iterator[JobSummary], Pictured):
         return self._ahead.popleft() if self._ahead else next(self._jobs)
 
     def __repr__(self) -> str:
-        return "<JobList: list(…) gets the jobs, total() their number>"
+        return "<JobList: list(…) gets the jobs, total is their number>"
 
     def _picture(self) -> Picture:
         self._ahead.extend(islice(self._jobs, max(0, _SHOWN + 1 - len(self._ahead))))

@@ -4,7 +4,6 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote

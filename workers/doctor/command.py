@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from fitqueue.cli.output import in_width, make_console, print_json
+from fitqueue.cli.output import make_console, print_json, wrap_for_terminal
 from fitqueue.cli.text import printable
 from service.commands import database_errors_explained, read_settings
 from service.db import Database
@@ -43,7 +43,7 @@ def doctor(as_json: bool) -> int:
     for result in _results(settings):
         results.append(result)
         if not as_json:
-            click.echo(in_width(_to_line(result)))
+            click.echo(wrap_for_terminal(_to_line(result)))
     is_ready = all(result.state == "ok" for result in results)
     if as_json:
         print_json({"ready": is_ready, "checks": [asdict(result) for result in results]})

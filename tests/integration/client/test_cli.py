@@ -172,7 +172,7 @@ def test_jobs_shows_what_there_is_and_says_if_there_is_more(
     for number in range(22):
         client.submit({**job, "name": f"job {number}"})
     code, out, err = run("jobs")
-    assert (code, len(out.splitlines()), err) == (0, 1 + 20, "20 jobs; more with --limit.\n")
+    assert (code, len(out.splitlines()), err) == (0, 1 + 20, "20 of 22 jobs; more with --limit.\n")
     assert out.splitlines()[0].split() == ["ID", "NAME", "STATE", "PROGRESS", "LEFT", "OR", "PLACE", "AGE"]
     assert "no. 22 " in out.splitlines()[1]
     assert run("jobs", "--limit", "22")[2] == ""

@@ -166,6 +166,7 @@ def test_a_list_of_jobs_is_a_table_and_still_yields_them_all() -> None:
 
     listed = JobList(jobs(), lambda: 30)
     assert next(listed).id == "job_0"
+    assert (repr(listed), listed.total) == ("<JobList: list(…) gets the jobs, total is their number>", 30)
     assert asked == [0], "nothing is requested ahead of its use"
     html = listed._repr_html_()
     assert re.findall(r"<code>(\w+)</code>", html) == [f"job_{number}" for number in range(1, 21)]

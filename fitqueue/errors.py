@@ -138,6 +138,12 @@ class ArtifactNotFound(NotFound):
     code = "artifact_not_found"
 
 
+class WorkerNotFound(NotFound):
+    """There is no worker with this id, or it has stopped."""
+
+    code = "worker_not_found"
+
+
 class NoCheckpointYet(NotFound):
     """The job has not saved any weights yet; the first are saved by the end of its first epoch."""
 
@@ -166,6 +172,12 @@ class JobNotEnded(Conflict):
     """The job has not ended yet; cancel it first."""
 
     code = "job_not_ended"
+
+
+class JobNotChangeable(Conflict):
+    """The job cannot be changed: it has left the queue."""
+
+    code = "job_not_changeable"
 
 
 class JobNotExtendable(Conflict):

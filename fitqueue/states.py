@@ -60,11 +60,15 @@ class JobState(DescribedEnum):
 
 FINAL_STATES: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
+WAITING_STATES: Final = frozenset({JobState.QUEUED, JobState.PAUSED})
+"""The states of a job that no worker has and that has not ended."""
+
 MOVES: Final = frozenset(
     {
         (JobState.QUEUED, JobState.RUNNING),
         (JobState.QUEUED, JobState.CANCELLED),
         (JobState.QUEUED, JobState.PAUSED),
+        (JobState.QUEUED, JobState.FAILED),
         (JobState.RUNNING, JobState.PAUSED),
         (JobState.PAUSED, JobState.QUEUED),
         (JobState.PAUSED, JobState.CANCELLED),
@@ -101,6 +105,7 @@ class Reason(DescribedEnum):
     )
     OUT_OF_MEMORY = ("out_of_memory", "The machine or the device did not have enough memory.")
     MAX_RUNTIME = ("max_runtime", "The job ran longer than its `max_runtime_seconds`.")
+    NOT_SCHEDULED = ("not_scheduled", "No worker claimed the job within its `max_queued_seconds`.")
     WORKER_LOST = ("worker_lost", "The worker was lost in the last of the job's `max_attempts`.")
     STORAGE_FAILED = (
         "storage_failed",
@@ -124,6 +129,7 @@ _STATE_OF: Final = {
     Reason.NAN_WEIGHTS: JobState.FAILED,
     Reason.OUT_OF_MEMORY: JobState.FAILED,
     Reason.MAX_RUNTIME: JobState.FAILED,
+    Reason.NOT_SCHEDULED: JobState.FAILED,
     Reason.WORKER_LOST: JobState.FAILED,
     Reason.STORAGE_FAILED: JobState.FAILED,
     Reason.LIMIT_REACHED: JobState.FAILED,
@@ -181,6 +187,10 @@ class EventKind(DescribedEnum):
     PAUSE_REQUESTED = ("pause_requested", "A user asked the running job to pause; `data` says who.")
     PAUSED = ("paused", "The job no longer holds a device, and waits to be resumed.")
     UNPAUSED = ("unpaused", "A user resumed the job, or withdrew the request to pause it; `data` says who.")
+    CHANGED = (
+        "changed",
+        "A user changed the job while it waited; `data` says who, and what each field was and is.",
+    )
     EXTENDED = ("extended", "A user gave the ended job more epochs; `data` says who, and how many.")
     REQUEUED = ("requeued", "The attempt failed, or its worker shut down; the job waits for another worker.")
     SUCCEEDED = ("succeeded", "The job succeeded.")

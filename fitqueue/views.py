@@ -491,6 +491,13 @@ class WorkerView(View):
     )
     jobs: list[str] = Field(description="ids of the jobs that it is training")
     alive: bool
+    draining_since: datetime | None = Field(
+        default=None, description="since when it claims no job, because a user drains it or it shuts down; else null"
+    )
+    drains_until: datetime | None = Field(
+        default=None,
+        description="when a draining worker requeues the jobs that it still trains; null: it trains them to their end",
+    )
     started_at: datetime
     last_seen_at: datetime
 

@@ -29,6 +29,7 @@ from service.api import (
     me,
     metrics,
     news,
+    overdue,
     previews,
     prometheus,
     queue,
@@ -111,6 +112,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     requests.register(app)
     compression.register(app)
     authentication.register(app)
+    overdue.register(app)
     errors.register(app)
     cors.register(app, settings.cors_origins)
     for blueprint in _BLUEPRINTS:

@@ -27,6 +27,7 @@ class Job(Base):
     - `outages` counts the attempts in a row that ended because files could not be stored. They are not failed attempts.
     - `worker_id` stays after the job has ended, to show who trained it.
     - `spec`, `notices` and `model_summary` can be a megabyte, so they are read only when they are used.
+    - `not_after` is when a queued job that no worker has claimed yet ends as not scheduled; None: it may wait for ever.
     - `version` grows with every change of the row.
     - `last_write` is the number of the newest write of the current attempt. It makes a repeated write a no-op.
     - `deleted_at` hides the job, whose rows and files are then deleted in steps.
@@ -78,11 +79,13 @@ class Job(Base):
     failed_attempts: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     max_runtime_seconds: Mapped[int | None]
+    max_queued_seconds: Mapped[int | None]
     seconds_used: Mapped[float] = mapped_column(default=0.0)
     worker_id: Mapped[str | None] = mapped_column(String(64))
     lease_expires_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
+    not_after: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
     extended_at_epoch: Mapped[int | None]
@@ -149,6 +152,12 @@ class Job(Base):
             "lease_expires_at",
             sqlite_where=text("state = 'running'"),
             postgresql_where=text("state = 'running'"),
+        ),
+        Index(
+            "ix_jobs_not_after",
+            "not_after",
+            sqlite_where=text("not_after IS NOT NULL"),
+            postgresql_where=text("not_after IS NOT NULL"),
         ),
         Index(
             "ix_jobs_deleted",
@@ -356,6 +365,8 @@ class Worker(Base):
 
     - `versions` has the versions of its programs, by name.
     - `gpu_use` is a list with the fields of GPUUse, as the newest heartbeat told them.
+    - `draining_since` is set while it claims no job. At `drains_until` it requeues those that it still trains; None: it
+      trains them to their end.
     """
 
     __tablename__ = "workers"
@@ -372,6 +383,8 @@ class Worker(Base):
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
+    draining_since: Mapped[datetime | None]
+    drains_until: Mapped[datetime | None]
 
 
 class GPUClaim(Base):

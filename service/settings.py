@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         default=("default",), min_length=1, description="The pools that this worker serves, separated by commas."
     )
     slots: int = Field(default=1, ge=1, le=64, description="How many jobs this worker trains at the same time.")
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long a worker that is told to stop lets its jobs train before it requeues them.",
+    )
     cpu_devices: int = Field(default=1, ge=1, le=64, description="How many logical CPUs a job without GPUs trains on.")
     job_memory_bytes: int | None = Field(
         default=None, ge=64 * MIB, description="The most memory that a job may take. One that takes more is ended."

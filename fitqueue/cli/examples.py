@@ -31,6 +31,11 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "cancel": ("fitqueue cancel latest", "fitqueue cancel job_1hq4z7x2m digits-cnn"),
     "pause": ("fitqueue pause digits-cnn",),
     "resume": ("fitqueue resume digits-cnn",),
+    "move": ("fitqueue move digits-cnn --first", "fitqueue move digits-cnn --pool gpu --priority 10"),
+    "change": (
+        "fitqueue change latest --name digits-wide --label project=digits",
+        "fitqueue change latest --max-runtime 3600 --max-queued none",
+    ),
     "extend": ("fitqueue extend digits-cnn --epochs 20 --wait",),
     "delete": ("fitqueue delete job_1hq4z7x2m",),
     "weights": (
@@ -69,6 +74,10 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
         "fitqueue completion fish > ~/.config/fish/completions/fitqueue.fish",
     ),
     "workers": ("fitqueue workers", "fitqueue workers --all"),
+    "drain": (
+        "fitqueue drain gpu-box --timeout 600 --wait",
+        "fitqueue drain gpu-box --end",
+    ),
     "up": ("fitqueue up", "fitqueue up --workers 2 --slots 1 --port 9000"),
     "init": ("fitqueue init --workers 4", "fitqueue init --gpu --public"),
     "token": ("docker compose exec api fitqueue token create ada",),

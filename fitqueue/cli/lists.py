@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from fitqueue.cli.job_names import short_ids
-from fitqueue.cli.options import json_option, mine_option, submitter
+from fitqueue.cli.options import json_option, label_of, mine_option, submitter
 from fitqueue.cli.output import for_terminal, print_json, print_table, remark
 from fitqueue.cli.screen import left_text, starts_text, state_text
 from fitqueue.cli.tables import Column
@@ -65,7 +65,7 @@ def jobs(
     """List jobs: their names, states, progress and best values, and when they will end or how many are before them."""
     with Client() as client:
         name = submitter(client, submitted_by, mine=mine)
-        matching = client.list(state=states, labels=map(_parse_label, labels), submitted_by=name, **options)
+        matching = client.list(state=states, labels=map(label_of, labels), submitted_by=name, **options)
         if as_json:
             print_json(list(islice(matching, limit)))
             return
@@ -159,10 +159,3 @@ def _left_or_place(job: JobSummary) -> str:
         return left_text(job)
     starts = starts_text(job.queue)
     return f"no. {job.queue.position}{starts and f', starts in {starts}'}"
-
-
-def _parse_label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise click.BadParameter(f"'{text}' is not a label; expected KEY=VALUE", param_hint="--label")
-    return key, value

@@ -20,6 +20,19 @@ wait_option = click.option(
 
 follow_option = click.option("-f", "--follow", is_flag=True, help="Continue until the job has ended.")
 
+
+def label_of(text: str) -> tuple[str, str]:
+    """Return the key and the value of a label that was given as KEY=VALUE.
+
+    Raises:
+        click.BadParameter: it is not one.
+    """
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise click.BadParameter(f"'{text}' is not a label; expected KEY=VALUE", param_hint="--label")
+    return key, value
+
+
 output_option = click.option(
     "-o",
     "--output",

@@ -1,17 +1,24 @@
-"""The command that lists workers."""
+"""The commands about workers: workers, drain."""
 
+import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import click
+from rich.text import Text
 
+from fitqueue.cli.batch import for_each
 from fitqueue.cli.lists import shown_ids
 from fitqueue.cli.options import json_option
 from fitqueue.cli.output import cell, print_json, print_table, remark
 from fitqueue.cli.tables import Column
 from fitqueue.cli.text import local_time, size
+from fitqueue.cli.worker_names import find_worker
 from fitqueue.client import Client
 from fitqueue.states import JobState
 from fitqueue.views import GPUUse, WorkerView
+
+_POLL_SECONDS: Final = 2.0
 
 
 @click.command()
@@ -35,6 +42,59 @@ def workers(with_gone: bool, as_json: bool) -> None:
         remark("No worker is alive." if not known else "No worker is alive; `fitqueue workers --all` lists gone ones.")
 
 
+@click.command()
+@click.argument("workers", nargs=-1, required=True)
+@click.option(
+    "--timeout",
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    help="Requeue the jobs that still train after so long; they resume on other workers. Without it, they train on.",
+)
+@click.option("--wait", is_flag=True, help="Return when the workers train no job any more.")
+@click.option("--end", is_flag=True, help="End the drain: the workers claim jobs again.")
+def drain(workers: tuple[str, ...], timeout: int | None, wait: bool, end: bool) -> int:
+    """Drain WORKERS, each named by its id or its host: they claim no more jobs, and finish those that they train.
+
+    A worker that is stopped drains by itself; see FITQUEUE_DRAIN_SECONDS.
+    """
+    if end and (wait or timeout is not None):
+        raise click.UsageError("--end does not go with --timeout and --wait.")
+
+    def action(client: Client, word: str) -> str:
+        worker_id = find_worker(client, word)
+        if end:
+            client.end_drain(worker_id)
+            return "claims jobs again"
+        worker = client.drain(worker_id, timeout=timeout)
+        if wait:
+            _wait_until_idle(client, worker_id)
+            return "drained"
+        return f"draining, {_jobs(worker)}"
+
+    return for_each(workers, action)
+
+
+def _wait_until_idle(client: Client, worker_id: str) -> None:
+    """Return when the worker trains no job, or is gone."""
+    while any(worker.jobs for worker in client.workers() if worker.id == worker_id):
+        time.sleep(_POLL_SECONDS)
+
+
+def _jobs(worker: WorkerView) -> str:
+    """Return for example `2 jobs until Nov 28 14:05 at the latest`."""
+    count = len(worker.jobs)
+    if not count:
+        return "no job"
+    end = f" until {local_time(worker.drains_until)} at the latest" if worker.drains_until else ""
+    return f"{count} job{'' if count == 1 else 's'}{end}"
+
+
+def _state(worker: WorkerView) -> str | Text:
+    if not worker.alive:
+        return cell("gone", "red")
+    return cell("draining", "yellow") if worker.draining_since else cell("alive", "green")
+
+
 def _print_workers(rows: Sequence[WorkerView], names: Mapping[str, str | None]) -> None:
     ids = shown_ids([job_id for row in rows for job_id in row.jobs])
     columns = [
@@ -52,7 +112,7 @@ def _print_workers(rows: Sequence[WorkerView], names: Mapping[str, str | None]) 
         [
             [
                 row.host,
-                cell("alive", "green") if row.alive else cell("gone", "red"),
+                _state(row),
                 f"{len(row.jobs)}/{row.slots}",
                 ", ".join(names.get(job_id) or ids[job_id] for job_id in row.jobs),
                 ", ".join(_devices(row)),

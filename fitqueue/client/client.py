@@ -1,5 +1,6 @@
 """One FitQueue service as a class: thin methods over the routes of its API."""
 
+import json
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -49,6 +50,29 @@ class Client(TrainingMethods):
         """Return who this client is for the service: its token, whose name its jobs have as `submitted_by`."""
         return MeView.model_validate_json(self._call("GET", "/me"))
 
+    def drain(self, worker_id: str, *, timeout: int | None = None) -> WorkerView:
+        """Let a worker claim no more jobs. Draining it again sets the timeout anew.
+
+        Args:
+            worker_id: the worker.
+            timeout: after how many seconds its jobs are requeued, to resume elsewhere; None: they train to their end.
+
+        Raises:
+            WorkerNotFound: there is no worker with this id, or it has stopped.
+        """
+        body = json.dumps({"timeout_seconds": timeout}).encode()
+        headers = {"Content-Type": "application/json"}
+        answer = self._call("POST", _drain_path(worker_id), headers=headers, body=lambda: body)
+        return WorkerView.model_validate_json(answer)
+
+    def end_drain(self, worker_id: str) -> WorkerView:
+        """Let a worker claim jobs again that was drained.
+
+        Raises:
+            WorkerNotFound: there is no worker with this id, or it has stopped.
+        """
+        return WorkerView.model_validate_json(self._call("DELETE", _drain_path(worker_id)))
+
     def login_link(self, job_id: str | None = None) -> str:
         """Return an address that logs a browser in once, within a day, with this client's token.
 
@@ -71,3 +95,7 @@ class Client(TrainingMethods):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _drain_path(worker_id: str) -> str:
+    return f"/workers/{quote(worker_id, safe='')}/drain"

@@ -144,6 +144,32 @@ class JobMethods(ClientBase):
         """
         return JobView.model_validate_json(self._call("POST", f"{job_path(job_id)}/resume"))
 
+    def change(self, job_id: str, **fields: Any) -> JobView:
+        """Change a job that is queued or paused. What is not passed stays as it is; None stands for the default.
+
+        Args:
+            job_id: the job.
+            fields: `name`, `pool`, `priority`, `max_runtime_seconds`, `max_queued_seconds`, as in a job; and `labels`,
+                a dict of those to add or replace, with None to remove one.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            JobNotChangeable: it runs or has ended.
+            InvalidRequest: a field is unknown or has a wrong value.
+        """
+        body = _to_json(fields)
+        answer = self._call("PATCH", job_path(job_id), headers=_JSON, body=lambda: body)
+        return JobView.model_validate_json(answer)
+
+    def move_to_front(self, job_id: str) -> JobView:
+        """Make a job that is queued or paused the next one of its pool, by raising its priority as far as needed.
+
+        Raises:
+            JobNotFound: there is no job with this id.
+            JobNotChangeable: it runs or has ended, or a job before it has the highest priority.
+        """
+        return JobView.model_validate_json(self._call("POST", f"{job_path(job_id)}/move-to-front"))
+
     def extend(self, job_id: str, epochs: int) -> JobView:
         """Train an ended job for more epochs, from where it stopped.
 

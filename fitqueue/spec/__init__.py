@@ -8,12 +8,15 @@ from fitqueue.spec.fields.training import MAX_EPOCHS, CompileSpec, FitSpec, Kera
 from fitqueue.spec.filepath import BadTemplate, Template
 from fitqueue.spec.json_schema import job_schema
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
-from fitqueue.spec.parsing.job import MAX_RUNTIME_SECONDS, JobSpec, read_job
+from fitqueue.spec.parsing.change import JobChange, parse_change
+from fitqueue.spec.parsing.job import MAX_LABELS, MAX_PRIORITY, MAX_RUNTIME_SECONDS, JobSpec, read_job
 from fitqueue.spec.parsing.parse import ExaminedJob, ParsedJob, examine_job, invalid_job, parse_job
 from fitqueue.spec.strict_json import parse_json
 
 __all__ = [
     "MAX_EPOCHS",
+    "MAX_LABELS",
+    "MAX_PRIORITY",
     "MAX_RUNTIME_SECONDS",
     "ArrayInfo",
     "BadTemplate",
@@ -22,6 +25,7 @@ __all__ = [
     "DatasetInfo",
     "ExaminedJob",
     "FitSpec",
+    "JobChange",
     "JobSpec",
     "KerasObject",
     "ParsedJob",
@@ -33,6 +37,7 @@ __all__ = [
     "examine_job",
     "invalid_job",
     "job_schema",
+    "parse_change",
     "parse_job",
     "parse_json",
     "prepared_info",

@@ -33,6 +33,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     **dict.fromkeys(["gpu", "num_gpus", "n_gpus"], "resources.gpus"),
     "queue": "resources.pool",
     **dict.fromkeys(["timeout", "max_runtime", "time_limit"], "max_runtime_seconds"),
+    **dict.fromkeys(["max_wait", "queue_timeout", "max_queue_seconds", "queued_timeout"], "max_queued_seconds"),
     **dict.fromkeys(["retries", "max_retries"], "max_attempts"),
     **dict.fromkeys(["random_seed", "random_state"], "seed"),
     "tags": "labels",

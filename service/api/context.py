@@ -9,6 +9,7 @@ from flask import current_app, g
 from service.check_queue import CheckQueue
 from service.checker import Checker
 from service.db import Database
+from service.overdue import OverdueJobs
 from service.queue import Notifier
 from service.settings import Settings
 from service.storage import Storage
@@ -33,6 +34,15 @@ class Services:
     forecaster: Forecaster
     check_queue: CheckQueue = field(default_factory=CheckQueue)
     followers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_FOLLOWERS))
+    overdue: OverdueJobs = field(default_factory=OverdueJobs)
+
+    def end_overdue_jobs(self) -> None:
+        """End the jobs that have been queued for too long, unless that was done a moment ago.
+
+        Raises:
+            DatabaseUnavailable: nobody can tell.
+        """
+        self.overdue.end(self.database, self.settings.lease_seconds)
 
 
 def get_services() -> Services:

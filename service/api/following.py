@@ -52,6 +52,7 @@ def wait_until(services: Services, has_news: Callable[[], bool], seconds: float)
         deadline = time.monotonic() + seconds
         while not has_news() and (left := deadline - time.monotonic()) > 0:
             _never.wait(min(POLL_SECONDS, left))
+            services.end_overdue_jobs()
     finally:
         services.followers.release()
 
@@ -102,8 +103,13 @@ def stream(
     """
     if not services.followers.acquire(blocking=False):
         raise TooManyFollowers()
+
+    def read_news(last: int) -> tuple[Sequence[ServerSentEvent], bool]:
+        services.end_overdue_jobs()
+        return read_after(last)
+
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    response = Response(_lines(read_after, after), mimetype="text/event-stream", headers=headers)
+    response = Response(_lines(read_news, after), mimetype="text/event-stream", headers=headers)
     # Not in a `finally` of the generator, which would not run if nobody reads the stream.
     response.call_on_close(services.followers.release)
     return response

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fitqueue.datasets import DatasetInfo
 from fitqueue.errors import Fault
-from fitqueue.spec import JobSpec, PartialJob
+from fitqueue.spec import JobChange, JobSpec, PartialJob
 from fitqueue.spec.checks.limits import check_checkpoints, check_epochs
 from fitqueue.spec.fields.data import array_refs
 from fitqueue.spec.findings import Findings, NoticeCode, Pointer
@@ -35,6 +35,13 @@ def with_default_runtime(spec: JobSpec, settings: Settings) -> tuple[JobSpec, li
     message = f"This service ends jobs after {seconds:,} seconds if they do not say another time."
     notice = Notice(pointer="/max_runtime_seconds", code=str(NoticeCode.FILLED_IN), message=message)
     return spec.model_copy(update={"max_runtime_seconds": seconds}), [notice]
+
+
+def changed_runtime(change: JobChange, settings: Settings) -> JobChange:
+    """Return a change in which the runtime of this service stands for null."""
+    if "max_runtime_seconds" not in change.model_fields_set or change.max_runtime_seconds is not None:
+        return change
+    return change.model_copy(update={"max_runtime_seconds": settings.default_max_runtime_seconds})
 
 
 def _samples(spec: JobSpec, find_dataset: Callable[[str], DatasetInfo | None]) -> int | None:

@@ -3,7 +3,7 @@
 Each scrape reads the database, because several processes may answer and none of them has seen everything.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from flask import Response
@@ -20,6 +20,7 @@ from service.store import counters, gauges, usage
 from service.store.counters import BUCKET_BOUNDS, Counters, Duration, Histogram
 from service.store.gauges import Gauges, Queue
 from service.store.usage import PoolUse
+from service.store.workers import LiveWorker
 
 blueprint = APIBlueprint("prometheus", __name__, abp_tags=[Tag(name="service")], abp_responses=ALWAYS)
 
@@ -81,6 +82,11 @@ class ServiceCollector(Collector):
     def _workers(self) -> Iterator[Metric]:
         workers = self._current.workers
         yield _gauge("fitqueue_workers", "Live workers that serve the pool.", "pool", self._workers_by_pool)
+        draining = dict.fromkeys(self._workers_by_pool, 0) | _count_by_pool(
+            worker for worker in workers if worker.is_draining
+        )
+        help_text = "Those of them that are draining: they claim no job."
+        yield _gauge("fitqueue_workers_draining", help_text, "pool", draining)
         slots = sum(worker.slots for worker in workers)
         yield GaugeMetricFamily("fitqueue_slots", "Jobs that the live workers can run at the same time.", slots)
         visible = frozenset[str]().union(*(worker.gpus for worker in workers))
@@ -101,11 +107,15 @@ def _pools_served_before(counts: Counters) -> Collection[str]:
 
 def _workers_by_pool(current: Gauges, counts: Counters) -> dict[str, int]:
     """Count the live workers of each pool. A pool that was served before has 0."""
-    workers = dict.fromkeys(_pools_served_before(counts), 0)
-    for worker in current.workers:
+    return dict.fromkeys(_pools_served_before(counts), 0) | _count_by_pool(current.workers)
+
+
+def _count_by_pool(workers: Iterable[LiveWorker]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for worker in workers:
         for pool in sorted(worker.pools):
-            workers[pool] = workers.get(pool, 0) + 1
-    return workers
+            counts[pool] = counts.get(pool, 0) + 1
+    return counts
 
 
 def _gauge(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:

@@ -344,6 +344,8 @@ def worker_view(details: WorkerDetails) -> WorkerView:
         memory_bytes=row.memory_bytes,
         jobs=list(details.jobs),
         alive=details.is_alive,
+        draining_since=row.draining_since,
+        drains_until=row.drains_until,
         started_at=row.started_at,
         last_seen_at=row.last_seen_at,
     )

@@ -1,13 +1,18 @@
-"""The workers of the last day."""
+"""The workers of the last day, and draining them."""
 
-from flask import Response
+import logging
+from typing import Final
+
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fitqueue.views import Page, WorkerView
 from service.api import PREFIX
-from service.api.context import Services, get_services
-from service.api.parameters import ALWAYS, answer
+from service.api.context import Services, get_services, token_id
+from service.api.errors import invalid_body
+from service.api.parameters import ALWAYS, Text, answer, json_body, problems
 from service.api.views import worker_view
 from service.store import workers
 
@@ -16,10 +21,77 @@ blueprint = APIBlueprint(
 )
 
 
+_logger = logging.getLogger(__name__)
+
+MAX_DRAIN_SECONDS: Final = 366 * 24 * 3600
+
+
+class WorkerPath(BaseModel):
+    worker_id: Text
+
+
+class DrainRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    timeout_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_DRAIN_SECONDS,
+        description="after how many seconds its jobs are requeued; null: it trains them to their end",
+    )
+
+
+_DRAIN_BODY: Final = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            "application/json": {"schema": DrainRequest.model_json_schema(), "example": {"timeout_seconds": 600}}
+        },
+    }
+}
+
+
 @blueprint.get("", summary="List workers", responses={200: Page[WorkerView]})
 def list_workers() -> Response:
     """The workers of the last day: which are alive, what devices they have, what they train."""
     return answer(read_workers(get_services()))
+
+
+@blueprint.post(
+    "/<worker_id>/drain",
+    summary="Drain a worker",
+    openapi_extensions=_DRAIN_BODY,
+    responses={200: WorkerView, **problems(400, 404, 413, 415)},
+)
+def drain_worker(path: WorkerPath) -> Response:
+    """It claims no more jobs. Those that it trains end, or are requeued after `timeout_seconds` to resume elsewhere."""
+    try:
+        wanted = DrainRequest.model_validate(json_body() if request.get_data() else {})
+    except ValidationError as error:
+        raise invalid_body(error) from error
+    services = get_services()
+    with services.database.write() as session:
+        workers.drain(session, path.worker_id, wanted.timeout_seconds)
+    _logger.info("A worker drains.", extra={"worker": path.worker_id, "token": token_id()})
+    return _answer_worker(services, path.worker_id)
+
+
+@blueprint.delete(
+    "/<worker_id>/drain", summary="End the drain of a worker", responses={200: WorkerView, **problems(404)}
+)
+def end_drain_of_worker(path: WorkerPath) -> Response:
+    """It claims jobs again within a few seconds."""
+    services = get_services()
+    with services.database.write() as session:
+        workers.end_drain(session, path.worker_id)
+    _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "token": token_id()})
+    return _answer_worker(services, path.worker_id)
+
+
+def _answer_worker(services: Services, worker_id: str) -> Response:
+    with services.database.read() as session:
+        details = workers.get(session, worker_id, services.settings.lease_seconds)
+    return answer(worker_view(details))
 
 
 def read_workers(services: Services) -> Page[WorkerView]:

@@ -39,7 +39,7 @@ def cancel(session: Session, job_id: str, token_id: str | None = None) -> Job:
     if job.state is JobState.CANCELLED or (job.state is JobState.RUNNING and job.cancel_requested_at is not None):
         return job
     _require_not_ended(job)
-    by = _requester(session, token_id)
+    by = requester(session, token_id)
     if job.state is JobState.RUNNING:
         return _request(session, job, now, by, EventKind.CANCEL_REQUESTED, "stop", cancel_requested_at=now)
     transition = transitions.cancel_queued if job.state is JobState.QUEUED else transitions.cancel_paused
@@ -58,7 +58,7 @@ def pause(session: Session, job_id: str, token_id: str | None = None) -> Job:
     if job.state is JobState.PAUSED or job.pause_requested_at is not None:
         return job
     _require_not_ended(job)
-    by = _requester(session, token_id)
+    by = requester(session, token_id)
     if job.state is JobState.RUNNING:
         return _request(session, job, now, by, EventKind.PAUSE_REQUESTED, "pause", pause_requested_at=now)
     return transitions.pause_queued(session, job_id, by, now) or job
@@ -74,7 +74,7 @@ def resume(session: Session, job_id: str, token_id: str | None = None) -> Job:
     job = jobs.locked(session, job_id)
     now = clock.now(session)
     _require_not_ended(job)
-    by = _requester(session, token_id)
+    by = requester(session, token_id)
     if job.state is JobState.PAUSED:
         return transitions.unpause(session, job_id, by, now) or job
     if job.pause_requested_at is not None:
@@ -118,7 +118,7 @@ def extend(
         "outages": 0,
         "seconds_used": 0.0,
     }
-    data = {**_requester(session, token_id), "epochs": epochs}
+    data = {**requester(session, token_id), "epochs": epochs}
     return transitions.extend(session, job_id, data, clock.now(session), **changes) or job
 
 
@@ -150,7 +150,7 @@ def _require_not_ended(job: Job) -> None:
         raise JobEnded(f"The job {job.id} {_HAS_ENDED[job.state]} ({job.reason}).")
 
 
-def _requester(session: Session, token_id: str | None) -> Requester:
+def requester(session: Session, token_id: str | None) -> Requester:
     """Return who asks, by the name of the token: the token may be gone when the event is read."""
     return {"by": session.scalar(select(Token.name).where(Token.id == token_id))}
 

@@ -64,8 +64,9 @@ def finite(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def last_at(job_id: str | InstrumentedAttribute[str]) -> ScalarSelect[datetime]:
-    """Select the time of a job's last event. A queued job has been waiting since then."""
-    return select(Event.at).where(Event.job_id == job_id).order_by(Event.id.desc()).limit(1).scalar_subquery()
+    """Select the time of a job's last event that is not a change. A queued job has been waiting since then."""
+    is_of_job = Event.job_id == job_id, Event.kind != EventKind.CHANGED
+    return select(Event.at).where(*is_of_job).order_by(Event.id.desc()).limit(1).scalar_subquery()
 
 
 def list_after(session: Session, job_id: str, after: int, limit: int) -> Sequence[Event]:

@@ -62,6 +62,7 @@ def create(
         epochs=spec.fit.epochs,
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
+        max_queued_seconds=spec.max_queued_seconds,
         timing_key=similar.timing_key(stored, summary, dataset_id or spec.data.dataset),
         work=similar.work(spec, summary, data),
         may_end_early=similar.may_end_early(stored),

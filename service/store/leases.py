@@ -22,7 +22,7 @@ from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job
-from service.store import gpu_reservation, gpus, snapshots, transitions, usage
+from service.store import gpu_reservation, gpus, snapshots, transitions, usage, workers
 from service.store.gpus import Machine, VisibleGPU
 from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, Wait, retry_or_fail
 from service.store.usage import MeasuredUse
@@ -69,6 +69,8 @@ class StopRequests:
 
     cancel: bool = False
     pause: bool = False
+    drain: bool = False
+    """Whether the time is over that its draining worker gave it."""
 
 
 class LeaseLost(Exception):
@@ -81,8 +83,10 @@ def claim(
     """Claim the first job in these pools that fits, together with the GPUs it needs, of those that are free.
 
     Jobs go by priority, then by age. A large job that has waited for its GPUs long enough goes first
-    (`gpu_reservation`). Return None if no job fits.
+    (`gpu_reservation`). Return None if no job fits, or if the worker drains.
     """
+    if not workers.may_claim(session, worker_id):
+        return None
     machine = Machine()
     if gpus_seen:
         gpus.lock(session, gpus_seen)
@@ -146,15 +150,17 @@ def renew(
     Args:
         measured: what the attempt has used so far; None: no process trains it yet.
     """
-    expires_at = clock.now(session) + timedelta(seconds=lease_seconds)
+    now = clock.now(session)
     row = session.execute(
         update(Job)
         .where(*_held(lease))
-        .values(lease_expires_at=expires_at, **usage.columns(measured))
-        .returning(Job.cancel_requested_at, Job.pause_requested_at)
+        .values(lease_expires_at=now + timedelta(seconds=lease_seconds), **usage.columns(measured))
+        .returning(Job.cancel_requested_at, Job.pause_requested_at, workers.is_drain_over(lease.worker_id, now))
         .execution_options(synchronize_session=False)
     ).one_or_none()
-    return None if row is None else StopRequests(cancel=row[0] is not None, pause=row[1] is not None)
+    if row is None:
+        return None
+    return StopRequests(cancel=row[0] is not None, pause=row[1] is not None, drain=bool(row[2]))
 
 
 def record_use(session: Session, lease: Lease, measured: MeasuredUse) -> None:

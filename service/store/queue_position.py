@@ -47,9 +47,11 @@ def waiting_for(job: Job, alive: Sequence[LiveWorker], now: datetime, failure: s
         alive: the live workers of all pools.
         failure: why its last attempt failed, if it did.
     """
-    serving = [worker for worker in alive if job.pool in worker.pools]
+    of_pool = [worker for worker in alive if job.pool in worker.pools]
+    serving = [worker for worker in of_pool if not worker.is_draining]
     if not serving:
-        return f"a worker that serves the pool '{job.pool}'; none is alive"
+        why = "all that are alive are draining" if of_pool else "none is alive"
+        return f"a worker that serves the pool '{job.pool}'; {why}"
     most = max(len(worker.gpus) for worker in serving)
     gpus = f"{job.gpus} GPU{'s' if job.gpus > 1 else ''}"
     if job.gpus > most:

@@ -6,14 +6,15 @@ that the caller expects. If it returns None, the job was not in that state any m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import ScalarSelect, or_, select, update
+from sqlalchemy import ScalarSelect, and_, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from fitqueue.states import FINAL_STATES, EventKind, JobState, Reason, state_of
+from fitqueue.states import FINAL_STATES, WAITING_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
 from service.store import counters, events, gpus, training_times, usage
 from service.store.counters import Duration
@@ -39,6 +40,7 @@ class Claimed:
 def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
     """Store a new job with its first event (∅ → queued)."""
     job.state = JobState.QUEUED
+    job.not_after = deadline_of(job.max_queued_seconds, job.created_at)
     session.add(job)
     session.flush()
     session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in labels.items())
@@ -46,8 +48,16 @@ def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
 
 
 def is_claimable(now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a queued job may be claimed now: it is not waiting to be tried again."""
-    return or_(Job.not_before.is_(None), Job.not_before <= now)
+    """Return the condition that a queued job may be claimed now: not too early for another try, and not too late."""
+    return and_(
+        or_(Job.not_before.is_(None), Job.not_before <= now),
+        or_(Job.not_after.is_(None), Job.not_after > now),
+    )
+
+
+def deadline_of(max_queued_seconds: int | None, queued_since: datetime) -> datetime | None:
+    """Return until when a worker must have claimed a job that none has claimed yet; None: there is time for ever."""
+    return None if max_queued_seconds is None else queued_since + timedelta(seconds=max_queued_seconds)
 
 
 def claim(
@@ -68,6 +78,7 @@ def claim(
         lease_expires_at=lease_expires_at,
         claimed_at=now,
         not_before=None,
+        not_after=None,
         last_write=0,
     )
     if job is None:
@@ -98,6 +109,22 @@ def cancel_queued(session: Session, job_id: str, by: Requester, now: datetime) -
 def cancel_paused(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
     """Cancel a paused job (paused → cancelled)."""
     return _cancel_idle(session, job_id, JobState.PAUSED, "The job was cancelled while it was paused.", by, now)
+
+
+def end_unscheduled(session: Session, job_id: str, message: str, now: datetime) -> Job | None:
+    """End a job that no worker has claimed in time (queued → failed)."""
+    condition = (Job.id == job_id, Job.state == JobState.QUEUED, Job.not_after <= now)
+    return _end(session, condition, Reason.NOT_SCHEDULED, message, now)
+
+
+def change(
+    session: Session, job_id: str, message: str, data: Mapping[str, Any], now: datetime, **changes: object
+) -> Job | None:
+    """Change other columns of a job that no worker has; its state stays."""
+    job = _move(session, (Job.id == job_id, Job.state.in_(WAITING_STATES)), **changes)
+    if job is not None:
+        events.append(session, job, EventKind.CHANGED, now, message, data)
+    return job
 
 
 def requeue(
@@ -146,7 +173,8 @@ def pause(
 
 def pause_queued(session: Session, job_id: str, by: Requester, now: datetime) -> Job | None:
     """Pause a job that waits for a worker (queued → paused)."""
-    job = _move(session, (Job.id == job_id, Job.state == JobState.QUEUED), state=JobState.PAUSED, not_before=None)
+    idle: dict[str, object] = {"not_before": None, "not_after": None}
+    job = _move(session, (Job.id == job_id, Job.state == JobState.QUEUED), state=JobState.PAUSED, **idle)
     if job is not None:
         events.append(session, job, EventKind.PAUSED, now, "The job was paused while it was queued.", by)
     return job
@@ -156,6 +184,8 @@ def unpause(session: Session, job_id: str, by: Requester, now: datetime) -> Job 
     """Queue a paused job again (paused → queued). It may be claimed at once, even after a failed attempt."""
     job = _move(session, (Job.id == job_id, Job.state == JobState.PAUSED), state=JobState.QUEUED, not_before=None)
     if job is not None:
+        if job.started_at is None:
+            job.not_after = deadline_of(job.max_queued_seconds, now)
         events.append(session, job, EventKind.UNPAUSED, now, "The job was resumed and is queued.", by)
     return job
 
@@ -234,6 +264,7 @@ def _end(
         phase=None,
         lease_expires_at=None,
         not_before=None,
+        not_after=None,
         pause_requested_at=None,
         finished_at=now,
         **changes,

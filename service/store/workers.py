@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, delete, select, update
 from sqlalchemy.orm import Session
 
+from fitqueue.errors import WorkerNotFound
 from fitqueue.states import JobState
 from service import clock
 from service.models import GPUClaim, Job, Worker
@@ -25,6 +26,7 @@ class LiveWorker:
     gpus: frozenset[str]
     slots: int
     id: str = ""
+    is_draining: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,72 @@ def sign_off(session: Session, worker_id: str) -> None:
     session.execute(update(Worker).where(Worker.id == worker_id).values(stopped_at=clock.now(session)))
 
 
+def drain(session: Session, worker_id: str, timeout_seconds: float | None = None) -> None:
+    """Let the worker claim no more jobs, and requeue those that it still trains after some seconds.
+
+    Drained again, a worker gets the new time, or none.
+
+    Args:
+        timeout_seconds: None: it trains its jobs to their end.
+
+    Raises:
+        WorkerNotFound: there is no such worker, or it has stopped.
+    """
+    worker = _running(session, worker_id)
+    now = clock.now(session)
+    worker.draining_since = worker.draining_since or now
+    worker.drains_until = None if timeout_seconds is None else now + timedelta(seconds=timeout_seconds)
+
+
+def end_drain(session: Session, worker_id: str) -> None:
+    """Let the worker claim jobs again. Doing it twice changes nothing.
+
+    Raises:
+        WorkerNotFound: there is no such worker, or it has stopped.
+    """
+    worker = _running(session, worker_id)
+    worker.draining_since = worker.drains_until = None
+
+
+def is_draining(session: Session, worker_id: str) -> bool:
+    return session.scalar(select(Worker.draining_since).where(Worker.id == worker_id)) is not None
+
+
+def may_claim(session: Session, worker_id: str) -> bool:
+    """Tell whether a worker is not draining, and lock that until the end of the transaction.
+
+    A claim that has asked is committed before a drain is, and one that asks later sees the drain: no job comes to a
+    worker after somebody was told that it drains.
+    """
+    query = select(Worker.draining_since).where(Worker.id == worker_id).with_for_update(read=True)
+    return session.scalar(query) is None
+
+
+def is_drain_over(worker_id: str, now: datetime) -> ScalarSelect[bool | None]:
+    """Select whether the time has come at which a draining worker requeues its jobs."""
+    return select(Worker.drains_until <= now).where(Worker.id == worker_id).scalar_subquery()
+
+
+def _running(session: Session, worker_id: str) -> Worker:
+    worker = session.get(Worker, worker_id, with_for_update=True, populate_existing=True)
+    if worker is None or worker.stopped_at is not None:
+        stopped = "has stopped" if worker is not None else "is not known"
+        raise WorkerNotFound(f"The worker '{worker_id}' {stopped}.")
+    return worker
+
+
+def get(session: Session, worker_id: str, lease_seconds: float) -> WorkerDetails:
+    """Return one worker.
+
+    Raises:
+        WorkerNotFound: there is no such worker.
+    """
+    for details in list_all(session, lease_seconds):
+        if details.worker.id == worker_id:
+            return details
+    raise WorkerNotFound(f"The worker '{worker_id}' is not known.")
+
+
 def list_all(session: Session, lease_seconds: float) -> list[WorkerDetails]:
     """Return the workers of the last day, newest first. One is alive if it was seen within the time of a lease."""
     alive_since = _alive_since(session, lease_seconds)
@@ -150,9 +218,14 @@ def _holders(worker: Worker, held: Sequence[GPUClaim]) -> dict[str, str]:
 
 def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:
     rows = session.execute(
-        select(Worker.pools, Worker.gpu_uuids, Worker.slots, Worker.id).where(*_are_alive(session, lease_seconds))
+        select(Worker.pools, Worker.gpu_uuids, Worker.slots, Worker.id, Worker.draining_since).where(
+            *_are_alive(session, lease_seconds)
+        )
     )
-    return [LiveWorker(frozenset(pools), frozenset(uuids), slots, id) for pools, uuids, slots, id in rows]
+    return [
+        LiveWorker(frozenset(pools), frozenset(uuids), slots, id, since is not None)
+        for pools, uuids, slots, id, since in rows
+    ]
 
 
 def most_memory(session: Session, lease_seconds: float, pool: str) -> int | None:

@@ -12,11 +12,19 @@ from workers.supervisor.child import Child, ChildNotReading
 from workers.supervisor.context import Timeouts
 
 
-def requested_cause(requests: StopRequests) -> StopCause | None:
-    """Return why users want the job to stop; None if they do not."""
+def leave_cause(requests: StopRequests, stopping: Event) -> StopCause | None:
+    """Return why the job must leave its worker; None if it need not.
+
+    Args:
+        stopping: set when the worker shuts down.
+    """
     if requests.cancel:
         return "cancel"
-    return "pause" if requests.pause else None
+    if requests.pause:
+        return "pause"
+    if stopping.is_set():
+        return "shutdown"
+    return "drain" if requests.drain else None
 
 
 class ChildStopper:
@@ -34,7 +42,7 @@ class ChildStopper:
 
         Args:
             stopping: set when the worker shuts down.
-            get_requests: returns what users have asked of the job.
+            get_requests: returns what users have asked of the job and of its worker.
             seconds_left: how long the job may still run.
         """
         self.cause: StopCause | None = None
@@ -66,12 +74,8 @@ class ChildStopper:
             self._escalate(now - self._asked_at)
 
     def _due_cause(self, now: float) -> StopCause | None:
-        requested = requested_cause(self._get_requests())
-        if requested is not None:
-            return requested
-        if self._stopping.is_set():
-            return "shutdown"
-        return "max_runtime" if now >= self._run_until else None
+        cause = leave_cause(self._get_requests(), self._stopping)
+        return "max_runtime" if cause is None and now >= self._run_until else cause
 
     def _ask(self, cause: StopCause | None) -> None:
         if cause is not None:

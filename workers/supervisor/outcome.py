@@ -12,6 +12,7 @@ from workers.supervisor.storage_calls import is_outage
 
 _LEFT_WORKER: Final[dict[StopCause, str]] = {
     "shutdown": "The worker was shut down; the job is queued again.",
+    "drain": "The worker was drained; the job is queued again.",
     "pause": "The job left its worker, and is paused.",
 }
 _ENDED_BY_FORCE: Final[dict[StopCause, Ended]] = {
@@ -142,7 +143,7 @@ def _without_last_message(end: AttemptEnd) -> Outcome:
 
 
 def _left_worker(cause: StopCause | None) -> Requeue:
-    return Requeue(_LEFT_WORKER["pause" if cause == "pause" else "shutdown"])
+    return Requeue(_LEFT_WORKER[cause if cause in _LEFT_WORKER else "shutdown"])
 
 
 def _fail(why: str, reason: Reason | None = None, details: str = "") -> FailAttempt:

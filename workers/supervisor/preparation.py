@@ -12,7 +12,7 @@ from service.store.leases import ClaimedJob
 from workers.shared.paths import fetched_dir
 from workers.shared.protocol import Start, StopCause
 from workers.supervisor.attempt_recorder import AttemptRecorder
-from workers.supervisor.child_stopper import requested_cause
+from workers.supervisor.child_stopper import leave_cause
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.fetched_files import SnapshotUnreadable, fetch_dataset, fetch_initial_weights, fetch_snapshot
 from workers.supervisor.lease_renewer import LeaseRenewer
@@ -117,6 +117,6 @@ class Preparation:
 
     def _raise_if_stopped(self) -> None:
         self._renewer.check_in()
-        cause = "shutdown" if self._context.stopping.is_set() else requested_cause(self._renewer.requests)
+        cause = leave_cause(self._renewer.requests, self._context.stopping)
         if cause is not None:
             raise StoppedBeforeTraining(cause)

@@ -40,7 +40,7 @@ from workers.supervisor import exit_reason, orphans, unsaved
 from workers.supervisor.attempt_recorder import AttemptRecorder
 from workers.supervisor.child import Child, ChildNotReading
 from workers.supervisor.child_output import ChildOutput, LogLines, UnparsableLine
-from workers.supervisor.child_stopper import ChildStopper, requested_cause
+from workers.supervisor.child_stopper import ChildStopper, leave_cause
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import ForkServerBroken
 from workers.supervisor.lease_renewer import LeaseRenewer
@@ -192,8 +192,8 @@ class Supervisor:
         return Uploads(self._recorder, self._directory, self._context.timeouts, lambda: not self._must_leave())
 
     def _must_leave(self) -> bool:
-        """Return whether the worker shuts down, or a user has asked to stop the job."""
-        return self._context.stopping.is_set() or requested_cause(self._renewer.requests) is not None
+        """Return whether the worker shuts down or drains, or a user has asked to stop the job."""
+        return leave_cause(self._renewer.requests, self._context.stopping) is not None
 
     def _make_stopper(self, child: Child) -> ChildStopper:
         max_runtime = self._claimed.spec.get("max_runtime_seconds")

@@ -2,14 +2,12 @@
 
 import logging
 import os
-import signal
 import socket
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
-from types import FrameType
 from typing import Final
 
 from fitqueue.errors import DatabaseUnavailable
@@ -20,6 +18,7 @@ from service.ids import new_id
 from service.init_process import continue_below_init
 from service.job_limits import JobLimits
 from service.logs import configure_logging
+from service.overdue import end_overdue
 from service.purging import purge, purge_unnamed_datasets
 from service.queue import Notifier
 from service.secrecy import hide_secrets
@@ -32,6 +31,7 @@ from workers.shared.protocol import Devices
 from workers.supervisor.celery_app import make_app
 from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.devices import NVML, ListGPUs, processors
+from workers.supervisor.draining import Drain
 from workers.supervisor.fork_server import TRAINER, ForkServer
 from workers.supervisor.free_slots import FreeSlots
 from workers.supervisor.listener import Listener, add_tasks
@@ -42,6 +42,7 @@ from workers.supervisor.periodic import PeriodicTask
 from workers.supervisor.reaper import Reaper, own_directory, remove_abandoned
 from workers.supervisor.slots import SlotPool
 from workers.supervisor.spares import SpareChildren
+from workers.supervisor.stop_signals import StopSignals
 from workers.supervisor.usage_meter import ReadGPUMemory
 from workers.supervisor.versions import versions
 
@@ -56,6 +57,7 @@ PURGE_SECONDS: Final = 5.0
 SPARES_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 1.0
 """A slot that was idle for so long gets a spare child. Warming it up would slow down jobs that follow each other."""
+DRAIN_SECONDS: Final = 2.0
 LISTENER_STOP_SECONDS: Final = 52.0
 """A job that a notification started is trained in the listener's thread. This is what a supervisor may take when the
 worker stops, and less than the minute that our containers get."""
@@ -80,14 +82,14 @@ def main(list_gpus: ListGPUs | None = None, trainer: str = TRAINER) -> None:
     storage = open_storage(settings, WORKER_RETRY_TIMEOUT, identity_reader(database))
     environment.drop_secrets()
     configure_logging(settings.log_level)
-    stopping = Event()
-    _stop_on_signals(stopping)
+    signals = StopSignals()
+    signals.install()
     # Now, and not only when the reaper runs: the file of its predecessor makes a restarted container look ready.
     remove_abandoned(settings.work_dir)
     fork_server = ForkServer(trainer)
     fork_server.start()
     nvml = NVML(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    worker = Worker(settings, database, storage, fork_server, stopping, list_gpus or nvml.list_gpus, nvml.used_bytes)
+    worker = Worker(settings, database, storage, fork_server, signals, list_gpus or nvml.list_gpus, nvml.used_bytes)
     with own_directory(settings.work_dir, worker.id) as directory:
         worker.run(directory)
     # Not sys.exit: the exit handlers of Celery and of the database's driver may wait for a dead network.
@@ -104,14 +106,16 @@ class Worker:
         database: Database,
         storage: Storage,
         fork_server: ForkServer,
-        stopping: Event,
+        signals: StopSignals,
         list_gpus: ListGPUs,
         read_gpu_memory: ReadGPUMemory,
     ) -> None:
         self.id = new_id("wk")
         self._settings = settings
         self._fork_server = fork_server
-        self._stopping = stopping
+        self._signals = signals
+        self._stopping = Event()
+        """Set when the worker shuts down and its jobs must leave it."""
         self._database = database
         self._storage = storage
         self._notifier = Notifier(settings.redis_url)
@@ -119,8 +123,9 @@ class Worker:
         self._read_gpu_memory = read_gpu_memory
 
     def run(self, directory: Path) -> None:
-        """Train jobs until `stopping` is set, then requeue those that are training."""
+        """Train jobs until a signal asks the worker to stop, then drain it and requeue the jobs that still train."""
         slots = FreeSlots(self._settings.slots)
+        drain = Drain(self._database, self.id, slots)
         context = self._make_context(directory)
         slot_pool = SlotPool(context, self.id, self._settings.pools, slots, self._list_gpus, self._notifier)
         app = make_app(self._settings.redis_url, self._settings.pools, self._settings.slots)
@@ -134,8 +139,10 @@ class Worker:
             # For the health check of the container. Whether heartbeats reach the database is a different question, and
             # not a reason to restart the worker.
             PeriodicTask("liveness", _liveness_file(directory).touch, LIVENESS_SECONDS, self._stopping),
+            PeriodicTask("drain", drain.update, DRAIN_SECONDS, self._stopping),
             PeriodicTask("poller", slot_pool.start_work, POLL_SECONDS, self._stopping),
             PeriodicTask("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
+            PeriodicTask("queue deadlines", self.end_overdue, EXPIRY_SECONDS, self._stopping),
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
             PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
             PeriodicTask("dataset purger", self.purge_datasets, SWEEP_SECONDS, self._stopping),
@@ -157,7 +164,8 @@ class Worker:
                 periodic_task.start()
             listener.start()
             _logger.info("The worker is ready.", extra={"worker": self.id, "pools": self._settings.pools})
-            self._stopping.wait()
+            self._signals.asked.wait()
+            drain.shut_down(self._settings.drain_seconds, self._signals.hurried)
             _logger.info("The worker stops and requeues its jobs.", extra={"worker": self.id})
 
     def heartbeat(self) -> None:
@@ -181,6 +189,9 @@ class Worker:
                     gpu_use=use,
                     versions=versions(),
                 )
+
+    def end_overdue(self) -> None:
+        end_overdue(self._database, self._settings.lease_seconds)
 
     def sweep_storage(self) -> None:
         sweep(self._database, self._storage)
@@ -235,14 +246,3 @@ class Worker:
 
 def _liveness_file(directory: Path) -> Path:
     return directory / f"{LIVENESS_FILE}.{socket.gethostname()}"
-
-
-def _stop_on_signals(stopping: Event) -> None:
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- the signature of a handler
-        if stopping.is_set() and number == signal.SIGINT:
-            # Whoever presses Ctrl-C twice does not want to wait. The children exit by themselves.
-            os._exit(128 + number)
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)

@@ -12,6 +12,8 @@ from fitqueue.spec.strict import Pattern, Strict
 
 MAX_SEED: Final = 2**32 - 1
 MAX_RUNTIME_SECONDS: Final = 366 * 24 * 3600
+MAX_PRIORITY: Final = 100
+MAX_LABELS: Final = 64
 
 LabelKey = Annotated[
     str,
@@ -24,6 +26,8 @@ JobName = Annotated[
     str, Field(min_length=1, max_length=128), Pattern(r"[^\x00-\x1f\x7f]*", "a string without control characters")
 ]
 LabelValue = Annotated[str, Field(max_length=255)]
+Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
+Seconds = Annotated[int, Field(ge=1, le=MAX_RUNTIME_SECONDS)]
 
 
 class JobSpec(Strict):
@@ -44,17 +48,20 @@ class JobSpec(Strict):
     save_optimizer: bool = Field(
         default=False, description="save the model with its optimizer when training ends, to go on from there"
     )
-    priority: int = Field(default=0, ge=-100, le=100, description="jobs with a higher priority start sooner")
+    priority: Priority = Field(default=0, description="jobs with a higher priority start sooner")
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="drawn at random if it is not given")
     deterministic: bool = Field(
         default=False, description="use only operations that give identical results each time, on GPUs too; slower"
     )
-    max_runtime_seconds: int | None = Field(
-        default=None, ge=1, le=MAX_RUNTIME_SECONDS, description="the job fails if it trains for longer than this"
+    max_runtime_seconds: Seconds | None = Field(
+        default=None, description="the job fails if it trains for longer than this"
+    )
+    max_queued_seconds: Seconds | None = Field(
+        default=None, description="the job fails if no worker has claimed it after so long in the queue"
     )
     max_attempts: int = Field(default=5, ge=1, le=100, description="how often the job is tried if its worker is lost")
     labels: dict[LabelKey, LabelValue] = Field(
-        default_factory=dict, max_length=64, description="pairs of strings, to filter lists of jobs"
+        default_factory=dict, max_length=MAX_LABELS, description="pairs of strings, to filter lists of jobs"
     )
 
     def to_json(self) -> dict[str, Any]:

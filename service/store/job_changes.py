@@ -1,0 +1,138 @@
+"""Changes of jobs that no worker has: their names, labels, limits, and their places in the queue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.orm import Session
+
+from fitqueue.errors import Fault, InvalidRequest, JobNotChangeable
+from fitqueue.spec import MAX_LABELS, MAX_PRIORITY, JobChange, JobSpec, Resources
+from fitqueue.spec.findings import FaultCode
+from fitqueue.states import WAITING_STATES, JobState
+from service import clock
+from service.models import Job, JobLabel
+from service.store import actions, events, job_details, jobs, transitions
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """What a field was, and what it is."""
+
+    before: Any
+    after: Any
+
+
+def change(session: Session, job_id: str, wanted: JobChange, token_id: str | None = None) -> Job:
+    """Change a job that no worker has. What is as it should be already stays; without a difference, nothing changes.
+
+    Raises:
+        JobNotFound: there is no such job.
+        JobNotChangeable: it runs or has ended.
+        InvalidRequest: it would have too many labels.
+    """
+    job = _locked_waiting(session, job_id)
+    return _apply(session, job, _differences(session, job, wanted), token_id)
+
+
+def move_to_front(session: Session, job_id: str, token_id: str | None = None) -> Job:
+    """Give a job the lowest priority with which it is before all other jobs of its pool, unless it is that already.
+
+    Raises:
+        JobNotFound: there is no such job.
+        JobNotChangeable: it runs or has ended, or a job before it has the highest priority.
+    """
+    job = _locked_waiting(session, job_id)
+    others = Job.state == JobState.QUEUED, Job.pool == job.pool, Job.id != job.id
+    first = session.execute(
+        select(Job.id, Job.priority).where(*others).order_by(Job.priority.desc(), Job.id).limit(1)
+    ).one_or_none()
+    if first is None or (-job.priority, job.id) < (-first.priority, first.id):
+        return job
+    priority = first.priority if job.id < first.id else first.priority + 1
+    if priority > MAX_PRIORITY:
+        raise JobNotChangeable(
+            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {first.id}, which was submitted "
+            f"before it, has the highest priority, {MAX_PRIORITY}. Lower that first."
+        )
+    return _apply(session, job, {"priority": _Changed(job.priority, priority)}, token_id)
+
+
+def _locked_waiting(session: Session, job_id: str) -> Job:
+    job = jobs.locked(session, job_id)
+    if job.state not in WAITING_STATES:
+        state = f"has ended ({job.reason})" if job.state.is_final else f"is {job.state}"
+        raise JobNotChangeable(f"The job {job.id} {state}; only a job that is queued or paused can be changed.")
+    return job
+
+
+def _differences(session: Session, job: Job, wanted: JobChange) -> dict[str, _Changed]:
+    """Return the fields that differ, by name."""
+    labels = job_details.labels_of(session, [job]).get(job.id, {})
+    before = {**{name: getattr(job, name) for name in JobChange.model_fields if name != "labels"}, "labels": labels}
+    after = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+    if "labels" in after:
+        after["labels"] = _merged(labels, after["labels"])
+    defaults = {"pool": Resources().pool, "priority": JobSpec.model_fields["priority"].default}
+    after |= {name: default for name, default in defaults.items() if name in after and after[name] is None}
+    return {name: _Changed(before[name], value) for name, value in after.items() if value != before[name]}
+
+
+def _merged(labels: Mapping[str, str], patch: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Return the labels after a merge patch.
+
+    Raises:
+        InvalidRequest: there would be too many.
+    """
+    merged = {key: value for key, value in {**labels, **(patch or {})}.items() if value is not None}
+    if patch is None:
+        return {}
+    if len(merged) > MAX_LABELS:
+        message = f"The job would have {len(merged)} labels; at most {MAX_LABELS} are possible."
+        fault = Fault(pointer="/labels", code=str(FaultCode.OUT_OF_RANGE), message=message)
+        raise InvalidRequest("The change has a fault.", errors=[fault])
+    return merged
+
+
+def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], token_id: str | None) -> Job:
+    if not differences:
+        return job
+    now = clock.now(session)
+    after = {name: changed.after for name, changed in differences.items()}
+    columns: dict[str, object] = {name: value for name, value in after.items() if name != "labels"}
+    if "max_queued_seconds" in after and job.state is JobState.QUEUED and job.started_at is None:
+        queued_since = session.scalar(select(events.last_at(job.id))) or job.created_at
+        columns["not_after"] = transitions.deadline_of(after["max_queued_seconds"], queued_since)
+    if "labels" in after:
+        _replace_labels(session, job.id, after["labels"])
+    by = actions.requester(session, token_id)
+    data = {**by, "changes": {name: {"from": each.before, "to": each.after} for name, each in differences.items()}}
+    message = f"{by['by'] or 'Somebody'} changed {_in_words(differences)}."
+    changed = transitions.change(session, job.id, message, data, now, spec=_changed_spec(job.spec, after), **columns)
+    return changed or job
+
+
+def _changed_spec(spec: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: value for name, value in after.items() if name != "pool"}
+    resources = {**spec["resources"], "pool": after["pool"]} if "pool" in after else spec["resources"]
+    return {**spec, **fields, "resources": resources}
+
+
+def _replace_labels(session: Session, job_id: str, labels: Mapping[str, str]) -> None:
+    of_job: ColumnElement[bool] = JobLabel.job_id == job_id
+    session.execute(delete(JobLabel).where(of_job))
+    session.add_all(JobLabel(job_id=job_id, key=key, value=value) for key, value in labels.items())
+    session.flush()
+
+
+def _in_words(differences: Mapping[str, _Changed]) -> str:
+    """Return for example `the priority from 0 to 5, the labels`."""
+    return ", ".join(
+        "the labels" if name == "labels" else f"the {name} from {_shown(each.before)} to {_shown(each.after)}"
+        for name, each in differences.items()
+    )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -1,8 +1,12 @@
+import pytest
+
+from fitqueue.errors import WorkerNotFound
 from service.db import Database
-from service.store import workers
+from service.store import jobs, leases, queue_position, workers
 from service.store.gpus import MeasuredGPU
+from service.store.leases import StopRequests
 from service.store.workers import WorkerDetails
-from tests.integration.fixture_types import AdvanceClock, Claim, RegisterWorker, Submit
+from tests.integration.fixture_types import AdvanceClock, Claim, RegisterWorker, Submit, TryClaim
 
 
 def _register(database: Database, worker: str, slots: int = 1, devices: tuple[str, ...] = ()) -> None:
@@ -82,3 +86,75 @@ def test_the_holder_of_a_gpu_is_shown_by_each_worker_that_sees_it(
     register_worker("w1", gpus=[])
     [first] = [details for details in _list(database) if details.worker.id == "w1"]
     assert first.gpus_held_by == {held: job_id}, "its job holds the GPU, although its driver does not show it any more"
+
+
+def test_a_draining_worker_claims_nothing_and_requeues_its_jobs_when_the_time_is_over(
+    database: Database,
+    submit: Submit,
+    claim: Claim,
+    try_claim: TryClaim,
+    register_worker: RegisterWorker,
+    advance_clock: AdvanceClock,
+) -> None:
+    for worker in ("w1", "w2"):
+        register_worker(worker)
+    job_id, waiting = submit(), submit()
+    lease = claim("w1").lease
+    with database.write() as session:
+        workers.drain(session, "w1", 60)
+    assert try_claim("w1") is None
+    advance_clock(20)
+    for worker in ("w1", "w2"):
+        with database.write() as session:
+            assert workers.heartbeat(session, worker, devices=[], gpus=[]), "which changes nothing"
+    assert try_claim("w1") is None
+    with database.write() as session:
+        assert leases.renew(session, lease, 120) == StopRequests()
+    advance_clock(41)
+    with database.write() as session:
+        assert leases.renew(session, lease, 120) == StopRequests(drain=True)
+        assert leases.requeue(session, lease, "The worker was drained.")
+    assert {claim("w2").lease.job_id, claim("w2").lease.job_id} == {job_id, waiting}
+
+
+def test_a_drain_without_an_end_lets_jobs_train_and_can_be_ended(
+    database: Database, submit: Submit, claim: Claim, try_claim: TryClaim, register_worker: RegisterWorker
+) -> None:
+    register_worker("w1")
+    submit()
+    lease = claim("w1").lease
+    waiting = submit()
+    for seconds in (0, None):  # what was said last counts
+        with database.write() as session:
+            workers.drain(session, "w1", seconds)
+    [details] = _list(database)
+    assert (details.worker.draining_since is not None, details.worker.drains_until) == (True, None)
+    with database.write() as session:
+        assert leases.renew(session, lease, 30) == StopRequests()
+    assert try_claim("w1") is None
+    for _ in range(2):
+        with database.write() as session:
+            workers.end_drain(session, "w1")
+    assert claim("w1").lease.job_id == waiting
+
+
+def test_only_a_worker_that_runs_can_be_drained(database: Database) -> None:
+    _register(database, "w1")
+    with database.write() as session:
+        workers.sign_off(session, "w1")
+    for worker, words in [("w1", "has stopped"), ("w9", "not known")]:
+        for act in (workers.drain, workers.end_drain):
+            with database.write() as session, pytest.raises(WorkerNotFound, match=words):
+                act(session, worker)
+
+
+def test_jobs_do_not_wait_for_draining_workers(
+    database: Database, submit: Submit, register_worker: RegisterWorker
+) -> None:
+    register_worker("w1")
+    job_id = submit()
+    with database.write() as session:
+        workers.drain(session, "w1")
+    with database.read() as session:
+        waits = queue_position.read(session, [jobs.get(session, job_id)], 30)
+    assert waits[job_id].waiting_for == "a worker that serves the pool 'default'; all that are alive are draining"

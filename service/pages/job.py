@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Blueprint, Response, request
 
-from fitqueue.states import EXTENDABLE, JobState
+from fitqueue.states import EXTENDABLE, WAITING_STATES, JobState
 from fitqueue.views import EpochView, JobSummary
 from service.api.context import get_services
 from service.api.job_answers import load_job
@@ -60,7 +60,7 @@ def show(job_id: str) -> Response:
         job=job,
         usage=usage,
         is_whole=is_whole,
-        actions=actions_of(job),
+        actions=[*changes_of(job), *actions_of(job)],
         epochs=[EpochView(**epoch_fields(row)) for row in epochs],
         metric_names=list(dict.fromkeys(name for row in epochs for name in row.metrics if name != "learning_rate")),
         events=[event_view(row) for row in shown_events],
@@ -69,6 +69,14 @@ def show(job_id: str) -> Response:
         artifacts=[artifact_view(row) for row in others],
         spec=json.dumps(job.spec, indent=2, ensure_ascii=False) if is_whole else "",
     )
+
+
+def changes_of(job: JobSummary) -> list[str]:
+    """Return how a job that waits may be changed now."""
+    if job.state not in WAITING_STATES:
+        return []
+    is_first = job.queue is not None and job.queue.position == 1
+    return ["change"] if is_first else ["move-to-front", "change"]
 
 
 def actions_of(job: JobSummary) -> list[str]:

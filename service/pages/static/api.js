@@ -34,10 +34,16 @@ export async function call(method, path, body = undefined, options = {}) {
   return text && response.status !== 304 ? JSON.parse(text) : null;
 }
 
-/** Cancel, pause, resume, extend or delete a job. */
+/** Cancel, pause, resume, extend, change, move or delete a job. */
 export function perform(action, jobId, body = undefined) {
   const path = `/jobs/${encodeURIComponent(jobId)}`;
-  return action === "delete" ? call("DELETE", path) : call("POST", `${path}/${action}`, body);
+  const method = { delete: "DELETE", change: "PATCH" }[action];
+  return method ? call(method, path, body) : call("POST", `${path}/${action}`, body);
+}
+
+/** Drain a worker, or end that. */
+export function performDrain(method, workerId, body = undefined) {
+  return call(method, `/workers/${encodeURIComponent(workerId)}/drain`, body);
 }
 
 /** As `call`, but resolves to the response, which may be a 304. */

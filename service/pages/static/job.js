@@ -5,6 +5,7 @@ import { colorOf, drawChart, figure, keepFigures } from "./charts.js";
 import { copy } from "./clipboard.js";
 import { curveControls } from "./curve_controls.js";
 import { RATE, curvesOf, marksOf, metricNames, position, rateCurve } from "./curves.js";
+import { askFor } from "./dialogs.js";
 import { confirmed, element, figures, pageUrl, refresh, say, t, timeElement, timeInWords } from "./dom.js";
 import { poll } from "./polling.js";
 
@@ -225,10 +226,10 @@ search.addEventListener("input", () => {
   for (const line of log.children) line.hidden = !matches(line.textContent);
 });
 
-async function act(action) {
+async function act(action, values) {
   if (["cancel", "delete"].includes(action) && !(await confirmed(t(`ask.${action}`), t(`action.${action}`)))) return;
-  const body = action === "extend" ? await askEpochs() : undefined;
-  if (action === "extend" && !body) return;
+  const body = await askBody(action, values);
+  if (body === null) return;
   try {
     await perform(action, jobId, body);
     if (action === "delete") return location.assign(pageUrl("/"));
@@ -239,21 +240,26 @@ async function act(action) {
   }
 }
 
-function askEpochs() {
-  return new Promise((resolve) => {
-    const input = element("input", { type: "number", min: 1, value: job?.progress.epochs ?? 1, required: true, id: "more-epochs" });
-    const dialog = element("dialog", { class: "card" }, element("form", { method: "dialog" },
-      element("label", { for: "more-epochs" }, t("ask.epochs")), input,
-      element("div", { class: "buttons" }, element("button", { value: "no", formnovalidate: true }, t("no")), element("button", { value: "yes", class: "primary" }, t("action.extend")))));
-    dialog.addEventListener("close", () => { resolve(dialog.returnValue === "yes" ? { epochs: Number(input.value) } : null); dialog.remove(); });
-    document.body.append(dialog);
-    dialog.showModal();
-  });
+/** Ask for what an action needs. Resolves to the body of its request: undefined if it needs none, null if it is off. */
+async function askBody(action, { name, pool, priority }) {
+  if (action === "extend") {
+    const given = await askFor([{ label: t("ask.epochs"), name: "epochs", type: "number", min: 1, value: job?.progress.epochs ?? 1, required: true }], t("action.extend"));
+    return given && { epochs: Number(given.epochs) };
+  }
+  if (action === "change") {
+    const given = await askFor([
+      { label: t("ask.name"), name: "name", type: "text", maxlength: 128, value: name },
+      { label: t("ask.pool"), name: "pool", type: "text", required: true, value: pool },
+      { label: t("ask.priority"), name: "priority", type: "number", min: -100, max: 100, required: true, value: priority },
+    ], t("action.change"));
+    return given && { name: given.name || null, pool: given.pool, priority: Number(given.priority) };
+  }
+  return undefined;
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-action]");
-  if (button) act(button.dataset.action);
+  if (button) act(button.dataset.action, button.dataset);
 });
 
 const spec = document.getElementById("spec");

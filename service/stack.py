@@ -157,6 +157,8 @@ class Stack:
             "FITQUEUE_REDIS_URL": f"redis://:{password}@127.0.0.1:{redis_port}/0",
             "FITQUEUE_STORAGE": str(self.folder / "storage"),
             "FITQUEUE_WORK_DIR": str(self.folder / "work"),
+            # Whoever presses Ctrl-C does not want to wait for the ends of trainings.
+            "FITQUEUE_DRAIN_SECONDS": "0",
         }
         gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_settings"]
         return {

@@ -60,6 +60,7 @@ def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:
         "priority": 0,
         "seed": None,
         "max_runtime_seconds": None,
+        "max_queued_seconds": None,
         "max_attempts": 5,
         "deterministic": False,
         "initial_weights": None,

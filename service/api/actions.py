@@ -1,4 +1,4 @@
-"""What users ask of a job: cancel, pause, resume, extend, change and move it. Each can be asked again without harm."""
+"""What users ask of a job: to cancel, pause, resume, extend or move it. Each can be asked again without harm."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,13 +9,12 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
-from fitqueue.spec import MAX_EPOCHS, JobChange, parse_change
+from fitqueue.spec import MAX_EPOCHS
 from fitqueue.views import JobView
 from service.api import PREFIX
 from service.api.context import get_services, token_id
 from service.api.errors import invalid_body
 from service.api.job_answers import job_answer
-from service.api.job_limits import changed_runtime
 from service.api.parameters import ALWAYS, JobPath, json_body, problems
 from service.models import Job
 from service.store import actions, job_changes
@@ -37,36 +36,6 @@ _EXTENSION_BODY: Final = {
         "content": {"application/json": {"schema": Extension.model_json_schema(), "example": {"epochs": 20}}},
     }
 }
-
-
-_CHANGE_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "description": "A JSON merge patch: what is left out stays as it is, and null stands for the default.",
-        "content": {
-            "application/json": {
-                "schema": JobChange.model_json_schema(),
-                "example": {"priority": 10, "pool": "gpu", "labels": {"team": "vision"}},
-            }
-        },
-    }
-}
-
-
-@blueprint.patch(
-    "",
-    summary="Change a job that waits",
-    openapi_extensions=_CHANGE_BODY,
-    responses={200: JobView, **problems(400, 404, 409, 413, 415)},
-)
-def change_job(path: JobPath) -> Response:
-    """Its name, labels, place in the queue and limits, while it is queued or paused. The spec changes with it."""
-    change = changed_runtime(parse_change(json_body()), get_services().settings)
-
-    def apply(session: Session, job_id: str, by: str) -> Job:
-        return job_changes.change(session, job_id, change, by)
-
-    return _perform(path, apply, notify=True, status=200)
 
 
 @blueprint.post(

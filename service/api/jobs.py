@@ -1,4 +1,4 @@
-"""Jobs: submit, list, watch, delete."""
+"""Jobs: submit, list, watch, change, delete."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -10,20 +10,22 @@ from pydantic import Field
 from pydantic_core import to_json
 
 from fitqueue.job_sort import JobSort
+from fitqueue.spec import JobChange, parse_change
 from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages, submission
 from service.api.addresses import address_of
-from service.api.context import Services, get_services
+from service.api.context import Services, get_services, token_id
 from service.api.description import NEW_JOB
 from service.api.following import wait_until
-from service.api.job_answers import JobAnswer, has_changed, read_answer, read_job
+from service.api.job_answers import JobAnswer, has_changed, job_answer, read_answer, read_job
 from service.api.job_fields import JOB_FIELDS, SUMMARY_FIELDS, chosen, fields_parameter
+from service.api.job_limits import changed_runtime
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
 from service.api.submission import Submitted
 from service.api.views import job_fields, job_summary
-from service.store import job_details, job_list, jobs
+from service.store import job_changes, job_details, job_list, jobs
 from service.store.job_cursors import MAX_CHARACTERS
 from service.store.job_details import Fields, JobDetails
 from service.store.job_list import Filter
@@ -71,6 +73,19 @@ _BODY = {
             "description": "the same key and body again give the same job",
         },
     ],
+}
+
+_CHANGE_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "description": "A JSON merge patch: what is left out stays as it is, and null stands for the default.",
+        "content": {
+            "application/json": {
+                "schema": JobChange.model_json_schema(),
+                "example": {"priority": 10, "pool": "gpu", "labels": {"team": "vision"}},
+            }
+        },
+    }
 }
 
 
@@ -208,6 +223,22 @@ def _wait_for_change(
     wait_until(services, has_news, seconds)
     # What a queued job waits for changes without the job.
     return newest if newest is not found else read_answer(services, job_id, fields)
+
+
+@blueprint.patch(
+    "/<job_id>",
+    summary="Change a job that waits",
+    openapi_extensions=_CHANGE_BODY,
+    responses={200: JobView, **problems(400, 404, 409, 413, 415)},
+)
+def change_job(path: JobPath) -> Response:
+    """Its name, labels, place in the queue and limits, while it is queued or paused. The spec changes with it."""
+    services = get_services()
+    change = changed_runtime(parse_change(json_body()), services.settings)
+    with services.database.write() as session:
+        pool = job_changes.change(session, path.job_id, change, token_id()).pool
+    services.notifier.notify(pool)
+    return job_answer(services, path.job_id, 200)
 
 
 @blueprint.delete("/<job_id>", summary="Delete an ended job", responses={204: None, **problems(404, 409)})

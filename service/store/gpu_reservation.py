@@ -65,7 +65,7 @@ def _reachable_gpus(session: Session, machine: Machine, lease_seconds: float) ->
     """
     most: dict[str, int] = {}
     for worker in workers.list_alive(session, lease_seconds):
-        if not worker.gpus.isdisjoint(machine.visible):
+        if not worker.is_draining and not worker.gpus.isdisjoint(machine.visible):
             count = len(worker.gpus - machine.foreign)
             most |= {pool: max(count, most.get(pool, 0)) for pool in worker.pools}
     return most

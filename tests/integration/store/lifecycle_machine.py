@@ -16,13 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from fitqueue.errors import JobEnded, JobNotEnded, JobNotExtendable
+from fitqueue.errors import JobEnded, JobNotChangeable, JobNotEnded, JobNotExtendable
 from fitqueue.reports import Position
-from fitqueue.states import EXTENDABLE, FINAL_STATES, MOVES, EventKind, JobState, Reason
+from fitqueue.spec import parse_change
+from fitqueue.states import EXTENDABLE, FINAL_STATES, MOVES, WAITING_STATES, EventKind, JobState, Reason
 from service import clock
 from service.db import Database
 from service.models import Event, GPUClaim, Job
-from service.store import actions, jobs, leases, recording, snapshots
+from service.store import actions, job_changes, jobs, leases, recording, snapshots
 from service.store.gpus import VisibleGPU
 from service.store.leases import Lease, LeaseLost, StopRequests
 from service.store.retry_policy import OUTAGE_DELAY_SECONDS, AttemptFailure
@@ -217,6 +218,13 @@ class Lifecycle(RuleBasedStateMachine):
         self._perform_twice(job_id, error, lambda session, job_id: actions.extend(session, job_id, epochs))
         if job.state.is_final and error is None:
             job.extend(epochs)
+
+    @rule(data=st.data(), priority=st.integers(-1, 1))
+    def change(self, data: st.DataObject, priority: int) -> None:
+        job_id, job = self._draw_job(data)
+        error = None if job.state in WAITING_STATES else JobNotChangeable
+        wanted = parse_change({"priority": priority})
+        self._perform_twice(job_id, error, lambda session, job_id: job_changes.change(session, job_id, wanted))
 
     # --- Time ---------------------------------------------------------------------------------------------------------
 

@@ -76,6 +76,8 @@ def test_an_active_child_is_left_alone(watched: Watched) -> None:
         (StopRequests(cancel=True), "cancel"),
         (StopRequests(pause=True), "pause"),
         (StopRequests(cancel=True, pause=True), "cancel"),
+        (StopRequests(drain=True), "drain"),
+        (StopRequests(pause=True, drain=True), "pause"),
     ],
 )
 def test_a_request_is_passed_on_once_and_then_enforced(requests: StopRequests, cause: str, watched: Watched) -> None:

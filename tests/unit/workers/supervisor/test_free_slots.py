@@ -34,3 +34,17 @@ def test_slots_are_idle_when_nothing_has_changed_for_a_while(monkeypatch: pytest
     assert slots.idle(1.0) == 0
     now = 102.5
     assert slots.idle(1.0) == 1
+
+
+def test_closed_slots_are_not_taken_and_those_that_are_taken_stay_so() -> None:
+    slots, counts = FreeSlots(2), []
+    slots.on_release = lambda: counts.append(slots.count)
+    slots.acquire()
+    slots.close()
+    assert (slots.acquire(), slots.count, slots.are_in_use) == (False, 0, True)
+    slots.release()
+    assert (slots.acquire(), slots.are_in_use) == (False, False)
+    for _ in range(2):
+        slots.open()
+    assert counts == [0, 2], "told once: the second time they were open"
+    assert slots.acquire()

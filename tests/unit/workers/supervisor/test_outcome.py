@@ -48,6 +48,7 @@ def outage(why: str) -> FailAttempt:
         ("cancel", Finish(Reason.CANCELLED_BY_USER, "The job was cancelled before training began.")),
         ("pause", PAUSED),
         ("shutdown", SHUT_DOWN),
+        ("drain", Requeue("The worker was drained; the job is queued again.")),
     ],
 )
 def test_a_job_that_is_stopped_before_training(cause: Any, outcome: Outcome) -> None:

@@ -34,6 +34,16 @@ _OF_COMMANDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(["tail", "log", "output"], "`fitqueue logs JOB -f` shows what a training prints"),
     **dict.fromkeys(["stop", "kill", "abort", "down"], _STOP),
     **dict.fromkeys(["rm", "remove", "del"], "`fitqueue delete JOB` deletes an ended job"),
+    **dict.fromkeys(
+        ["prioritize", "promote", "front", "first", "reorder", "priority"],
+        "`fitqueue move JOB --first` moves a job that waits, as --priority and --pool do",
+    ),
+    **dict.fromkeys(
+        ["edit", "update", "modify", "rename", "label", "set"],
+        "`fitqueue change JOB` changes the name, the labels and the limits of a job that waits",
+    ),
+    **dict.fromkeys(["undrain", "uncordon"], "`fitqueue drain WORKER --end` lets a worker claim jobs again"),
+    "cordon": "`fitqueue drain WORKER` lets a worker claim no more jobs",
     **dict.fromkeys(["unpause", "continue"], "`fitqueue resume JOB` resumes a paused job"),
     **dict.fromkeys(
         ["restart", "retry", "rerun"], "`fitqueue show JOB --spec > job.json` writes a job to submit again"

@@ -1,7 +1,10 @@
 """Applied to every request: jobs that have been queued for too long are ended before it is answered."""
 
+from contextlib import suppress
+
 from flask import Flask, request
 
+from fitqueue.errors import DatabaseUnavailable
 from service.api.authentication import is_open
 from service.api.context import get_services
 
@@ -12,4 +15,6 @@ def register(app: Flask) -> None:
 
 def _end_overdue_jobs() -> None:
     if not is_open(request.path):
-        get_services().end_overdue_jobs()
+        # The answer to the request itself says what is wrong with the database; that of `/readyz` is a report.
+        with suppress(DatabaseUnavailable):
+            get_services().end_overdue_jobs()

@@ -23,6 +23,7 @@ from tests.browser.rows import HOSTILE, claim, finish, record_epochs, store_copi
 from tests.browser.serving import PreparedAPI
 from tests.small_job import small_job
 
+HOUR = timedelta(hours=1)
 PATHS = {"jobs": "/", "queue": "/queue", "datasets": "/datasets"}
 
 
@@ -135,6 +136,35 @@ def test_a_job_that_waits_says_when_it_starts_and_ends(page: Page, filled: Prepa
     expect(rows.first).to_contain_text("Number 1 in its pool, waiting for a free worker. Starts in about 3 h 20 min.")
     rows.first.get_by_role("link").click()
     expect(page.locator("[data-field=sentence]")).to_contain_text("Starts in about 3 h 20 min.")
+
+
+def test_a_job_is_moved_and_changed_and_a_worker_drained(page: Page, filled: PreparedAPI) -> None:
+    first, second = (store_job(filled.database, name=name, resources={"pool": "moved"}) for name in ("a", HOSTILE[:60]))
+    with filled.database.write() as session:
+        workers.register(session, "wk_d", host="drained", pools=["none"], slots=1, devices=["CPU"], gpus=[])
+        # However slow this machine is, the worker seems alive.
+        session.execute(update(Worker).where(Worker.id == "wk_d").values(last_seen_at=clock.now(session) + HOUR))
+    log_in(page, filled.url, filled.token, "/queue?pool=moved")
+    rows = page.locator("[data-part=waiting] tbody tr")
+    page.get_by_role("button", name="to the front").press("Enter")
+    expect(rows.first).to_contain_text(HOSTILE[:60])
+    worker = page.locator("article", has=page.get_by_role("heading", name="drained"))
+    worker.get_by_role("button", name="Drain").click()
+    page.get_by_label("Requeue its jobs").fill("10")
+    page.get_by_label("Requeue its jobs").press("Enter")
+    expect(worker.locator(".state")).to_have_text("draining")
+    worker.get_by_role("button", name="End the drain").click()
+    expect(worker.locator(".state")).to_have_text("alive")
+    page.goto(f"{filled.url}/jobs/{first}")
+    page.get_by_role("button", name="Change").click()
+    page.get_by_label("Name").fill("b")
+    page.get_by_label("Priority").fill("7")
+    page.get_by_role("dialog").get_by_role("button", name="Change").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("b")
+    expect(page.locator("#events")).to_contain_text("the priority from 0 to 7")
+    page.goto(f"{filled.url}/jobs/{second}")
+    page.get_by_role("button", name="Move to the front").click()
+    expect(page.get_by_role("button", name="Move to the front")).to_have_count(0)
 
 
 def _drop(page: Page, file: Path) -> None:

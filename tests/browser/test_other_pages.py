@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 import fitqueue
 from service import clock
@@ -155,6 +155,8 @@ def test_a_job_is_moved_and_changed_and_a_worker_drained(page: Page, filled: Pre
     expect(worker.locator(".state")).to_have_text("draining")
     worker.get_by_role("button", name="End the drain").click()
     expect(worker.locator(".state")).to_have_text("alive")
+    with filled.database.write() as session:
+        session.execute(delete(Worker).where(Worker.id == "wk_d"))
     page.goto(f"{filled.url}/jobs/{first}")
     page.get_by_role("button", name="Change").click()
     page.get_by_label("Name").fill("b")

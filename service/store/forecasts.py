@@ -93,11 +93,13 @@ def make_forecast(session: Session, lease_seconds: float) -> dict[str, QueuedFor
     """Return what is forecast of the first queued jobs, by job id."""
     now = clock.now(session)
     alive = workers.list_alive(session, lease_seconds)
-    fleet = [Worker(worker.pools, worker.slots, worker.gpus) for worker in alive]
+    # A draining worker trains its jobs, and claims none of any pool.
+    pools = [frozenset[str]() if worker.is_draining else worker.pools for worker in alive]
+    fleet = [Worker(served, worker.slots, worker.gpus) for served, worker in zip(pools, alive, strict=True)]
     query = select(Job.worker_id, Job.paced_epochs, *_KIND, *_TRAINING).where(Job.state == JobState.RUNNING)
     running = session.execute(query).all()
     paces = {job.timing_key: job.seconds_per_epoch for job in running if job.timing_key and job.paced_epochs > 1}
-    waiting = _waiting(session, sorted({pool for worker in alive for pool in worker.pools}), paces, now)
+    waiting = _waiting(session, sorted(frozenset[str]().union(*pools)), paces, now)
     runs = schedule(fleet, _running_jobs(running, {worker.id: i for i, worker in enumerate(alive)}, now), waiting)
     ahead = count_ahead(fleet, waiting)
     return {

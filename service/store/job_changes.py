@@ -11,7 +11,9 @@ from fitqueue.errors import Fault, InvalidRequest, JobNotChangeable
 from fitqueue.spec import MAX_LABELS, MAX_PRIORITY, JobChange, JobSpec, Resources
 from fitqueue.spec.findings import FaultCode
 from fitqueue.states import WAITING_STATES, JobState
+from fitqueue.views import ModelSummary
 from service import clock
+from service.forecast import similar
 from service.models import Job, JobLabel
 from service.store import actions, events, job_details, jobs, transitions
 
@@ -109,7 +111,10 @@ def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], toke
     by = actions.requester(session, token_id)
     data = {**by, "changes": {name: {"from": each.before, "to": each.after} for name, each in differences.items()}}
     message = f"{by['by'] or 'Somebody'} changed {_in_words(differences)}."
-    changed = transitions.change(session, job.id, message, data, now, spec=_changed_spec(job.spec, after), **columns)
+    columns["spec"] = spec = _changed_spec(job.spec, after)
+    if "pool" in after:
+        columns["timing_key"] = _timing_key(job, spec)
+    changed = transitions.change(session, job.id, message, data, now, **columns)
     return changed or job
 
 
@@ -124,6 +129,11 @@ def _replace_labels(session: Session, job_id: str, labels: Mapping[str, str]) ->
     session.execute(delete(JobLabel).where(of_job))
     session.add_all(JobLabel(job_id=job_id, key=key, value=value) for key, value in labels.items())
     session.flush()
+
+
+def _timing_key(job: Job, spec: Mapping[str, Any]) -> str:
+    summary = None if job.model_summary is None else ModelSummary.model_validate(job.model_summary)
+    return similar.timing_key(spec, summary, job.dataset_id or spec["data"]["dataset"])
 
 
 def _in_words(differences: Mapping[str, _Changed]) -> str:

@@ -68,6 +68,12 @@ def test_a_change_reaches_the_row_the_spec_and_the_labels(
     assert "the priority from 0 to 7" in event.message
 
 
+def test_in_another_pool_a_job_takes_as_long_as_the_jobs_there(database: Database, submit: Submit) -> None:
+    moved, there = submit(), submit(resources={"pool": "gpu"})
+    assert get_job(database, moved).timing_key != get_job(database, there).timing_key
+    assert _change(database, moved, pool="gpu").timing_key == get_job(database, there).timing_key
+
+
 def test_null_restores_defaults_and_removes_labels(database: Database, submit: Submit) -> None:
     job_id = submit(name="old", labels={"team": "a", "kept": "b"}, priority=5, resources={"pool": "gpu"})
     _change(database, job_id, labels={"team": None}, name=None, priority=None, pool=None)

@@ -1,7 +1,9 @@
 """The catalogue of what a job may consist of, and the JSON Schema by which editors complete a job."""
 
+import hashlib
 import json
 from functools import cache
+from http import HTTPStatus
 from importlib import resources
 from typing import Final
 
@@ -11,7 +13,7 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.types import ResponseDict
 
 from fitqueue.spec import job_schema
-from service.api import PREFIX
+from service.api import PREFIX, compression
 from service.api.authentication import JOB_SCHEMA_PATH
 from service.api.parameters import ALWAYS
 
@@ -42,10 +44,23 @@ def get_job_schema() -> Response:
 
 
 def _answer(document: bytes) -> Response:
+    """Answer with a large document that never changes, so it is hashed and compressed once."""
     response = Response(document, mimetype="application/json")
-    response.add_etag()
+    response.set_etag(_etag(document))
     response.make_conditional(request)
+    if response.status_code == HTTPStatus.OK and compression.is_wanted():
+        compression.replace_content(response, _compressed(document))
     return response
+
+
+@cache
+def _etag(document: bytes) -> str:
+    return hashlib.sha256(document).hexdigest()[:20]
+
+
+@cache
+def _compressed(document: bytes) -> bytes:
+    return compression.compress(document)
 
 
 @cache

@@ -22,14 +22,26 @@ def _compress(response: Response) -> Response:
     if response.mimetype not in _TYPES or response.is_streamed or response.content_encoding:
         return response
     response.vary.add("Accept-Encoding")
-    if request.method == "HEAD" or request.accept_encodings.quality("gzip") <= 0:
-        return response
     content = response.get_data()
-    if len(content) < MIN_BYTES:
-        return response
-    response.set_data(gzip.compress(content, _LEVEL, mtime=0))
+    if len(content) >= MIN_BYTES and is_wanted():
+        replace_content(response, compress(content))
+    return response
+
+
+def is_wanted() -> bool:
+    """Tell whether a large answer to the current request is to be compressed."""
+    return request.method != "HEAD" and request.accept_encodings.quality("gzip") > 0
+
+
+def compress(content: bytes) -> bytes:
+    return gzip.compress(content, _LEVEL, mtime=0)
+
+
+def replace_content(response: Response, compressed: bytes) -> None:
+    """Replace the content of an answer by the same content, compressed."""
+    response.vary.add("Accept-Encoding")
+    response.set_data(compressed)
     response.content_encoding = "gzip"
     tag, _ = response.get_etag()
     if tag is not None:
         response.set_etag(tag, weak=True)  # these are other bytes than those without compression
-    return response

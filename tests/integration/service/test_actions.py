@@ -153,14 +153,14 @@ def test_the_answer_to_a_write_is_read_after_its_commit(
         perform(http, job, "pause")
     read, states = job_details.read, []
 
-    def write_from_another_connection(session: Any, read_job: Job, lease_seconds: float) -> JobDetails:
+    def write_from_another_connection(session: Any, read_job: Job, *arguments: Any) -> JobDetails:
         other = Database(services.settings.database_url)
         try:
             with other.write() as other_session:
                 states.append(jobs.locked(other_session, read_job.id).state)
         finally:
             other.close()
-        return read(session, read_job, lease_seconds)
+        return read(session, read_job, *arguments)
 
     monkeypatch.setattr(job_details, "read", write_from_another_connection)
     answer = http.post(URL, json=raw_spec) if action == "submit" else _post(http, job, action)

@@ -127,7 +127,7 @@ def test_workers_on_other_machines_run_as_those_of_the_compose_file(several_mach
     commands, worker = several_machines.commands, SERVICES["worker"]
     paths = {volume.partition(":")[2] for volume in worker["volumes"]} - {"/var/lib/fitqueue/storage"}
     assert set(re.findall(r"--volume \S+?:(\S+)", commands)) == paths
-    stop_seconds = worker["stop_grace_period"].removesuffix("s")
+    [stop_seconds] = re.findall(r":-(\d+)s\}", worker["stop_grace_period"])
     for option in (
         f"--shm-size {worker['shm_size']}",
         f"--ulimit stack={worker['ulimits']['stack']}",

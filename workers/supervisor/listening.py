@@ -37,9 +37,15 @@ class _ListenWhileFree(bootsteps.StartStopStep):  # type: ignore[misc] # Celery 
             os.set_blocking(descriptor, False)
 
     def start(self, consumer: Any) -> None:
-        qos = consumer.task_consumer.channel.qos
-        may_consume = qos.can_consume
-        qos.can_consume = MethodType(lambda _: self.slots.count > 0 and may_consume(), qos)
+        channel = consumer.task_consumer.channel
+        may_consume = channel.qos.can_consume
+
+        def can_consume(_qos: Any) -> bool:
+            # The answer of a read that is under way may hold a notification. If the channel could not consume, it would
+            # keep that unread until a slot is free, and no idle worker could get it.
+            return (self.slots.count > 0 or bool(channel._in_poll)) and bool(may_consume())
+
+        channel.qos.can_consume = MethodType(can_consume, channel.qos)
         # The loop looks at the slots once in a second at least. A free slot wakes it up.
         consumer.hub.add_reader(self._wake_reader, self._on_wake)
         self.slots.on_release = self._wake

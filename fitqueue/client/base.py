@@ -1,7 +1,7 @@
 """What all methods of `Client` build on: one request, and lists that arrive in pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel
@@ -10,6 +10,7 @@ from fitqueue.client.transport import SHORT_RETRY_SECONDS, Call, Transport
 from fitqueue.client.wrong_types import not_an_id
 from fitqueue.views import Page
 
+JSON: Final = {"Content-Type": "application/json"}
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -21,6 +22,10 @@ class ClientBase:
 
     def _call(self, method: str, path: str, **options: Any) -> bytes:
         return self._transport.request(Call(method, path, **options)).content
+
+    def _send(self, method: str, path: str, body: bytes) -> bytes:
+        """Send a body that is JSON."""
+        return self._call(method, path, headers=JSON, body=lambda: body)
 
     def _pages(
         self,

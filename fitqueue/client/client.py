@@ -61,9 +61,7 @@ class Client(TrainingMethods):
             WorkerNotFound: there is no worker with this id, or it has stopped.
         """
         body = json.dumps({"timeout_seconds": timeout}).encode()
-        headers = {"Content-Type": "application/json"}
-        answer = self._call("POST", _drain_path(worker_id), headers=headers, body=lambda: body)
-        return WorkerView.model_validate_json(answer)
+        return WorkerView.model_validate_json(self._send("POST", _drain_path(worker_id), body))
 
     def end_drain(self, worker_id: str) -> WorkerView:
         """Let a worker claim jobs again that was drained.

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fitqueue.client import follow
-from fitqueue.client.base import ClientBase, job_path
+from fitqueue.client.base import JSON, ClientBase, job_path
 from fitqueue.client.job_list import JobList
 from fitqueue.client.wrong_types import not_a_job
 from fitqueue.errors import MalformedJSON
@@ -19,7 +19,6 @@ from fitqueue.views import DryRun, JobDiff, JobSummary, JobUsage, JobView, Queue
 Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
 """A job: a dict, JSON, or the path of a JSON file."""
 
-_JSON = {"Content-Type": "application/json"}
 
 _SUBMIT_SECONDS = 90.0
 """The service may check a model for half a minute while many jobs arrive, and needs other parts besides."""
@@ -29,10 +28,10 @@ class JobMethods(ClientBase):
     """The methods of `Client` about jobs."""
 
     def _dry_run(self, spec: Spec) -> DryRun:
-        return DryRun.model_validate_json(self._post_job(_to_json(spec), _JSON, params={"dry_run": "true"}))
+        return DryRun.model_validate_json(self._post_job(_to_json(spec), JSON, params={"dry_run": "true"}))
 
     def _submit(self, spec: Spec, idempotency_key: str | None = None) -> JobView:
-        headers = {**_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        headers = {**JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return JobView.model_validate_json(self._post_job(_to_json(spec), headers))
 
     def _post_job(self, body: bytes, headers: Mapping[str, str], **options: Any) -> bytes:
@@ -157,9 +156,7 @@ class JobMethods(ClientBase):
             JobNotChangeable: it runs or has ended.
             InvalidRequest: a field is unknown or has a wrong value.
         """
-        body = _to_json(fields)
-        answer = self._call("PATCH", job_path(job_id), headers=_JSON, body=lambda: body)
-        return JobView.model_validate_json(answer)
+        return JobView.model_validate_json(self._send("PATCH", job_path(job_id), _to_json(fields)))
 
     def move_to_front(self, job_id: str) -> JobView:
         """Make a job that is queued or paused the next one of its pool, by raising its priority as far as needed.
@@ -189,8 +186,7 @@ class JobMethods(ClientBase):
             InvalidRequest: `epochs` is not a whole number from 1.
         """
         body = json.dumps({"epochs": epochs}).encode()
-        answer = self._call("POST", f"{job_path(job_id)}/extend", headers=_JSON, body=lambda: body)
-        return JobView.model_validate_json(answer)
+        return JobView.model_validate_json(self._send("POST", f"{job_path(job_id)}/extend", body))
 
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its metrics, logs and files.

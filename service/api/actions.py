@@ -6,14 +6,14 @@ from typing import Final
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.views import JobView
 from service.api import PREFIX
 from service.api.context import get_services, token_id
-from service.api.errors import invalid_body
+from service.api.errors import validated
 from service.api.job_answers import job_answer
 from service.api.parameters import ALWAYS, JobPath, json_body, problems
 from service.models import Job
@@ -74,11 +74,7 @@ def resume_job(path: JobPath) -> Response:
 )
 def extend_job(path: JobPath) -> Response:
     """It resumes where it stopped and trains this many more epochs, like a job that was submitted with all of them."""
-    body = json_body()
-    try:
-        extension = Extension.model_validate(body)
-    except ValidationError as error:
-        raise invalid_body(error) from error
+    extension = validated(Extension, json_body())
     max_epochs = get_services().settings.max_epochs
 
     def extend(session: Session, job_id: str, by: str) -> Job:

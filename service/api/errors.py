@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 from flask import Flask, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from fitqueue import errors
@@ -18,6 +18,7 @@ from fitqueue.text import truncate
 from fitqueue.views import Problem
 from service.api.context import request_id
 
+Body = TypeVar("Body", bound=BaseModel)
 _logger = logging.getLogger(__name__)
 
 STATUSES: Final[dict[type[FitQueueError], int]] = {
@@ -95,9 +96,16 @@ def storage_errors() -> Iterator[None]:
         raise errors.StorageUnavailable from error
 
 
-def invalid_body(error: ValidationError) -> errors.InvalidRequest:
-    """Translate what pydantic rejected in a body: each fault gets a JSON pointer into it."""
-    return _invalid_request(error, lambda keys: pointer_to(*keys))
+def validated(model: type[Body], body: object) -> Body:
+    """Return the body of a request as its model.
+
+    Raises:
+        InvalidRequest: pydantic rejects it. Each fault has a JSON pointer into the body.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _invalid_request(error, lambda keys: pointer_to(*keys)) from error
 
 
 def raise_invalid_parameters(error: ValidationError) -> None:

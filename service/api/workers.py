@@ -6,12 +6,12 @@ from typing import Final
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from fitqueue.views import Page, WorkerView
 from service.api import PREFIX
 from service.api.context import Services, get_services, token_id
-from service.api.errors import invalid_body
+from service.api.errors import validated
 from service.api.parameters import ALWAYS, Text, answer, json_body, problems
 from service.api.views import worker_view
 from service.store import workers
@@ -65,10 +65,7 @@ def list_workers() -> Response:
 )
 def drain_worker(path: WorkerPath) -> Response:
     """It claims no more jobs. Those that it trains end, or are requeued after `timeout_seconds` to resume elsewhere."""
-    try:
-        wanted = DrainRequest.model_validate(json_body() if request.get_data() else {})
-    except ValidationError as error:
-        raise invalid_body(error) from error
+    wanted = validated(DrainRequest, json_body() if request.get_data() else {})
     services = get_services()
     with services.database.write() as session:
         workers.drain(session, path.worker_id, wanted.timeout_seconds)

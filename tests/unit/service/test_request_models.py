@@ -7,9 +7,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 import service.api
+from fitqueue.errors import InvalidRequest
 from fitqueue.spec.validation_words import OTHER, expected, message
 from service.api.actions import Extension
-from service.api.errors import invalid_body
+from service.api.errors import validated
 from service.settings import Settings
 from tests.unit.fitqueue.spec.test_validation_words import BAD_VALUES
 
@@ -53,7 +54,6 @@ def test_what_a_request_can_raise_is_described(model: type[BaseModel]) -> None:
     ],
 )
 def test_a_body(body: object, pointer: str, text: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Extension.model_validate(body)
-    faults = invalid_body(caught.value).errors
-    assert (pointer, text) in [(fault.pointer, fault.message) for fault in faults]
+    with pytest.raises(InvalidRequest) as caught:
+        validated(Extension, body)
+    assert (pointer, text) in [(fault.pointer, fault.message) for fault in caught.value.errors]

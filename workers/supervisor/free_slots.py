@@ -47,10 +47,11 @@ class FreeSlots:
     def open(self) -> None:
         """Let slots be taken again."""
         with self._lock:
-            was_closed, self._is_closed = self._is_closed, False
+            if not self._is_closed:
+                return
+            self._is_closed = False
             self._changed_at = time.monotonic()
-        if was_closed:
-            self.on_release()
+        self.on_release()
 
     def idle(self, seconds: float) -> int:
         """Return how many slots have been free for so long; none if a slot was taken or became free since."""

@@ -48,3 +48,15 @@ def test_closed_slots_are_not_taken_and_those_that_are_taken_stay_so() -> None:
         slots.open()
     assert counts == [0, 2], "told once: the second time they were open"
     assert slots.acquire()
+
+
+def test_to_open_open_slots_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(free_slots.time, "monotonic", lambda: now)
+    slots = FreeSlots(2)
+    now = 105.0
+    slots.open()
+    assert slots.idle(5.0) == 2
+    slots.close()
+    slots.open()
+    assert slots.idle(5.0) == 0

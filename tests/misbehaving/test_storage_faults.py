@@ -210,7 +210,7 @@ def test_a_disk_that_goes_during_a_training_and_comes_back(
     trainings: Jobs, storage: ScriptedStorage, disk: Disk, database: Database, expected: Any
 ) -> None:
     job_id = trainings.submit()
-    storage.before_put = after_snapshots(3, disk.unmount)
+    storage.before_put = after_snapshots(1, disk.unmount)
     job = trainings.attempt(job_id)
     assert (job.state, job.failed_attempts, job.outages) == (JobState.QUEUED, 0, 1)
     trained = job.epoch
@@ -274,7 +274,8 @@ def test_a_disk_that_cannot_be_written_for_long(
     number: int, trainings: Jobs, storage: ScriptedStorage, database: Database, expected: Any
 ) -> None:
     job_id = trainings.submit()
-    storage.before_put = after_snapshots(2, failing(number))
+    # After the first one, because a slow storage leaves out all snapshots but the newest.
+    storage.before_put = after_snapshots(1, failing(number))
     for outages in (1, 2):
         job = trainings.attempt(job_id)
         assert (job.state, job.failed_attempts, job.outages) == (JobState.QUEUED, 0, outages)

@@ -13,6 +13,8 @@ from fitqueue.spec.keras_objects.objects import check_object
 from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.models import build_model
 
+pytestmark = pytest.mark.usefixtures("forget_variables")
+
 MATRIX = np.random.default_rng(3).random((9, 3)).astype("float32")
 
 

@@ -15,6 +15,8 @@ from keras.src.utils import naming
 from workers.keras_tools.stored_weights import read_weights
 from workers.keras_tools.weights import WeightsMismatch, fill, from_model, match
 
+pytestmark = pytest.mark.usefixtures("forget_variables")
+
 layers = keras.layers
 
 

@@ -186,11 +186,12 @@ function layout(options) {
   const style = getComputedStyle(document.body);
   const color = style.getPropertyValue("--text").trim();
   const grid = style.getPropertyValue("--line").trim();
-  // To measure the labels of the axes takes as long as to draw the lines of twenty jobs.
-  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, automargin: !options.read };
+  // Without `automargin`: to measure the labels of the axes takes as long as to draw the lines of twenty jobs, and Plotly
+  // complains in the console of a narrow chart that gets other margins with each measurement.
+  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid };
   return {
     height: options.height ?? 280,
-    margin: { l: options.read ? 64 : 50, r: 12, t: 12, b: options.read ? 42 : 36 },
+    margin: { l: 64, r: 12, t: 12, b: 42 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color, family: style.fontFamily, size: 12 },

@@ -83,7 +83,7 @@ def worker(api: Server) -> Iterator[Callable[[], SimulatedWorker]]:
     folder = api.log.parent
     with closing(Database(f"sqlite:///{folder}/fitqueue.db")) as database:
         storage = new_storage(folder / "storage")
-        yield Served(f"http://127.0.0.1:{api.port}", api.token, database, storage).claim
+        yield Served(f"http://127.0.0.1:{api.port}", api.token, database, storage, folder).claim
 
 
 API = "/api/v1"

@@ -1,4 +1,4 @@
-"""Column types and the declarative base of the tables in `service/models.py`."""
+"""Column types and the declarative base of the tables in `service/models`."""
 
 import math
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from sqlalchemy import JSON, DateTime, Dialect, Double, Enum, MetaData, TypeDeco
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import BigInteger, Integer
 
+from fitqueue.roles import Role, Scope
 from fitqueue.states import EventKind, JobState, Phase, Reason
 
 
@@ -77,4 +78,6 @@ class Base(DeclarativeBase):
         Reason: _string_enum(Reason),
         Phase: _string_enum(Phase),
         EventKind: _string_enum(EventKind),
+        Role: _string_enum(Role),
+        Scope: _string_enum(Scope),
     }

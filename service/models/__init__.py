@@ -1,0 +1,38 @@
+"""The tables. An invariant of a row is a constraint here, so that no code can break it."""
+
+from service.column_types import Base
+from service.models.counters import Counter, PoolUsage, TrainingTime
+from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, StorageIdentity
+from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
+from service.models.jobs import Job, JobLabel
+from service.models.users import ADMIN_ID, LAB_ID, LoginLink, LoginSession, Project, ProjectMember, Token, User
+from service.models.workers import GPUClaim, Worker
+
+__all__ = [
+    "ADMIN_ID",
+    "Artifact",
+    "Base",
+    "Checkpoint",
+    "Counter",
+    "Dataset",
+    "Epoch",
+    "EpochMetric",
+    "Event",
+    "GPUClaim",
+    "Job",
+    "JobLabel",
+    "LAB_ID",
+    "LogLine",
+    "LoginLink",
+    "LoginSession",
+    "PoolUsage",
+    "Project",
+    "ProjectMember",
+    "Snapshot",
+    "StepMetrics",
+    "StorageIdentity",
+    "Token",
+    "TrainingTime",
+    "User",
+    "Worker",
+]

@@ -1,0 +1,53 @@
+"""Counts and times that outlive the jobs that they are about."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import BigInteger
+
+from service.column_types import Base
+
+
+class TrainingTime(Base):
+    """How long jobs of one kind have taken, in one pool with so many GPUs. Rows outlive the jobs.
+
+    - `key` is the jobs' `timing_key`, and `work` the size of an epoch of theirs.
+    - `start_seconds` is what a job takes besides its epochs: loading, building, and saving at the end.
+    - `paced_epochs` is how many epochs the newest of them had. With only one, its pace is that of a first epoch.
+    """
+
+    __tablename__ = "training_times"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    pool: Mapped[str] = mapped_column(String(64))
+    gpus: Mapped[int]
+    work: Mapped[float | None]
+    seconds_per_epoch: Mapped[float]
+    start_seconds: Mapped[float]
+    paced_epochs: Mapped[int]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "updated_at"),)
+
+
+class Counter(Base):
+    """A count and a sum for Prometheus. Rows outlive the jobs that they count."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    pool: Mapped[str] = mapped_column(String(64), primary_key=True)
+    bucket: Mapped[str] = mapped_column(String(32), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[float]
+
+
+class PoolUsage(Base):
+    """What the attempts in a pool that have ended used. Rows outlive the jobs that they count."""
+
+    __tablename__ = "pool_usage"
+
+    pool: Mapped[str] = mapped_column(String(64), primary_key=True)
+    gpu_seconds: Mapped[float]
+    cpu_seconds: Mapped[float]

@@ -51,3 +51,19 @@ class PoolUsage(Base):
     pool: Mapped[str] = mapped_column(String(64), primary_key=True)
     gpu_seconds: Mapped[float]
     cpu_seconds: Mapped[float]
+
+
+class TurnUsage(Base):
+    """What a user or a project has used of late, by which the turns go: see `service/store/turns.py`.
+
+    - `account_id` is the id of the user or of the project.
+    - `used` is in GPU-seconds, as they counted at `used_at`, in seconds since 1970. It halves every two days.
+    - `mean_seconds` is how long the latest jobs took.
+    """
+
+    __tablename__ = "turn_usage"
+
+    account_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    used: Mapped[float]
+    used_at: Mapped[float]
+    mean_seconds: Mapped[float | None]

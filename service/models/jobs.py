@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import BigInteger
 
@@ -48,6 +48,9 @@ class Job(Base):
     - `seconds_per_epoch` is the pace of the training, from the end of one epoch to that of the next. `paced_epochs` of
       this attempt are in it; while there is none, it is that of the attempt before or of similar jobs. `paced_at` is
       when the last epoch of this attempt ended, or its training began.
+    - `preemptible` jobs run on what is idle. `preempt_requested_at` is when a running one was asked to make room.
+    - `turn_charge` is what the running attempt counts in the turns of its owner and its project; see
+      `service/store/turns.py`.
     """
 
     __tablename__ = "jobs"
@@ -61,6 +64,7 @@ class Job(Base):
     pool: Mapped[str] = mapped_column(String(64))
     gpus: Mapped[int]
     priority: Mapped[int]
+    preemptible: Mapped[bool] = mapped_column(default=False, server_default=false())
     spec: Mapped[dict[str, Any]] = mapped_column(deferred=True)
     notices: Mapped[list[Any]] = mapped_column(deferred=True)
     # Without `none_as_null` the column would hold JSON's null.
@@ -88,6 +92,7 @@ class Job(Base):
     not_after: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
+    preempt_requested_at: Mapped[datetime | None]
     extended_at_epoch: Mapped[int | None]
     extended_by_epochs: Mapped[int | None]
     stalled_attempts: Mapped[int] = mapped_column(default=0)
@@ -117,6 +122,7 @@ class Job(Base):
     seconds_per_epoch: Mapped[float | None]
     paced_at: Mapped[datetime | None]
     paced_epochs: Mapped[int] = mapped_column(default=0, server_default="0")
+    turn_charge: Mapped[float] = mapped_column(default=0.0, server_default="0")
     owner_id: Mapped[str] = mapped_column(String(64), default=ADMIN_ID, server_default=ADMIN_ID)
     project_id: Mapped[str] = mapped_column(String(64), default=LAB_ID, server_default=LAB_ID)
     token_id: Mapped[str | None] = mapped_column(String(64))
@@ -138,11 +144,25 @@ class Job(Base):
         CheckConstraint("epoch >= 0 AND epoch <= epochs", name="epoch_in_range"),
         CheckConstraint("(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name="idempotency_whole"),
         UniqueConstraint("token_id", "idempotency_key"),
-        # The queue in claim order, and the leases that the reaper scans: partial indexes, no larger than what is queued
-        # or running. With `gpus` in it, thousands of jobs that do not fit are skipped without reading their rows.
+        # The queue of each owner in each project, the queue by age, and the leases that the reaper scans: partial
+        # indexes, no larger than what is queued or running. With `gpus` in it, thousands of jobs that do not fit are
+        # skipped without reading their rows. A claim does not say that `finished_at` is NULL, and cannot use the queue
+        # by age: without statistics, PostgreSQL would take it and sort what it finds there.
         Index(
             "ix_jobs_queued",
             "pool",
+            "preemptible",
+            text("priority DESC"),
+            "id",
+            sqlite_where=text("state = 'queued' AND finished_at IS NULL"),
+            postgresql_where=text("state = 'queued' AND finished_at IS NULL"),
+        ),
+        Index(
+            "ix_jobs_turns",
+            "pool",
+            "project_id",
+            "owner_id",
+            "preemptible",
             text("priority DESC"),
             "id",
             "gpus",

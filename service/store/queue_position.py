@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from fitqueue.states import EventKind, JobState
@@ -12,10 +11,8 @@ from fitqueue.views import QueuePosition
 from service import clock
 from service.models import Event, Job
 from service.store import workers
+from service.store.claim_order import QUEUED
 from service.store.workers import LiveWorker
-
-QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
-"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 
 def read(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[str, QueuePosition]:

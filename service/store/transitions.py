@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, WAITING_STATES, EventKind, JobState, Reason, state_of
 from service.models import Job, JobLabel
-from service.store import counters, events, gpus, training_times, usage
+from service.store import counters, events, gpus, training_times, turns, usage
 from service.store.counters import Duration
 
 Requester = Mapping[str, str | None]
@@ -47,11 +47,11 @@ def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
     events.append(session, job, EventKind.SUBMITTED, job.created_at, "The job was checked and stored.")
 
 
-def is_claimable(now: datetime) -> ColumnElement[bool]:
+def is_claimable(now: datetime, job: Any = Job) -> ColumnElement[bool]:
     """Return the condition that a queued job may be claimed now: not too early for another try, and not too late."""
     return and_(
-        or_(Job.not_before.is_(None), Job.not_before <= now),
-        or_(Job.not_after.is_(None), Job.not_after > now),
+        or_(job.not_before.is_(None), job.not_before <= now),
+        or_(job.not_after.is_(None), job.not_after > now),
     )
 
 
@@ -67,8 +67,12 @@ def claim(
     free_gpus: Sequence[str],
     lease_expires_at: datetime,
     now: datetime,
+    turn_charge: ColumnElement[float],
 ) -> Claimed | None:
-    """Give the job that `candidate` selects to the worker, as a new attempt with its GPUs (queued → running)."""
+    """Give the job that `candidate` selects to the worker, as a new attempt with its GPUs (queued → running).
+
+    `turn_charge` is what it counts in the turns.
+    """
     job = _move(
         session,
         (Job.id == candidate, Job.state == JobState.QUEUED),
@@ -80,6 +84,7 @@ def claim(
         not_before=None,
         not_after=None,
         last_write=0,
+        turn_charge=turn_charge,
     )
     if job is None:
         return None
@@ -92,6 +97,7 @@ def claim(
     queued_since = session.scalar(select(events.last_at(job.id))) or job.created_at
     message = f"The worker {worker_id} claimed the job for attempt {job.attempt}."
     events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": list(held)})
+    turns.begin_attempt(session, job, now)
     counters.observe(session, Duration.CLAIM_LATENCY, job.pool, max((now - queued_since).total_seconds(), 0.0))
     return Claimed(job, held)
 
@@ -233,6 +239,7 @@ def _end_lease(
         lease_expires_at=None,
         worker_id=None,
         pause_requested_at=None,
+        preempt_requested_at=None,
         **changes,
     )
 
@@ -266,6 +273,7 @@ def _end(
         not_before=None,
         not_after=None,
         pause_requested_at=None,
+        preempt_requested_at=None,
         finished_at=now,
         **changes,
     )

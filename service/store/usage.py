@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from fitqueue.states import JobState
 from service import clock
 from service.models import Artifact, Checkpoint, Job, PoolUsage, Snapshot
+from service.store import turns
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def end_attempt(session: Session, job: Job, now: datetime) -> None:
     job.attempt_seconds = _seconds_between(job.claimed_at, now)
     job.seconds_used += job.attempt_seconds
     job.claimed_at = None
+    turns.end_attempt(session, job, now)
     _add_to_pool(session, job.pool, job.gpus * job.attempt_seconds, job.attempt_cpu_seconds)
 
 

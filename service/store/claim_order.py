@@ -1,0 +1,150 @@
+"""The order in which queued jobs are claimed: the only place that knows it.
+
+Jobs that are not preemptible go first, then higher priorities, then the turns of users or projects
+(`service/forecast/turns.py`), then age. The queue's indexes give a claim all but the turns. Where jobs of several
+accounts have the same priority, it looks at the first job of each owner in each project, which an index gives, too.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, false, func, literal, or_, select
+from sqlalchemy.orm import Session
+
+from fitqueue.states import JobState
+from service.forecast.turns import Standing, TurnsBy, decay
+from service.models import Job, Project, TurnUsage, User
+from service.store import turns
+
+QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
+"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
+
+Condition = Callable[[Any], ColumnElement[bool]]
+"""What a job must meet, given the table of jobs under any name."""
+
+_TURNS_LOCK: Final = 0x7475726E73
+
+_JOBS: Final = [Job.__table__.alias(f"job_{n}") for n in range(7)]
+
+
+def select_turns(condition: Condition, by: TurnsBy) -> Select[Any]:
+    """Select the first job of each owner in each project that meets a condition, of those queued in `:pool`.
+
+    Each owner in each project takes three look-ups in the index of the turns, however many jobs wait. Building the
+    statement takes longer than that.
+    """
+    start, following, first, of_owner, of_project, others, best = (job.c for job in _JOBS)
+    groups = (
+        select(start.pool, start.project_id, start.owner_id)
+        .where(start.id == _first_id(first, first.pool == bindparam("pool")))
+        .cte("groups", recursive=True)
+    )
+    group = groups.c
+    of_pool = others.pool == group.pool, others.project_id > group.project_id
+    is_next = of_project.project_id == group.project_id, of_project.owner_id > group.owner_id
+    next_id = func.coalesce(_first_id(of_project, of_project.pool == group.pool, *is_next), _first_id(others, *of_pool))
+    step = select(following.pool, following.project_id, following.owner_id)
+    groups = groups.union_all(step.select_from(groups.join(_JOBS[1], following.id == next_id)))
+    group = groups.c
+    of_group = of_owner.pool == group.pool, of_owner.project_id == group.project_id, of_owner.owner_id == group.owner_id
+    best_id = _first_id(of_owner, *of_group, condition(of_owner))
+    account, table = (best.owner_id, User) if by is TurnsBy.USER else (best.project_id, Project)
+    columns = best.id, best.pool, best.preemptible, best.priority, best.project_id, best.owner_id
+    return (
+        select(*columns, account.label("account"), table.share, TurnUsage.used, TurnUsage.used_at)
+        .select_from(groups.join(_JOBS[6], best.id == best_id))
+        .outerjoin(table, table.id == account)
+        .outerjoin(TurnUsage, TurnUsage.account_id == account)
+    )
+
+
+def _first_id(job: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[str]:
+    query = select(job.id).where(job.state == QUEUED, *conditions)
+    order = job.project_id, job.owner_id, job.preemptible, job.priority.desc(), job.id
+    return query.order_by(*order).limit(1).scalar_subquery()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The job that goes first of those that meet a condition. `is_contested`: jobs of other accounts wait beside it."""
+
+    job_id: str
+    pool: str
+    preemptible: bool
+    priority: int
+    project_id: str
+    owner_id: str
+    account: str
+    is_contested: bool
+
+    def jobs(self, job: Any) -> ColumnElement[bool]:
+        """Return the condition of the jobs whose turn it is, too: the next of them goes if somebody claims this one."""
+        return and_(
+            job.pool == self.pool,
+            job.preemptible == self.preemptible,
+            job.priority == self.priority,
+            job.project_id == self.project_id,
+            job.owner_id == self.owner_id,
+        )
+
+
+def first(
+    session: Session, pools: Sequence[str], statement: Select[Any], now: datetime, **parameters: Any
+) -> Turn | None:
+    """Return whose turn it is among the queued jobs of these pools that meet a condition; None if none does.
+
+    Args:
+        statement: what `select_turns` returned.
+        parameters: those of its condition.
+    """
+    rows = [row for pool in pools for row in session.execute(statement, {"pool": pool, **parameters})]
+    if not rows:
+        return None
+    level = min((row.preemptible, -row.priority) for row in rows)
+    waiting = [row for row in rows if (row.preemptible, -row.priority) == level]
+    best = min(waiting, key=lambda row: (_score(row, now), row.id))
+    is_contested = any(row.account != best.account for row in waiting)
+    return Turn(
+        best.id, best.pool, best.preemptible, best.priority, best.project_id, best.owner_id, best.account, is_contested
+    )
+
+
+def _score(row: Any, now: datetime) -> float:
+    if row.used is None:
+        return 0.0
+    used = float(row.used * decay(now.timestamp() - row.used_at))
+    return used / (1.0 if row.share is None else row.share)
+
+
+def before(session: Session, turns_of_jobs: Sequence[Turn], by: TurnsBy, now: datetime) -> Condition:
+    """Return the condition that a job goes before all of these, none of which is preemptible."""
+    standings = turns.read(session, by, None, now)
+
+    def score(turn: Turn) -> float:
+        return standings.get(turn.account, Standing()).score
+
+    first = min(turns_of_jobs, key=lambda turn: (-turn.priority, score(turn), turn.job_id))
+    lower = sorted(account for account, standing in standings.items() if standing.score < score(first))
+    higher = sorted(account for account, standing in standings.items() if standing.score > score(first))
+
+    def condition(job: Any) -> ColumnElement[bool]:
+        account = turns.account_column(by, job)
+        is_its_turn = or_(account.in_(lower), and_(account.not_in(higher), job.id < first.job_id))
+        is_sooner = or_(job.priority > first.priority, and_(job.priority == first.priority, is_its_turn))
+        return and_(job.preemptible == false(), is_sooner)
+
+    return condition
+
+
+def lock(session: Session) -> bool:
+    """Wait until no other transaction claims by turns, and keep others waiting. Return whether one may have claimed.
+
+    Otherwise workers that claim in the same milliseconds would all give the same account its turn. SQLite has one
+    writer at a time, so nothing needs to wait.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return False
+    session.execute(select(func.pg_advisory_xact_lock(_TURNS_LOCK)))
+    return True

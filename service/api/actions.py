@@ -1,6 +1,7 @@
 """What users ask of a job: to cancel, pause, resume, extend or move it. Each can be asked again without harm."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from flask import Response
@@ -45,7 +46,8 @@ _EXTENSION_BODY: Final = {
 )
 def move_job_to_front(path: JobPath) -> Response:
     """It gets the lowest priority with which it is the next job of its pool. It must be queued or paused."""
-    return _perform(path, job_changes.move_to_front, notify=True, status=200)
+    move = partial(job_changes.move_to_front, by=get_services().settings.turns_by)
+    return _perform(path, move, notify=True, status=200)
 
 
 @blueprint.post("/cancel", summary="Cancel a job", responses={202: JobView, **problems(404, 409)})

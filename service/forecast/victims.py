@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import combinations
 from typing import Final
 
-MOST_COMBINED: Final = 12
+MOST_COMBINED: Final = 10
 """Of so many preemptible jobs on a machine, those that were claimed last, all combinations are compared."""
 
 
@@ -74,17 +74,23 @@ def choose_victims(
             victims += [job] if job.preemptible else []
     state.victims = sorted(victims, key=lambda job: job.claimed_at, reverse=True)
     chosen: list[RunningJob] = []
+    hopeless: set[WaitingJob] = set()
     for needed in waiting:
-        chosen += _make_room(workers, state, needed)
+        if not state.victims:
+            break
+        if needed not in hopeless:
+            made = _make_room(workers, state, needed)
+            chosen += made or []
+            hopeless |= {needed} if made is None else set()
     return chosen
 
 
-def _make_room(workers: Sequence[Worker], state: _State, job: WaitingJob) -> Sequence[RunningJob]:
-    """Let a job take what is free; return the jobs that make room for it."""
+def _make_room(workers: Sequence[Worker], state: _State, job: WaitingJob) -> Sequence[RunningJob] | None:
+    """Let a job take what is free; return the jobs that make room for it, and None if it fits nowhere."""
     serving = [worker for worker in workers if job.pool in worker.pools]
     options = [(worker, victims) for worker in serving if (victims := _victims_on(worker, state, job)) is not None]
     if not options:
-        return []
+        return None
     worker, victims = min(options, key=lambda option: (len(option[1]), [-v.claimed_at.timestamp() for v in option[1]]))
     for victim in victims:
         state.victims.remove(victim)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, bindparam, false, func, literal, or_, select
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, and_, bindparam, false, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
@@ -21,12 +21,15 @@ from service.store import turns
 QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
 """In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
+BY_AGE: Final = Job.state == QUEUED, Job.finished_at.is_(None)
+"""The condition of a queued job, as the index of the queue by age has it."""
+
 Condition = Callable[[Any], ColumnElement[bool]]
 """What a job must meet, given the table of jobs under any name."""
 
 _TURNS_LOCK: Final = 0x7475726E73
 
-_JOBS: Final = [Job.__table__.alias(f"job_{n}") for n in range(7)]
+_JOBS: Final = [Job.__table__.alias(f"job_{n}") for n in range(8)]
 
 
 def select_turns(condition: Condition, by: TurnsBy) -> Select[Any]:
@@ -35,35 +38,54 @@ def select_turns(condition: Condition, by: TurnsBy) -> Select[Any]:
     Each owner in each project takes three look-ups in the index of the turns, however many jobs wait. Building the
     statement takes longer than that.
     """
-    start, following, first, of_owner, of_project, others, best = (job.c for job in _JOBS)
-    groups = (
-        select(start.pool, start.project_id, start.owner_id)
-        .where(start.id == _first_id(first, first.pool == bindparam("pool")))
-        .cte("groups", recursive=True)
-    )
-    group = groups.c
-    of_pool = others.pool == group.pool, others.project_id > group.project_id
-    is_next = of_project.project_id == group.project_id, of_project.owner_id > group.owner_id
-    next_id = func.coalesce(_first_id(of_project, of_project.pool == group.pool, *is_next), _first_id(others, *of_pool))
-    step = select(following.pool, following.project_id, following.owner_id)
-    groups = groups.union_all(step.select_from(groups.join(_JOBS[1], following.id == next_id)))
-    group = groups.c
-    of_group = of_owner.pool == group.pool, of_owner.project_id == group.project_id, of_owner.owner_id == group.owner_id
+    of_owner, best = _JOBS[0].c, _JOBS[1].c
+    groups = _groups(of_all_pools=False)
+    of_group = [of_owner[name] == groups.c[name] for name in ("pool", "project_id", "owner_id")]
     best_id = _first_id(of_owner, *of_group, condition(of_owner))
     account, table = (best.owner_id, User) if by is TurnsBy.USER else (best.project_id, Project)
     columns = best.id, best.pool, best.preemptible, best.priority, best.project_id, best.owner_id
     return (
         select(*columns, account.label("account"), table.share, TurnUsage.used, TurnUsage.used_at)
-        .select_from(groups.join(_JOBS[6], best.id == best_id))
+        .select_from(groups.join(_JOBS[1], best.id == best_id))
         .outerjoin(table, table.id == account)
         .outerjoin(TurnUsage, TurnUsage.account_id == account)
     )
 
 
+def _groups(*, of_all_pools: bool) -> CTE:
+    """Return who has queued jobs in which project, in `:pool` or in all pools: a loose scan of the index of turns."""
+    first, start, following, of_project, of_pool, of_next_pool = (job.c for job in _JOBS[2:])
+    conditions = [] if of_all_pools else [first.pool == bindparam("pool")]
+    groups = (
+        select(start.pool, start.project_id, start.owner_id)
+        .where(start.id == _first_id(first, *conditions))
+        .cte("groups", recursive=True)
+    )
+    group = groups.c
+    has_project = of_project.pool == group.pool, of_project.project_id == group.project_id
+    candidates = [
+        _first_id(of_project, *has_project, of_project.owner_id > group.owner_id),
+        _first_id(of_pool, of_pool.pool == group.pool, of_pool.project_id > group.project_id),
+    ]
+    if of_all_pools:
+        candidates.append(_first_id(of_next_pool, of_next_pool.pool > group.pool))
+    step = select(following.pool, following.project_id, following.owner_id)
+    return groups.union_all(step.select_from(groups.join(_JOBS[4], following.id == func.coalesce(*candidates))))
+
+
 def _first_id(job: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[str]:
     query = select(job.id).where(job.state == QUEUED, *conditions)
-    order = job.project_id, job.owner_id, job.preemptible, job.priority.desc(), job.id
+    order = job.pool, job.project_id, job.owner_id, job.preemptible, job.priority.desc(), job.id
     return query.order_by(*order).limit(1).scalar_subquery()
+
+
+def _select_waiting(by: TurnsBy) -> Select[Any]:
+    groups = _groups(of_all_pools=True)
+    return select(groups.c.pool, groups.c.owner_id if by is TurnsBy.USER else groups.c.project_id)
+
+
+WAITING: Final = {by: _select_waiting(by) for by in TurnsBy}
+"""Select the pools with queued jobs, and the accounts that wait there. They may repeat."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,11 @@ class Turn:
         )
 
 
+def first_of_queue(session: Session, pool: str, *, preemptible: bool, by: TurnsBy, now: datetime) -> Turn | None:
+    """Return which job of a pool goes first, whether it fits anywhere or not."""
+    return first(session, [pool], select_turns(lambda job: job.preemptible == preemptible, by), now)
+
+
 def first(
     session: Session, pools: Sequence[str], statement: Select[Any], now: datetime, **parameters: Any
 ) -> Turn | None:
@@ -97,8 +124,9 @@ def first(
 
     Args:
         statement: what `select_turns` returned.
-        parameters: those of its condition.
+        parameters: those of its condition, but for `now`.
     """
+    parameters["now"] = now
     rows = [row for pool in pools for row in session.execute(statement, {"pool": pool, **parameters})]
     if not rows:
         return None

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service import clock
 from service.forecast.turns import TurnsBy
 from service.models import Job
-from service.store import claim_order, gpu_reservation, transitions, turns
+from service.store import claim_order, gpu_reservation, preemption, transitions, turns
 from service.store.claim_order import QUEUED, Condition, Turn
 from service.store.gpus import Machine
 from service.store.transitions import Claimed
@@ -40,11 +40,10 @@ def claim_first(
     passed: list[Turn] = []
     is_locked = False
     while True:
-        others = gpu_reservation.conditions(session, machine, now, lease_seconds, by) + [
-            _is_not(turn) for turn in passed
-        ]
+        reserved = gpu_reservation.conditions(session, machine, now, lease_seconds, by)
+        others = [*reserved, *preemption.conditions(session, machine), *(_is_not(turn) for turn in passed)]
         statement = claim_order.select_turns(_all_of(_fits_parameters, *others), by) if others else _TURNS[by]
-        turn = claim_order.first(session, pools, statement, now, free_gpus=free_gpus, now=now)
+        turn = claim_order.first(session, pools, statement, now, free_gpus=free_gpus)
         if turn is None:
             return None
         if turn.is_contested and not is_locked:

@@ -41,7 +41,7 @@ def conditions(session: Session, machine: Machine, now: datetime, lease_seconds:
 def _first_reserving(session: Session, pool: str, free: int, most: int, now: datetime, by: TurnsBy) -> Turn | None:
     """Return the pool's first job that has waited long enough for more GPUs than are free. Preemptible ones do not."""
     since = now - RESERVATION_DELAY
-    return claim_order.first(session, [pool], _RESERVING[by], now, free=free, most=most, since=since, now=now)
+    return claim_order.first(session, [pool], _RESERVING[by], now, free=free, most=most, since=since)
 
 
 def _reserves(job: Any) -> ColumnElement[bool]:

@@ -14,8 +14,9 @@ from fitqueue.states import WAITING_STATES, JobState
 from fitqueue.views import ModelSummary
 from service import clock
 from service.forecast import similar
+from service.forecast.turns import TurnsBy
 from service.models import Job, JobLabel
-from service.store import actions, events, job_details, jobs, transitions
+from service.store import actions, claim_order, events, job_details, jobs, transitions
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,25 @@ def change(session: Session, job_id: str, wanted: JobChange, token_id: str | Non
     return _apply(session, job, _differences(session, job, wanted), token_id)
 
 
-def move_to_front(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def move_to_front(session: Session, job_id: str, token_id: str | None = None, by: TurnsBy = TurnsBy.USER) -> Job:
     """Give a job the lowest priority with which it is before all other jobs of its pool, unless it is that already.
+
+    A preemptible job goes before the other preemptible ones.
 
     Raises:
         JobNotFound: there is no such job.
         JobNotChangeable: it runs or has ended, or a job before it has the highest priority.
     """
     job = _locked_waiting(session, job_id)
-    others = Job.state == JobState.QUEUED, Job.pool == job.pool, Job.id != job.id
-    first = session.execute(
-        select(Job.id, Job.priority).where(*others).order_by(Job.priority.desc(), Job.id).limit(1)
-    ).one_or_none()
-    if first is None or (-job.priority, job.id) < (-first.priority, first.id):
+    first = claim_order.first_of_queue(session, job.pool, preemptible=job.preemptible, by=by, now=clock.now(session))
+    if first is None or first.job_id == job.id:
         return job
-    priority = first.priority if job.id < first.id else first.priority + 1
+    account = job.owner_id if by is TurnsBy.USER else job.project_id
+    is_older = job.id < first.job_id and account == first.account and not first.is_contested
+    priority = first.priority if is_older else first.priority + 1
     if priority > MAX_PRIORITY:
         raise JobNotChangeable(
-            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {first.id}, which was submitted "
+            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {first.job_id}, which goes "
             f"before it, has the highest priority, {MAX_PRIORITY}. Lower that first."
         )
     return _apply(session, job, {"priority": _Changed(job.priority, priority)}, token_id)
@@ -76,7 +78,7 @@ def _differences(session: Session, job: Job, wanted: JobChange) -> dict[str, _Ch
     after = {name: getattr(wanted, name) for name in wanted.model_fields_set}
     if "labels" in after:
         after["labels"] = _merged(labels, after["labels"])
-    defaults = {"pool": Resources().pool, "priority": JobSpec.model_fields["priority"].default}
+    defaults = {"pool": Resources().pool, "priority": JobSpec.model_fields["priority"].default, "preemptible": False}
     after |= {name: default for name, default in defaults.items() if name in after and after[name] is None}
     return {name: _Changed(before[name], value) for name, value in after.items() if value != before[name]}
 

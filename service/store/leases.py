@@ -221,18 +221,20 @@ def finish(session: Session, lease: Lease, reason: Reason, message: str) -> bool
     return job is not None or _was_finished_by(session, lease)
 
 
-def requeue(session: Session, lease: Lease, why: str) -> bool:
+def requeue(session: Session, lease: Lease, why: str, *, preempted: bool = False) -> bool:
     """Put the job back into the queue, as at a shutdown: this does not count as a failed attempt.
 
     A job that a user asked to cancel is cancelled, and one that a user asked to pause is paused.
 
     Args:
         why: a sentence for people.
+        preempted: whether it made room for another job.
 
     Returns:
         False if the lease is lost.
     """
-    return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
+    data = {"preempted": True} if preempted else {}
+    return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session), data) is not None
 
 
 def fail_attempt(session: Session, lease: Lease, failure: AttemptFailure) -> bool:
@@ -317,7 +319,7 @@ def _retry_or_fail(session: Session, job: Job, failure: AttemptFailure, now: dat
         job.attempt,
         outcome.message,
         now,
-        failure.why,
+        {"failure": failure.why},
         not_before=now + timedelta(seconds=outcome.delay_seconds),
         **_counted(outcome),
     )
@@ -358,12 +360,12 @@ def _requeue_pause_or_cancel(
     attempt: int,
     message: str,
     now: datetime,
-    failure: str | None = None,
+    data: Mapping[str, Any],
     **changes: object,
 ) -> Job | None:
     """Requeue, pause or cancel a running job, as users have asked."""
     for move in (transitions.requeue, transitions.pause):
-        moved = move(session, job_id, attempt, message, now, failure, **changes)
+        moved = move(session, job_id, attempt, message, now, data, **changes)
         if moved is not None:
             return moved
     cancel_requested = session.execute(

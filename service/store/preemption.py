@@ -1,12 +1,12 @@
 """Preemptible jobs make room for others: they are asked to leave their workers, and learn it at their next renewal.
 
-`service/forecast/victims.py` decides who. A job that was asked leaves its worker as at a drain: it is queued again, with
-a snapshot, and goes on exactly where it stopped.
+`service/forecast/victims.py` decides who. A job that was asked leaves its worker as at a drain: it is queued again,
+with a snapshot, and goes on exactly where it stopped.
 """
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
@@ -14,7 +14,8 @@ from service import clock
 from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims
 from service.models import GPUClaim, Job
 from service.store import transitions, workers
-from service.store.claim_order import QUEUED
+from service.store.claim_order import QUEUED, Condition
+from service.store.gpus import Machine
 
 MAX_WAITING: Final = 200
 """The jobs of a pool that are looked at, in the order of claims, but for turns: which of them needs room matters, and
@@ -42,10 +43,15 @@ def request(session: Session, lease_seconds: float) -> list[str]:
     return [job.id for job in victims if _ask(session, job)]
 
 
-def leaving_gpus(session: Session) -> set[str]:
-    """Return the GPUs of the jobs that were asked to make room and have not left yet."""
-    query = select(GPUClaim.gpu_uuid).join(Job, Job.id == GPUClaim.job_id)
-    return set(session.scalars(query.where(*_RUNNING, Job.preempt_requested_at.is_not(None))))
+def conditions(session: Session, machine: Machine) -> list[Condition]:
+    """Return the conditions that a queued job does not take GPUs for which others on the machine make room."""
+    if not machine.free:
+        return []
+    is_visible = GPUClaim.gpu_uuid.in_(machine.visible)
+    query = select(Job.id).join(GPUClaim, Job.id == GPUClaim.job_id).where(is_visible, *_RUNNING)
+    if session.scalar(query.where(Job.preempt_requested_at.is_not(None)).limit(1)) is None:
+        return []
+    return [lambda job: or_(job.gpus == 0, job.preemptible == false())]
 
 
 def _pools(machines: list[Worker]) -> frozenset[str]:
@@ -72,7 +78,7 @@ def _running(session: Session) -> list[RunningJob]:
 
 def _waiting(session: Session, pools: list[str]) -> list[WaitingJob]:
     now = clock.now(session)
-    rows = []
+    rows: list[Any] = []
     for pool in pools:
         query = select(Job.id, Job.pool, Job.gpus, Job.priority).where(
             Job.state == QUEUED, Job.finished_at.is_(None), Job.pool == pool, Job.preemptible.is_(False)

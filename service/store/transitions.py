@@ -47,7 +47,7 @@ def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
     events.append(session, job, EventKind.SUBMITTED, job.created_at, "The job was checked and stored.")
 
 
-def is_claimable(now: datetime, job: Any = Job) -> ColumnElement[bool]:
+def is_claimable(now: Any, job: Any = Job) -> ColumnElement[bool]:
     """Return the condition that a queued job may be claimed now: not too early for another try, and not too late."""
     return and_(
         or_(job.not_before.is_(None), job.not_before <= now),
@@ -139,19 +139,19 @@ def requeue(
     attempt: int,
     message: str,
     now: datetime,
-    failure: str | None = None,
+    data: Mapping[str, Any] = MappingProxyType({}),
     **changes: object,
 ) -> Job | None:
     """Put the job back into the queue, unless a user has asked for something else (running → queued).
 
     Args:
-        failure: why the attempt failed; None if it did not.
+        data: what the event says beyond its message, such as why the attempt failed.
         changes: other columns, such as the time before which the job may not be claimed.
     """
     nothing_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_(None)
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
     if job is not None:
-        events.append(session, job, EventKind.REQUEUED, now, message, _failure_data(failure))
+        events.append(session, job, EventKind.REQUEUED, now, message, data)
         usage.end_attempt(session, job, now)
     return job
 
@@ -162,7 +162,7 @@ def pause(
     attempt: int,
     message: str,
     now: datetime,
-    failure: str | None = None,
+    data: Mapping[str, Any] = MappingProxyType({}),
     **changes: object,
 ) -> Job | None:
     """Pause the job, if a user has asked for that and for nothing more (running → paused).
@@ -172,7 +172,7 @@ def pause(
     pause_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *pause_asked), JobState.PAUSED, changes)
     if job is not None:
-        events.append(session, job, EventKind.PAUSED, now, message, _failure_data(failure))
+        events.append(session, job, EventKind.PAUSED, now, message, data)
         usage.end_attempt(session, job, now)
     return job
 
@@ -242,10 +242,6 @@ def _end_lease(
         preempt_requested_at=None,
         **changes,
     )
-
-
-def _failure_data(failure: str | None) -> dict[str, str]:
-    return {} if failure is None else {"failure": failure}
 
 
 def _running(attempt: int) -> tuple[ColumnElement[bool], ...]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from service import clock
 from service.models import Job
-from service.store import events, job_details, queue_position, tokens
+from service.store import claim_order, events, job_details, queue_position, tokens
 from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
 
@@ -87,7 +87,7 @@ def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnEle
 
 
 def _is_queued(session: Session) -> ColumnElement[bool]:
-    is_queued = Job.state == queue_position.QUEUED
+    is_queued = Job.state == claim_order.QUEUED
     if session.get_bind().dialect.name != "sqlite":
         return is_queued
     # Else SQLite takes the condition for one that few jobs meet, and sorts all that do: it does not count rows.

@@ -17,7 +17,7 @@ from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState, Reason
 from service.db import Database, make_engine
 from service.models import Job
-from service.store import datasets, job_list, jobs, queue_position, tokens, waiting_jobs
+from service.store import claim_order, datasets, job_list, jobs, tokens, waiting_jobs
 from service.store.job_list import Filter
 from tests.integration.fixture_types import MakeSpec
 
@@ -139,6 +139,6 @@ def test_without_being_told_which_index_to_use_sqlite_reads_all_jobs(
     many_jobs: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_list, "_looked_up", lambda _session, conditions, _sort: conditions)
-    monkeypatch.setattr(waiting_jobs, "_is_queued", lambda _session: Job.state == queue_position.QUEUED)
+    monkeypatch.setattr(waiting_jobs, "_is_queued", lambda _session: Job.state == claim_order.QUEUED)
     assert _read_two_pages(many_jobs, JobSort.NAME, **FILTERS["common state"]) > MANY
     assert _read_queue(many_jobs, None) > MANY

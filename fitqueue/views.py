@@ -168,6 +168,7 @@ class QueuedJob(QueueForecast):
     name: str | None
     pool: str
     priority: int
+    preemptible: bool = Field(default=False, description="whether it runs on idle devices, and makes room for others")
     gpus: int
     labels: dict[str, str]
     submitted_by: str | None = Field(description="name of the token that it was submitted with; null if unknown")
@@ -202,6 +203,7 @@ class JobSummary(View, Pictured):
     max_attempts: int
     pool: str
     priority: int
+    preemptible: bool = Field(default=False, description="whether it runs on idle devices, and makes room for others")
     labels: dict[str, str]
     submitted_by: str | None = Field(
         default=None, description="name of the token that it was submitted with; null if unknown"

@@ -35,6 +35,7 @@ class Standing:
     used: float = 0.0
     share: float = 1.0
     mean_seconds: float | None = None
+    name: str = ""
 
     @property
     def score(self) -> float:

@@ -31,14 +31,17 @@ def account_column(by: TurnsBy, job: Any = Job) -> ColumnElement[str]:
 def read(session: Session, by: TurnsBy, accounts: Collection[str] | None, now: datetime) -> dict[str, Standing]:
     """Return how these accounts stand; None: all that there are."""
     table = User if by is TurnsBy.USER else Project
-    query = select(table.id, table.share, TurnUsage.used, TurnUsage.used_at, TurnUsage.mean_seconds)
+    query = select(table.id, table.name, table.share, TurnUsage.used, TurnUsage.used_at, TurnUsage.mean_seconds)
     query = query.outerjoin(TurnUsage, TurnUsage.account_id == table.id)
     rows = session.execute(query if accounts is None else query.where(table.id.in_(sorted(accounts))))
     seconds = now.timestamp()
     return {
-        row.id: Standing(row.used * decay(seconds - row.used_at), row.share, row.mean_seconds)
-        if row.used is not None
-        else Standing(share=row.share)
+        row.id: Standing(
+            used=row.used * decay(seconds - row.used_at) if row.used is not None else 0.0,
+            share=row.share,
+            mean_seconds=row.mean_seconds,
+            name=row.name,
+        )
         for row in rows
     }
 

@@ -1,6 +1,7 @@
 """The jobs that wait for a worker, in the order in which they are claimed."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +15,16 @@ from service.models import Job
 from service.store import claim_order, events, job_details, queue_position, tokens
 from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
+from service.store.queue_order import Place, QueueOrder, QueueOrders
 
 MAX_CURSOR: Final = 200
-"""The characters of a cursor: a priority, an id and the name of a pool."""
+"""The characters of a cursor: what the order of claims depends on, an id and the name of a pool."""
 
-_CURSOR: Final = re.compile(r"(-?[0-9]{1,3})\.([^.]+)\.(.+)", re.DOTALL)
+_CURSOR: Final = re.compile(r"([01])\.(-?[0-9]{1,3})\.([0-9]{1,20})\.([^.]+)\.(.+)", re.DOTALL)
+
+
+_SCORE_UNITS: Final = 1000
+"""A cursor has the score of an account in thousandths of a second."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +57,14 @@ def list_page(
         InvalidRequest: no page of the queue has given this cursor.
     """
     after = None if cursor is None else _decode(cursor)
-    rows: list[Job] = []
-    for conditions in _ranges(pool, after):
-        missing = limit + 1 - len(rows)
-        if missing:
-            query = select(Job).where(_is_queued(session), *conditions)
-            rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
+    order = (forecaster.orders if forecaster is not None else QueueOrders()).read(session)
+    if order is None:
+        rows = _by_age(session, pool, after, limit + 1)
+    else:
+        rows = _by_turns(session, order, pool, after, limit + 1)
     page = rows[:limit]
-    return _with_details(session, page, lease_seconds, forecaster), _encode(page[-1]) if len(rows) > limit else None
+    next_cursor = _encode(page[-1], order) if len(rows) > limit else None
+    return _with_details(session, page, lease_seconds, forecaster, order), next_cursor
 
 
 def count(session: Session, pool: str | None) -> int:
@@ -69,9 +75,45 @@ def count(session: Session, pool: str | None) -> int:
 
 @dataclass(frozen=True)
 class _Key:
+    preemptible: bool
     priority: int
+    score: int
     id: str
     pool: str
+
+
+def _by_age(session: Session, pool: str | None, after: _Key | None, limit: int) -> list[Job]:
+    rows: list[Job] = []
+    for conditions in _ranges(pool, after):
+        missing = limit - len(rows)
+        if missing:
+            query = select(Job).where(_is_queued(session), Job.finished_at.is_(None), *conditions)
+            order = Job.pool, Job.preemptible, Job.priority.desc(), Job.id
+            rows += session.scalars(query.order_by(*order).limit(missing))
+    return rows
+
+
+def _by_turns(session: Session, order: QueueOrder, pool: str | None, after: _Key | None, limit: int) -> list[Job]:
+    places = [place for place in order.places.values() if pool in {None, place.pool}]
+    start = 0 if after is None else _first_after(places, order.places.get(after.id), after)
+    rows: list[Job] = []
+    for chunk in range(start, len(places), limit):
+        ids = [place.id for place in places[chunk : chunk + limit]]
+        # Some may have been claimed since the order was read.
+        found = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(ids), _is_queued(session)))}
+        rows += [found[id] for id in ids if id in found]
+        if len(rows) >= limit:
+            break
+    return rows[:limit]
+
+
+def _first_after(places: Sequence[Place], last: Place | None, after: _Key) -> int:
+    """Return the index of the first place after the last one of a page, which may have left the queue."""
+    if last is not None:
+        key = last.key
+    else:
+        key = after.pool, after.preemptible, -after.priority, after.score / _SCORE_UNITS, after.id
+    return bisect_right(places, key, key=lambda place: place.key)
 
 
 def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnElement[bool]]]:
@@ -80,8 +122,11 @@ def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnEle
         yield [] if pool is None else [Job.pool == pool]
         return
     if pool in {None, after.pool}:
-        yield Job.pool == after.pool, Job.priority == after.priority, Job.id > after.id
-        yield Job.pool == after.pool, Job.priority < after.priority
+        of_kind = Job.pool == after.pool, Job.preemptible == after.preemptible
+        yield *of_kind, Job.priority == after.priority, Job.id > after.id
+        yield *of_kind, Job.priority < after.priority
+        if not after.preemptible:
+            yield Job.pool == after.pool, Job.preemptible.is_(True)
     if pool is None:
         yield [Job.pool > after.pool]
 
@@ -97,18 +142,23 @@ def _is_queued(session: Session) -> ColumnElement[bool]:
 
 
 def _with_details(
-    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None
+    session: Session,
+    jobs: Sequence[Job],
+    lease_seconds: float,
+    forecaster: Forecaster | None,
+    order: QueueOrder | None,
 ) -> list[WaitingJob]:
-    waits = queue_position.read_waits(session, jobs, lease_seconds)
+    waits = queue_position.read_waits(session, jobs, lease_seconds, order)
     since = _queued_since(session, jobs)
     labels = job_details.labels_of(session, jobs)
     names = tokens.names_of(session, {job.token_id for job in jobs})
     forecasts = forecaster.read(session, [job.id for job in jobs]) if forecaster is not None and jobs else {}
+    positions = queue_position.positions_of(session, jobs, order) if jobs else {}
     now = clock.now(session)
     return [
         WaitingJob(
             job=job,
-            position=position,
+            position=(position := positions.get(job.id, 1)),
             waiting_for=waits[job.id],
             since=since.get(job.id, job.created_at),
             labels=labels.get(job.id, {}),
@@ -116,21 +166,8 @@ def _with_details(
             forecast=(forecast := forecasts.get(job.id) or QueuedForecast(position - 1, None, None)),
             finishes_at=job_details.after(now, forecast.ends),
         )
-        for job, position in zip(jobs, _positions(session, jobs), strict=True)
+        for job in jobs
     ]
-
-
-def _positions(session: Session, jobs: Sequence[Job]) -> Iterator[int]:
-    """Yield the positions of jobs that follow each other: only those before the first one must be counted."""
-    pool, position = None, 0
-    for job in jobs:
-        if pool is None:
-            position = queue_position.count_ahead(session, [job.id]).get(job.id, 0)
-        elif job.pool != pool:
-            position = 0
-        pool = job.pool
-        position += 1
-        yield position
 
 
 def _queued_since(session: Session, jobs: Sequence[Job]) -> dict[str, datetime]:
@@ -138,12 +175,13 @@ def _queued_since(session: Session, jobs: Sequence[Job]) -> dict[str, datetime]:
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
-def _encode(job: Job) -> str:
-    return f"{job.priority}.{job.id}.{job.pool}"
+def _encode(job: Job, order: QueueOrder | None) -> str:
+    score = 0 if order is None else round(order.places[job.id].score * _SCORE_UNITS)
+    return f"{job.preemptible:d}.{job.priority}.{score}.{job.id}.{job.pool}"
 
 
 def _decode(cursor: str) -> _Key:
     match = _CURSOR.fullmatch(cursor)
     if match is None:
         raise invalid_cursor(cursor, "No page of the queue has given this cursor.")
-    return _Key(int(match[1]), match[2], match[3])
+    return _Key(match[1] == "1", int(match[2]), int(match[3]), match[4], match[5])

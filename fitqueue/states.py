@@ -192,7 +192,10 @@ class EventKind(DescribedEnum):
         "A user changed the job while it waited; `data` says who, and what each field was and is.",
     )
     EXTENDED = ("extended", "A user gave the ended job more epochs; `data` says who, and how many.")
-    REQUEUED = ("requeued", "The attempt failed, or its worker shut down; the job waits for another worker.")
+    REQUEUED = (
+        "requeued",
+        "The attempt failed, its worker shut down, or it made room; the job waits for another worker.",
+    )
     SUCCEEDED = ("succeeded", "The job succeeded.")
     FAILED = ("failed", "The job failed.")
     CANCELLED = ("cancelled", "The job was cancelled.")

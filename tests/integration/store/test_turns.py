@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
 from fitqueue.roles import Role
+from fitqueue.spec import JobSpec
 from fitqueue.states import JobState
 from service import clock
 from service.db import Database
@@ -37,15 +38,17 @@ def users(database: Database) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def submit_as(database: Database, submit: Submit, users: tuple[str, ...]) -> Submit:
+def submit_as(database: Database, make_spec: MakeSpec, users: tuple[str, ...]) -> Submit:  # noqa: ARG001
     """A function that submits a job of a user."""
+    specs: dict[str, JobSpec] = {}
 
     def submit_as(owner: str, project: str | None = None, **fields: Any) -> str:
-        job_id = submit(**fields)
+        key = repr(fields)
+        specs[key] = specs[key] if key in specs else make_spec(**fields)
         with database.write() as session:
-            job = jobs.get(session, job_id)
+            job = jobs.create(session, specs[key], [])
             job.owner_id, job.project_id = owner, project or job.project_id
-        return job_id
+        return job.id
 
     return submit_as
 
@@ -163,8 +166,8 @@ def _order(database: Database, limit: int = 100, by: TurnsBy = TurnsBy.USER) -> 
             return ids
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from([-1, 0, 0, 0, 3]), st.booleans()), max_size=12))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(queue=st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from([-1, 0, 0, 0, 3]), st.booleans()), max_size=8))
 def test_the_queue_is_listed_in_the_order_of_claims(
     queue: list[tuple[str, int, bool]], database: Database, submit_as: Submit, claim: Claim
 ) -> None:
@@ -310,8 +313,8 @@ LENGTHS = st.integers(1, 300).map(float)
 SHARES = st.fixed_dictionaries({user: st.sampled_from([0.5, 1.0, 2.0]) for user in USERS})
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(shares=SHARES, submitted=st.lists(st.tuples(st.sampled_from(USERS), LENGTHS), min_size=15, max_size=30))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shares=SHARES, submitted=st.lists(st.tuples(st.sampled_from(USERS), LENGTHS), min_size=12, max_size=20))
 def test_over_a_window_each_user_has_its_share_to_within_one_job(
     shares: dict[str, float],
     submitted: list[tuple[str, float]],
@@ -335,9 +338,9 @@ def test_over_a_window_each_user_has_its_share_to_within_one_job(
         assert max(scores.values()) - min(scores.values()) <= max(longest.values()) * 1.01
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    small=st.lists(st.tuples(st.sampled_from(USERS[1:]), LENGTHS), min_size=10, max_size=20),
+    small=st.lists(st.tuples(st.sampled_from(USERS[1:]), LENGTHS), min_size=10, max_size=14),
     before=st.integers(0, 5),
 )
 def test_a_job_with_four_gpus_comes(

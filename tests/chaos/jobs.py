@@ -98,8 +98,13 @@ KINDS: Final[dict[str, Spec]] = {
 
 
 def spec(kind: str, number: str) -> Spec:
-    """Return a job of this kind, as a user submits it. It must not fail merely because it was killed often."""
-    return {**KINDS[kind], "name": kind, "labels": {LABEL: number}, "seed": 11, "max_attempts": 100}
+    """Return a job of this kind, as a user submits it. It must not fail merely because it was killed often.
+
+    Every third numbered one is preemptible: the jobs that are submitted while it trains make it leave its worker.
+    """
+    is_preemptible = number.isdecimal() and int(number) % 3 == 0
+    job = {**KINDS[kind], "name": kind, "labels": {LABEL: number}, "preemptible": is_preemptible}
+    return {**job, "seed": 11, "max_attempts": 100}
 
 
 def kinds(count: int) -> Iterator[str]:

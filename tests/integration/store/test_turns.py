@@ -22,7 +22,7 @@ from service.store import job_changes, jobs, leases, waiting_jobs, workers
 from service.store.forecasts import Forecaster, make_forecast
 from service.store.gpus import VisibleGPU
 from service.store.leases import ClaimedJob
-from tests.integration.fixture_types import AdvanceClock, Claim, Submit
+from tests.integration.fixture_types import AdvanceClock, Claim, MakeSpec, Submit
 from tests.integration.store.operations import FOUR_GPUS, finish, get_job, requeue
 
 USERS = ("usr_a", "usr_b", "usr_c", "usr_d", "usr_e")
@@ -38,7 +38,7 @@ def users(database: Database) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def submit_as(database: Database, make_spec: MakeSpec, users: tuple[str, ...]) -> Submit:  # noqa: ARG001
+def submit_as(database: Database, make_spec: MakeSpec, users: tuple[str, ...]) -> Submit:
     """A function that submits a job of a user."""
     specs: dict[str, JobSpec] = {}
 

@@ -38,8 +38,8 @@ class Standing:
     name: str = ""
 
     @property
-    def score(self) -> float:
-        return self.used / self.share
+    def score(self) -> int:
+        return score(self.used, self.share)
 
 
 class QueuedJob(Protocol):
@@ -62,6 +62,11 @@ class QueuedJob(Protocol):
 Queued = TypeVar("Queued", bound=QueuedJob)
 
 
+def score(used: float, share: float) -> int:
+    """Return the score of an account, in whole seconds: what was charged in the same moment counts the same."""
+    return round(used / share)
+
+
 def decay(seconds: float) -> float:
     """Return how much of a use counts after some time."""
     return float(0.5 ** (seconds / HALF_LIFE_SECONDS))
@@ -78,7 +83,7 @@ def charge(job: QueuedJob, standing: Standing) -> float:
     return weight(job.gpus) * (DEFAULT_SECONDS if known is None else known)
 
 
-def in_order(jobs: Sequence[Queued], standings: Mapping[str, Standing]) -> Iterator[tuple[float, Queued]]:
+def in_order(jobs: Sequence[Queued], standings: Mapping[str, Standing]) -> Iterator[tuple[int, Queued]]:
     """Yield the jobs of one pool in the order of claims, each with the score of its account when it is claimed.
 
     Each claim raises the score of its account, as it does at a real one.
@@ -102,15 +107,15 @@ def level(job: QueuedJob) -> tuple[bool, int]:
 
 def _merged(
     queues: Mapping[str, Sequence[Queued]], standings: Mapping[str, Standing], claimed: dict[str, float]
-) -> Iterator[tuple[float, Queued]]:
+) -> Iterator[tuple[int, Queued]]:
     """Yield jobs of equal priority. `claimed`, the charges until now by account, grows with them."""
     unknown = Standing()
 
-    def score(account: str) -> float:
+    def score_of(account: str) -> int:
         standing = standings.get(account, unknown)
-        return standing.score + claimed.get(account, 0.0) / standing.share
+        return score(standing.used + claimed.get(account, 0.0), standing.share)
 
-    heap = [(score(account), jobs[0].id, account, 0) for account, jobs in queues.items()]
+    heap = [(score_of(account), jobs[0].id, account, 0) for account, jobs in queues.items()]
     heapq.heapify(heap)
     while heap:
         at, _, account, index = heap[0]
@@ -118,6 +123,6 @@ def _merged(
         yield at, jobs[index]
         claimed[account] = claimed.get(account, 0.0) + charge(jobs[index], standings.get(account, unknown))
         if index + 1 < len(jobs):
-            heapq.heapreplace(heap, (score(account), jobs[index + 1].id, account, index + 1))
+            heapq.heapreplace(heap, (score_of(account), jobs[index + 1].id, account, index + 1))
         else:
             heapq.heappop(heap)

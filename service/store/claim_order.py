@@ -14,7 +14,7 @@ from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, and_, bindparam
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
-from service.forecast.turns import Standing, TurnsBy, decay
+from service.forecast.turns import Standing, TurnsBy, decay, score
 from service.models import Job, Project, TurnUsage, User
 from service.store import turns
 
@@ -139,23 +139,22 @@ def first(
     )
 
 
-def _score(row: Any, now: datetime) -> float:
+def _score(row: Any, now: datetime) -> int:
     if row.used is None:
-        return 0.0
-    used = float(row.used * decay(now.timestamp() - row.used_at))
-    return used / (1.0 if row.share is None else row.share)
+        return 0
+    return score(row.used * decay(now.timestamp() - row.used_at), 1.0 if row.share is None else row.share)
 
 
 def before(session: Session, turns_of_jobs: Sequence[Turn], by: TurnsBy, now: datetime) -> Condition:
     """Return the condition that a job goes before all of these, none of which is preemptible."""
     standings = turns.read(session, by, None, now)
 
-    def score(turn: Turn) -> float:
+    def score_of(turn: Turn) -> int:
         return standings.get(turn.account, Standing()).score
 
-    first = min(turns_of_jobs, key=lambda turn: (-turn.priority, score(turn), turn.job_id))
-    lower = sorted(account for account, standing in standings.items() if standing.score < score(first))
-    higher = sorted(account for account, standing in standings.items() if standing.score > score(first))
+    first = min(turns_of_jobs, key=lambda turn: (-turn.priority, score_of(turn), turn.job_id))
+    lower = sorted(account for account, standing in standings.items() if standing.score < score_of(first))
+    higher = sorted(account for account, standing in standings.items() if standing.score > score_of(first))
 
     def condition(job: Any) -> ColumnElement[bool]:
         account = turns.account_column(by, job)

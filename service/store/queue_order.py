@@ -41,12 +41,12 @@ class Place:
     preemptible: bool
     priority: int
     account: str
-    score: float
+    score: int
     position: int
     overtaking: int
 
     @property
-    def key(self) -> tuple[str, bool, int, float, str]:
+    def key(self) -> tuple[str, bool, int, int, str]:
         return self.pool, self.preemptible, -self.priority, self.score, self.id
 
 

@@ -23,10 +23,6 @@ MAX_CURSOR: Final = 200
 _CURSOR: Final = re.compile(r"([01])\.(-?[0-9]{1,3})\.([0-9]{1,20})\.([^.]+)\.(.+)", re.DOTALL)
 
 
-_SCORE_UNITS: Final = 1000
-"""A cursor has the score of an account in thousandths of a second."""
-
-
 @dataclass(frozen=True)
 class WaitingJob:
     """A queued job with its place in the queue of its pool."""
@@ -109,10 +105,8 @@ def _by_turns(session: Session, order: QueueOrder, pool: str | None, after: _Key
 
 def _first_after(places: Sequence[Place], last: Place | None, after: _Key) -> int:
     """Return the index of the first place after the last one of a page, which may have left the queue."""
-    if last is not None:
-        key = last.key
-    else:
-        key = after.pool, after.preemptible, -after.priority, after.score / _SCORE_UNITS, after.id
+    key = after.pool, after.preemptible, -after.priority, after.score, after.id
+    key = key if last is None else last.key
     return bisect_right(places, key, key=lambda place: place.key)
 
 
@@ -176,7 +170,7 @@ def _queued_since(session: Session, jobs: Sequence[Job]) -> dict[str, datetime]:
 
 
 def _encode(job: Job, order: QueueOrder | None) -> str:
-    score = 0 if order is None else round(order.places[job.id].score * _SCORE_UNITS)
+    score = 0 if order is None else order.places[job.id].score
     return f"{job.preemptible:d}.{job.priority}.{score}.{job.id}.{job.pool}"
 
 

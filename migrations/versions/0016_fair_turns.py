@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 _QUEUED = sa.text("state = 'queued'")
-_BY_AGE = sa.text("state = 'queued' AND finished_at IS NULL")
+_BY_AGE = sa.text("state = 'queued' AND reason IS NULL")
 _HIGHEST_FIRST = sa.text("priority DESC")
 _COLUMNS = ("turn_charge", "preempt_requested_at", "preemptible")
 

@@ -146,7 +146,7 @@ class Job(Base):
         UniqueConstraint("token_id", "idempotency_key"),
         # The queue of each owner in each project, the queue by age, and the leases that the reaper scans: partial
         # indexes, no larger than what is queued or running. With `gpus` in it, thousands of jobs that do not fit are
-        # skipped without reading their rows. A claim does not say that `finished_at` is NULL, and cannot use the queue
+        # skipped without reading their rows. A claim does not say that `reason` is NULL, and cannot use the queue
         # by age: without statistics, PostgreSQL would take it and sort what it finds there.
         Index(
             "ix_jobs_queued",
@@ -154,8 +154,8 @@ class Job(Base):
             "preemptible",
             text("priority DESC"),
             "id",
-            sqlite_where=text("state = 'queued' AND finished_at IS NULL"),
-            postgresql_where=text("state = 'queued' AND finished_at IS NULL"),
+            sqlite_where=text("state = 'queued' AND reason IS NULL"),
+            postgresql_where=text("state = 'queued' AND reason IS NULL"),
         ),
         Index(
             "ix_jobs_turns",

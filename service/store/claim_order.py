@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, and_, bindparam, false, func, literal, or_, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
@@ -21,7 +34,7 @@ from service.store import turns
 QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
 """In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
-BY_AGE: Final = Job.state == QUEUED, Job.finished_at.is_(None)
+BY_AGE: Final = Job.state == QUEUED, Job.reason.is_(None)
 """The condition of a queued job, as the index of the queue by age has it."""
 
 Condition = Callable[[Any], ColumnElement[bool]]
@@ -52,13 +65,13 @@ def select_turns(condition: Condition, by: TurnsBy) -> Select[Any]:
     )
 
 
-def _groups(*, of_all_pools: bool) -> CTE:
+def _groups(*, of_all_pools: bool, dialect: str = "") -> CTE:
     """Return who has queued jobs in which project, in `:pool` or in all pools: a loose scan of the index of turns."""
     first, start, following, of_project, of_pool, of_next_pool = (job.c for job in _JOBS[2:])
     conditions = [] if of_all_pools else [first.pool == bindparam("pool")]
     groups = (
         select(start.pool, start.project_id, start.owner_id)
-        .where(start.id == _first_id(first, *conditions))
+        .where(start.id == _first_id(first, *conditions, dialect=dialect))
         .cte("groups", recursive=True)
     )
     group = groups.c
@@ -68,23 +81,26 @@ def _groups(*, of_all_pools: bool) -> CTE:
         _first_id(of_pool, of_pool.pool == group.pool, of_pool.project_id > group.project_id),
     ]
     if of_all_pools:
-        candidates.append(_first_id(of_next_pool, of_next_pool.pool > group.pool))
+        candidates.append(_first_id(of_next_pool, of_next_pool.pool > group.pool, dialect=dialect))
     step = select(following.pool, following.project_id, following.owner_id)
     return groups.union_all(step.select_from(groups.join(_JOBS[4], following.id == func.coalesce(*candidates))))
 
 
-def _first_id(job: Any, *conditions: ColumnElement[bool]) -> ScalarSelect[str]:
-    query = select(job.id).where(job.state == QUEUED, *conditions)
+def _first_id(job: Any, *conditions: ColumnElement[bool], dialect: str = "") -> ScalarSelect[str]:
+    is_queued = job.state == QUEUED
+    if dialect == "sqlite":  # else it sorts all jobs in this state, if the pool is not given
+        is_queued = func.likelihood(is_queued, literal_column("0.9"))
+    query = select(job.id).where(is_queued, *conditions)
     order = job.pool, job.project_id, job.owner_id, job.preemptible, job.priority.desc(), job.id
     return query.order_by(*order).limit(1).scalar_subquery()
 
 
-def _select_waiting(by: TurnsBy) -> Select[Any]:
-    groups = _groups(of_all_pools=True)
+def _select_waiting(by: TurnsBy, dialect: str) -> Select[Any]:
+    groups = _groups(of_all_pools=True, dialect=dialect)
     return select(groups.c.pool, groups.c.owner_id if by is TurnsBy.USER else groups.c.project_id)
 
 
-WAITING: Final = {by: _select_waiting(by) for by in TurnsBy}
+WAITING: Final = {(by, dialect): _select_waiting(by, dialect) for by in TurnsBy for dialect in ("sqlite", "postgresql")}
 """Select the pools with queued jobs, and the accounts that wait there. They may repeat."""
 
 

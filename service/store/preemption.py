@@ -81,7 +81,7 @@ def _waiting(session: Session, pools: list[str]) -> list[WaitingJob]:
     rows: list[Any] = []
     for pool in pools:
         query = select(Job.id, Job.pool, Job.gpus, Job.priority).where(
-            Job.state == QUEUED, Job.finished_at.is_(None), Job.pool == pool, Job.preemptible.is_(False)
+            Job.state == QUEUED, Job.reason.is_(None), Job.pool == pool, Job.preemptible.is_(False)
         )
         query = query.where(transitions.is_claimable(now)).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)
         rows += session.execute(query).all()

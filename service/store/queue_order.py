@@ -89,7 +89,7 @@ class QueueOrders:
 def is_contested(session: Session, by: TurnsBy) -> bool:
     """Tell whether jobs of several accounts wait in a pool."""
     pools: dict[str, set[str]] = {}
-    for pool, account in session.execute(claim_order.WAITING[by]):
+    for pool, account in session.execute(claim_order.WAITING[by, session.get_bind().dialect.name]):
         pools.setdefault(pool, set()).add(account)
     return any(len(accounts) > 1 for accounts in pools.values())
 

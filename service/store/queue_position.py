@@ -125,7 +125,7 @@ def _positions_by_age(session: Session, queued: Sequence[Job]) -> Mapping[str, i
 def count_ahead(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     """Return how many queued jobs of its pool are before each of these queued ones."""
     other = aliased(Job)
-    in_queue = (other.state == QUEUED, other.finished_at.is_(None), other.pool == Job.pool)
+    in_queue = (other.state == QUEUED, other.reason.is_(None), other.pool == Job.pool)
     count = select(func.count()).where(*in_queue)
     sooner = count.where(other.preemptible < Job.preemptible).scalar_subquery()
     of_kind = count.where(other.preemptible == Job.preemptible)

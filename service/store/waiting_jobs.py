@@ -83,7 +83,7 @@ def _by_age(session: Session, pool: str | None, after: _Key | None, limit: int) 
     for conditions in _ranges(pool, after):
         missing = limit - len(rows)
         if missing:
-            query = select(Job).where(_is_queued(session), Job.finished_at.is_(None), *conditions)
+            query = select(Job).where(_is_queued(session), Job.reason.is_(None), *conditions)
             order = Job.pool, Job.preemptible, Job.priority.desc(), Job.id
             rows += session.scalars(query.order_by(*order).limit(missing))
     return rows

@@ -102,6 +102,12 @@ class CrossSite(FitQueueError):
     code = "cross_site"
 
 
+class Forbidden(FitQueueError):
+    """The user, or the token, may not do this."""
+
+    code = "forbidden"
+
+
 class NotFound(FitQueueError):
     """There is nothing at this address."""
 
@@ -118,6 +124,24 @@ class DatasetNotFound(NotFound):
     """There is no data set with this id or name."""
 
     code = "dataset_not_found"
+
+
+class UserNotFound(NotFound):
+    """There is no user with this name."""
+
+    code = "user_not_found"
+
+
+class ProjectNotFound(NotFound):
+    """There is no project with this name."""
+
+    code = "project_not_found"
+
+
+class TokenNotFound(NotFound):
+    """There is no valid token with this id."""
+
+    code = "token_not_found"
 
 
 class ArrayNotFound(NotFound):
@@ -190,6 +214,12 @@ class NameTaken(Conflict):
     """Another data set already has this name."""
 
     code = "name_taken"
+
+
+class LastAdmin(Conflict):
+    """A service needs an admin who is not disabled."""
+
+    code = "last_admin"
 
 
 class DatasetInUse(Conflict):

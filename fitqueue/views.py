@@ -170,6 +170,8 @@ class QueuedJob(QueueForecast):
     priority: int
     gpus: int
     labels: dict[str, str]
+    owner: str | None = Field(default=None, description="name of the user whose job it is")
+    project: str | None = None
     submitted_by: str | None = Field(description="name of the token that it was submitted with; null if unknown")
     position: int = Field(description="1 is the next job of its pool")
     waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
@@ -203,6 +205,8 @@ class JobSummary(View, Pictured):
     pool: str
     priority: int
     labels: dict[str, str]
+    owner: str | None = Field(default=None, description="name of the user whose job it is")
+    project: str | None = None
     submitted_by: str | None = Field(
         default=None, description="name of the token that it was submitted with; null if unknown"
     )
@@ -275,22 +279,6 @@ class JobDiff(View):
     jobs: list[ComparedJob] = Field(description="the two jobs, in the order of the address")
     differences: list[Difference]
     is_complete: bool = Field(description="false if there are more differences than the answer has")
-
-
-class TokenView(View):
-    """A token, without its secret."""
-
-    id: str
-    name: str = Field(
-        description="what its jobs and data sets have as `submitted_by`; several tokens may have one name"
-    )
-    created_at: datetime
-
-
-class MeView(View):
-    """Who sends a request."""
-
-    token: TokenView
 
 
 class LoginLink(View):
@@ -421,6 +409,8 @@ class DatasetView(View):
     sha256: str | None
     source: str | None
     created_at: datetime | None
+    owner: str | None = Field(default=None, description="name of the user whose it is; null if it is built in")
+    project: str | None = Field(default=None, description="null if it is built in")
     submitted_by: str | None = Field(
         default=None, description="name of the token that it was uploaded with; null if unknown, or if it is built in"
     )

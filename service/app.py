@@ -9,6 +9,7 @@ from flask_openapi3.openapi import OpenAPI
 from fitqueue import __version__
 from fitqueue.views import Problem
 from service.api import (
+    access,
     actions,
     artifacts,
     authentication,
@@ -31,10 +32,13 @@ from service.api import (
     news,
     overdue,
     previews,
+    projects,
     prometheus,
     queue,
     requests,
+    tokens,
     usage,
+    users,
     workers,
 )
 from service.api.context import REQUEST_THREADS, Services
@@ -66,6 +70,9 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     previews.blueprint,
     workers.blueprint,
     me.blueprint,
+    tokens.blueprint,
+    users.blueprint,
+    projects.blueprint,
     health.blueprint,
     catalogue.blueprint,
     prometheus.blueprint,
@@ -112,6 +119,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     requests.register(app)
     compression.register(app)
     authentication.register(app)
+    access.register(app)
     overdue.register(app)
     errors.register(app)
     cors.register(app, settings.cors_origins)

@@ -6,11 +6,12 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
+from fitqueue.account_views import MeView
 from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
 from fitqueue.client.training import TrainingMethods
 from fitqueue.client.transport import Transport
-from fitqueue.views import LoginLink, MeView, WorkerView
+from fitqueue.views import LoginLink, WorkerView
 
 
 class Client(TrainingMethods):

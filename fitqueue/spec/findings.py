@@ -34,6 +34,7 @@ class FaultCode(DescribedEnum):
     DUPLICATE_NAME = ("duplicate_name", "Two things that need different names share one.")
     BAD_GRAPH = ("bad_graph", "The layers of a functional model are not connected correctly.")
     UNKNOWN_DATASET = ("unknown_dataset", "There is no data set with this name or id.")
+    UNKNOWN_PROJECT = ("unknown_project", "There is no project with this name that the user sees.")
     UNKNOWN_JOB = ("unknown_job", "There is no job with this id, or it has not saved any weights yet.")
     UNKNOWN_CHECKPOINT = ("unknown_checkpoint", "The job has no checkpoint with this name.")
     UNKNOWN_ARRAY = ("unknown_array", "The data set has no array with this name.")

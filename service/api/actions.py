@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.views import JobView
 from service.api import PREFIX
-from service.api.context import get_services, token_id
+from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.job_answers import job_answer
 from service.api.parameters import ALWAYS, JobPath, json_body, problems
@@ -89,7 +89,7 @@ def _perform(
     """Have the store do it, and answer with the job. `notify`: workers may have work after it."""
     services = get_services()
     with services.database.write() as session:
-        pool = action(session, path.job_id, token_id()).pool
+        pool = action(session, path.job_id, principal().user).pool
     if notify:
         services.notifier.notify(pool)
     return job_answer(services, path.job_id, status)

@@ -14,6 +14,7 @@ from service.queue import Notifier
 from service.settings import Settings
 from service.storage import Storage
 from service.store.forecasts import Forecaster
+from service.store.principals import Principal
 
 EXTENSION: Final = "fitqueue"
 REQUEST_THREADS: Final = 64
@@ -49,9 +50,9 @@ def get_services() -> Services:
     return cast(Services, current_app.extensions[EXTENSION])
 
 
-def token_id() -> str:
-    """Return the id of the token that the request came with."""
-    return cast(str, g.token_id)
+def principal() -> Principal:
+    """Return who sends the request."""
+    return cast(Principal, g.principal)
 
 
 def request_id() -> str:

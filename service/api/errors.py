@@ -26,6 +26,7 @@ STATUSES: Final[dict[type[FitQueueError], int]] = {
     errors.MalformedRequest: 400,
     errors.Unauthenticated: 401,
     errors.CrossSite: 403,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.RequestTimeout: 408,

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseUnavailable, Fault, InvalidRequest, JobNotFound, TooManyFollowers
 from fitqueue.text import truncate
-from service.api.context import Services, token_id
-from service.store import jobs, tokens
+from service.api.context import Services, principal
+from service.store import jobs, principals
 
 POLL_SECONDS: Final = 0.25
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -72,11 +72,11 @@ def follow_rows(
     Raises:
         TooManyFollowers: too many requests are waiting already.
     """
-    token = token_id()
+    token_id = principal().token_id
 
     def read_after(last: int) -> tuple[list[ServerSentEvent], bool]:
         with services.database.read() as session:
-            if not tokens.is_valid(session, token):
+            if principals.of_token_id(session, token_id) is None:
                 return [], True
             # The state before the rows: the last row is written together with the end, and must not be missed.
             has_ended = jobs.get(session, job_id).state.is_final

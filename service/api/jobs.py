@@ -16,7 +16,7 @@ from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
 from service.api import PREFIX, languages, submission
 from service.api.addresses import address_of
-from service.api.context import Services, get_services, token_id
+from service.api.context import Services, get_services, principal
 from service.api.description import NEW_JOB
 from service.api.following import wait_until
 from service.api.job_answers import JobAnswer, has_changed, job_answer, read_answer, read_job
@@ -26,6 +26,7 @@ from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answ
 from service.api.submission import Submitted
 from service.api.views import job_fields, job_summary
 from service.store import job_changes, job_details, job_list, jobs
+from service.store.access import Viewer
 from service.store.job_cursors import MAX_CHARACTERS
 from service.store.job_details import Fields, JobDetails
 from service.store.job_list import Filter
@@ -103,6 +104,8 @@ class ListQuery(PageQuery):
     submitted_by: Text | None = Field(
         default=None, max_length=128, description="the name of the token that a job was submitted with"
     )
+    owner: Text | None = Field(default=None, max_length=64, description="the name of a user")
+    project: Text | None = Field(default=None, max_length=64, description="the name of a project")
     dataset: Text | None = Field(
         default=None, max_length=128, description="the id or name of a data set that a job takes data or weights from"
     )
@@ -114,8 +117,7 @@ class ListQuery(PageQuery):
         default=None, max_length=MAX_CHARACTERS, description="`next_cursor` of the page before, with the same `sort`"
     )
 
-    @property
-    def filter(self) -> Filter:
+    def filter(self, viewer: Viewer) -> Filter:
         return Filter(
             states=self.state,
             labels=self.labels,
@@ -123,6 +125,9 @@ class ListQuery(PageQuery):
             name=self.name,
             submitted_by=self.submitted_by,
             dataset=self.dataset,
+            owner=self.owner,
+            project=self.project,
+            viewer=viewer,
         )
 
     @property
@@ -186,10 +191,11 @@ def read_jobs(services: Services, query: ListQuery) -> Page[JobSummary]:
 def _read_page(
     services: Services, query: ListQuery, fields: Fields = None
 ) -> tuple[Sequence[JobDetails], str | None, int | None]:
+    filter = query.filter(principal().viewer)
     with services.database.read() as session:
-        rows, cursor = job_list.list_page(session, query.filter, query.cursor, query.limit, query.sort)
+        rows, cursor = job_list.list_page(session, filter, query.cursor, query.limit, query.sort)
         details = job_details.read_all(session, rows, services.settings.lease_seconds, services.forecaster, fields)
-        total = job_list.count(session, query.filter) if query.total else None
+        total = job_list.count(session, filter) if query.total else None
     return details, cursor, total
 
 
@@ -236,7 +242,7 @@ def change_job(path: JobPath) -> Response:
     services = get_services()
     change = changed_runtime(parse_change(json_body()), services.settings)
     with services.database.write() as session:
-        pool = job_changes.change(session, path.job_id, change, token_id()).pool
+        pool = job_changes.change(session, path.job_id, change, principal().user).pool
     services.notifier.notify(pool)
     return job_answer(services, path.job_id, 200)
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from fitqueue.views import Page, QueuedJob
 from service.api import PREFIX
-from service.api.context import Services, get_services
+from service.api.context import Services, get_services, principal
 from service.api.parameters import ALWAYS, PageQuery, Text, answer
 from service.api.views import queued_job
 from service.store import waiting_jobs
@@ -36,9 +36,10 @@ def read_queue(services: Services, query: QueueQuery) -> Page[QueuedJob]:
     Raises:
         InvalidRequest: the cursor is not one of the queue.
     """
+    viewer = principal().viewer
     with services.database.read() as session:
         rows, cursor = waiting_jobs.list_page(
-            session, query.pool, query.cursor, query.limit, services.settings.lease_seconds, services.forecaster
+            session, query.pool, query.cursor, query.limit, services.settings.lease_seconds, services.forecaster, viewer
         )
-        total = waiting_jobs.count(session, query.pool) if query.total else None
+        total = waiting_jobs.count(session, query.pool, viewer) if query.total else None
     return Page[QueuedJob](data=[queued_job(row) for row in rows], next_cursor=cursor, total=total)

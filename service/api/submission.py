@@ -9,7 +9,7 @@ from typing import Any
 from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
 from fitqueue.text import truncate
 from fitqueue.views import DryRun
-from service.api.context import Services, token_id
+from service.api.context import Services, principal
 from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset
 from service.ids import new_id
 from service.store import jobs
@@ -54,10 +54,10 @@ def dry_run(services: Services, body: Any) -> DryRun:
         InvalidSpec: the job cannot be trained.
         CheckerBusy: too many models are being checked.
     """
-    with services.check_queue.admitted(token_id()) as is_admitted:
+    with services.check_queue.admitted(principal().user_id) as is_admitted:
         if not is_admitted:
             raise CheckerBusy()
-        checked = check_job(services, body, DatasetFinder(services))
+        checked = check_job(services, body, DatasetFinder(services, body))
     return DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary)
 
 
@@ -75,8 +75,8 @@ def submit(services: Services, body: Any, idempotency: Idempotency | None) -> Su
     """
     if (earlier := _find_earlier(services, idempotency)) is not None:
         return Submitted(earlier, is_replayed=True)
-    finder = DatasetFinder(services)
-    with services.check_queue.admitted(token_id()) as is_admitted:
+    finder = DatasetFinder(services, body)
+    with services.check_queue.admitted(principal().user_id) as is_admitted:
         checked = check_job(services, body, finder, with_keras=is_admitted)
     new = new_id("job")
     job_id = _store(services, new, checked, finder.id_of(checked.spec.data.dataset), idempotency)
@@ -93,7 +93,7 @@ def _find_earlier(services: Services, idempotency: Idempotency | None) -> str | 
     if idempotency is None:
         return None
     with services.database.read() as session:
-        job = jobs.find_earlier(session, token_id(), idempotency)
+        job = jobs.find_earlier(session, principal().token_id, idempotency)
         return None if job is None else job.id
 
 
@@ -111,7 +111,9 @@ def _store(
                 summary=checked.summary,
                 dataset_id=dataset_id,
                 weights_dataset_id=checked.weights_dataset_id,
-                token_id=token_id(),
+                owner_id=principal().user_id,
+                project_id=checked.project_id,
+                token_id=principal().token_id,
                 idempotency=idempotency,
             ).id
     except DatasetNotFound as error:

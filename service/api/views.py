@@ -46,6 +46,7 @@ from service.forecast.estimate import Estimate
 from service.npz import Rows
 from service.store import datasets, step_metrics, usage
 from service.store.compared_jobs import Trained
+from service.store.dataset_details import DatasetDetails
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
 from service.store.step_metrics import StepRow
@@ -117,6 +118,8 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "pool": job.pool,
         "priority": job.priority,
         "labels": details.labels,
+        "owner": details.owner,
+        "project": details.project,
         "submitted_by": details.submitted_by,
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
@@ -263,6 +266,8 @@ def queued_job(waiting: WaitingJob) -> QueuedJob:
         priority=job.priority,
         gpus=job.gpus,
         labels=dict(waiting.labels),
+        owner=waiting.owner,
+        project=waiting.project,
         submitted_by=waiting.submitted_by,
         position=waiting.position,
         waiting_for=waiting.waiting_for,
@@ -276,10 +281,11 @@ def queued_job(waiting: WaitingJob) -> QueuedJob:
     )
 
 
-def dataset_view(row: models.Dataset, submitted_by: str | None) -> DatasetView:
+def dataset_view(details: DatasetDetails) -> DatasetView:
+    row = details.dataset
     return DatasetView(
         id=row.id,
-        name=row.name,
+        name=row.plain_name,
         builtin=False,
         arrays=[_array_view(name, array) for name, array in datasets.info(row).arrays.items()],
         left_out=[LeftOutArray.model_validate(array) for array in row.left_out],
@@ -287,7 +293,9 @@ def dataset_view(row: models.Dataset, submitted_by: str | None) -> DatasetView:
         sha256=row.sha256,
         source=None,
         created_at=row.created_at,
-        submitted_by=submitted_by,
+        owner=details.owner,
+        project=details.project,
+        submitted_by=details.submitted_by,
     )
 
 
@@ -328,7 +336,8 @@ def _looks_like(shape: Sequence[int]) -> Literal["image", "table", "sequence", "
     return "sequence"
 
 
-def worker_view(details: WorkerDetails) -> WorkerView:
+def worker_view(details: WorkerDetails, hidden: Collection[str] = ()) -> WorkerView:
+    """Return a worker without its hidden jobs: those that the reader may not see."""
     row = details.worker
     return WorkerView(
         id=row.id,
@@ -338,11 +347,11 @@ def worker_view(details: WorkerDetails) -> WorkerView:
         devices=row.devices,
         gpus=row.gpu_uuids,
         gpus_held=list(details.gpus_held),
-        gpus_held_by=dict(details.gpus_held_by),
+        gpus_held_by={gpu: job for gpu, job in details.gpus_held_by.items() if job not in hidden},
         gpu_use=[GPUUse.model_validate(gpu) for gpu in row.gpu_use],
         versions=row.versions,
         memory_bytes=row.memory_bytes,
-        jobs=list(details.jobs),
+        jobs=[job for job in details.jobs if job not in hidden],
         alive=details.is_alive,
         draining_since=row.draining_since,
         drains_until=row.drains_until,

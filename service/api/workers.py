@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fitqueue.views import Page, WorkerView
 from service.api import PREFIX
-from service.api.context import Services, get_services, token_id
+from service.api.context import Services, get_services, principal
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Text, answer, json_body, problems
 from service.api.views import worker_view
@@ -69,7 +69,7 @@ def drain_worker(path: WorkerPath) -> Response:
     services = get_services()
     with services.database.write() as session:
         workers.drain(session, path.worker_id, wanted.timeout_seconds)
-    _logger.info("A worker drains.", extra={"worker": path.worker_id, "token": token_id()})
+    _logger.info("A worker drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 
 
@@ -81,18 +81,20 @@ def end_drain_of_worker(path: WorkerPath) -> Response:
     services = get_services()
     with services.database.write() as session:
         workers.end_drain(session, path.worker_id)
-    _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "token": token_id()})
+    _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 
 
 def _answer_worker(services: Services, worker_id: str) -> Response:
     with services.database.read() as session:
         details = workers.get(session, worker_id, services.settings.lease_seconds)
-    return answer(worker_view(details))
+        hidden = workers.hidden_jobs(session, [details], principal().viewer)
+    return answer(worker_view(details, hidden))
 
 
 def read_workers(services: Services) -> Page[WorkerView]:
     """Return the workers of the last day, newest first."""
     with services.database.read() as session:
         details = workers.list_all(session, services.settings.lease_seconds)
-    return Page[WorkerView](data=[worker_view(worker) for worker in details])
+        hidden = workers.hidden_jobs(session, details, principal().viewer)
+    return Page[WorkerView](data=[worker_view(worker, hidden) for worker in details])

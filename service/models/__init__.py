@@ -10,6 +10,7 @@ from service.models.workers import GPUClaim, Worker
 
 __all__ = [
     "ADMIN_ID",
+    "LAB_ID",
     "Artifact",
     "Base",
     "Checkpoint",
@@ -21,7 +22,6 @@ __all__ = [
     "GPUClaim",
     "Job",
     "JobLabel",
-    "LAB_ID",
     "LogLine",
     "LoginLink",
     "LoginSession",

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from fitqueue.roles import Role, Scope
 from service.column_types import Base
 
-
 ADMIN_ID: Final = "usr_admin"
 """The user that every database has. What was stored before there were users is theirs."""
 

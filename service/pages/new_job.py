@@ -17,7 +17,7 @@ from fitqueue.errors import CheckerBusy, FitQueueError, JobNotFound, NotFound
 from fitqueue.spec import parse_json
 from fitqueue.views import ModelSummary, Notice
 from service.api import submission
-from service.api.context import get_services
+from service.api.context import get_services, principal
 from service.api.errors import RETRY_SECONDS, status_of
 from service.pages import example_jobs
 from service.pages.pretty_json import pretty
@@ -90,6 +90,7 @@ def _spec_of(job_id: str) -> str:
     if "\x00" in job_id:
         raise JobNotFound()
     with get_services().database.read() as session:
+        jobs.get(session, job_id, principal().viewer)
         return pretty(jobs.get_whole(session, job_id).spec)
 
 

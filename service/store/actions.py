@@ -1,7 +1,7 @@
 """What users ask of a job: to cancel, pause, resume or extend it.
 
 A job that no worker has changes at once. For a running job the request is stored, and its worker reads it when it
-renews its lease.
+renews its lease. `by` is the name of the user who asks: events keep it.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ from fitqueue.spec import MAX_EPOCHS
 from fitqueue.states import EXTENDABLE, EventKind, JobState
 from service import clock
 from service.forecast.similar import may_end_early
-from service.models import Dataset, Epoch, Job, Snapshot, Token
+from service.models import Dataset, Epoch, Job, Snapshot
 from service.store import events, jobs, transitions
 from service.store.transitions import Requester
 
@@ -27,7 +27,7 @@ _HAS_ENDED: Final = {
 }
 
 
-def cancel(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def cancel(session: Session, job_id: str, by: str | None = None) -> Job:
     """Cancel a queued or paused job, or ask a running one to stop. Doing it twice changes nothing.
 
     Raises:
@@ -39,14 +39,14 @@ def cancel(session: Session, job_id: str, token_id: str | None = None) -> Job:
     if job.state is JobState.CANCELLED or (job.state is JobState.RUNNING and job.cancel_requested_at is not None):
         return job
     _require_not_ended(job)
-    by = requester(session, token_id)
+    requester = {"by": by}
     if job.state is JobState.RUNNING:
-        return _request(session, job, now, by, EventKind.CANCEL_REQUESTED, "stop", cancel_requested_at=now)
+        return _request(session, job, now, requester, EventKind.CANCEL_REQUESTED, "stop", cancel_requested_at=now)
     transition = transitions.cancel_queued if job.state is JobState.QUEUED else transitions.cancel_paused
-    return transition(session, job_id, by, now) or job
+    return transition(session, job_id, requester, now) or job
 
 
-def pause(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def pause(session: Session, job_id: str, by: str | None = None) -> Job:
     """Pause a queued job, or ask a running one to pause. Doing it twice changes nothing.
 
     Raises:
@@ -58,13 +58,13 @@ def pause(session: Session, job_id: str, token_id: str | None = None) -> Job:
     if job.state is JobState.PAUSED or job.pause_requested_at is not None:
         return job
     _require_not_ended(job)
-    by = requester(session, token_id)
+    requester = {"by": by}
     if job.state is JobState.RUNNING:
-        return _request(session, job, now, by, EventKind.PAUSE_REQUESTED, "pause", pause_requested_at=now)
-    return transitions.pause_queued(session, job_id, by, now) or job
+        return _request(session, job, now, requester, EventKind.PAUSE_REQUESTED, "pause", pause_requested_at=now)
+    return transitions.pause_queued(session, job_id, requester, now) or job
 
 
-def resume(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def resume(session: Session, job_id: str, by: str | None = None) -> Job:
     """Queue a paused job again, or withdraw a request to pause. Otherwise nothing changes.
 
     Raises:
@@ -74,17 +74,15 @@ def resume(session: Session, job_id: str, token_id: str | None = None) -> Job:
     job = jobs.locked(session, job_id)
     now = clock.now(session)
     _require_not_ended(job)
-    by = requester(session, token_id)
+    requester = {"by": by}
     if job.state is JobState.PAUSED:
-        return transitions.unpause(session, job_id, by, now) or job
+        return transitions.unpause(session, job_id, requester, now) or job
     if job.pause_requested_at is not None:
-        return _request(session, job, now, by, EventKind.UNPAUSED, "continue", pause_requested_at=None)
+        return _request(session, job, now, requester, EventKind.UNPAUSED, "continue", pause_requested_at=None)
     return job
 
 
-def extend(
-    session: Session, job_id: str, epochs: int, token_id: str | None = None, *, max_epochs: int = MAX_EPOCHS
-) -> Job:
+def extend(session: Session, job_id: str, epochs: int, by: str | None = None, *, max_epochs: int = MAX_EPOCHS) -> Job:
     """Give an ended job so many epochs beyond those that it has trained, with its runtime and attempts reset.
 
     It resumes where it stopped. An epoch that the stop interrupted has not been trained, so it is one of them. The same
@@ -118,7 +116,7 @@ def extend(
         "outages": 0,
         "seconds_used": 0.0,
     }
-    data = {**requester(session, token_id), "epochs": epochs}
+    data = {"by": by, "epochs": epochs}
     return transitions.extend(session, job_id, data, clock.now(session), **changes) or job
 
 
@@ -148,11 +146,6 @@ def _check_extendable(session: Session, job: Job, epochs: int, max_epochs: int) 
 def _require_not_ended(job: Job) -> None:
     if job.state.is_final:
         raise JobEnded(f"The job {job.id} {_HAS_ENDED[job.state]} ({job.reason}).")
-
-
-def requester(session: Session, token_id: str | None) -> Requester:
-    """Return who asks, by the name of the token: the token may be gone when the event is read."""
-    return {"by": session.scalar(select(Token.name).where(Token.id == token_id))}
 
 
 def _request(

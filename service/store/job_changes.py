@@ -15,7 +15,7 @@ from fitqueue.views import ModelSummary
 from service import clock
 from service.forecast import similar
 from service.models import Job, JobLabel
-from service.store import actions, events, job_details, jobs, transitions
+from service.store import events, job_details, jobs, transitions
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Changed:
     after: Any
 
 
-def change(session: Session, job_id: str, wanted: JobChange, token_id: str | None = None) -> Job:
+def change(session: Session, job_id: str, wanted: JobChange, by: str | None = None) -> Job:
     """Change a job that no worker has. What is as it should be already stays; without a difference, nothing changes.
 
     Raises:
@@ -35,10 +35,10 @@ def change(session: Session, job_id: str, wanted: JobChange, token_id: str | Non
         InvalidRequest: it would have too many labels.
     """
     job = _locked_waiting(session, job_id)
-    return _apply(session, job, _differences(session, job, wanted), token_id)
+    return _apply(session, job, _differences(session, job, wanted), by)
 
 
-def move_to_front(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def move_to_front(session: Session, job_id: str, by: str | None = None) -> Job:
     """Give a job the lowest priority with which it is before all other jobs of its pool, unless it is that already.
 
     Raises:
@@ -58,7 +58,7 @@ def move_to_front(session: Session, job_id: str, token_id: str | None = None) ->
             f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {first.id}, which was submitted "
             f"before it, has the highest priority, {MAX_PRIORITY}. Lower that first."
         )
-    return _apply(session, job, {"priority": _Changed(job.priority, priority)}, token_id)
+    return _apply(session, job, {"priority": _Changed(job.priority, priority)}, by)
 
 
 def _locked_waiting(session: Session, job_id: str) -> Job:
@@ -97,7 +97,7 @@ def _merged(labels: Mapping[str, str], patch: Mapping[str, str | None] | None) -
     return merged
 
 
-def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], token_id: str | None) -> Job:
+def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], by: str | None) -> Job:
     if not differences:
         return job
     now = clock.now(session)
@@ -108,9 +108,8 @@ def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], toke
         columns["not_after"] = transitions.deadline_of(after["max_queued_seconds"], queued_since)
     if "labels" in after:
         _replace_labels(session, job.id, after["labels"])
-    by = actions.requester(session, token_id)
-    data = {**by, "changes": {name: {"from": each.before, "to": each.after} for name, each in differences.items()}}
-    message = f"{by['by'] or 'Somebody'} changed {_in_words(differences)}."
+    data = {"by": by, "changes": {name: {"from": each.before, "to": each.after} for name, each in differences.items()}}
+    message = f"{by or 'Somebody'} changed {_in_words(differences)}."
     columns["spec"] = spec = _changed_spec(job.spec, after)
     if "pool" in after:
         columns["timing_key"] = _timing_key(job, spec)

@@ -14,8 +14,9 @@ from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.forecast import similar
 from service.ids import new_id
-from service.models import Dataset, Job
+from service.models import ADMIN_ID, LAB_ID, Dataset, Job
 from service.store import datasets, transitions
+from service.store.access import EVERYTHING, Viewer
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ def create(
     summary: ModelSummary | None = None,
     dataset_id: str | None = None,
     weights_dataset_id: str | None = None,
+    owner_id: str = ADMIN_ID,
+    project_id: str = LAB_ID,
     token_id: str | None = None,
     idempotency: Idempotency | None = None,
 ) -> Job:
@@ -67,6 +70,8 @@ def create(
         work=similar.work(spec, summary, data),
         may_end_early=similar.may_end_early(stored),
         created_at=clock.now(session),
+        owner_id=owner_id,
+        project_id=project_id,
         token_id=token_id,
         idempotency_key=idempotency.key if idempotency else None,
         idempotency_sha256=idempotency.sha256 if idempotency else None,
@@ -108,13 +113,16 @@ def find_earlier(session: Session, token_id: str | None, idempotency: Idempotenc
     return job
 
 
-def get(session: Session, job_id: str) -> Job:
+def get(session: Session, job_id: str, viewer: Viewer = EVERYTHING) -> Job:
     """Return a job without its spec, notices and summary, which may be large.
 
     Raises:
-        JobNotFound: there is no such job.
+        JobNotFound: there is no such job, or the viewer may not see it.
     """
-    return _unless_deleted(session.get(Job, job_id), job_id)
+    job = _unless_deleted(session.get(Job, job_id), job_id)
+    if not viewer.sees(job):
+        raise JobNotFound(f"There is no job '{job_id}'.")
+    return job
 
 
 def get_whole(session: Session, job_id: str) -> Job:

@@ -20,7 +20,7 @@ from service.store import counters, events, gpus, training_times, usage
 from service.store.counters import Duration
 
 Requester = Mapping[str, str | None]
-"""Who asked for a transition, as its event shows it: `{"by": the name of a token}`."""
+"""Who asked for a transition, as its event shows it: `{"by": the name of a user}`."""
 
 _EVENT_OF_END = {
     JobState.SUCCEEDED: EventKind.SUCCEEDED,

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from service import clock
 from service.models import Job
-from service.store import events, job_details, queue_position, tokens
+from service.store import events, job_details, projects, queue_position, tokens, users
+from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
 
@@ -33,6 +34,8 @@ class WaitingJob:
     """When it was submitted, or was last requeued, resumed or extended."""
     labels: Mapping[str, str]
     submitted_by: str | None
+    owner: str | None
+    project: str | None
     forecast: QueuedForecast
     finishes_at: datetime | None
 
@@ -44,6 +47,7 @@ def list_page(
     limit: int,
     lease_seconds: float,
     forecaster: Forecaster | None = None,
+    viewer: Viewer = EVERYTHING,
 ) -> tuple[Sequence[WaitingJob], str | None]:
     """Return a page of the queue, and the cursor of the next page. Without a pool, one pool comes after the other.
 
@@ -55,16 +59,24 @@ def list_page(
     for conditions in _ranges(pool, after):
         missing = limit + 1 - len(rows)
         if missing:
-            query = select(Job).where(_is_queued(session), *conditions)
+            query = select(Job).where(_is_queued(session), *viewer.condition(Job), *conditions)
             rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
     page = rows[:limit]
-    return _with_details(session, page, lease_seconds, forecaster), _encode(page[-1]) if len(rows) > limit else None
+    has_gaps = bool(viewer.hidden)
+    return _with_details(session, page, lease_seconds, forecaster, has_gaps=has_gaps), _encode(page[-1]) if len(
+        rows
+    ) > limit else None
 
 
-def count(session: Session, pool: str | None) -> int:
-    """Return how many jobs wait, in one pool or in all of them."""
+def count(session: Session, pool: str | None, viewer: Viewer = EVERYTHING) -> int:
+    """Return how many jobs wait that the viewer may see, in one pool or in all of them."""
     conditions = [] if pool is None else [Job.pool == pool]
-    return session.scalar(select(func.count()).select_from(Job).where(_is_queued(session), *conditions)) or 0
+    return (
+        session.scalar(
+            select(func.count()).select_from(Job).where(_is_queued(session), *viewer.condition(Job), *conditions)
+        )
+        or 0
+    )
 
 
 @dataclass(frozen=True)
@@ -97,12 +109,15 @@ def _is_queued(session: Session) -> ColumnElement[bool]:
 
 
 def _with_details(
-    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None
+    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None, *, has_gaps: bool
 ) -> list[WaitingJob]:
+    """Return the jobs with their details. `has_gaps`: others, which cannot be seen, may be between them."""
     waits = queue_position.read_waits(session, jobs, lease_seconds)
     since = _queued_since(session, jobs)
     labels = job_details.labels_of(session, jobs)
     names = tokens.names_of(session, {job.token_id for job in jobs})
+    owners = users.names_of(session, {job.owner_id for job in jobs})
+    of_projects = projects.names_of(session, {job.project_id for job in jobs})
     forecasts = forecaster.read(session, [job.id for job in jobs]) if forecaster is not None and jobs else {}
     now = clock.now(session)
     return [
@@ -113,15 +128,21 @@ def _with_details(
             since=since.get(job.id, job.created_at),
             labels=labels.get(job.id, {}),
             submitted_by=names.get(job.token_id),
+            owner=owners.get(job.owner_id),
+            project=of_projects.get(job.project_id),
             forecast=(forecast := forecasts.get(job.id) or QueuedForecast(position - 1, None, None)),
             finishes_at=job_details.after(now, forecast.ends),
         )
-        for job, position in zip(jobs, _positions(session, jobs), strict=True)
+        for job, position in zip(jobs, _positions(session, jobs, has_gaps=has_gaps), strict=True)
     ]
 
 
-def _positions(session: Session, jobs: Sequence[Job]) -> Iterator[int]:
-    """Yield the positions of jobs that follow each other: only those before the first one must be counted."""
+def _positions(session: Session, jobs: Sequence[Job], *, has_gaps: bool) -> Iterator[int]:
+    """Yield the positions of jobs. If they follow each other, only those before the first one must be counted."""
+    if has_gaps:
+        ahead = queue_position.count_ahead(session, [job.id for job in jobs])
+        yield from (ahead.get(job.id, 0) + 1 for job in jobs)
+        return
     pool, position = None, 0
     for job in jobs:
         if pool is None:

@@ -1,0 +1,67 @@
+"""What the API answers about users, projects and tokens."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from fitqueue.roles import Role, Scope
+from fitqueue.view import View
+
+
+class UserView(View):
+    """A user. Their jobs and data sets have the name as `owner`."""
+
+    SHOWN = ("name", "role")
+
+    id: str
+    name: str
+    role: Role
+    share: float = Field(description="the part of the devices that the user has by right, relative to others")
+    max_priority: int = Field(description="the highest priority that the user may give to a job; admins may give any")
+    created_at: datetime
+    disabled_at: datetime | None = Field(description="since when no token of the user is valid")
+
+
+class ProjectView(View):
+    """A project. Its jobs and data sets have the name as `project`."""
+
+    SHOWN = ("name", "open")
+
+    id: str
+    name: str
+    open: bool = Field(description="whether all users see it, or its members alone")
+    share: float = Field(description="the part of the devices that it has by right, where turns go by projects")
+    members: list[str] = Field(description="the names of its members, who matter if it is not open")
+    created_at: datetime
+
+
+class TokenView(View):
+    """A token, without its secret."""
+
+    SHOWN = ("name", "user", "scope")
+
+    id: str
+    name: str = Field(
+        description="what its jobs and data sets have as `submitted_by`; several tokens may have one name"
+    )
+    user: str = Field(description="the name of the user whose it is")
+    scope: Scope = Field(description="what it may do of what its user may")
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = Field(default=None, description="exact to a minute")
+    last_used_from: str | None = Field(default=None, description="the address of the client that used it last")
+
+
+class NewTokenView(TokenView):
+    """A token that was just created."""
+
+    token: str = Field(description="the token itself, which cannot be shown again")
+
+
+class MeView(View):
+    """Who sends a request."""
+
+    user: UserView
+    token: TokenView
+    projects: list[str] = Field(description="the names of the projects that the user sees")

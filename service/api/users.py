@@ -1,0 +1,105 @@
+"""Users: for admins."""
+
+from typing import Annotated, Final
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from fitqueue.account_views import UserView
+from fitqueue.roles import Role
+from fitqueue.spec.parsing.job import MAX_PRIORITY
+from fitqueue.spec.strict import Pattern
+from fitqueue.views import Page
+from service.api import PREFIX
+from service.api.account_views import user_view
+from service.api.addresses import address_of
+from service.api.context import get_services
+from service.api.errors import validated
+from service.api.parameters import ALWAYS, Text, answer, json_body, problems
+from service.store import users
+
+blueprint = APIBlueprint(
+    "users", __name__, url_prefix=f"{PREFIX}/users", abp_tags=[Tag(name="accounts")], abp_responses=ALWAYS
+)
+
+MAX_SHARE: Final = 1_000.0
+
+UserName = Annotated[
+    str,
+    Pattern(
+        "[a-z0-9][a-z0-9._@+-]{0,63}",
+        "1 to 64 lower-case letters, digits, dots, dashes, underscores and @, beginning with a letter or digit",
+    ),
+]
+
+
+class NewUser(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: UserName
+    role: Role = Field(default=Role.MEMBER, description="what the user may do")
+
+
+class UserChange(BaseModel):
+    """What becomes of a user. A field that is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Role = Role.MEMBER
+    share: float = Field(default=1.0, gt=0, le=MAX_SHARE, allow_inf_nan=False)
+    max_priority: int = Field(default=0, ge=0, le=MAX_PRIORITY)
+    disabled: bool = False
+
+
+class UserPath(BaseModel):
+    user: Text = Field(description="a name or an id")
+
+
+def _body(model: type[BaseModel], example: dict[str, object]) -> dict[str, object]:
+    content = {"application/json": {"schema": model.model_json_schema(), "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@blueprint.get("", summary="List users", responses={200: Page[UserView], **problems(403)})
+def list_users() -> Response:
+    """All users by name, those that are disabled, too."""
+    with get_services().database.read() as session:
+        rows = users.list_all(session)
+    return answer(Page[UserView](data=[user_view(row) for row in rows], next_cursor=None))
+
+
+@blueprint.post(
+    "",
+    summary="Create a user",
+    openapi_extensions=_body(NewUser, {"name": "ada", "role": "member"}),
+    responses={201: UserView, **problems(400, 403, 409, 413, 415)},
+)
+def create_user() -> Response:
+    """The user has no token yet: `POST /tokens` with `user` creates one."""
+    wanted = validated(NewUser, json_body())
+    with get_services().database.write() as session:
+        view = user_view(users.create(session, wanted.name, wanted.role))
+    return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
+
+
+@blueprint.get("/<user>", summary="Get a user", responses={200: UserView, **problems(403, 404)})
+def get_user(path: UserPath) -> Response:
+    with get_services().database.read() as session:
+        return answer(user_view(users.get(session, path.user)))
+
+
+@blueprint.patch(
+    "/<user>",
+    summary="Change a user",
+    openapi_extensions=_body(UserChange, {"role": "admin", "max_priority": 10}),
+    responses={200: UserView, **problems(400, 403, 404, 409, 413, 415)},
+)
+def change_user(path: UserPath) -> Response:
+    """Role, share and priority, and whether the user is disabled: then no token of theirs is valid."""
+    change = validated(UserChange, json_body())
+    wanted = {name: getattr(change, name) for name in change.model_fields_set if name != "disabled"}
+    disabled = change.disabled if "disabled" in change.model_fields_set else None
+    with get_services().database.write() as session:
+        return answer(user_view(users.change(session, path.user, wanted, disabled=disabled)))

@@ -14,13 +14,14 @@ from fitqueue.spec.notices import grouped
 from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.text import truncate
 from fitqueue.views import ModelSummary, Notice
-from service.api.context import Services, principal
+from service.api.context import Services
 from service.api.initial_weights import InitialWeightsFound, find_initial_weights
 from service.api.job_limits import limit_faults, with_default_runtime
 from service.api.memory_check import compare_with_workers
 from service.checker import Checker
 from service.models import Dataset, Project
 from service.store import datasets, projects
+from service.store.access import Viewer
 
 Finding = TypeVar("Finding", Fault, Notice)
 
@@ -29,10 +30,12 @@ class DatasetFinder:
     """Finds the data sets of a job, and remembers those that users uploaded. A job's rules call it.
 
     Attributes:
+        viewer: the user who sends it.
         project: the project that the job names; None if it names none that its user sees.
     """
 
-    def __init__(self, services: Services, body: Any) -> None:
+    def __init__(self, services: Services, viewer: Viewer, body: Any) -> None:
+        self.viewer = viewer
         self._services = services
         self._uploaded: dict[str, Dataset] = {}
         name = body.get("project", DEFAULT_PROJECT) if isinstance(body, dict) else DEFAULT_PROJECT
@@ -41,13 +44,13 @@ class DatasetFinder:
 
     def _find_project(self, name: str) -> Project | None:
         with self._services.database.read() as session:
-            return projects.find(session, name, principal().viewer)
+            return projects.find(session, name, self.viewer)
 
     def __call__(self, reference: str) -> DatasetInfo | None:
         if reference in BUILTIN:
             return BUILTIN[reference].info
         with self._services.database.read() as session:
-            dataset = datasets.find(session, reference, principal().viewer, self.project)
+            dataset = datasets.find(session, reference, self.viewer, self.project)
             if dataset is None:
                 return None
             self._uploaded[reference] = dataset
@@ -85,7 +88,7 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
     examined = examine_job(body, finder)
     job = examined.spec or examined.partial
     stored = job.to_json()
-    initial = find_initial_weights(services, job.initial_weights, finder.project)
+    initial = find_initial_weights(services, job.initial_weights, finder.viewer, finder.project)
     checker = services.checker if with_keras else None
     result = _check_with_keras(checker, services.settings.max_model_bytes, job, stored, finder, initial)
     later_faults = [*result.faults, *limit_faults(job, services.settings, finder)]

@@ -95,4 +95,4 @@ def problems(*statuses: int) -> ResponseDict:
     return {status: {"content": {"application/problem+json": {"schema": schema}}} for status in statuses}
 
 
-ALWAYS: Final[ResponseDict] = problems(401, 408, 422, 429, 431, 500, 503)
+ALWAYS: Final[ResponseDict] = problems(401, 403, 408, 422, 429, 431, 500, 503)

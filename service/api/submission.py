@@ -57,7 +57,7 @@ def dry_run(services: Services, body: Any) -> DryRun:
     with services.check_queue.admitted(principal().user_id) as is_admitted:
         if not is_admitted:
             raise CheckerBusy()
-        checked = check_job(services, body, DatasetFinder(services, body))
+        checked = check_job(services, body, DatasetFinder(services, principal().viewer, body))
     return DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary)
 
 
@@ -75,7 +75,7 @@ def submit(services: Services, body: Any, idempotency: Idempotency | None) -> Su
     """
     if (earlier := _find_earlier(services, idempotency)) is not None:
         return Submitted(earlier, is_replayed=True)
-    finder = DatasetFinder(services, body)
+    finder = DatasetFinder(services, principal().viewer, body)
     with services.check_queue.admitted(principal().user_id) as is_admitted:
         checked = check_job(services, body, finder, with_keras=is_admitted)
     new = new_id("job")

@@ -1,7 +1,6 @@
 """What users ask of a job: to cancel, pause, resume, extend or move it. Each can be asked again without harm."""
 
 from collections.abc import Callable
-from typing import Final
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -15,7 +14,7 @@ from service.api import PREFIX
 from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.job_answers import job_answer
-from service.api.parameters import ALWAYS, JobPath, json_body, problems
+from service.api.parameters import ALWAYS, JobPath, json_body, json_request, problems
 from service.models import Job
 from service.store import actions, job_changes
 
@@ -28,14 +27,6 @@ class Extension(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     epochs: int = Field(ge=1, le=MAX_EPOCHS, description="how many more epochs")
-
-
-_EXTENSION_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": Extension.model_json_schema(), "example": {"epochs": 20}}},
-    }
-}
 
 
 @blueprint.post(
@@ -69,7 +60,7 @@ def resume_job(path: JobPath) -> Response:
 @blueprint.post(
     "/extend",
     summary="Extend an ended job",
-    openapi_extensions=_EXTENSION_BODY,
+    openapi_extensions=json_request(Extension, {"epochs": 20}),
     responses={202: JobView, **problems(400, 404, 409, 413, 415)},
 )
 def extend_job(path: JobPath) -> Response:

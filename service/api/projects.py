@@ -16,7 +16,7 @@ from service.api.account_views import project_view
 from service.api.addresses import address_of
 from service.api.context import get_services, principal
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.api.users import MAX_SHARE
 from service.models import Project
 from service.store import projects, users
@@ -50,11 +50,6 @@ class MemberPath(ProjectPath):
     user: Text = Field(description="a name or an id")
 
 
-def _body(model: type[BaseModel], example: dict[str, object]) -> dict[str, object]:
-    content = {"application/json": {"schema": model.model_json_schema(), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @blueprint.get("", summary="List projects", responses={200: Page[ProjectView]})
 def list_projects() -> Response:
     """Those that you see, by name."""
@@ -66,7 +61,7 @@ def list_projects() -> Response:
 @blueprint.post(
     "",
     summary="Create a project",
-    openapi_extensions=_body(NewProject, {"name": "vision", "open": False}),
+    openapi_extensions=json_request(NewProject, {"name": "vision", "open": False}),
     responses={201: ProjectView, **problems(400, 403, 409, 413, 415)},
 )
 def create_project() -> Response:
@@ -85,7 +80,7 @@ def get_project(path: ProjectPath) -> Response:
 @blueprint.patch(
     "/<project>",
     summary="Change a project",
-    openapi_extensions=_body(ProjectChange, {"open": True}),
+    openapi_extensions=json_request(ProjectChange, {"open": True}),
     responses={200: ProjectView, **problems(400, 403, 404, 413, 415)},
 )
 def change_project(path: ProjectPath) -> Response:

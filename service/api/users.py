@@ -17,7 +17,7 @@ from service.api.account_views import user_view
 from service.api.addresses import address_of
 from service.api.context import get_services
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.store import users
 
 blueprint = APIBlueprint(
@@ -57,11 +57,6 @@ class UserPath(BaseModel):
     user: Text = Field(description="a name or an id")
 
 
-def _body(model: type[BaseModel], example: dict[str, object]) -> dict[str, object]:
-    content = {"application/json": {"schema": model.model_json_schema(), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @blueprint.get("", summary="List users", responses={200: Page[UserView], **problems(403)})
 def list_users() -> Response:
     """All users by name, those that are disabled, too."""
@@ -73,7 +68,7 @@ def list_users() -> Response:
 @blueprint.post(
     "",
     summary="Create a user",
-    openapi_extensions=_body(NewUser, {"name": "ada", "role": "member"}),
+    openapi_extensions=json_request(NewUser, {"name": "ada", "role": "member"}),
     responses={201: UserView, **problems(400, 403, 409, 413, 415)},
 )
 def create_user() -> Response:
@@ -93,7 +88,7 @@ def get_user(path: UserPath) -> Response:
 @blueprint.patch(
     "/<user>",
     summary="Change a user",
-    openapi_extensions=_body(UserChange, {"role": "admin", "max_priority": 10}),
+    openapi_extensions=json_request(UserChange, {"role": "admin", "max_priority": 10}),
     responses={200: UserView, **problems(400, 403, 404, 409, 413, 415)},
 )
 def change_user(path: UserPath) -> Response:

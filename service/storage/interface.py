@@ -5,12 +5,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 _logger = logging.getLogger(__name__)
 
 
 class StorageError(OSError):
     """The storage cannot be reached, or refuses. This says nothing about the file."""
+
+
+class StoredFile(NamedTuple):
+    """A file in a storage."""
+
+    key: str
+    size: int
 
 
 class Storage(ABC):
@@ -88,6 +96,10 @@ class Storage(ABC):
         """Delete several files as `discard` does."""
         for key in keys:
             self.discard(key)
+
+    @abstractmethod
+    def files(self, kind: str) -> Iterator[StoredFile]:
+        """Return all files of a kind, in no order."""
 
     @abstractmethod
     def old_keys(self, older_than: timedelta) -> Iterator[str]:

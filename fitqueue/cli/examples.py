@@ -90,7 +90,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "restore": (
         "fitqueue restore /mnt/backup --list",
         "fitqueue restore /mnt/backup",
-        "fitqueue restore /mnt/backup --backup 20261128T020000Z-3f9a",
+        "fitqueue restore /mnt/backup --backup 20261128T020000.000Z",
     ),
 }
 """Command lines to copy, by the full name of the command."""

@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,6 +35,9 @@ from service.store.files import ReferencedFile
 
 ROUNDS: Final = 20
 """How often the rows are looked at anew because files have disappeared."""
+
+_UNFINISHED: Final = timedelta(days=1)
+"""The age at which an unfinished file is that of a backup that was interrupted."""
 
 
 class Made(NamedTuple):
@@ -63,6 +67,7 @@ def make_backup(database: Database, storage: Storage, place: BackupPlace, progre
     if storage_id is None:
         raise NotConfigured("The storage has no identity yet: run `fitqueue migrate` first")
     place.claim(storage_id)
+    place.storage.delete_old_incoming(_UNFINISHED)
     copier = _Copier(storage, place, progress)
     lost = copier.copy(expected)
     for _ in range(ROUNDS):
@@ -114,7 +119,7 @@ class _Moment:
 
     def write(self, place: BackupPlace, storage_id: str, copier: _Copier, lost: list[Uncopied]) -> Made:
         """Write the rows, and last the manifest."""
-        name = name_of(self.created_at, secrets.token_hex(2))
+        name = name_of(self.created_at)
         lost_keys = {file.key for file in lost}
         manifest = Manifest(
             created_at=self.created_at,

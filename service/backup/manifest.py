@@ -79,6 +79,6 @@ class Manifest(_Part):
         return sum(saved.rows for saved in self.tables if saved.name == table)
 
 
-def name_of(created_at: datetime, suffix: str) -> str:
-    """Return the name of a backup: names sort by time, and the suffix makes each one unique."""
-    return f"{created_at:%Y%m%dT%H%M%SZ}-{suffix}"
+def name_of(created_at: datetime) -> str:
+    """Return the name of a backup: its time, to the millisecond, so that names sort by time."""
+    return f"{created_at:%Y%m%dT%H%M%S}.{created_at.microsecond // 1000:03}Z"

@@ -86,7 +86,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "token revoke": ("fitqueue token revoke tok_1hq4z7x2m",),
     "doctor": ("fitqueue doctor", "docker compose exec worker fitqueue doctor --json"),
     "migrate": ("fitqueue migrate",),
-    "backup": ("fitqueue backup /mnt/backup", "fitqueue backup s3://our-backups/fitqueue"),
+    "backup": ("fitqueue backup /mnt/backup", "fitqueue backup s3://our-backups/fitqueue --keep 14"),
     "restore": (
         "fitqueue restore /mnt/backup --list",
         "fitqueue restore /mnt/backup",

@@ -13,6 +13,7 @@ from service.backup.making import Made, make_backup
 from service.backup.manifest import Manifest
 from service.backup.place import BackupPlace, open_place
 from service.backup.progress import Progress
+from service.backup.pruning import keep_newest
 from service.backup.restoring import Restore
 from service.commands import database_errors_explained, nearest_database_file, read_settings
 from service.db import Database
@@ -42,7 +43,10 @@ class _Place(click.ParamType[Path | Bucket]):
 
 @click.command()
 @click.argument("target", type=_Place())
-def backup(target: Path | Bucket) -> int:
+@click.option(
+    "--keep", type=click.IntRange(min=1), metavar="N", help="Remove all but the newest N backups, and files of those."
+)
+def backup(target: Path | Bucket, keep: int | None) -> int:
     """Back up the database and the files of the service, while it runs.
 
     TARGET is a folder, or s3://bucket/prefix. It holds any number of backups, which share files: the second one copies
@@ -67,6 +71,8 @@ def backup(target: Path | Bucket) -> int:
         storage = open_storage(settings, WORKER_RETRY_TIMEOUT, identity_reader(database))
         made = make_backup(database, storage, place, Progress("Copying"))
     click.echo(wrap_for_terminal(_summary(made)))
+    if keep is not None and (removed := keep_newest(place, keep)) != (0, 0):
+        click.echo(wrap_for_terminal(f"Removed were {removed.backups} older backups, and {removed.files} files."))
     if made.lost:
         remark(_lost_files(made))
         return INCOMPLETE

@@ -90,6 +90,17 @@ class BackupPlace:
                 f"The manifest of the backup {name} is damaged at '{pointer}': {fault['msg']}."
             ) from error
 
+    def remove(self, name: str) -> None:
+        """Remove what describes a backup: the manifest first, so that nobody takes it for a whole one.
+
+        Raises:
+            OSError: the place failed.
+        """
+        self.storage.delete(backup_key(name, MANIFEST))
+        for file in self.storage.files(BACKUPS):
+            if file.key.startswith(backup_key(name, "")):
+                self.storage.delete(file.key)
+
     def _require_finished(self, name: str) -> None:
         backups = self.backups()
         if name not in backups:

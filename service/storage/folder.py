@@ -13,7 +13,7 @@ from typing import Final
 
 from service.storage.identity import MARKER, IdentityCheck, ReadIdentity
 from service.storage.interface import Storage, StorageError, StoredFile
-from service.storage.keys import KINDS, is_key, validated
+from service.storage.keys import BACKUPS, KINDS, is_key, validated
 
 _CHUNK: Final = 256 * 1024
 
@@ -176,7 +176,7 @@ class FolderStorage(Storage):
 
     def delete_old_empty_folders(self, older_than: timedelta) -> None:
         self.verify()
-        for kind in KINDS:
+        for kind in (*KINDS, BACKUPS):
             for folder, _, _ in os.walk(self._root / kind, topdown=False):
                 path = Path(folder)
                 if path.parent != self._root and _is_older(path, older_than):

@@ -111,7 +111,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete_old_empty_folders(self, older_than: timedelta) -> None:
-        """Delete the folders of jobs that have been empty for this long."""
+        """Delete the folders of jobs and backups that have been empty for this long."""
 
     @abstractmethod
     def local_path(self, key: str) -> Path | None:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from service.backup.errors import BackupFailed
 from service.backup.making import Made, make_backup
 from service.backup.place import BackupPlace
 from service.backup.progress import Progress
+from service.backup.pruning import keep_newest
 from service.backup.restoring import Restore
 from service.column_types import Base
 from service.models import Event
@@ -276,6 +278,41 @@ def test_an_unfinished_copy_of_an_earlier_try_is_removed(service: Service, tmp_p
     os.utime(left, (0, 0))
     make_at(service, tmp_path / "place")
     assert not left.exists()
+
+
+def test_older_backups_are_removed_with_what_the_others_do_not_need(
+    service: Service, make_service: MakeService, run: Run, tmp_path: Path
+) -> None:
+    place = BackupPlace(new_storage(tmp_path / "place"), "the place")
+    _, worker = fill(service)
+    names = [make_at(service, tmp_path / "place").name]
+    for epoch in (3, 4, 5, 6):
+        service.snapshot(worker, epoch, b"snapshot %d" % epoch)
+        names.append(make_at(service, tmp_path / "place").name)
+    (tmp_path / "place" / "backups" / names[1] / "manifest.json").unlink()
+    assert len(place.sizes()) == 9
+
+    code, shown, _ = run(service, "backup", tmp_path / "place", "--keep", "3")
+    assert code == 0
+    assert shown.endswith("Removed were 3 older backups, and 0 files.\n"), "the files are not a day old"
+    assert [*place.backups().values()] == [True] * 3
+    assert keep_newest(place, 3, timedelta(hours=-1)) == (0, 3)
+    assert not (tmp_path / "place" / "backups" / names[0]).exists()
+    kept = [*place.backups()]
+    assert kept[:2] == names[3:]
+    for name in kept:
+        restore_from(make_service(), tmp_path / "place", name)
+    assert keep_newest(place, 3, timedelta(hours=-1)) == (0, 0)
+
+
+def test_nothing_is_removed_if_the_manifest_of_a_kept_backup_is_damaged(service: Service, tmp_path: Path) -> None:
+    place = BackupPlace(new_storage(tmp_path / "place"), "the place")
+    fill(service)
+    name = make_at(service, tmp_path / "place").name
+    (tmp_path / "place" / "backups" / name / "manifest.json").write_text("{}")
+    with pytest.raises(BackupFailed, match="has the format None"):
+        keep_newest(place, 1, timedelta(hours=-1))
+    assert len(place.sizes()) == 5
 
 
 def test_without_settings_it_backs_up_what_fitqueue_up_has(

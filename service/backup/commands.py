@@ -59,7 +59,7 @@ def backup(target: Path | Bucket, keep: int | None) -> int:
     \b
     Exit codes:
       0  the backup is complete
-      1  it was made, without files that the storage had lost before
+      1  it lacks files that the storage had lost before
       3  it was not made
       4  the database cannot be reached
     """

@@ -18,7 +18,7 @@ from service.backup.restoring import Restore
 from service.commands import database_errors_explained, nearest_database_file, read_settings
 from service.db import Database
 from service.settings import Settings
-from service.storage import REQUEST_RETRY_TIMEOUT, WORKER_RETRY_TIMEOUT, open_storage
+from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket, parse_address
 from service.storage_marking import identity_reader
 
@@ -122,7 +122,7 @@ def restore(source: Path | Bucket, name: str | None, lists: bool) -> None:
     manifest = place.read(name)
     if isinstance(settings.storage, Path):
         settings.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
-    storage = open_storage(settings, REQUEST_RETRY_TIMEOUT, lambda: None)
+    storage = open_storage(settings, WORKER_RETRY_TIMEOUT, lambda: None)
     with database_errors_explained():
         requeued = Restore(place, name, manifest).run(settings.database_url, storage, Progress("Restoring"))
     click.echo(wrap_for_terminal(_restored(name, manifest, requeued)))

@@ -64,6 +64,9 @@ class RowWriter:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._tables = _reflected(session).tables
+        if not self._is_on_sqlite:  # the rows may be on their way for longer than a request may last
+            for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                session.execute(text(f"SET LOCAL {name} = 0"))
 
     def write(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
         """Write all rows of a table; return how many they are.

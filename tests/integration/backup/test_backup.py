@@ -39,6 +39,12 @@ KINDS = [
 ]
 """The database and the storage before, those afterwards, and the place of the backup."""
 
+FILLED = (
+    "artifacts", "checkpoints", "counters", "datasets", "epoch_metrics", "epochs", "events", "job_labels", "jobs",
+    "log_lines", "pool_usage", "snapshots", "step_metrics", "tokens", "training_times",
+)  # fmt: skip
+"""Tables that have rows before the backup: with values of every kind."""
+
 
 def make_at(service: Service, place: Path) -> Made:
     return make_backup(service.database, service.storage, BackupPlace(new_storage(place), "the place"), Progress("-"))
@@ -72,7 +78,7 @@ def test_a_restored_service_has_the_same_rows_and_files(
         shown,
     )
     rows = old.rows()
-    assert [name for name, found in rows.items() if not found] == []
+    assert [name for name in FILLED if not rows[name]] == []
 
     code, shown, _ = run(new, "restore", target)
     assert code == 0

@@ -229,14 +229,19 @@ def _database() -> Database:
     """Return the service's database. It is never created here: a token in a new one would open nothing."""
     settings = read_settings()
     if "database_url" not in settings.model_fields_set:
-        return Database(f"sqlite:///{_nearest_file()}")
+        return Database(f"sqlite:///{nearest_database_file()}")
     file = sqlite_file(settings.database_url)
     if file is not None and not file.is_file():
         raise NotConfigured(f"There is no database at {file} yet, which FITQUEUE_DATABASE_URL names")
     return Database(settings.database_url)
 
 
-def _nearest_file() -> Path:
+def nearest_database_file() -> Path:
+    """Return the database that `fitqueue up` has created in this folder or a parent.
+
+    Raises:
+        NotConfigured: there is none.
+    """
     file = next(files_above(Path.cwd(), "fitqueue.db"), None)
     if file is None:
         raise NotConfigured(

@@ -50,6 +50,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "token": "Create, list and revoke tokens.",
         "doctor": "Check whether this machine can run a worker.",
         "migrate": "Upgrade the service's database to this version.",
+        "backup": "Back up the service's database and files.",
+        "restore": "Restore a backup into an empty service.",
     },
 }
 

@@ -86,6 +86,12 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "token revoke": ("fitqueue token revoke tok_1hq4z7x2m",),
     "doctor": ("fitqueue doctor", "docker compose exec worker fitqueue doctor --json"),
     "migrate": ("fitqueue migrate",),
+    "backup": ("fitqueue backup /mnt/backup", "fitqueue backup s3://our-backups/fitqueue --keep 14"),
+    "restore": (
+        "fitqueue restore /mnt/backup --list",
+        "fitqueue restore /mnt/backup",
+        "fitqueue restore /mnt/backup --backup 20261128T020000.000Z",
+    ),
 }
 """Command lines to copy, by the full name of the command."""
 

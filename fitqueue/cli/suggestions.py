@@ -51,6 +51,7 @@ _OF_COMMANDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(["download", "fetch", "best"], "`fitqueue weights JOB` downloads the best weights of a job"),
     **dict.fromkeys(["upload", "data"], "`fitqueue dataset add FILE.npz` uploads a data set"),
     **dict.fromkeys(["start", "serve", "server"], "`fitqueue up` starts a service on this machine"),
+    **dict.fromkeys(["dump", "export"], "`fitqueue backup TARGET` backs up the service's database and files"),
     **dict.fromkeys(["model", "models", "summary"], "`fitqueue show JOB` shows a job with its model"),
     **dict.fromkeys(["layers", "keras"], "`fitqueue catalogue` shows the Keras objects that a job may use"),
     "version": "`fitqueue --version` shows the version",

@@ -229,6 +229,21 @@ def requeue(session: Session, lease: Lease, why: str) -> bool:
     return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
 
 
+def requeue_all(session: Session, why: str, ended_at: datetime) -> int:
+    """Requeue every running job as `requeue` does: the workers that had them are gone for good.
+
+    Args:
+        ended_at: when the attempts ended.
+
+    Returns:
+        How many jobs left their workers.
+    """
+    running = session.execute(select(Job.id, Job.attempt).where(Job.state == JobState.RUNNING).order_by(Job.id)).all()
+    for job_id, attempt in running:
+        _requeue_pause_or_cancel(session, job_id, attempt, why, ended_at)
+    return len(running)
+
+
 def fail_attempt(session: Session, lease: Lease, failure: AttemptFailure) -> bool:
     """Requeue the job or end it, as `retry_policy` decides. False if the lease is lost."""
     job = session.scalars(select(Job).where(*_held(lease)).with_for_update()).one_or_none()

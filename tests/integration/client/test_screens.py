@@ -24,10 +24,15 @@ from fitqueue.client import Client
 from fitqueue.states import Phase, Reason
 from fitqueue.text import strip_ansi
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
+from service.backup.making import make_backup
+from service.backup.place import BackupPlace
+from service.backup.progress import Progress
 from service.models import Job
+from service.storage_marking import mark_storage
 from service.store import tokens, workers
 from service.store.gpus import MeasuredGPU
 from tests.small_job import small_job
+from tests.storages import new_storage
 
 WIDTHS: Final = (60, 80, 100)
 ENDED, RUNNING, FAILED, QUEUED, PAUSED = "基线模型🚀", "digits-augmented-v2", "a" * 100, "waits", "paused"
@@ -87,11 +92,15 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "token list": ["token", "list"],
     "token revoke": ["token", "revoke", "tok_none"],
     "migrate": ["migrate"],
+    "restore: a database that is not empty": ["restore", "backups"],
+    "restore: the list": ["restore", "backups", "--list"],
+    "restore: no such backup": ["restore", "backups", "--backup", "20260101T000000.000Z"],
     "no such command": ["status"],
     "no such argument": ["show"],
 }  # fmt: skip
 
 NO_SCREEN: Final[Mapping[str, str]] = {
+    "backup": "names each backup for its time; its lines are wrapped as those of `migrate` are",
     "completion": "prints a program",
     "doctor": "looks at this machine for half a minute; its lines are wrapped as those of `migrate` are",
     "open": "prints an address, which cannot be wrapped",
@@ -136,6 +145,9 @@ def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
         client.upload(folder / "letters.npz", "handwritten-letters")
         client.upload(folder / "letters.npz")
     _register_workers(shared_service)
+    mark_storage(shared_service.database, shared_service.storage)
+    place = BackupPlace(new_storage(folder / "backups"), "backups")
+    make_backup(shared_service.database, shared_service.storage, place, Progress("Copying"))
     (folder / "job.json").write_text(json.dumps(small_job(3)))
     (folder / "faults.json").write_text(json.dumps({**small_job(3), "fit": {"epoch": 3, "batch_size": "many"}, "x": 1}))
     (folder / "train.py").write_text("import keras\n")

@@ -6,7 +6,6 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 MAX_URL: Final = 2_000
-EXPECTED: Final = "an address such as `https://ci.example.org/fitqueue`"
 
 _PORTS: Final = {"http": 80, "https": 443}
 _FIRST_FREE_PORT: Final = 1024
@@ -47,7 +46,9 @@ def parse_endpoint(url: str) -> Endpoint:
         raise InvalidEndpoint(f"The address has {len(url):,} characters; at most {MAX_URL:,} are allowed.")
     # Before it is taken apart: urlsplit leaves out line breaks, and a backslash is a slash to some programs.
     if not _CHARACTERS.fullmatch(url) or "\\" in url:
-        raise InvalidEndpoint("The address has a character that no address has, such as a space or a letter with accent.")
+        raise InvalidEndpoint(
+            "The address has a character that no address has, such as a space or a letter with accent."
+        )
     try:
         parts = urlsplit(url)
         port = parts.port

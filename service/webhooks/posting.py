@@ -88,7 +88,7 @@ def _open_socket(endpoint: Endpoint, addresses: Sequence[Address], deadline: flo
 
 
 def _encrypted(plain: socket.socket, endpoint: Endpoint, deadline: float) -> ssl.SSLSocket:
-    """Encrypt a connection, with the certificate of the host's name. The handshake as a whole has the time that is left.
+    """Encrypt a connection, with the certificate of the host's name. The whole handshake has the time that is left.
 
     Raises:
         OSError: the receiver does not do it, or has another certificate.
@@ -125,9 +125,7 @@ def _cut_off(connected: socket.socket, deadline: float) -> Iterator[Event]:
         timer.cancel()
 
 
-def _status(
-    connection: http.client.HTTPConnection, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]
-) -> int:
+def _status(connection: http.client.HTTPConnection, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> int:
     connection.sock.settimeout(SECONDS)
     fixed = {"Host": endpoint.host_header, "Content-Type": "application/json", "Connection": "close"}
     connection.request("POST", endpoint.path, body, {**fixed, **headers})

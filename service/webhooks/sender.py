@@ -3,32 +3,22 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fitqueue import __version__
 from fitqueue.webhooks import WebhookKind
+from service.mail_server import MailServer
 from service.webhooks import mail, texts
 from service.webhooks.addresses import Network
 from service.webhooks.endpoint import InvalidEndpoint, parse_endpoint
-from service.webhooks.mail import MailServer
+from service.webhooks.message import Message
 from service.webhooks.outcome import Outcome, Verdict
 from service.webhooks.posting import SECONDS, post
+from service.webhooks.receiver import MAIL_SCHEME
 from service.webhooks.signing import signed_headers
 
-MAIL_SCHEME: Final = "mailto:"
 _AGENT: Final = {"User-Agent": f"FitQueue/{__version__}"}
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message and its receiver. `secret` is that of kinds that sign."""
-
-    id: str
-    kind: WebhookKind
-    url: str = field(repr=False)
-    secret: str | None = field(repr=False)
-    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fitqueue.text import number, one_line
 from fitqueue.webhooks import WebhookEvent
 
-_OUTCOMES: Final = {
+_OUTCOMES: Final[Mapping[str, str]] = {
     WebhookEvent.JOB_SUCCEEDED: "succeeded",
     WebhookEvent.JOB_FAILED: "failed",
     WebhookEvent.JOB_CANCELLED: "was cancelled",
@@ -41,10 +41,10 @@ def name_of(payload: Mapping[str, Any]) -> str:
 
 
 def _headline(payload: Mapping[str, Any], name: str) -> str:
-    event = WebhookEvent(payload["type"])
-    if event is WebhookEvent.WEBHOOK_TEST:
+    event = payload["type"]
+    if event == WebhookEvent.WEBHOOK_TEST:
         return "A test of FitQueue's webhooks"
-    if event is WebhookEvent.DIAGNOSIS_CHANGED:
+    if event == WebhookEvent.DIAGNOSIS_CHANGED:
         return f"{name}: {payload['data']['diagnosis']['verdict'].replace('_', ' ')}"
     return f"{name} {_OUTCOMES[event]}"
 

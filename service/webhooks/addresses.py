@@ -15,6 +15,9 @@ Network = IPv4Network | IPv6Network
 
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_ALSO_SPECIAL: Final = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2002::/16", "3fff::/20")))
+"""Networks that some versions of `ipaddress` take for public. Addresses of 2002::/16 have one of IPv4 in them."""
+
 _IPV4_BITS: Final = 2**32 - 1
 _LOOPBACK_NAME: Final = "localhost"
 
@@ -48,7 +51,7 @@ def literal_address(host: str) -> Address | None:
         return IPv4Address("127.0.0.1")
     try:
         return _addresses_in(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))[0]
-    except OSError:
+    except (OSError, UnicodeError):  # UnicodeError: a part of the name is too long
         return None
 
 
@@ -77,6 +80,8 @@ def _reached(address: Address) -> Address:
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
+    if any(address in network for network in _ALSO_SPECIAL):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -87,7 +92,7 @@ def _resolve(host: str, timeout: float) -> list[Address]:
     def ask() -> None:
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):  # UnicodeError: a part of the name is too long
+        except (OSError, UnicodeError):
             found = []
         answers.put(_addresses_in(found))
 

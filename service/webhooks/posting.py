@@ -54,10 +54,10 @@ def post(
         return Outcome(Verdict.RETRY, _too_slow(seconds) if isinstance(error, TimeoutError) else "no connection")
     with closing(connection), _cut_off(connection.sock, deadline) as is_late:
         try:
-            status = _status(connection, endpoint, body, headers)
+            outcome = _outcome(_status(connection, endpoint, body, headers))
         except (OSError, http.client.HTTPException, ValueError):  # ValueError: a number in the answer is not one
-            return Outcome(Verdict.RETRY, _too_slow(seconds) if is_late.is_set() else "no answer that is HTTP")
-    return _outcome(status)
+            outcome = Outcome(Verdict.RETRY, "no answer that is HTTP")
+        return Outcome(Verdict.RETRY, _too_slow(seconds)) if is_late.is_set() else outcome
 
 
 def _connect(endpoint: Endpoint, addresses: Sequence[Address], deadline: float) -> http.client.HTTPConnection:

@@ -18,7 +18,7 @@ from service.api import PREFIX
 from service.api.addresses import address_of
 from service.api.context import get_services, principal
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, MAX_LIMIT, Query, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, MAX_LIMIT, Query, Text, answer, json_body, json_request, problems
 from service.api.webhook_views import delivery_view, webhook_view
 from service.models import Webhook, WebhookDelivery
 from service.settings import Settings
@@ -31,7 +31,6 @@ blueprint = APIBlueprint(
 )
 
 _Row = TypeVar("_Row", Webhook, WebhookDelivery)
-_Kind = Annotated[WebhookKind, WithJsonSchema({"type": "string", "enum": [str(kind) for kind in WebhookKind]})]
 _Event = Annotated[WebhookEvent, WithJsonSchema({"type": "string", "enum": [str(event) for event in CHOSEN_EVENTS]})]
 _MAX_URL: Final = 2_048
 
@@ -42,7 +41,7 @@ class WebhookRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: Text = Field(max_length=_MAX_URL, description="where to send: `https:`, `http:`, or `mailto:` for mail")
-    kind: _Kind | None = Field(default=None, description="null: `mail` for `mailto:`, else `webhook`")
+    kind: WebhookKind | None = Field(default=None, description="null: `mail` for `mailto:`, else `webhook`")
     events: list[_Event] = Field(default=list(DEFAULT_EVENTS), min_length=1, max_length=20)
     project: Text | None = Field(default=None, max_length=64, description="a name or an id")
     job: Text | None = Field(default=None, max_length=64, description="an id")
@@ -66,19 +65,6 @@ class DeliveryPath(WebhookPath):
     delivery_id: Text
 
 
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": WebhookRequest.model_json_schema(),
-                "example": {"url": "https://ci.example.org/fitqueue", "project": "lab"},
-            }
-        },
-    }
-}
-
-
 @blueprint.get("", summary="List webhooks", responses={200: Page[WebhookView], **problems(404)})
 def list_webhooks(query: WebhookListQuery) -> Response:
     """Newest first: your own and those for your jobs; for admins all."""
@@ -95,7 +81,7 @@ def list_webhooks(query: WebhookListQuery) -> Response:
 @blueprint.post(
     "",
     summary="Create a webhook",
-    openapi_extensions=_BODY,
+    openapi_extensions=json_request(WebhookRequest, {"url": "https://ci.example.org/fitqueue", "project": "lab"}),
     responses={201: NewWebhook, **problems(400, 403, 404, 409, 413, 415)},
 )
 def create_webhook() -> Response:

@@ -1,7 +1,13 @@
 """Webhooks by the API: who may, where to, what is shown, and what a worker sends."""
 
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -15,12 +21,14 @@ from fitqueue.states import Reason
 from service.app import create_app
 from service.db import Database
 from service.delivering import deliver_due, make_sender, purge_deliveries
+from service.processes import free_port
 from service.settings import Settings
 from service.store import jobs, leases, projects, tokens, users
 from service.store.leases import Lease
 from service.webhooks.sender import Sender
 from tests.integration.fixture_types import AdvanceClock, MakeSpec
 from tests.receivers import MailReceiver, Receiver
+from tests.waiting import until
 
 URL = "/api/v1/webhooks"
 GONE = b"HTTP/1.1 410 Gone\r\n\r\n"
@@ -294,6 +302,34 @@ def test_a_mail_is_sent_by_the_server_of_the_settings(
         [mail] = receiver.mails
     assert "To: ada@example.org" in mail
     assert f"http://localhost/jobs/{lease.job_id}" in mail
+
+
+def test_the_receiver_of_the_documents_verifies_what_is_sent(
+    http: FlaskClient, database: Database, sender: Sender
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    port = free_port(0)
+    webhook = _create(http, f"http://127.0.0.1:{port}/")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program.replace("9000", str(port))],
+        env=os.environ | {"SECRET": webhook["secret"]}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: _answers(port), 60, "the receiver answers")
+        http.post(f"{URL}/{webhook['id']}/test")
+        deliver_due(database, sender, Event())
+        [delivery] = _deliveries(http, webhook["id"])
+        assert delivery["last_status"] == "204 No Content"
+    finally:
+        process.kill()
+        output, _ = process.communicate()
+    assert output == "webhook.test If you can read this, it works.\n"
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_old_deliveries_are_purged(

@@ -168,6 +168,18 @@ class WorkerNotFound(NotFound):
     code = "worker_not_found"
 
 
+class WebhookNotFound(NotFound):
+    """You have no webhook with this id."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery with this id; they are kept for 30 days."""
+
+    code = "delivery_not_found"
+
+
 class NoCheckpointYet(NotFound):
     """The job has not saved any weights yet; the first are saved by the end of its first epoch."""
 
@@ -226,6 +238,18 @@ class DatasetInUse(Conflict):
     """A job that has not ended needs this data set."""
 
     code = "dataset_in_use"
+
+
+class TooManyWebhooks(Conflict):
+    """You have too many webhooks for this project or job; remove one first."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(Conflict):
+    """The receiver has answered 410, so nothing is sent to this webhook any more; create a new one."""
+
+    code = "webhook_disabled"
 
 
 class IdempotencyMismatch(FitQueueError):

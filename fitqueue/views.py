@@ -23,6 +23,9 @@ from fitqueue.usage_views import JobUsage as JobUsage
 from fitqueue.usage_views import StoredBytes as StoredBytes
 from fitqueue.usage_views import Use as Use
 from fitqueue.view import View
+from fitqueue.webhook_views import DeliveryView as DeliveryView
+from fitqueue.webhook_views import NewWebhook as NewWebhook
+from fitqueue.webhook_views import WebhookView as WebhookView
 
 Item = TypeVar("Item")
 

@@ -39,6 +39,7 @@ from service.api import (
     tokens,
     usage,
     users,
+    webhooks,
     workers,
 )
 from service.api.context import REQUEST_THREADS, Services
@@ -73,6 +74,7 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     tokens.blueprint,
     users.blueprint,
     projects.blueprint,
+    webhooks.blueprint,
     health.blueprint,
     catalogue.blueprint,
     prometheus.blueprint,

@@ -38,6 +38,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Data and service": {
         "dataset": "Add, list, show and remove data sets.",
+        "webhook": "Tell programs, channels and people when jobs end.",
         "catalogue": "Show the Keras objects that a job may use.",
         "login": "Store the address and the token of a service.",
         "logout": "Remove what `login` stored.",
@@ -67,6 +68,7 @@ _MODULES: Final = {
     "usage": "fitqueue.cli.usage",
     "completion": "fitqueue.cli.completion",
     "dataset": "fitqueue.cli.datasets",
+    "webhook": "fitqueue.cli.webhooks",
     "open": "fitqueue.cli.pages",
     "catalogue": "fitqueue.cli.catalogue",
     "init": "fitqueue.cli.deployment",

@@ -10,12 +10,10 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
-from fitqueue.diagnosis import Diagnosis, Losses, diagnose
+from fitqueue.diagnosis import Diagnosis
 from fitqueue.non_finite import word_of
-from fitqueue.spec.findings import NoticeCode
-from fitqueue.states import JobState, Reason
+from fitqueue.states import JobState
 from fitqueue.views import (
     ArrayView,
     ArtifactView,
@@ -81,23 +79,6 @@ def job_view(details: JobDetails, diagnosis: Diagnosis | None) -> JobView:
         notices=job.notices,
         model=job.model_summary,
         diagnosis=diagnosis,
-    )
-
-
-def job_diagnosis(job: models.Job, losses: Sequence[Losses], language: Language, rate_share: float) -> Diagnosis | None:
-    """Return what the losses say about the training; None before the first epoch has ended."""
-    if not losses:
-        return None
-    is_finite = losses[-1].are_finite and job.reason is not Reason.NAN_WEIGHTS
-    # Only they need the notices, which would take a statement more to read.
-    notices = [] if is_finite else job.notices
-    return diagnose(
-        losses,
-        language,
-        early_stopped=job.reason is Reason.EARLY_STOPPED,
-        rate_share=rate_share,
-        nan_weights=job.reason is Reason.NAN_WEIGHTS,
-        non_finite_data=[notice["message"] for notice in notices if notice["code"] == NoticeCode.NON_FINITE],
     )
 
 

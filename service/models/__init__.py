@@ -6,6 +6,7 @@ from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, Storag
 from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
 from service.models.jobs import Job, JobLabel
 from service.models.users import ADMIN_ID, LAB_ID, LoginLink, LoginSession, Project, ProjectMember, Token, User
+from service.models.webhooks import Webhook, WebhookDelivery
 from service.models.workers import GPUClaim, Worker
 
 __all__ = [
@@ -34,5 +35,7 @@ __all__ = [
     "Token",
     "TrainingTime",
     "User",
+    "Webhook",
+    "WebhookDelivery",
     "Worker",
 ]

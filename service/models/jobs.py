@@ -48,6 +48,7 @@ class Job(Base):
     - `seconds_per_epoch` is the pace of the training, from the end of one epoch to that of the next. `paced_epochs` of
       this attempt are in it; while there is none, it is that of the attempt before or of similar jobs. `paced_at` is
       when the last epoch of this attempt ended, or its training began.
+    - `told_verdict` is the verdict of the diagnosis that webhooks were told last.
     """
 
     __tablename__ = "jobs"
@@ -117,6 +118,7 @@ class Job(Base):
     seconds_per_epoch: Mapped[float | None]
     paced_at: Mapped[datetime | None]
     paced_epochs: Mapped[int] = mapped_column(default=0, server_default="0")
+    told_verdict: Mapped[str | None] = mapped_column(String(32))
     owner_id: Mapped[str] = mapped_column(String(64), default=ADMIN_ID, server_default=ADMIN_ID)
     project_id: Mapped[str] = mapped_column(String(64), default=LAB_ID, server_default=LAB_ID)
     token_id: Mapped[str | None] = mapped_column(String(64))

@@ -18,7 +18,7 @@ from service import clock
 from service.forecast.pace import next_pace
 from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
-from service.store import counters, events, step_metrics, training_times
+from service.store import counters, diagnoses, events, step_metrics, training_times
 from service.store.counters import Duration
 from service.store.limits import check_checkpoints
 
@@ -103,6 +103,7 @@ def record_epoch(session: Session, job: Job, ended: EpochEnded, limits: JobLimit
     events.append_bounded(session, job, EventKind.EPOCH_ENDED, now, message, data, limits.events)
     if ended.next_learning_rate < ended.learning_rate:
         _append_reduction(session, job, ended, now, limits)
+    diagnoses.announce_change(session, job, now)
     counters.observe(session, Duration.EPOCH, job.pool, ended.seconds)
 
 

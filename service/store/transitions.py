@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, WAITING_STATES, EventKind, JobState, Reason, state_of
+from fitqueue.webhooks import WebhookEvent
 from service.models import Job, JobLabel
-from service.store import counters, events, gpus, training_times, usage
+from service.store import counters, events, gpus, training_times, usage, webhook_deliveries
 from service.store.counters import Duration
 
 Requester = Mapping[str, str | None]
@@ -26,6 +27,11 @@ _EVENT_OF_END = {
     JobState.SUCCEEDED: EventKind.SUCCEEDED,
     JobState.FAILED: EventKind.FAILED,
     JobState.CANCELLED: EventKind.CANCELLED,
+}
+_TOLD_AT_END = {
+    JobState.SUCCEEDED: WebhookEvent.JOB_SUCCEEDED,
+    JobState.FAILED: WebhookEvent.JOB_FAILED,
+    JobState.CANCELLED: WebhookEvent.JOB_CANCELLED,
 }
 
 
@@ -146,6 +152,7 @@ def requeue(
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
     if job is not None:
         events.append(session, job, EventKind.REQUEUED, now, message, _failure_data(failure))
+        webhook_deliveries.announce(session, job, WebhookEvent.JOB_REQUEUED, message, now)
         usage.end_attempt(session, job, now)
     return job
 
@@ -271,6 +278,7 @@ def _end(
     )
     if job is not None:
         events.append(session, job, _EVENT_OF_END[state], now, message, {"reason": reason, **by})
+        webhook_deliveries.announce(session, job, _TOLD_AT_END[state], message, now)
         usage.end_attempt(session, job, now)
         training_times.record(session, job, now)
         counters.count_end(session, reason)

@@ -29,8 +29,9 @@ from service.backup.place import BackupPlace
 from service.backup.progress import Progress
 from service.models import Job
 from service.storage_marking import mark_storage
-from service.store import tokens, workers
+from service.store import tokens, webhook_deliveries, workers
 from service.store.gpus import MeasuredGPU
+from service.webhooks.outcome import Outcome, Verdict
 from tests.small_job import small_job
 from tests.storages import new_storage
 
@@ -82,6 +83,13 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "dataset list": ["dataset", "list", "--all"],
     "dataset show": ["dataset", "show", "handwritten-letters"],
     "dataset remove": ["dataset", "remove", "nothing"],
+    "webhook add": ["webhook", "add", "mailto:ada@example.org"],
+    "webhook add: another host": ["webhook", "add", "http://127.0.0.1/"],
+    "webhook list": ["webhook", "list"],
+    "webhook remove": ["webhook", "remove", "wh_none"],
+    "webhook deliveries": ["webhook", "deliveries", "WEBHOOK"],
+    "webhook resend": ["webhook", "resend", "WEBHOOK", "msg_none"],
+    "webhook test": ["webhook", "test", "wh_none"],
     "catalogue": ["catalogue"],
     "catalogue of a class": ["catalogue", "LSTM"],
     "login": ["login", "URL"],
@@ -148,6 +156,7 @@ def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     mark_storage(shared_service.database, shared_service.storage)
     place = BackupPlace(new_storage(folder / "backups"), "backups")
     make_backup(shared_service.database, shared_service.storage, place, Progress("Copying"))
+    _create_webhooks(shared_service)
     (folder / "job.json").write_text(json.dumps(small_job(3)))
     (folder / "faults.json").write_text(json.dumps({**small_job(3), "fit": {"epoch": 3, "batch_size": "many"}, "x": 1}))
     (folder / "train.py").write_text("import keras\n")
@@ -205,6 +214,19 @@ def _register_workers(service: Any) -> None:
         tokens.create(session, "a token of the laboratory in the second building")
 
 
+def _create_webhooks(service: Any) -> None:
+    long_url = "https://ci.laboratory.example.org/hooks/of-the-laboratory/fitqueue?key=secret"
+    with Client(service.url, service.token) as client:
+        webhook = client.add_webhook(long_url, project="lab", events=["job.failed", "diagnosis.changed"])
+        for kind in ("webhook", "slack"):
+            client.add_webhook("https://hooks.slack.com/services/T0/B0/x", project="lab", kind=kind)
+        client.test_webhook(webhook.id)
+    with service.database.write() as session:
+        [leased] = webhook_deliveries.lease_due(session, 1)
+        outcome = Outcome(Verdict.RETRY, "308 Permanent Redirect; redirects are not followed")
+        webhook_deliveries.record(session, leased, outcome)
+
+
 @pytest.fixture
 def show(shared_service: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Show:
     monkeypatch.chdir(folder)
@@ -215,6 +237,9 @@ def show(shared_service: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("TERM", "xterm-256color")
 
+    with Client(shared_service.url, shared_service.token) as client:
+        values = {"URL": shared_service.url, "WEBHOOK": list(client.webhooks())[-1].id}
+
     def command(width: int | None, *arguments: str) -> tuple[str, str]:
         shown, remarks = Screen(width is not None), Screen(width is not None)
         with monkeypatch.context() as patch:
@@ -222,7 +247,7 @@ def show(shared_service: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp
             patch.setattr(sys, "stdin", io.StringIO(f"{shared_service.token}\n"))
             patch.setattr(sys, "stdout", shown)
             patch.setattr(sys, "stderr", remarks)
-            cli.main([shared_service.url if word == "URL" else word for word in arguments])
+            cli.main([values.get(word, word) for word in arguments])
         return strip_ansi(shown.getvalue()), strip_ansi(remarks.getvalue())
 
     return command

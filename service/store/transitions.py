@@ -18,6 +18,7 @@ from fitqueue.states import FINAL_STATES, WAITING_STATES, EventKind, JobState, R
 from service.models import Job, JobLabel
 from service.store import counters, events, gpus, training_times, usage
 from service.store.counters import Duration
+from service.store.retention import FIRST_LOOK
 
 Requester = Mapping[str, str | None]
 """Who asked for a transition, as its event shows it: `{"by": the name of a token}`."""
@@ -127,6 +128,16 @@ def change(
     return job
 
 
+def change_kept(
+    session: Session, job_id: str, message: str, data: Mapping[str, Any], now: datetime, **changes: object
+) -> Job | None:
+    """Change whether a job is kept, in whatever state it is."""
+    job = _move(session, (Job.id == job_id,), **changes)
+    if job is not None:
+        events.append(session, job, EventKind.CHANGED, now, message, data)
+    return job
+
+
 def requeue(
     session: Session,
     job_id: str,
@@ -206,6 +217,7 @@ def extend(
         finished_at=None,
         cancel_requested_at=None,
         worker_id=None,
+        retention_due_at=None,
         **changes,
     )
     if job is not None:
@@ -267,6 +279,7 @@ def _end(
         not_after=None,
         pause_requested_at=None,
         finished_at=now,
+        retention_due_at=now + FIRST_LOOK,
         **changes,
     )
     if job is not None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, delete, exists, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from fitqueue.retention import Removable, Retention
 from fitqueue.states import EventKind
@@ -67,7 +67,7 @@ def remove_some(session: Session) -> Removed | None:
     return removed
 
 
-def is_needed(job_id: str | ColumnElement[str]) -> ColumnElement[bool]:
+def is_needed(job_id: str | InstrumentedAttribute[str]) -> ColumnElement[bool]:
     """Return the condition that a job which has not ended takes its initial weights from this one."""
     other = Job.__table__.alias("needing")
     return exists().where(other.c.weights_job_id == job_id, other.c.finished_at.is_(None))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, func, not_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from fitqueue.retention import Removable, Retention
 from service import clock
@@ -84,7 +84,7 @@ _FILES: Final[Mapping[Removable, type[Artifact | Checkpoint | Snapshot]]] = {
 }
 
 
-def _query(table: Any, size: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+def _query(table: Any, size: ColumnElement[Any] | InstrumentedAttribute[int]) -> Select[*tuple[Any, ...]]:
     jobs = func.count(func.distinct(table.job_id))
     return select(jobs, func.count(), func.sum(size)).select_from(table).join(Job, Job.id == table.job_id)
 

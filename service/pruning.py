@@ -45,7 +45,14 @@ def prune(dry_run: bool) -> None:
 
 
 def _print(due: Sequence[DueAmount]) -> None:
-    columns: list[Column | str] = [Column("PROJECT", wraps=True), Column("WHAT", wraps=True), "AFTER", "JOBS", "ROWS", "SIZE"]
+    columns: list[Column | str] = [
+        Column("PROJECT", wraps=True),
+        Column("WHAT", wraps=True),
+        "AFTER",
+        "JOBS",
+        "ROWS",
+        "SIZE",
+    ]
     print_table(
         columns,
         [

@@ -25,7 +25,7 @@ from service.store.retention_preview import DueAmount
 def prune(dry_run: bool) -> None:
     """Remove what the retention of their projects no longer keeps of ended jobs.
 
-    Workers do the same every minute; this is for a disk that is nearly full. It uses the database of
+    Workers do the same all the time; this is for a disk that is nearly full. It uses the database of
     FITQUEUE_DATABASE_URL and the storage of FITQUEUE_STORAGE, or else those in var in this folder or a parent.
     """
     settings = service_settings()
@@ -45,16 +45,9 @@ def prune(dry_run: bool) -> None:
 
 
 def _print(due: Sequence[DueAmount]) -> None:
-    columns: list[Column | str] = [
-        Column("PROJECT", wraps=True),
-        Column("WHAT", wraps=True),
-        "AFTER",
-        "JOBS",
-        "ROWS",
-        "SIZE",
-    ]
+    project, what = Column("PROJECT", wraps=True), Column("WHAT", wraps=True)
     print_table(
-        columns,
+        [project, what, "AFTER", "JOBS", "ROWS", "SIZE"],
         [
             [each.project, NAMES[each.what], f"{each.days} d", f"{each.jobs:,}", f"{each.rows:,}", size(each.bytes)]
             for each in due

@@ -54,7 +54,7 @@ EXPIRY_SECONDS: Final = 1.0
 LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 PURGE_SECONDS: Final = 5.0
-RETENTION_SECONDS: Final = 60.0
+RETENTION_SECONDS: Final = 20.0
 SPARES_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 1.0
 """A slot that was idle for so long gets a spare child. Warming it up would slow down jobs that follow each other."""

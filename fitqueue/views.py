@@ -244,6 +244,8 @@ class RemovedView(View):
 
     what: Removable
     at: datetime
+    days: int = Field(description="how many days after the end of the job it was kept")
+    project: str
     message: str = Field(description="why, as a sentence")
 
 

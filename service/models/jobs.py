@@ -52,7 +52,7 @@ class Job(Base):
       when the last epoch of this attempt ended, or its training began.
     - `weights_job_id` is the job whose checkpoint its training starts from.
     - `keep` exempts the job from the retention of its project. `removed` says what that has removed: for each
-      `Removable` a time and a sentence. At `retention_due_at` the job is looked at for what is due; None: never.
+      `Removable` the fields of `RemovedView`. At `retention_due_at` the job is looked at for what is due; None: never.
     """
 
     __tablename__ = "jobs"

@@ -100,11 +100,10 @@ def _tell(session: Session, job: Job, what: Removable, days: int, project: str, 
         job.log_bytes = 0
     if retention.removed_after_end(job, what):
         return
-    message = retention.sentence(what, days, project)
-    job.removed = {**job.removed, what.value: {"at": now.isoformat(), "message": message}}
+    message, why = retention.sentence(what, days, project), {"days": days, "project": project}
+    job.removed = {**job.removed, what.value: {"at": now.isoformat(), **why, "message": message}}
     job.version += 1
-    data = {"what": what.value, "days": days, "project": project}
-    events.append(session, job, EventKind.REMOVED, now, message, data)
+    events.append(session, job, EventKind.REMOVED, now, message, {"what": what.value, **why})
 
 
 def _remove_by_id(table: type[Event | LogLine], condition: ColumnElement[bool]) -> "_Remove":

@@ -9,6 +9,7 @@ from fitqueue.cli.batch import for_each
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.options import label_of
 from fitqueue.client import Client
+from fitqueue.states import WAITING_STATES
 from fitqueue.views import JobView
 
 
@@ -83,8 +84,8 @@ def _change_each(jobs: Sequence[str], action: Callable[[Client, str], JobView]) 
 
 
 def _outcome(job: JobView) -> str:
-    """Return for example `queued, no. 1 of the pool default, priority 5`."""
-    if job.state.is_final:
+    """Return for example `queued, no. 1 of the pool default, priority 5`, or `succeeded, kept`."""
+    if job.state not in WAITING_STATES:
         return f"{job.state}, {'kept' if job.keep else 'not kept'}"
     place = f"no. {job.queue.position} of the pool {job.pool}" if job.queue else f"pool {job.pool}"
     return f"{job.state}, {place}, priority {job.priority}"

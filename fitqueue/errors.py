@@ -300,6 +300,12 @@ class FileGone(FitQueueError):
     code = "file_gone"
 
 
+class Expired(FitQueueError):
+    """The retention of its project has removed what the ended job had saved."""
+
+    code = "expired"
+
+
 class WrongStorage(FitQueueError):
     """The storage is not the one that the database refers to."""
 

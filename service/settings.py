@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         ge=1,
         description="The most events of a job about its epochs and checkpoints. Further ones are only counted.",
     )
+    max_log_bytes: int = Field(
+        default=DEFAULT_LIMITS.log_bytes,
+        ge=64 * 1024,
+        description="The most bytes of a job's log. When there are more, its oldest lines are deleted.",
+    )
     default_max_runtime_seconds: int | None = Field(
         default=None,
         ge=1,

@@ -19,12 +19,12 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "queue": "List the jobs that wait, in order.",
         "show": "Show one job.",
         "compare": "Compare jobs: bests, curves, differences.",
-        "usage": "Show what a job has used: time, memory, storage.",
+        "usage": "Show what a job, users and projects have used.",
         "cancel": "Cancel jobs; what they have saved stays.",
         "pause": "Pause jobs and free their devices.",
         "resume": "Resume paused jobs.",
         "move": "Move waiting jobs in the queue.",
-        "change": "Change waiting jobs: names, labels, limits.",
+        "change": "Change jobs: names, labels, limits, whether kept.",
         "extend": "Train an ended job for more epochs.",
         "delete": "Delete ended jobs and their files.",
     },
@@ -53,6 +53,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "migrate": "Upgrade the service's database to this version.",
         "backup": "Back up the service's database and files.",
         "restore": "Restore a backup into an empty service.",
+        "prune": "Remove what projects no longer keep of ended jobs.",
     },
 }
 

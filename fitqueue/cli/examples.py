@@ -27,7 +27,11 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
         "fitqueue compare digits-cnn latest",
         "fitqueue compare digits-cnn digits-wide --metric accuracy",
     ),
-    "usage": ("fitqueue usage latest", "fitqueue usage digits-cnn --json | jq .all_attempts.gpu_seconds"),
+    "usage": (
+        "fitqueue usage",
+        "fitqueue usage latest",
+        "fitqueue usage digits-cnn --json | jq .all_attempts.gpu_seconds",
+    ),
     "cancel": ("fitqueue cancel latest", "fitqueue cancel job_1hq4z7x2m digits-cnn"),
     "pause": ("fitqueue pause digits-cnn",),
     "resume": ("fitqueue resume digits-cnn",),
@@ -35,6 +39,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "change": (
         "fitqueue change latest --name digits-wide --label project=digits",
         "fitqueue change latest --max-runtime 3600 --max-queued none",
+        "fitqueue change digits-cnn --keep",
     ),
     "extend": ("fitqueue extend digits-cnn --epochs 20 --wait",),
     "delete": ("fitqueue delete job_1hq4z7x2m",),
@@ -107,6 +112,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
         "fitqueue restore /mnt/backup",
         "fitqueue restore /mnt/backup --backup 20261128T020000.000Z",
     ),
+    "prune": ("fitqueue prune --dry-run", "docker compose exec api fitqueue prune"),
 }
 """Command lines to copy, by the full name of the command."""
 

@@ -32,6 +32,7 @@ STATUSES: Final[dict[type[FitQueueError], int]] = {
     errors.RequestTimeout: 408,
     errors.Conflict: 409,
     errors.FileGone: 410,
+    errors.Expired: 410,
     errors.BodyTooLarge: 413,
     errors.URITooLong: 414,
     errors.UnsupportedMediaType: 415,

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from fitqueue.datasets import ArrayInfo
-from fitqueue.errors import CheckpointNotFound, Fault, NotFound
+from fitqueue.errors import CheckpointNotFound, Expired, Fault, NotFound
 from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.spec.findings import FaultCode, listed
 from fitqueue.weights import are_weights
@@ -53,7 +53,7 @@ def _of_job(services: Services, initial: InitialWeights, job_id: str, viewer: Vi
             checkpoint = checkpoints.get(session, job_id, initial.stored_checkpoint)
         except CheckpointNotFound as error:
             return _unknown_checkpoint(session, initial, job_id, error.message)
-        except NotFound as error:
+        except (NotFound, Expired) as error:
             expected = "the id of a job that has saved its best weights"
             return _fault("job", FaultCode.UNKNOWN_JOB, error.message, job_id, expected)
         if (fault := _incomplete(checkpoint, initial)) is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec
+from fitqueue.errors import DatasetNotFound, Fault, FitQueueError, InvalidSpec
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec import ExaminedJob, JobSpec, PartialJob, examine_job, invalid_job
@@ -127,6 +127,19 @@ def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
         message=error.message,
         received=spec.data.dataset,
         expected="the id or name of an existing data set",
+    )
+    return invalid_job([fault])
+
+
+def missing_weights(spec: JobSpec, error: FitQueueError) -> InvalidSpec:
+    """Return what the check would have raised if the checkpoint had been removed a moment earlier."""
+    assert spec.initial_weights is not None
+    fault = Fault(
+        pointer="/initial_weights/job",
+        code=str(FaultCode.UNKNOWN_JOB),
+        message=error.message,
+        received=spec.initial_weights.job,
+        expected="the id of a job that has this checkpoint",
     )
     return invalid_job([fault])
 

@@ -6,13 +6,22 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
+from fitqueue.errors import (
+    CheckerBusy,
+    CheckpointNotFound,
+    DatasetNotFound,
+    Expired,
+    Fault,
+    InvalidRequest,
+    JobNotFound,
+    NoCheckpointYet,
+)
 from fitqueue.text import truncate
 from fitqueue.views import DryRun
 from service.api.context import Services, principal
-from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset
+from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset, missing_weights
 from service.ids import new_id
-from service.store import jobs
+from service.store import checkpoints, jobs
 from service.store.jobs import Idempotency
 
 _logger = logging.getLogger(__name__)
@@ -103,6 +112,8 @@ def _store(
     """Store the job under this id, or return the id of the one that the same request created before."""
     try:
         with services.database.write() as session:
+            if (initial := checked.spec.initial_weights) is not None and initial.job is not None:
+                checkpoints.lock(session, initial.job, initial.stored_checkpoint)
             return jobs.create(
                 session,
                 checked.spec,
@@ -118,3 +129,5 @@ def _store(
             ).id
     except DatasetNotFound as error:
         raise missing_dataset(checked.spec, error) from error
+    except (JobNotFound, NoCheckpointYet, CheckpointNotFound, Expired) as error:
+        raise missing_weights(checked.spec, error) from error

@@ -15,9 +15,8 @@ from service.backup.place import BackupPlace, open_place
 from service.backup.progress import Progress
 from service.backup.pruning import keep_newest
 from service.backup.restoring import Restore
-from service.commands import database_errors_explained, nearest_database_file, read_settings
+from service.commands import database_errors_explained, read_settings, service_settings
 from service.db import Database
-from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket, parse_address
 from service.storage_marking import identity_reader
@@ -63,7 +62,7 @@ def backup(target: Path | Bucket, keep: int | None) -> int:
       3  it was not made
       4  the database cannot be reached
     """
-    settings = _service_settings()
+    settings = service_settings()
     if isinstance(target, Path):
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
     place = open_place(settings, target)
@@ -162,13 +161,3 @@ def _row(place: BackupPlace, name: str) -> list[str]:
         size(manifest.file_bytes),
         manifest.revision,
     ]
-
-
-def _service_settings() -> Settings:
-    """Return the settings; without them, those of the nearest folder of `fitqueue up`."""
-    settings = read_settings()
-    if "database_url" in settings.model_fields_set:
-        return settings
-    file = nearest_database_file()
-    storage = settings.storage if "storage" in settings.model_fields_set else file.parent / "storage"
-    return settings.model_copy(update={"database_url": f"sqlite:///{file}", "storage": storage})

@@ -1,7 +1,7 @@
 """The tables. An invariant of a row is a constraint here, so that no code can break it."""
 
 from service.column_types import Base
-from service.models.counters import Counter, PoolUsage, TrainingTime
+from service.models.counters import Counter, OwnerUsage, PoolUsage, TrainingTime
 from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, StorageIdentity
 from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
 from service.models.jobs import Job, JobLabel
@@ -26,6 +26,7 @@ __all__ = [
     "LogLine",
     "LoginLink",
     "LoginSession",
+    "OwnerUsage",
     "PoolUsage",
     "Project",
     "ProjectMember",

@@ -1,9 +1,9 @@
 """Users, their projects, and how they prove who they are."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, true
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fitqueue.roles import Role, Scope
@@ -42,7 +42,10 @@ class User(Base):
 class Project(Base):
     """What jobs and data sets belong to. It is open to all users, or to its members alone.
 
-    `share` is the part of the devices that it has by right, where turns go by projects.
+    - `share` is the part of the devices that it has by right, where turns go by projects.
+    - `retention` has the fields of `Retention`. None: the default.
+    - `retention_cursor` is set after `retention` has changed, until the times at which jobs are looked at have changed
+      with it: the id of the last job whose time has.
     """
 
     __tablename__ = "projects"
@@ -51,6 +54,8 @@ class Project(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     is_open: Mapped[bool] = mapped_column(default=True, server_default=true())
     share: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    retention: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    retention_cursor: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
 
     __table_args__ = (CheckConstraint("share > 0", name="share_positive"),)

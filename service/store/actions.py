@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.errors import JobEnded, JobNotEnded, JobNotExtendable
+from fitqueue.retention import Removable
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.states import EXTENDABLE, EventKind, JobState
 from service import clock
 from service.forecast.similar import may_end_early
 from service.models import Dataset, Epoch, Job, Snapshot
-from service.store import events, jobs, transitions
+from service.store import events, jobs, retention, transitions
 from service.store.transitions import Requester
 
 _HAS_ENDED: Final = {
@@ -135,6 +136,8 @@ def _check_extendable(session: Session, job: Job, epochs: int, max_epochs: int) 
     if job.reason not in EXTENDABLE:
         raise JobNotExtendable(f"The job {job.id} ended with {job.reason}: more epochs would end the same way.")
     if session.scalar(select(Snapshot.job_id).where(Snapshot.job_id == job.id).limit(1)) is None:
+        if (why := retention.why_removed(job, Removable.SNAPSHOTS)) is not None:
+            raise JobNotExtendable(f"The job {job.id} has nothing left to resume from. {why}")
         raise JobNotExtendable(f"The job {job.id} ended before it had a snapshot to resume from; submit it again.")
     dataset = job.spec["data"]["dataset"]
     if job.dataset_id is None and dataset not in BUILTIN:

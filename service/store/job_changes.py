@@ -1,4 +1,7 @@
-"""Changes of jobs that no worker has: their names, labels, limits, and their places in the queue."""
+"""Changes of jobs that no worker has: their names, labels, limits, and their places in the queue.
+
+Whether a job is kept may change at any time.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,14 +30,16 @@ class _Changed:
 
 
 def change(session: Session, job_id: str, wanted: JobChange, by: str | None = None) -> Job:
-    """Change a job that no worker has. What is as it should be already stays; without a difference, nothing changes.
+    """Change a job. What is as it should be already stays; without a difference, nothing changes.
 
     Raises:
         JobNotFound: there is no such job.
-        JobNotChangeable: it runs or has ended.
+        JobNotChangeable: it runs or has ended, and more than `keep` is to change.
         InvalidRequest: it would have too many labels.
     """
-    job = _locked_waiting(session, job_id)
+    job = jobs.locked(session, job_id)
+    if wanted.model_fields_set != {"keep"}:
+        _require_waiting(job)
     return _apply(session, job, _differences(session, job, wanted), by)
 
 
@@ -45,7 +50,8 @@ def move_to_front(session: Session, job_id: str, by: str | None = None) -> Job:
         JobNotFound: there is no such job.
         JobNotChangeable: it runs or has ended, or a job before it has the highest priority.
     """
-    job = _locked_waiting(session, job_id)
+    job = jobs.locked(session, job_id)
+    _require_waiting(job)
     others = Job.state == JobState.QUEUED, Job.pool == job.pool, Job.id != job.id
     first = session.execute(
         select(Job.id, Job.priority).where(*others).order_by(Job.priority.desc(), Job.id).limit(1)
@@ -61,12 +67,10 @@ def move_to_front(session: Session, job_id: str, by: str | None = None) -> Job:
     return _apply(session, job, {"priority": _Changed(job.priority, priority)}, by)
 
 
-def _locked_waiting(session: Session, job_id: str) -> Job:
-    job = jobs.locked(session, job_id)
+def _require_waiting(job: Job) -> None:
     if job.state not in WAITING_STATES:
         state = f"has ended ({job.reason})" if job.state.is_final else f"is {job.state}"
         raise JobNotChangeable(f"The job {job.id} {state}; only a job that is queued or paused can be changed.")
-    return job
 
 
 def _differences(session: Session, job: Job, wanted: JobChange) -> dict[str, _Changed]:
@@ -76,7 +80,7 @@ def _differences(session: Session, job: Job, wanted: JobChange) -> dict[str, _Ch
     after = {name: getattr(wanted, name) for name in wanted.model_fields_set}
     if "labels" in after:
         after["labels"] = _merged(labels, after["labels"])
-    defaults = {"pool": Resources().pool, "priority": JobSpec.model_fields["priority"].default}
+    defaults = {"pool": Resources().pool, **{name: JobSpec.model_fields[name].default for name in ("priority", "keep")}}
     after |= {name: default for name, default in defaults.items() if name in after and after[name] is None}
     return {name: _Changed(before[name], value) for name, value in after.items() if value != before[name]}
 
@@ -113,8 +117,10 @@ def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], by: 
     columns["spec"] = spec = _changed_spec(job.spec, after)
     if "pool" in after:
         columns["timing_key"] = _timing_key(job, spec)
-    changed = transitions.change(session, job.id, message, data, now, **columns)
-    return changed or job
+    if after.get("keep") is False and job.state.is_final:
+        columns["retention_due_at"] = now
+    write = transitions.change_kept if set(after) == {"keep"} else transitions.change
+    return write(session, job.id, message, data, now, **columns) or job
 
 
 def _changed_spec(spec: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,4 +150,4 @@ def _in_words(differences: Mapping[str, _Changed]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

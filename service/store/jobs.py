@@ -66,6 +66,8 @@ def create(
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
         max_queued_seconds=spec.max_queued_seconds,
+        weights_job_id=spec.initial_weights.job if spec.initial_weights else None,
+        keep=spec.keep,
         timing_key=similar.timing_key(stored, summary, dataset_id or spec.data.dataset),
         work=similar.work(spec, summary, data),
         may_end_early=similar.may_end_early(stored),
@@ -164,6 +166,7 @@ def delete(session: Session, job_id: str) -> None:
     if not job.state.is_final:
         raise JobNotEnded(f"The job {job_id} is {job.state}; cancel it first.")
     job.deleted_at = clock.now(session)
+    job.retention_due_at = None
     job.version += 1
     job.idempotency_key = job.idempotency_sha256 = None  # the same request may create a new job
 

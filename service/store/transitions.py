@@ -19,6 +19,7 @@ from fitqueue.webhooks import WebhookEvent
 from service.models import Job, JobLabel
 from service.store import counters, events, gpus, training_times, usage, webhook_deliveries
 from service.store.counters import Duration
+from service.store.retention import FIRST_LOOK
 
 Requester = Mapping[str, str | None]
 """Who asked for a transition, as its event shows it: `{"by": the name of a user}`."""
@@ -133,6 +134,16 @@ def change(
     return job
 
 
+def change_kept(
+    session: Session, job_id: str, message: str, data: Mapping[str, Any], now: datetime, **changes: object
+) -> Job | None:
+    """Change whether a job is kept, in whatever state it is."""
+    job = _move(session, (Job.id == job_id,), **changes)
+    if job is not None:
+        events.append(session, job, EventKind.CHANGED, now, message, data)
+    return job
+
+
 def requeue(
     session: Session,
     job_id: str,
@@ -213,6 +224,7 @@ def extend(
         finished_at=None,
         cancel_requested_at=None,
         worker_id=None,
+        retention_due_at=None,
         **changes,
     )
     if job is not None:
@@ -274,6 +286,7 @@ def _end(
         not_after=None,
         pause_requested_at=None,
         finished_at=now,
+        retention_due_at=now + FIRST_LOOK,
         **changes,
     )
     if job is not None:

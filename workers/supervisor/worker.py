@@ -20,7 +20,7 @@ from service.init_process import continue_below_init
 from service.job_limits import JobLimits
 from service.logs import configure_logging
 from service.overdue import end_overdue
-from service.purging import purge, purge_unnamed_datasets
+from service.purging import apply_retention, purge, purge_unnamed_datasets
 from service.queue import Notifier
 from service.secrecy import hide_secrets
 from service.settings import Settings
@@ -55,6 +55,7 @@ EXPIRY_SECONDS: Final = 1.0
 LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 PURGE_SECONDS: Final = 5.0
+RETENTION_SECONDS: Final = 20.0
 SPARES_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 1.0
 """A slot that was idle for so long gets a spare child. Warming it up would slow down jobs that follow each other."""
@@ -152,6 +153,7 @@ class Worker:
             PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
             PeriodicTask("webhooks", self.deliver_webhooks, WEBHOOK_SECONDS, self._stopping),
             PeriodicTask("delivery purger", self.purge_deliveries, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("retention", self.apply_retention, RETENTION_SECONDS, self._stopping),
         ]
         with ExitStack() as on_exit:
             if context.spares is not None:
@@ -214,6 +216,9 @@ class Worker:
     def purge_deliveries(self) -> None:
         purge_deliveries(self._database, self._stopping)
 
+    def apply_retention(self) -> None:
+        apply_retention(self._database, self._storage, self._stopping)
+
     def _make_context(self, directory: Path) -> WorkerContext:
         settings = self._settings
         threads = max(1, processors() // settings.slots)
@@ -236,6 +241,7 @@ class Worker:
                 checkpoint_bytes=settings.max_checkpoint_bytes,
                 artifact_bytes=settings.max_artifact_bytes,
                 events=settings.max_events,
+                log_bytes=settings.max_log_bytes,
             ),
             spares=self._make_spares(directory, threads),
             read_gpu_memory=self._read_gpu_memory,

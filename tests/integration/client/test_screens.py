@@ -10,6 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,19 +18,21 @@ import click
 import numpy as np
 import pytest
 from rich.cells import cell_len
+from sqlalchemy import select
 
 from fitqueue import cli
 from fitqueue.cli import commands
 from fitqueue.client import Client
+from fitqueue.retention import KeptCheckpoints, Removable, Retention
 from fitqueue.states import Phase, Reason
 from fitqueue.text import strip_ansi
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
 from service.backup.making import make_backup
 from service.backup.place import BackupPlace
 from service.backup.progress import Progress
-from service.models import Job
+from service.models import LAB_ID, Job
 from service.storage_marking import mark_storage
-from service.store import tokens, webhook_deliveries, workers
+from service.store import retention, tokens, webhook_deliveries, workers
 from service.store.gpus import MeasuredGPU
 from service.webhooks.outcome import Outcome, Verdict
 from tests.small_job import small_job
@@ -60,7 +63,8 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "show: curves": ["show", ENDED, "--curve"],
     "show: model": ["show", ENDED, "--model"],
     "compare": ["compare", ENDED, RUNNING, FAILED],
-    "usage": ["usage", ENDED],
+    "usage": ["usage"],
+    "usage of a job": ["usage", ENDED],
     "usage: none": ["usage", QUEUED],
     "cancel": ["cancel", "cancelled"],
     "pause": ["pause", PAUSED, ENDED],
@@ -103,6 +107,7 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "restore: a database that is not empty": ["restore", "backups"],
     "restore: the list": ["restore", "backups", "--list"],
     "restore: no such backup": ["restore", "backups", "--backup", "20260101T000000.000Z"],
+    "prune": ["prune", "--dry-run"],
     "no such command": ["status"],
     "no such argument": ["show"],
 }  # fmt: skip
@@ -157,6 +162,7 @@ def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     place = BackupPlace(new_storage(folder / "backups"), "backups")
     make_backup(shared_service.database, shared_service.storage, place, Progress("Copying"))
     _create_webhooks(shared_service)
+    _let_a_job_be_old(shared_service)
     (folder / "job.json").write_text(json.dumps(small_job(3)))
     (folder / "faults.json").write_text(json.dumps({**small_job(3), "fit": {"epoch": 3, "batch_size": "many"}, "x": 1}))
     (folder / "train.py").write_text("import keras\n")
@@ -201,6 +207,20 @@ def _train(worker: Any) -> None:
     model = ModelSummary(layers=[layer], parameters=123_456_789, trainable_parameters=1200, memory=memory)
     with worker.database.write() as session:
         session.get_one(Job, worker.lease.job_id).model_summary = model.model_dump(mode="json")
+
+
+def _let_a_job_be_old(service: Any) -> None:
+    """Let the ended job be as old as what its project does not keep, and tell of something that was removed."""
+    months = timedelta(days=100)
+    with service.database.write() as session:
+        job = session.scalars(select(Job).where(Job.name == ENDED)).one()
+        job.created_at, job.started_at, job.finished_at = (
+            time - months for time in (job.created_at, job.started_at, job.finished_at)
+        )
+        why = {"at": job.created_at.isoformat(), "days": 30, "project": "lab"}
+        job.removed = {"snapshots": {**why, "message": retention.sentence(Removable.SNAPSHOTS, 30, "lab")}}
+        policy = Retention(logs_days=90, events_days=90, keep_checkpoints=KeptCheckpoints.BEST_AND_LAST)
+        retention.set(session, LAB_ID, policy)
 
 
 def _register_workers(service: Any) -> None:

@@ -1,9 +1,9 @@
 """Jobs and their labels."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import BigInteger
 
@@ -180,6 +180,10 @@ class Job(Base):
         Index(None, "weights_dataset_id", "id"),
         Index(None, "builtin_dataset", "id"),
     )
+
+
+QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
+"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 
 class JobLabel(Base):

@@ -80,9 +80,10 @@ def list_users() -> Response:
 )
 def create_user() -> Response:
     """The user has no token yet: `POST /tokens` with `user` creates one."""
-    wanted = validated(NewUser, json_body())
-    with get_services().database.write() as session:
-        view = user_view(session, users.create(session, wanted.name, wanted.role))
+    wanted, services = validated(NewUser, json_body()), get_services()
+    with services.database.write() as session:
+        user = users.create(session, wanted.name, wanted.role, services.settings.new_user_limits)
+        view = user_view(session, user)
     return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
 
 

@@ -23,6 +23,11 @@ class Holder:
     def __str__(self) -> str:
         return f"the project '{self.name}'" if self.is_project else self.name
 
+    @property
+    def subject(self) -> str:
+        """Its name as a sentence begins with it."""
+        return f"The project '{self.name}'" if self.is_project else self.name
+
 
 _USERS: Final = select(literal(False).label("is_project"), User.id, User.name, User.limits)
 _PROJECTS: Final = select(literal(True).label("is_project"), Project.id, Project.name, Project.limits)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import Fault, LimitExceeded
-from fitqueue.spec.findings import FaultCode
 from service.models import Job
 from service.store import holders, holdings
+from service.store.account_faults import limit_fault
 from service.store.holders import Holder
 
 
@@ -61,8 +61,8 @@ def _queued_faults(session: Session, holder: Holder) -> Iterator[Fault]:
         return
     count = holdings.queued(session, [holder.id], projects=holder.is_project).get(holder.id, 0)
     if count > limit:
-        message = f"{_begin(holder)} may have at most {limit:,} queued jobs, and has {count - 1:,}."
-        yield _fault(message, f"at most {limit:,} queued jobs")
+        message = f"{holder.subject} may have at most {limit:,} queued jobs, and has {count - 1:,}."
+        yield limit_fault("", message, None, f"at most {limit:,} queued jobs")
 
 
 def _stored_faults(session: Session, holder: Holder, size: int | None = None) -> Iterator[Fault]:
@@ -72,14 +72,5 @@ def _stored_faults(session: Session, holder: Holder, size: int | None = None) ->
     stored = holdings.stored_bytes(session, [holder.id], projects=holder.is_project).get(holder.id, 0)
     if stored + (size or 1) > limit:
         more = "" if size is None else f"; this would be {size:,} more"
-        message = f"{_begin(holder)} may have at most {limit:,} bytes stored, and has {stored:,}{more}."
-        yield _fault(message, f"at most {limit:,} bytes stored")
-
-
-def _begin(holder: Holder) -> str:
-    text = str(holder)
-    return text[0].upper() + text[1:] if holder.is_project else text
-
-
-def _fault(message: str, expected: str) -> Fault:
-    return Fault(pointer="", code=str(FaultCode.LIMIT_EXCEEDED), message=message, expected=expected)
+        message = f"{holder.subject} may have at most {limit:,} bytes stored, and has {stored:,}{more}."
+        yield limit_fault("", message, None, f"at most {limit:,} bytes stored")

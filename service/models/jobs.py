@@ -139,13 +139,16 @@ class Job(Base):
         CheckConstraint("(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name="idempotency_whole"),
         UniqueConstraint("token_id", "idempotency_key"),
         # The queue in claim order, and the leases that the reaper scans: partial indexes, no larger than what is queued
-        # or running. With `gpus` in it, thousands of jobs that do not fit are skipped without reading their rows.
+        # or running. With the columns after `id`, thousands of jobs that do not fit, or whose owner or project is at a
+        # limit, are skipped without reading their rows.
         Index(
             "ix_jobs_queued",
             "pool",
             text("priority DESC"),
             "id",
             "gpus",
+            "owner_id",
+            "project_id",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
         ),

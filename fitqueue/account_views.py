@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from fitqueue.limits import Holdings, Limits, UserLimits
 from fitqueue.roles import Role, Scope
 from fitqueue.view import View
 
@@ -18,6 +19,8 @@ class UserView(View):
     role: Role
     share: float = Field(description="the part of the devices that the user has by right, relative to others")
     max_priority: int = Field(description="the highest priority that the user may give to a job; admins may give any")
+    limits: UserLimits = Field(default_factory=UserLimits, description="what the user may have at the most")
+    usage: Holdings = Field(default_factory=Holdings, description="what the user has now")
     created_at: datetime
     disabled_at: datetime | None = Field(description="since when no token of the user is valid")
 
@@ -31,6 +34,8 @@ class ProjectView(View):
     name: str
     open: bool = Field(description="whether all users see it, or its members alone")
     share: float = Field(description="the part of the devices that it has by right, where turns go by projects")
+    limits: Limits = Field(default_factory=Limits, description="what it may have at the most")
+    usage: Holdings = Field(default_factory=Holdings, description="what it has now")
     members: list[str] = Field(description="the names of its members, who matter if it is not open")
     created_at: datetime
 

@@ -252,6 +252,12 @@ class WebhookDisabled(Conflict):
     code = "webhook_disabled"
 
 
+class LimitExceeded(FitQueueError):
+    """The user or the project may not have more than they have; `errors` lists every limit."""
+
+    code = "limit_exceeded"
+
+
 class IdempotencyMismatch(FitQueueError):
     """This Idempotency-Key was already used with a different body."""
 
@@ -274,6 +280,12 @@ class TooManyRequests(FitQueueError):
     """Too many requests with this token are being answered; try again in a moment."""
 
     code = "too_many_requests"
+
+
+class RequestLimitReached(TooManyRequests):
+    """The user has sent as many requests in a minute as they may; try again in a moment."""
+
+    code = "request_limit_reached"
 
 
 class DatabaseUnavailable(FitQueueError):

@@ -36,6 +36,7 @@ from service.api import (
     projects,
     prometheus,
     queue,
+    request_limits,
     requests,
     tokens,
     usage,
@@ -123,6 +124,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     requests.register(app)
     compression.register(app)
     authentication.register(app)
+    request_limits.register(app)
     access.register(app)
     overdue.register(app)
     errors.register(app)

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fitqueue.limits import ChangedUserLimits
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
 from service.job_limits import DEFAULT_LIMITS
@@ -109,6 +110,9 @@ class Settings(BaseSettings):
         ge=1,
         le=MAX_RUNTIME_SECONDS,
         description="The `max_runtime_seconds` of jobs that do not say any.",
+    )
+    new_user_limits: ChangedUserLimits | None = Field(
+        default=None, description="The limits that a new user begins with, as JSON."
     )
     lease_seconds: float = Field(
         default=30.0,

@@ -32,11 +32,16 @@ class Extension(BaseModel):
 @blueprint.post(
     "/move-to-front",
     summary="Move a job to the front of its pool",
-    responses={200: JobView, **problems(404, 409)},
+    responses={200: JobView, **problems(403, 404, 409)},
 )
 def move_job_to_front(path: JobPath) -> Response:
     """It gets the lowest priority with which it is the next job of its pool. It must be queued or paused."""
-    return _perform(path, job_changes.move_to_front, notify=True, status=200)
+    max_priority = principal().max_priority
+
+    def move(session: Session, job_id: str, by: str) -> Job:
+        return job_changes.move_to_front(session, job_id, by, max_priority)
+
+    return _perform(path, move, notify=True, status=200)
 
 
 @blueprint.post("/cancel", summary="Cancel a job", responses={202: JobView, **problems(404, 409)})

@@ -40,6 +40,7 @@ STATUSES: Final[dict[type[FitQueueError], int]] = {
     errors.InvalidRequest: 422,
     errors.InvalidSpec: 422,
     errors.InvalidDataset: 422,
+    errors.LimitExceeded: 422,
     errors.IdempotencyMismatch: 422,
     errors.TooManyRequests: 429,
     errors.HeadersTooLarge: 431,

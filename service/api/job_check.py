@@ -14,14 +14,15 @@ from fitqueue.spec.notices import grouped
 from fitqueue.spec.parsing.request_pointers import request_pointer
 from fitqueue.text import truncate
 from fitqueue.views import ModelSummary, Notice
-from service.api.context import Services
+from service.api.context import Services, principal
 from service.api.initial_weights import InitialWeightsFound, find_initial_weights
-from service.api.job_limits import limit_faults, with_default_runtime
+from service.api.job_limits import account_faults, limit_faults, with_default_runtime
 from service.api.memory_check import compare_with_workers
 from service.checker import Checker
 from service.models import Dataset, Project
-from service.store import datasets, projects
+from service.store import datasets, holders, projects
 from service.store.access import Viewer
+from service.store.holders import Holder
 
 Finding = TypeVar("Finding", Fault, Notice)
 
@@ -91,7 +92,12 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
     initial = find_initial_weights(services, job.initial_weights, finder.viewer, finder.project)
     checker = services.checker if with_keras else None
     result = _check_with_keras(checker, services.settings.max_model_bytes, job, stored, finder, initial)
-    later_faults = [*result.faults, *limit_faults(job, services.settings, finder)]
+    limited = _limited(services, finder.project)
+    later_faults = [
+        *result.faults,
+        *limit_faults(job, services.settings, finder),
+        *account_faults(job, limited, principal().max_priority),
+    ]
     faults = [
         *examined.faults,
         *_project_faults(examined, finder),
@@ -100,7 +106,7 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
     ]
     if examined.spec is None or finder.project is None or faults:
         raise invalid_job(faults)
-    spec, added = with_default_runtime(examined.spec, services.settings)
+    spec, added = with_default_runtime(examined.spec, services.settings, limited)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored), *added]
     if result.summary is not None:
         compared = compare_with_workers(services, spec, result.summary.memory)
@@ -108,6 +114,12 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
             raise invalid_job([compared])
         notices += [compared] if compared is not None else []
     return CheckedJob(spec, grouped(notices), result.summary, finder.project.id, initial.dataset_id)
+
+
+def _limited(services: Services, project: Project | None) -> list[Holder]:
+    """Return the user and the project, if they have limits."""
+    with services.database.read() as session:
+        return holders.limited(session, principal().user_id, "" if project is None else project.id)
 
 
 def _project_faults(examined: ExaminedJob, finder: DatasetFinder) -> list[Fault]:

@@ -1,7 +1,5 @@
 """Projects: everybody lists those that they see; admins create and change them."""
 
-from collections.abc import Sequence
-
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
@@ -9,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.account_views import ProjectView
+from fitqueue.limits import ChangedLimits, merged
 from fitqueue.spec.parsing.job import ProjectName
 from fitqueue.views import Page
 from service.api import PREFIX
-from service.api.account_views import project_view
+from service.api.account_views import project_view, project_views
 from service.api.addresses import address_of
 from service.api.context import get_services, principal
 from service.api.errors import validated
@@ -40,6 +39,7 @@ class ProjectChange(BaseModel):
 
     open: bool = True
     share: float = Field(default=1.0, gt=0, le=MAX_SHARE, allow_inf_nan=False)
+    limits: ChangedLimits | None = Field(default=None, description="a merge patch; null removes all limits")
 
 
 class ProjectPath(BaseModel):
@@ -54,7 +54,7 @@ class MemberPath(ProjectPath):
 def list_projects() -> Response:
     """Those that you see, by name."""
     with get_services().database.read() as session:
-        views = _views(session, projects.list_all(session, principal().viewer))
+        views = project_views(session, projects.list_all(session, principal().viewer))
     return answer(Page[ProjectView](data=views, next_cursor=None))
 
 
@@ -67,7 +67,7 @@ def list_projects() -> Response:
 def create_project() -> Response:
     wanted = validated(NewProject, json_body())
     with get_services().database.write() as session:
-        view = project_view(projects.create(session, wanted.name, is_open=wanted.open), [])
+        view = project_view(session, projects.create(session, wanted.name, is_open=wanted.open))
     return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
 
 
@@ -80,17 +80,21 @@ def get_project(path: ProjectPath) -> Response:
 @blueprint.patch(
     "/<project>",
     summary="Change a project",
-    openapi_extensions=json_request(ProjectChange, {"open": True}),
+    openapi_extensions=json_request(ProjectChange, {"open": True, "limits": {"gpus": 8}}),
     responses={200: ProjectView, **problems(400, 403, 404, 413, 415)},
 )
 def change_project(path: ProjectPath) -> Response:
-    """Whether it is open to all, and its share. Its name stays: jobs and data sets refer to it."""
+    """Whether it is open to all, its share and its limits. Its name stays: jobs and data sets refer to it."""
     change = validated(ProjectChange, json_body())
     columns = {"open": "is_open", "share": "share"}
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
-        for name in change.model_fields_set:
+        session.refresh(project, with_for_update=True)
+        for name in change.model_fields_set - {"limits"}:
             setattr(project, columns[name], getattr(change, name))
+        if "limits" in change.model_fields_set:
+            project.limits = merged(project.limits, change.limits)
+        session.flush()
         return _answer(session, project)
 
 
@@ -119,9 +123,4 @@ def remove_project_member(path: MemberPath) -> Response:
 
 
 def _answer(session: Session, project: Project) -> Response:
-    return answer(_views(session, [project])[0])
-
-
-def _views(session: Session, rows: Sequence[Project]) -> list[ProjectView]:
-    members = projects.members(session, [row.id for row in rows])
-    return [project_view(row, members.get(row.id, [])) for row in rows]
+    return answer(project_view(session, project))

@@ -4,7 +4,7 @@ from service.column_types import Base
 from service.models.counters import Counter, OwnerUsage, PoolUsage, TrainingTime
 from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, StorageIdentity
 from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
-from service.models.jobs import Job, JobLabel
+from service.models.jobs import QUEUED, Job, JobLabel
 from service.models.users import ADMIN_ID, LAB_ID, LoginLink, LoginSession, Project, ProjectMember, Token, User
 from service.models.webhooks import Webhook, WebhookDelivery
 from service.models.workers import GPUClaim, Worker
@@ -12,6 +12,7 @@ from service.models.workers import GPUClaim, Worker
 __all__ = [
     "ADMIN_ID",
     "LAB_ID",
+    "QUEUED",
     "Artifact",
     "Base",
     "Checkpoint",

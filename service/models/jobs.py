@@ -1,9 +1,9 @@
 """Jobs and their labels."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import BigInteger
 
@@ -152,13 +152,16 @@ class Job(Base):
         CheckConstraint("(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name="idempotency_whole"),
         UniqueConstraint("token_id", "idempotency_key"),
         # The queue in claim order, and the leases that the reaper scans: partial indexes, no larger than what is queued
-        # or running. With `gpus` in it, thousands of jobs that do not fit are skipped without reading their rows.
+        # or running. With the columns after `id`, thousands of jobs that do not fit, or whose owner or project is at a
+        # limit, are skipped without reading their rows.
         Index(
             "ix_jobs_queued",
             "pool",
             text("priority DESC"),
             "id",
             "gpus",
+            "owner_id",
+            "project_id",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
         ),
@@ -206,6 +209,10 @@ class Job(Base):
         Index(None, "weights_dataset_id", "id"),
         Index(None, "builtin_dataset", "id"),
     )
+
+
+QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
+"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 
 class JobLabel(Base):

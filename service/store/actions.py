@@ -18,7 +18,7 @@ from fitqueue.states import EXTENDABLE, EventKind, JobState
 from service import clock
 from service.forecast.similar import may_end_early
 from service.models import Dataset, Epoch, Job, Snapshot
-from service.store import events, jobs, retention, transitions
+from service.store import events, jobs, retention, submission_limits, transitions
 from service.store.transitions import Requester
 
 _HAS_ENDED: Final = {
@@ -71,13 +71,16 @@ def resume(session: Session, job_id: str, by: str | None = None) -> Job:
     Raises:
         JobNotFound: there is no such job.
         JobEnded: it has ended.
+        LimitExceeded: its owner or its project has too many queued jobs. Nothing may be committed.
     """
     job = jobs.locked(session, job_id)
     now = clock.now(session)
     _require_not_ended(job)
     requester = {"by": by}
     if job.state is JobState.PAUSED:
-        return transitions.unpause(session, job_id, requester, now) or job
+        job = transitions.unpause(session, job_id, requester, now) or job
+        submission_limits.check_resumed_job(session, job)
+        return job
     if job.pause_requested_at is not None:
         return _request(session, job, now, requester, EventKind.UNPAUSED, "continue", pause_requested_at=None)
     return job
@@ -96,6 +99,7 @@ def extend(session: Session, job_id: str, epochs: int, by: str | None = None, *,
         JobNotFound: there is no such job.
         JobNotEnded: it has not ended.
         JobNotExtendable: it cannot resume; the message says why.
+        LimitExceeded: its owner or its project has no room for it. Nothing may be committed.
     """
     _lock_dataset(session, job_id)
     job = jobs.locked(session, job_id)
@@ -118,7 +122,9 @@ def extend(session: Session, job_id: str, epochs: int, by: str | None = None, *,
         "seconds_used": 0.0,
     }
     data = {"by": by, "epochs": epochs}
-    return transitions.extend(session, job_id, data, clock.now(session), **changes) or job
+    job = transitions.extend(session, job_id, data, clock.now(session), **changes) or job
+    submission_limits.check_new_job(session, job)
+    return job
 
 
 def _lock_dataset(session: Session, job_id: str) -> None:

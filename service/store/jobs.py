@@ -15,7 +15,7 @@ from service import clock
 from service.forecast import similar
 from service.ids import new_id
 from service.models import ADMIN_ID, LAB_ID, Dataset, Job
-from service.store import datasets, transitions
+from service.store import datasets, submission_limits, transitions
 from service.store.access import EVERYTHING, Viewer
 
 
@@ -48,6 +48,7 @@ def create(
     Raises:
         IdempotencyMismatch: the key was used before with another body.
         DatasetNotFound: the data set was deleted after the job was checked.
+        LimitExceeded: the owner or the project has no room for it. Nothing may be committed.
     """
     stored, data = spec.to_json(), _data_of(session, spec, dataset_id)
     job = Job(
@@ -91,6 +92,7 @@ def create(
         if used:
             raise DatasetNotFound(f"A data set was deleted while the job was checked: {', '.join(used)}.") from error
         raise
+    submission_limits.check_new_job(session, job)
     return job
 
 

@@ -1,6 +1,7 @@
 """What the API answers about users, projects and tokens."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -65,3 +66,19 @@ class MeView(View):
     user: UserView
     token: TokenView
     projects: list[str] = Field(description="the names of the projects that the user sees")
+
+
+class AuditView(View):
+    """A deed of a user, as the audit log keeps it."""
+
+    SHOWN = ("at", "user", "action", "target")
+
+    id: int
+    at: datetime
+    user: str = Field(description="the name of the user who did it; `operator`: by a command on the database")
+    user_id: str | None = Field(description="null: by a command on the database")
+    token_id: str | None
+    address: str | None = Field(description="the address of the client")
+    action: str = Field(description="what was done, as in `job.cancel`: before the dot stands the kind of the target")
+    target: str = Field(description="the id of what it was done to")
+    data: dict[str, Any] = Field(description="what else matters of it")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from fitqueue.errors import DatabaseOutdated
 from service.db import make_engine, outages_as_unavailable
 
-HEAD: Final = "0015"
+HEAD: Final = "0019"
 """The newest migration. The API compares it with the database's version without loading Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"

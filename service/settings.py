@@ -146,6 +146,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="How long a data set without a name is kept after its last use. One that a job needs stays.",
     )
+    audit_days: int = Field(
+        default=365, ge=1, le=36_500, description="How long the audit log keeps who did what, when and from where."
+    )
     snapshot_seconds: float = Field(
         default=300.0,
         ge=0,

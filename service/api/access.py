@@ -34,6 +34,7 @@ SUBMIT: Final = Rule(Role.MEMBER, Scope.SUBMIT)
 CHANGE: Final = Rule(Role.MEMBER, Scope.ALL, is_owners=True)
 OWN_ACCOUNT: Final = Rule(Role.VIEWER, Scope.ALL)
 ADMIN: Final = Rule(Role.ADMIN, Scope.ALL)
+ADMIN_READ: Final = Rule(Role.ADMIN, Scope.READ)
 
 RULES: Final[dict[str, Rule]] = {
     "actions.cancel_job": CHANGE,
@@ -43,6 +44,7 @@ RULES: Final[dict[str, Rule]] = {
     "actions.resume_job": CHANGE,
     "artifacts.get_artifact": READ,
     "artifacts.list_artifacts": READ,
+    "audit.list_audit": ADMIN_READ,
     "catalogue.get_catalogue": READ,
     "checkpoints.get_best_weights": READ,
     "checkpoints.get_checkpoint": READ,
@@ -85,7 +87,7 @@ RULES: Final[dict[str, Rule]] = {
     "projects.get_project": READ,
     "projects.list_projects": READ,
     "projects.remove_project_member": ADMIN,
-    "prometheus.get_prometheus_metrics": READ,
+    "prometheus.get_prometheus_metrics": ADMIN_READ,
     "queue.list_queue": READ,
     "tokens.create_token": OWN_ACCOUNT,
     "tokens.list_tokens": READ,
@@ -93,8 +95,8 @@ RULES: Final[dict[str, Rule]] = {
     "usage.get_job_usage": READ,
     "users.change_user": ADMIN,
     "users.create_user": ADMIN,
-    "users.get_user": ADMIN,
-    "users.list_users": ADMIN,
+    "users.get_user": ADMIN_READ,
+    "users.list_users": ADMIN_READ,
     "workers.drain_worker": ADMIN,
     "workers.end_drain_of_worker": ADMIN,
     "workers.list_workers": READ,

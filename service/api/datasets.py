@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from fitqueue.datasets import BUILTIN
+from fitqueue.deeds import Deed
 from fitqueue.errors import (
     BodyTooLarge,
     Conflict,
@@ -29,7 +30,7 @@ from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz, weights_upload
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.addresses import address_of
 from service.api.context import Services, get_services, principal
 from service.api.errors import storage_errors
@@ -188,8 +189,9 @@ def delete_dataset(path: DatasetPath) -> Response:
         raise Conflict(f"'{path.reference}' is built in and cannot be deleted.")
     services = get_services()
     with services.database.write() as session:
-        key = datasets.delete(session, path.reference, principal().viewer)
-    services.storage.discard(key)
+        dataset = datasets.delete(session, path.reference, principal().viewer)
+        auditing.record(session, Deed.DATASET_DELETE, dataset.id, {"name": dataset.plain_name})
+    services.storage.discard(dataset.storage_key)
     return Response(status=204)
 
 
@@ -316,6 +318,10 @@ def _store(
                 project=project,
                 token_id=principal().token_id,
             )
+            if is_new:
+                auditing.record(
+                    session, Deed.DATASET_UPLOAD, dataset.id, {"name": dataset.plain_name, "project": project.name}
+                )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there
     except Exception:

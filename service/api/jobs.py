@@ -9,12 +9,13 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field
 from pydantic_core import to_json
 
+from fitqueue.deeds import Deed
 from fitqueue.job_sort import JobSort
 from fitqueue.spec import JobChange, parse_change
 from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
-from service.api import PREFIX, languages, submission
+from service.api import PREFIX, auditing, languages, submission
 from service.api.addresses import address_of
 from service.api.context import Services, get_services, principal
 from service.api.description import NEW_JOB
@@ -242,7 +243,11 @@ def change_job(path: JobPath) -> Response:
     services = get_services()
     change = changed_runtime(parse_change(json_body()), services.settings)
     with services.database.write() as session:
-        pool = job_changes.change(session, path.job_id, change, principal().user).pool
+        version = jobs.version(session, path.job_id)
+        job = job_changes.change(session, path.job_id, change, principal().user)
+        pool = job.pool
+        if job.version != version:
+            auditing.record(session, Deed.JOB_CHANGE, job.id, {"fields": sorted(change.model_fields_set)})
     services.notifier.notify(pool)
     return job_answer(services, path.job_id, 200)
 
@@ -252,6 +257,7 @@ def delete_job(path: JobPath) -> Response:
     """Its metrics, events, logs and weights go with it. Workers then delete its rows and files, little by little."""
     with get_services().database.write() as session:
         jobs.delete(session, path.job_id)
+        auditing.record(session, Deed.JOB_DELETE, path.job_id)
     return Response(status=204)
 
 

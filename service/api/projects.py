@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.account_views import ProjectView
+from fitqueue.deeds import Deed
 from fitqueue.spec.parsing.job import ProjectName
 from fitqueue.views import Page
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.account_views import project_view
 from service.api.addresses import address_of
 from service.api.context import get_services, principal
@@ -73,6 +74,7 @@ def create_project() -> Response:
     wanted = validated(NewProject, json_body())
     with get_services().database.write() as session:
         view = project_view(projects.create(session, wanted.name, is_open=wanted.open), [])
+        auditing.record(session, Deed.PROJECT_CREATE, view.id, {"name": view.name, "open": view.open})
     return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
 
 
@@ -96,6 +98,8 @@ def change_project(path: ProjectPath) -> Response:
         project = projects.get(session, path.project)
         for name in change.model_fields_set:
             setattr(project, columns[name], getattr(change, name))
+        changes = change.model_dump(mode="json", exclude_unset=True)
+        auditing.record(session, Deed.PROJECT_CHANGE, project.id, {"name": project.name, "changes": changes})
         return _answer(session, project)
 
 
@@ -106,7 +110,9 @@ def add_project_member(path: MemberPath) -> Response:
     """The user sees the project from now on. Doing it twice changes nothing."""
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
-        projects.add_member(session, project, users.get(session, path.user))
+        user = users.get(session, path.user)
+        projects.add_member(session, project, user)
+        auditing.record(session, Deed.PROJECT_ADD_MEMBER, project.id, {"name": project.name, "user": user.name})
         return _answer(session, project)
 
 
@@ -119,7 +125,9 @@ def remove_project_member(path: MemberPath) -> Response:
     """If the project is not open, the user sees in it only what is their own. Doing it twice changes nothing."""
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
-        projects.remove_member(session, project, users.get(session, path.user))
+        user = users.get(session, path.user)
+        projects.remove_member(session, project, user)
+        auditing.record(session, Deed.PROJECT_REMOVE_MEMBER, project.id, {"name": project.name, "user": user.name})
         return _answer(session, project)
 
 

@@ -6,9 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from fitqueue.deeds import Deed
 from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
 from fitqueue.text import truncate
 from fitqueue.views import DryRun
+from service.api import auditing
 from service.api.context import Services, principal
 from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset
 from service.ids import new_id
@@ -103,7 +105,7 @@ def _store(
     """Store the job under this id, or return the id of the one that the same request created before."""
     try:
         with services.database.write() as session:
-            return jobs.create(
+            stored = jobs.create(
                 session,
                 checked.spec,
                 checked.notices,
@@ -115,6 +117,9 @@ def _store(
                 project_id=checked.project_id,
                 token_id=principal().token_id,
                 idempotency=idempotency,
-            ).id
+            )
+            if stored.id == job_id:
+                auditing.record(session, Deed.JOB_SUBMIT, job_id, {"project": checked.spec.project})
+            return stored.id
     except DatasetNotFound as error:
         raise missing_dataset(checked.spec, error) from error

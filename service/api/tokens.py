@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.account_views import NewTokenView, TokenView
+from fitqueue.deeds import Deed
 from fitqueue.errors import Forbidden, TokenNotFound
 from fitqueue.roles import Scope
 from fitqueue.spec.parsing.job import JobName
 from fitqueue.views import Page
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.account_views import token_view
 from service.api.context import get_services, principal
 from service.api.errors import validated
@@ -86,6 +87,9 @@ def create_token() -> Response:
         user = _user(session, wanted.user)
         new = tokens.issue(session, wanted.name, user.id, scope=wanted.scope, expires_in=expires_in)
         view = token_view(new.row, user.name)
+        auditing.record(
+            session, Deed.TOKEN_CREATE, new.row.id, {"name": wanted.name, "user": user.name, "scope": wanted.scope}
+        )
     return answer(NewTokenView(**view.model_dump(), token=new.secret), 201)
 
 
@@ -97,6 +101,7 @@ def revoke_token(path: TokenPath) -> Response:
         token = tokens.find(session, path.token_id)
         if token is None or not who.owns(token.user_id) or not tokens.revoke(session, path.token_id):
             raise TokenNotFound(f"There is no valid token with the id '{path.token_id}'.")
+        auditing.record(session, Deed.TOKEN_REVOKE, path.token_id, {"name": token.name})
     return Response(status=204)
 
 

@@ -8,11 +8,12 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from fitqueue.account_views import UserView
+from fitqueue.deeds import Deed
 from fitqueue.roles import Role
 from fitqueue.spec.parsing.job import MAX_PRIORITY
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import Page
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.account_views import user_view
 from service.api.addresses import address_of
 from service.api.context import get_services
@@ -81,6 +82,7 @@ def create_user() -> Response:
     wanted = validated(NewUser, json_body())
     with get_services().database.write() as session:
         view = user_view(users.create(session, wanted.name, wanted.role))
+        auditing.record(session, Deed.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
     return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
 
 
@@ -102,4 +104,7 @@ def change_user(path: UserPath) -> Response:
     wanted = {name: getattr(change, name) for name in change.model_fields_set if name != "disabled"}
     disabled = change.disabled if "disabled" in change.model_fields_set else None
     with get_services().database.write() as session:
-        return answer(user_view(users.change(session, path.user, wanted, disabled=disabled)))
+        user = users.change(session, path.user, wanted, disabled=disabled)
+        changes = change.model_dump(mode="json", exclude_unset=True)
+        auditing.record(session, Deed.USER_CHANGE, user.id, {"name": user.name, "changes": changes})
+        return answer(user_view(user))

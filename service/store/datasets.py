@@ -194,11 +194,11 @@ def _id_of(cursor: str) -> str:
     return cursor
 
 
-def delete(session: Session, reference: str, viewer: Viewer = EVERYTHING) -> str:
+def delete(session: Session, reference: str, viewer: Viewer = EVERYTHING) -> Dataset:
     """Delete a data set. Ended jobs forget which one they used.
 
     Returns:
-        Its storage key. The caller deletes the file after the commit.
+        What it was. The caller deletes the file after the commit.
 
     Raises:
         DatasetNotFound: there is none.
@@ -213,7 +213,7 @@ def delete(session: Session, reference: str, viewer: Viewer = EVERYTHING) -> str
         raise DatasetInUse(f"{which} has not ended and needs the data set '{dataset.plain_name}'.")
     session.delete(dataset)
     session.flush()
-    return dataset.storage_key
+    return dataset
 
 
 def with_content(session: Session, sha256: str, name: str | None, project: Project | None = None) -> Dataset | None:

@@ -16,6 +16,7 @@ from service import clock
 from service.forecast import similar
 from service.models import Job, JobLabel
 from service.store import events, job_details, jobs, transitions
+from service.store.access import EVERYTHING, Viewer
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def change(session: Session, job_id: str, wanted: JobChange, by: str | None = No
     return _apply(session, job, _differences(session, job, wanted), by)
 
 
-def move_to_front(session: Session, job_id: str, by: str | None = None) -> Job:
+def move_to_front(session: Session, job_id: str, by: str | None = None, viewer: Viewer = EVERYTHING) -> Job:
     """Give a job the lowest priority with which it is before all other jobs of its pool, unless it is that already.
 
     Raises:
@@ -48,15 +49,19 @@ def move_to_front(session: Session, job_id: str, by: str | None = None) -> Job:
     job = _locked_waiting(session, job_id)
     others = Job.state == JobState.QUEUED, Job.pool == job.pool, Job.id != job.id
     first = session.execute(
-        select(Job.id, Job.priority).where(*others).order_by(Job.priority.desc(), Job.id).limit(1)
+        select(Job.id, Job.priority, Job.owner_id, Job.project_id)
+        .where(*others)
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
     ).one_or_none()
     if first is None or (-job.priority, job.id) < (-first.priority, first.id):
         return job
     priority = first.priority if job.id < first.id else first.priority + 1
     if priority > MAX_PRIORITY:
+        other = f"{first.id}, which" if viewer.sees(first) else "another job, which you do not see and which"
         raise JobNotChangeable(
-            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {first.id}, which was submitted "
-            f"before it, has the highest priority, {MAX_PRIORITY}. Lower that first."
+            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {other} was submitted before it, "
+            f"has the highest priority, {MAX_PRIORITY}. Lower that first."
         )
     return _apply(session, job, {"priority": _Changed(job.priority, priority)}, by)
 

@@ -1,0 +1,31 @@
+"""Records what the user of a request does, in the transaction in which it is done."""
+
+from flask import request
+from sqlalchemy.orm import Session
+
+from fitqueue.deeds import Deed
+from service.api.context import principal
+from service.store import audit
+from service.store.audit import Actor
+from service.store.principals import Principal
+
+
+def record(
+    session: Session,
+    deed: Deed,
+    target_id: str,
+    data: dict[str, object] | None = None,
+    *,
+    by: Principal | None = None,
+) -> None:
+    """Record a deed of the request's user.
+
+    Args:
+        session: the session that does it.
+        deed: what the user does.
+        target_id: the id of what it is done to.
+        data: what else matters. It must not have a secret.
+        by: who does it, where a request logs somebody in or out.
+    """
+    who = principal() if by is None else by
+    audit.record(session, Actor(who.user_id, who.user, who.token_id, request.remote_addr), deed, target_id, data)

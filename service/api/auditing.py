@@ -3,6 +3,7 @@
 from flask import request
 from sqlalchemy.orm import Session
 
+from fitqueue.account_views import ProjectView, UserView
 from fitqueue.deeds import Deed
 from service.api.context import principal
 from service.store import audit
@@ -29,3 +30,11 @@ def record(
     """
     who = principal() if by is None else by
     audit.record(session, Actor(who.user_id, who.user, who.token_id, request.remote_addr), deed, target_id, data)
+
+
+def record_change(session: Session, deed: Deed, before: UserView | ProjectView, after: UserView | ProjectView) -> None:
+    """Record what the request's user changed of a user or project, if anything: each field's old and new value."""
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    changes = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
+    if changes:
+        record(session, deed, after.id, {"name": after.name, "changes": changes})

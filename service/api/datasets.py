@@ -284,7 +284,7 @@ def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> 
 def _renew(services: Services, sha256: str) -> None:
     """Note that data sets with this content are about to be used, unless that is known."""
     with services.database.read() as session:
-        ids = datasets.to_renew(session, sha256)
+        ids = datasets.to_renew(session, sha256, principal().viewer)
     if ids:
         with services.database.write() as session:
             datasets.renew(session, ids)

@@ -96,10 +96,10 @@ def change_project(path: ProjectPath) -> Response:
     columns = {"open": "is_open", "share": "share"}
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
+        before = project_view(project, [])
         for name in change.model_fields_set:
             setattr(project, columns[name], getattr(change, name))
-        changes = change.model_dump(mode="json", exclude_unset=True)
-        auditing.record(session, Deed.PROJECT_CHANGE, project.id, {"name": project.name, "changes": changes})
+        auditing.record_change(session, Deed.PROJECT_CHANGE, before, project_view(project, []))
         return _answer(session, project)
 
 
@@ -111,8 +111,8 @@ def add_project_member(path: MemberPath) -> Response:
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
         user = users.get(session, path.user)
-        projects.add_member(session, project, user)
-        auditing.record(session, Deed.PROJECT_ADD_MEMBER, project.id, {"name": project.name, "user": user.name})
+        if projects.add_member(session, project, user):
+            auditing.record(session, Deed.PROJECT_ADD_MEMBER, project.id, {"name": project.name, "user": user.name})
         return _answer(session, project)
 
 
@@ -126,8 +126,8 @@ def remove_project_member(path: MemberPath) -> Response:
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
         user = users.get(session, path.user)
-        projects.remove_member(session, project, user)
-        auditing.record(session, Deed.PROJECT_REMOVE_MEMBER, project.id, {"name": project.name, "user": user.name})
+        if projects.remove_member(session, project, user):
+            auditing.record(session, Deed.PROJECT_REMOVE_MEMBER, project.id, {"name": project.name, "user": user.name})
         return _answer(session, project)
 
 

@@ -104,7 +104,7 @@ def change_user(path: UserPath) -> Response:
     wanted = {name: getattr(change, name) for name in change.model_fields_set if name != "disabled"}
     disabled = change.disabled if "disabled" in change.model_fields_set else None
     with get_services().database.write() as session:
-        user = users.change(session, path.user, wanted, disabled=disabled)
-        changes = change.model_dump(mode="json", exclude_unset=True)
-        auditing.record(session, Deed.USER_CHANGE, user.id, {"name": user.name, "changes": changes})
-        return answer(user_view(user))
+        before = user_view(users.get(session, path.user))
+        after = user_view(users.change(session, path.user, wanted, disabled=disabled))
+        auditing.record_change(session, Deed.USER_CHANGE, before, after)
+        return answer(after)

@@ -82,8 +82,8 @@ def end_drain_of_worker(path: WorkerPath) -> Response:
     """It claims jobs again within a few seconds."""
     services = get_services()
     with services.database.write() as session:
-        workers.end_drain(session, path.worker_id)
-        auditing.record(session, Deed.WORKER_END_DRAIN, path.worker_id)
+        if workers.end_drain(session, path.worker_id):
+            auditing.record(session, Deed.WORKER_END_DRAIN, path.worker_id)
     _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 

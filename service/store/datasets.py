@@ -224,10 +224,11 @@ def with_content(session: Session, sha256: str, name: str | None, project: Proje
     return session.scalar(query if name is None else query.where(Dataset.name == name_in(project, name)))
 
 
-def to_renew(session: Session, sha256: str) -> list[str]:
-    """Return the ids of the data sets with this content for which `renew` would change anything."""
+def to_renew(session: Session, sha256: str, viewer: Viewer = EVERYTHING) -> list[str]:
+    """Return the ids of the data sets with this content that `renew` would change, of those that the viewer may see."""
     before = clock.now(session) - _RENEWED_AFTER
-    return list(session.scalars(select(Dataset.id).where(_has_content(sha256), _last_used_before(before))))
+    is_due = (_has_content(sha256), _last_used_before(before), *viewer.condition(Dataset))
+    return list(session.scalars(select(Dataset.id).where(*is_due)))
 
 
 def renew(session: Session, ids: Iterable[str]) -> None:

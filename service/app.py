@@ -46,6 +46,7 @@ from service.api.context import REQUEST_THREADS, Services
 from service.checker import Checker
 from service.db import Database
 from service.forwarding import ForwardedRequests, TrustedProxies
+from service.login_proxy import LoggedInRequests, LoginProxies
 from service.pages import assets, login
 from service.pages.blueprint import blueprint as pages
 from service.queue import Notifier
@@ -115,8 +116,9 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         checker=checker,
         forecaster=Forecaster(settings.lease_seconds),
     )
-    app.wsgi_app = ForwardedRequests(  # type: ignore[method-assign]  # as Flask documents it
-        app.wsgi_app, TrustedProxies(settings.trusted_proxies)
+    forwarded = ForwardedRequests(app.wsgi_app, TrustedProxies(settings.trusted_proxies))
+    app.wsgi_app = LoggedInRequests(  # type: ignore[method-assign]  # as Flask documents it
+        forwarded, LoginProxies(settings.login_header, settings.login_proxies)
     )
     requests.register(app)
     compression.register(app)

@@ -59,7 +59,7 @@ def audit(
 
 def _print_entries(rows: Sequence[AuditView]) -> None:
     columns = [
-        "AT",
+        Column("AT"),
         Column("USER", wraps=True),
         Column("ACTION", rank=2),
         Column("TARGET", rank=4),

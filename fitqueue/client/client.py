@@ -68,7 +68,12 @@ class Client(TrainingMethods):
             target: only what was done to what has this id.
             since: only what was done at this time or later; it needs a time zone.
         """
-        params = {"user": user, "action": action, "target": target, "since": since and since.isoformat()}
+        params = {
+            "user": user,
+            "action": action,
+            "target": target,
+            "since": None if since is None else since.isoformat(),
+        }
         return self._pages("/audit", AuditView, params)
 
     def drain(self, worker_id: str, *, timeout: int | None = None) -> WorkerView:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fitqueue.account_views import NewTokenView, TokenView
 from fitqueue.deeds import Deed
-from fitqueue.errors import Forbidden, TokenNotFound
+from fitqueue.errors import Conflict, Forbidden, TokenNotFound
 from fitqueue.roles import Scope
 from fitqueue.spec.parsing.job import JobName
 from fitqueue.views import Page
@@ -21,7 +21,7 @@ from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Query, Text, answer, json_body, problems
 from service.models import User
-from service.store import tokens, users
+from service.store import proxy_logins, tokens, users
 
 blueprint = APIBlueprint(
     "tokens", __name__, url_prefix=f"{PREFIX}/tokens", abp_tags=[Tag(name="accounts")], abp_responses=ALWAYS
@@ -93,7 +93,7 @@ def create_token() -> Response:
     return answer(NewTokenView(**view.model_dump(), token=new.secret), 201)
 
 
-@blueprint.delete("/<token_id>", summary="Revoke a token", responses={204: None, **problems(403, 404)})
+@blueprint.delete("/<token_id>", summary="Revoke a token", responses={204: None, **problems(403, 404, 409)})
 def revoke_token(path: TokenPath) -> Response:
     """From now on it is not valid. Browsers that were logged in with it are logged out."""
     who = principal()
@@ -101,6 +101,10 @@ def revoke_token(path: TokenPath) -> Response:
         token = tokens.find(session, path.token_id)
         if token is None or not who.owns(token.user_id) or not tokens.revoke(session, path.token_id):
             raise TokenNotFound(f"There is no valid token with the id '{path.token_id}'.")
+        if proxy_logins.is_token(token):
+            raise Conflict(
+                f"The token '{token.name}' stands for the logins of its user by the proxy; disable the user."
+            )
         auditing.record(session, Deed.TOKEN_REVOKE, path.token_id, {"name": token.name})
     return Response(status=204)
 

@@ -69,7 +69,7 @@ class MeView(View):
 
 
 class AuditView(View):
-    """A deed of a user, as the audit log keeps it."""
+    """An action of a user, as the audit log keeps it."""
 
     SHOWN = ("at", "user", "action", "target")
 

@@ -18,13 +18,13 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.cli.output import print_table, wrap_for_terminal
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.tables import Column
 from fitqueue.cli.text import local_time
 from fitqueue.client import Client
 from fitqueue.client.configuration import files_above
-from fitqueue.deeds import Deed
 from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured, WrongStorage
 from fitqueue.spec import validation_words
 from service.db import Database, sqlite_file
@@ -205,7 +205,7 @@ def create_token(name: str) -> None:
     """Create a token for NAME and print it. Only its hash is stored, so it cannot be shown again."""
     with database_errors_explained(), _database().write() as session:
         new = tokens.issue(session, name, ADMIN_ID)
-        audit.record(session, OPERATOR, Deed.TOKEN_CREATE, new.row.id, {"name": name})
+        audit.record(session, OPERATOR, AuditAction.TOKEN_CREATE, new.row.id, {"name": name})
         click.echo(new.secret)
 
 
@@ -227,7 +227,7 @@ def revoke_token(token_id: str) -> None:
     with database_errors_explained(), _database().write() as session:
         if not tokens.revoke(session, token_id):
             raise click.ClickException(f"There is no valid token with the id '{token_id}'.")
-        audit.record(session, OPERATOR, Deed.TOKEN_REVOKE, token_id)
+        audit.record(session, OPERATOR, AuditAction.TOKEN_REVOKE, token_id)
     click.echo(f"Revoked {token_id}.")
 
 

@@ -22,7 +22,7 @@ from typing import IO, Final, Self
 
 import httpx
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import FitQueueError
 from fitqueue.private_files import replace_private
 from fitqueue.views import Page, Readiness, WorkerView
@@ -277,7 +277,7 @@ def _valid_token(client_file: Path, database_url: str) -> str:
                     return token
         with database.write() as session:
             new = tokens.issue(session, "embedded", ADMIN_ID)
-            audit.record(session, OPERATOR, Deed.TOKEN_CREATE, new.row.id, {"name": "embedded"})
+            audit.record(session, OPERATOR, AuditAction.TOKEN_CREATE, new.row.id, {"name": "embedded"})
             return new.secret
     finally:
         database.close()

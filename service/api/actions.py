@@ -9,7 +9,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.views import JobView
 from service.api import PREFIX, auditing
@@ -46,25 +46,25 @@ _EXTENSION_BODY: Final = {
 )
 def move_job_to_front(path: JobPath) -> Response:
     """It gets the lowest priority with which it is the next job of its pool. It must be queued or paused."""
-    return _perform(path, Deed.JOB_MOVE_TO_FRONT, _move_to_front, notify=True, status=200)
+    return _perform(path, AuditAction.JOB_MOVE_TO_FRONT, _move_to_front, notify=True, status=200)
 
 
 @blueprint.post("/cancel", summary="Cancel a job", responses={202: JobView, **problems(404, 409)})
 def cancel_job(path: JobPath) -> Response:
     """A queued job is cancelled at once; a running one is asked to stop. What it trained stays fetchable."""
-    return _perform(path, Deed.JOB_CANCEL, actions.cancel)
+    return _perform(path, AuditAction.JOB_CANCEL, actions.cancel)
 
 
 @blueprint.post("/pause", summary="Pause a job", responses={202: JobView, **problems(404, 409)})
 def pause_job(path: JobPath) -> Response:
     """A running job is asked to leave its worker after a batch. It holds no device until it is resumed."""
-    return _perform(path, Deed.JOB_PAUSE, actions.pause)
+    return _perform(path, AuditAction.JOB_PAUSE, actions.pause)
 
 
 @blueprint.post("/resume", summary="Resume a paused job", responses={202: JobView, **problems(404, 409)})
 def resume_job(path: JobPath) -> Response:
     """It resumes exactly where it was paused, as soon as a worker is free."""
-    return _perform(path, Deed.JOB_RESUME, actions.resume, notify=True)
+    return _perform(path, AuditAction.JOB_RESUME, actions.resume, notify=True)
 
 
 @blueprint.post(
@@ -81,7 +81,7 @@ def extend_job(path: JobPath) -> Response:
     def extend(session: Session, job_id: str, by: str) -> Job:
         return actions.extend(session, job_id, extension.epochs, by, max_epochs=max_epochs)
 
-    return _perform(path, Deed.JOB_EXTEND, extend, notify=True, data={"epochs": extension.epochs})
+    return _perform(path, AuditAction.JOB_EXTEND, extend, notify=True, data={"epochs": extension.epochs})
 
 
 def _move_to_front(session: Session, job_id: str, by: str) -> Job:
@@ -90,7 +90,7 @@ def _move_to_front(session: Session, job_id: str, by: str) -> Job:
 
 def _perform(
     path: JobPath,
-    deed: Deed,
+    recorded: AuditAction,
     action: Callable[[Session, str, str], Job],
     *,
     notify: bool = False,
@@ -101,11 +101,11 @@ def _perform(
 
     Args:
         path: names the job.
-        deed: what is recorded of it, if it changes the job.
+        recorded: what the audit log says of it, if it changes the job.
         action: does it.
         notify: whether workers may have work after it.
         status: that of the answer.
-        data: is recorded with the deed.
+        data: is recorded with it.
     """
     services = get_services()
     with services.database.write() as session:
@@ -113,7 +113,7 @@ def _perform(
         job = action(session, path.job_id, principal().user)
         pool = job.pool
         if job.version != version:
-            auditing.record(session, deed, job.id, data)
+            auditing.record(session, recorded, job.id, data)
     if notify:
         services.notifier.notify(pool)
     return job_answer(services, path.job_id, status)

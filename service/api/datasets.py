@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.datasets import BUILTIN
-from fitqueue.deeds import Deed
 from fitqueue.errors import (
     BodyTooLarge,
     Conflict,
@@ -190,7 +190,7 @@ def delete_dataset(path: DatasetPath) -> Response:
     services = get_services()
     with services.database.write() as session:
         dataset = datasets.delete(session, path.reference, principal().viewer)
-        auditing.record(session, Deed.DATASET_DELETE, dataset.id, {"name": dataset.plain_name})
+        auditing.record(session, AuditAction.DATASET_DELETE, dataset.id, {"name": dataset.plain_name})
     services.storage.discard(dataset.storage_key)
     return Response(status=204)
 
@@ -320,7 +320,10 @@ def _store(
             )
             if is_new:
                 auditing.record(
-                    session, Deed.DATASET_UPLOAD, dataset.id, {"name": dataset.plain_name, "project": project.name}
+                    session,
+                    AuditAction.DATASET_UPLOAD,
+                    dataset.id,
+                    {"name": dataset.plain_name, "project": project.name},
                 )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there

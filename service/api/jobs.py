@@ -9,7 +9,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field
 from pydantic_core import to_json
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.job_sort import JobSort
 from fitqueue.spec import JobChange, parse_change
 from fitqueue.spec.strict import Pattern
@@ -247,7 +247,7 @@ def change_job(path: JobPath) -> Response:
         job = job_changes.change(session, path.job_id, change, principal().user)
         pool = job.pool
         if job.version != version:
-            auditing.record(session, Deed.JOB_CHANGE, job.id, {"fields": sorted(change.model_fields_set)})
+            auditing.record(session, AuditAction.JOB_CHANGE, job.id, {"fields": sorted(change.model_fields_set)})
     services.notifier.notify(pool)
     return job_answer(services, path.job_id, 200)
 
@@ -257,7 +257,7 @@ def delete_job(path: JobPath) -> Response:
     """Its metrics, events, logs and weights go with it. Workers then delete its rows and files, little by little."""
     with get_services().database.write() as session:
         jobs.delete(session, path.job_id)
-        auditing.record(session, Deed.JOB_DELETE, path.job_id)
+        auditing.record(session, AuditAction.JOB_DELETE, path.job_id)
     return Response(status=204)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.account_views import ProjectView
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.spec.parsing.job import ProjectName
 from fitqueue.views import Page
 from service.api import PREFIX, auditing
@@ -74,7 +74,7 @@ def create_project() -> Response:
     wanted = validated(NewProject, json_body())
     with get_services().database.write() as session:
         view = project_view(projects.create(session, wanted.name, is_open=wanted.open), [])
-        auditing.record(session, Deed.PROJECT_CREATE, view.id, {"name": view.name, "open": view.open})
+        auditing.record(session, AuditAction.PROJECT_CREATE, view.id, {"name": view.name, "open": view.open})
     return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
 
 
@@ -99,7 +99,7 @@ def change_project(path: ProjectPath) -> Response:
         before = project_view(project, [])
         for name in change.model_fields_set:
             setattr(project, columns[name], getattr(change, name))
-        auditing.record_change(session, Deed.PROJECT_CHANGE, before, project_view(project, []))
+        auditing.record_change(session, AuditAction.PROJECT_CHANGE, before, project_view(project, []))
         return _answer(session, project)
 
 
@@ -112,7 +112,9 @@ def add_project_member(path: MemberPath) -> Response:
         project = projects.get(session, path.project)
         user = users.get(session, path.user)
         if projects.add_member(session, project, user):
-            auditing.record(session, Deed.PROJECT_ADD_MEMBER, project.id, {"name": project.name, "user": user.name})
+            auditing.record(
+                session, AuditAction.PROJECT_ADD_MEMBER, project.id, {"name": project.name, "user": user.name}
+            )
         return _answer(session, project)
 
 
@@ -127,7 +129,9 @@ def remove_project_member(path: MemberPath) -> Response:
         project = projects.get(session, path.project)
         user = users.get(session, path.user)
         if projects.remove_member(session, project, user):
-            auditing.record(session, Deed.PROJECT_REMOVE_MEMBER, project.id, {"name": project.name, "user": user.name})
+            auditing.record(
+                session, AuditAction.PROJECT_REMOVE_MEMBER, project.id, {"name": project.name, "user": user.name}
+            )
         return _answer(session, project)
 
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
 from fitqueue.text import truncate
 from fitqueue.views import DryRun
@@ -119,7 +119,7 @@ def _store(
                 idempotency=idempotency,
             )
             if stored.id == job_id:
-                auditing.record(session, Deed.JOB_SUBMIT, job_id, {"project": checked.spec.project})
+                auditing.record(session, AuditAction.JOB_SUBMIT, job_id, {"project": checked.spec.project})
             return stored.id
     except DatasetNotFound as error:
         raise missing_dataset(checked.spec, error) from error

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.account_views import NewTokenView, TokenView
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import Conflict, Forbidden, TokenNotFound
 from fitqueue.roles import Scope
 from fitqueue.spec.parsing.job import JobName
@@ -88,7 +88,10 @@ def create_token() -> Response:
         new = tokens.issue(session, wanted.name, user.id, scope=wanted.scope, expires_in=expires_in)
         view = token_view(new.row, user.name)
         auditing.record(
-            session, Deed.TOKEN_CREATE, new.row.id, {"name": wanted.name, "user": user.name, "scope": wanted.scope}
+            session,
+            AuditAction.TOKEN_CREATE,
+            new.row.id,
+            {"name": wanted.name, "user": user.name, "scope": wanted.scope},
         )
     return answer(NewTokenView(**view.model_dump(), token=new.secret), 201)
 
@@ -105,7 +108,7 @@ def revoke_token(path: TokenPath) -> Response:
             raise Conflict(
                 f"The token '{token.name}' stands for the logins of its user by the proxy; disable the user."
             )
-        auditing.record(session, Deed.TOKEN_REVOKE, path.token_id, {"name": token.name})
+        auditing.record(session, AuditAction.TOKEN_REVOKE, path.token_id, {"name": token.name})
     return Response(status=204)
 
 

@@ -8,7 +8,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from fitqueue.account_views import UserView
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.roles import Role
 from fitqueue.spec.parsing.job import MAX_PRIORITY
 from fitqueue.spec.strict import Pattern
@@ -82,7 +82,7 @@ def create_user() -> Response:
     wanted = validated(NewUser, json_body())
     with get_services().database.write() as session:
         view = user_view(users.create(session, wanted.name, wanted.role))
-        auditing.record(session, Deed.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
+        auditing.record(session, AuditAction.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
     return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
 
 
@@ -106,5 +106,5 @@ def change_user(path: UserPath) -> Response:
     with get_services().database.write() as session:
         before = user_view(users.get(session, path.user))
         after = user_view(users.change(session, path.user, wanted, disabled=disabled))
-        auditing.record_change(session, Deed.USER_CHANGE, before, after)
+        auditing.record_change(session, AuditAction.USER_CHANGE, before, after)
         return answer(after)

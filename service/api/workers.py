@@ -8,7 +8,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.views import Page, WorkerView
 from service.api import PREFIX, auditing
 from service.api.context import Services, get_services, principal
@@ -70,7 +70,7 @@ def drain_worker(path: WorkerPath) -> Response:
     services = get_services()
     with services.database.write() as session:
         workers.drain(session, path.worker_id, wanted.timeout_seconds)
-        auditing.record(session, Deed.WORKER_DRAIN, path.worker_id, {"timeout_seconds": wanted.timeout_seconds})
+        auditing.record(session, AuditAction.WORKER_DRAIN, path.worker_id, {"timeout_seconds": wanted.timeout_seconds})
     _logger.info("A worker drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 
@@ -83,7 +83,7 @@ def end_drain_of_worker(path: WorkerPath) -> Response:
     services = get_services()
     with services.database.write() as session:
         if workers.end_drain(session, path.worker_id):
-            auditing.record(session, Deed.WORKER_END_DRAIN, path.worker_id)
+            auditing.record(session, AuditAction.WORKER_END_DRAIN, path.worker_id)
     _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 

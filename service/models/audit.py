@@ -10,7 +10,7 @@ from service.column_types import Base, RowId
 
 
 class AuditEntry(Base):
-    """A deed of a user. Rows are added in the transaction of the deed, and are never changed.
+    """An action of a user. Rows are added in the transaction of the action, and are never changed.
 
     - `user` and `user_id` are who did it. A command on the database has no id: it is the operator's.
     - `address` is that of the client.
@@ -39,7 +39,7 @@ class AuditEntry(Base):
     )
 
 
-# A program that is wrong, or an operator in a hurry, cannot rewrite what was done. The duty of the workers deletes old
+# A program that is wrong, or an operator in a hurry, cannot rewrite what was done. Workers delete old
 # rows; those of the last day cannot be deleted either.
 _APPEND_ONLY: Final = {
     "sqlite": (

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, redirect, request
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from service.api import auditing
 from service.api.addresses import root
 from service.api.authentication import LOGIN_PATH, cookie_name, session_of, verify_same_origin
@@ -61,7 +61,7 @@ def log_out() -> BaseResponse:
         with get_services().database.write() as session:
             who = login.end(session, secret)
             if who is not None:
-                auditing.record(session, Deed.LOGIN_END, who.token_id, by=who)
+                auditing.record(session, AuditAction.LOGIN_END, who.token_id, by=who)
     response = redirect(f"{root()}{LOGIN_PATH}")
     response.delete_cookie(cookie_name(request), path=_cookie_path())
     return response
@@ -81,7 +81,7 @@ def _form(target: str, error: str | None = None, status: int = 200) -> Response:
 def _begin(session: Session, who: Principal, means: str) -> str:
     """Log somebody in, and return what the cookie holds."""
     idle_timeout = timedelta(seconds=get_services().settings.login_idle_seconds)
-    auditing.record(session, Deed.LOGIN_BEGIN, who.token_id, {"with": means}, by=who)
+    auditing.record(session, AuditAction.LOGIN_BEGIN, who.token_id, {"with": means}, by=who)
     return login.begin(session, who.token_id, idle_timeout)
 
 

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when and from where. A row is added in the transaction of the deed."""
+"""The audit log: who did what, when and from where. A row is added in the transaction of the action."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from service import clock
 from service.models import AuditEntry
 
@@ -39,7 +39,7 @@ class AuditFilter:
 
     Attributes:
         user: by the user with this name.
-        action: one deed, or the kind of its target.
+        action: one action, or the kind of its target.
         target: done to what has this id.
         since: at this time or later.
     """
@@ -60,12 +60,14 @@ class AuditFilter:
         return found
 
 
-def record(session: Session, actor: Actor, deed: Deed, target_id: str, data: dict[str, Any] | None = None) -> None:
-    """Record a deed in its own transaction: neither is ever there without the other.
+def record(
+    session: Session, actor: Actor, action: AuditAction, target_id: str, data: dict[str, Any] | None = None
+) -> None:
+    """Record an action in its own transaction: neither is ever there without the other.
 
     Args:
         actor: who does it.
-        deed: what they do.
+        action: what they do.
         target_id: the id of what they do it to.
         data: what else matters. It must not have a secret.
     """
@@ -76,8 +78,8 @@ def record(session: Session, actor: Actor, deed: Deed, target_id: str, data: dic
             user=actor.user,
             token_id=actor.token_id,
             address=actor.address,
-            action=str(deed),
-            target_kind=deed.target_kind,
+            action=str(action),
+            target_kind=action.target_kind,
             target_id=target_id,
             data=data or {},
         )

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import Forbidden
 from fitqueue.text import truncate
 from service import clock
@@ -67,7 +67,9 @@ def _create_token(session: Session, user: User, address: str | None) -> None:
             session.add(token)
     except IntegrityError:
         return  # another request of the user was faster
-    audit.record(session, Actor(user.id, user.name, token_id, address), Deed.TOKEN_CREATE, token_id, {"name": NAME})
+    audit.record(
+        session, Actor(user.id, user.name, token_id, address), AuditAction.TOKEN_CREATE, token_id, {"name": NAME}
+    )
 
 
 def _token_id(user_id: str) -> str:

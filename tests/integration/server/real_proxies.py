@@ -72,12 +72,14 @@ def replaced(text: str, **changes: str) -> str:
 
 
 @contextmanager
-def running_proxy(program: str, prefix: str, api_port: int, certificate: Certificate, folder: Path) -> Iterator[Proxy]:
-    """Run a proxy with the documented configuration, other than its ports and its certificate."""
+def running_proxy(
+    program: str, prefix: str, api_port: int, certificate: Certificate, folder: Path, **changes: str
+) -> Iterator[Proxy]:
+    """Run a proxy with the documented configuration, other than its ports, its certificate and these texts."""
     path, port = find_program(program), free_port(0)
     assert path is not None, f"{program} is not installed"
     write = {"nginx": _write_nginx, "caddy": _write_caddy}[program]
-    configuration = documented(program, prefix)
+    configuration = replaced(documented(program, prefix), **changes)
     assert "127.0.0.1:8765" in configuration
     command = write(configuration.replace("127.0.0.1:8765", f"127.0.0.1:{api_port}"), port, certificate, folder)
     log = folder / "proxy.log"

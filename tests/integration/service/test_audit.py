@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
 
 from fitqueue.account_views import AuditView
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.states import JobState
 from fitqueue.views import Page
 from service import clock
@@ -46,7 +46,7 @@ class Write:
         missing: the same request for what does not exist; None: there is no such request.
     """
 
-    deed: Deed
+    action: AuditAction
     path: str
     target: str | None = None
     options: Mapping[str, Any] | None = None
@@ -56,113 +56,117 @@ class Write:
 MakeWrite = Callable[[Lab], Write]
 
 
-def _job(deed: Deed, suffix: str, state: JobState = JobState.QUEUED, **options: Any) -> MakeWrite:
+def _job(action: AuditAction, suffix: str, state: JobState = JobState.QUEUED, **options: Any) -> MakeWrite:
     def make(lab: Lab) -> Write:
-        if deed is Deed.JOB_MOVE_TO_FRONT:
+        if action is AuditAction.JOB_MOVE_TO_FRONT:
             lab.job(pool="contested", priority=5)
-        job_id = lab.job(state, **({"pool": "contested"} if deed is Deed.JOB_MOVE_TO_FRONT else {}))
-        return Write(deed, f"/api/v1/jobs/{job_id}{suffix}", job_id, options, f"/api/v1/jobs/none{suffix}")
+        job_id = lab.job(state, **({"pool": "contested"} if action is AuditAction.JOB_MOVE_TO_FRONT else {}))
+        return Write(action, f"/api/v1/jobs/{job_id}{suffix}", job_id, options, f"/api/v1/jobs/none{suffix}")
 
     return make
 
 
-def _member(deed: Deed) -> MakeWrite:
+def _member(action: AuditAction) -> MakeWrite:
     def make(lab: Lab) -> Write:
         users = f"/api/v1/projects/{PROJECT}/members"
-        return Write(deed, f"{users}/{'viewer' if deed is Deed.PROJECT_REMOVE_MEMBER else 'outsider'}", lab.project.id,
+        return Write(action, f"{users}/{'viewer' if action is AuditAction.PROJECT_REMOVE_MEMBER else 'outsider'}", lab.project.id,
                      missing=f"{users}/none")  # fmt: skip
 
     return make
 
 
-def _drain(deed: Deed) -> MakeWrite:
+def _drain(action: AuditAction) -> MakeWrite:
     def make(lab: Lab) -> Write:
-        if deed is Deed.WORKER_END_DRAIN:
+        if action is AuditAction.WORKER_END_DRAIN:
             with lab.services.database.write() as session:
                 workers.drain(session, WORKER)
-        return Write(deed, f"/api/v1/workers/{WORKER}/drain", WORKER, missing="/api/v1/workers/none/drain")
+        return Write(action, f"/api/v1/workers/{WORKER}/drain", WORKER, missing="/api/v1/workers/none/drain")
 
     return make
 
 
 def _dataset(lab: Lab) -> Write:
     dataset_id = lab.dataset("letters")
-    return Write(Deed.DATASET_DELETE, f"/api/v1/datasets/{dataset_id}", dataset_id, missing="/api/v1/datasets/none")
+    return Write(
+        AuditAction.DATASET_DELETE, f"/api/v1/datasets/{dataset_id}", dataset_id, missing="/api/v1/datasets/none"
+    )
 
 
 def _revoked(lab: Lab) -> Write:
     token_id = lab.token_id()
-    return Write(Deed.TOKEN_REVOKE, f"/api/v1/tokens/{token_id}", token_id, missing="/api/v1/tokens/none")
+    return Write(AuditAction.TOKEN_REVOKE, f"/api/v1/tokens/{token_id}", token_id, missing="/api/v1/tokens/none")
 
 
 def _login(lab: Lab) -> Write:
     form = {"data": {"token": lab.token}, "headers": {**ORIGIN, "Authorization": ""}}
-    return Write(Deed.LOGIN_BEGIN, "/login", lab.boss_token_id, form)
+    return Write(AuditAction.LOGIN_BEGIN, "/login", lab.boss_token_id, form)
 
 
 def _link(lab: Lab) -> Write:
     with lab.services.database.write() as session:
         secret, _ = login.create_link(session, lab.boss_token_id)
-    return Write(Deed.LOGIN_BEGIN, f"/login?link={secret}", lab.boss_token_id, missing="/login?link=none")
+    return Write(AuditAction.LOGIN_BEGIN, f"/login?link={secret}", lab.boss_token_id, missing="/login?link=none")
 
 
 def _logout(lab: Lab) -> Write:
     with lab.services.database.write() as session:
         secret = login.begin(session, lab.boss_token_id, timedelta(days=1))
     headers = {**ORIGIN, "Cookie": f"fitqueue_session={secret}", "Authorization": ""}
-    return Write(Deed.LOGIN_END, "/logout", lab.boss_token_id, {"headers": headers})
+    return Write(AuditAction.LOGIN_END, "/logout", lab.boss_token_id, {"headers": headers})
 
 
 def _new_job(lab: Lab) -> Write:
-    return Write(Deed.JOB_SUBMIT, "/api/v1/jobs", options={"json": lab.make_spec().to_json()})
+    return Write(AuditAction.JOB_SUBMIT, "/api/v1/jobs", options={"json": lab.make_spec().to_json()})
 
 
 def _new_job_of_a_form(lab: Lab) -> Write:
     form = {"job": lab.make_spec().model_dump_json(exclude_none=True), "key": "k"}
-    return Write(Deed.JOB_SUBMIT, "/new", options={"data": form})
+    return Write(AuditAction.JOB_SUBMIT, "/new", options={"data": form})
 
 
 def _upload(_: Lab) -> Write:
     body = {"data": npz(x=[1.0]), "content_type": "application/octet-stream"}
-    return Write(Deed.DATASET_UPLOAD, "/api/v1/datasets?name=letters", options=body)
+    return Write(AuditAction.DATASET_UPLOAD, "/api/v1/datasets?name=letters", options=body)
 
 
-def _send(deed: Deed, path: str, body: Any, *, missing: str | None = None, target: str | None = None) -> MakeWrite:
-    return lambda _: Write(deed, path, target, {"json": body}, missing)
+def _send(
+    action: AuditAction, path: str, body: Any, *, missing: str | None = None, target: str | None = None
+) -> MakeWrite:
+    return lambda _: Write(action, path, target, {"json": body}, missing)
 
 
 WRITES: Final[Mapping[str, MakeWrite]] = {
     "POST /api/v1/jobs": _new_job,
     "POST /new": _new_job_of_a_form,
-    "PATCH /api/v1/jobs/<job_id>": _job(Deed.JOB_CHANGE, "", json={"name": "another", "labels": {"a": "b"}}),
-    "DELETE /api/v1/jobs/<job_id>": _job(Deed.JOB_DELETE, "", JobState.SUCCEEDED),
-    "POST /api/v1/jobs/<job_id>/cancel": _job(Deed.JOB_CANCEL, "/cancel", JobState.RUNNING),
-    "POST /api/v1/jobs/<job_id>/extend": _job(Deed.JOB_EXTEND, "/extend", JobState.SUCCEEDED, json={"epochs": 3}),
-    "POST /api/v1/jobs/<job_id>/move-to-front": _job(Deed.JOB_MOVE_TO_FRONT, "/move-to-front"),
-    "POST /api/v1/jobs/<job_id>/pause": _job(Deed.JOB_PAUSE, "/pause"),
-    "POST /api/v1/jobs/<job_id>/resume": _job(Deed.JOB_RESUME, "/resume", JobState.PAUSED),
+    "PATCH /api/v1/jobs/<job_id>": _job(AuditAction.JOB_CHANGE, "", json={"name": "another", "labels": {"a": "b"}}),
+    "DELETE /api/v1/jobs/<job_id>": _job(AuditAction.JOB_DELETE, "", JobState.SUCCEEDED),
+    "POST /api/v1/jobs/<job_id>/cancel": _job(AuditAction.JOB_CANCEL, "/cancel", JobState.RUNNING),
+    "POST /api/v1/jobs/<job_id>/extend": _job(AuditAction.JOB_EXTEND, "/extend", JobState.SUCCEEDED, json={"epochs": 3}),
+    "POST /api/v1/jobs/<job_id>/move-to-front": _job(AuditAction.JOB_MOVE_TO_FRONT, "/move-to-front"),
+    "POST /api/v1/jobs/<job_id>/pause": _job(AuditAction.JOB_PAUSE, "/pause"),
+    "POST /api/v1/jobs/<job_id>/resume": _job(AuditAction.JOB_RESUME, "/resume", JobState.PAUSED),
     "POST /api/v1/datasets": _upload,
     "DELETE /api/v1/datasets/<reference>": _dataset,
-    "POST /api/v1/login-links": lambda lab: Write(Deed.LOGIN_CREATE_LINK, "/api/v1/login-links", lab.boss_token_id),
+    "POST /api/v1/login-links": lambda lab: Write(AuditAction.LOGIN_CREATE_LINK, "/api/v1/login-links", lab.boss_token_id),
     "POST /login": _login,
     "GET /login": _link,
     "POST /logout": _logout,
-    "POST /api/v1/tokens": _send(Deed.TOKEN_CREATE, "/api/v1/tokens", {"name": "laptop", "user": "owner"}),
+    "POST /api/v1/tokens": _send(AuditAction.TOKEN_CREATE, "/api/v1/tokens", {"name": "laptop", "user": "owner"}),
     "DELETE /api/v1/tokens/<token_id>": _revoked,
-    "POST /api/v1/users": _send(Deed.USER_CREATE, "/api/v1/users", {"name": "ada"}),
+    "POST /api/v1/users": _send(AuditAction.USER_CREATE, "/api/v1/users", {"name": "ada"}),
     "PATCH /api/v1/users/<user>": lambda lab: Write(
-        Deed.USER_CHANGE, "/api/v1/users/owner", lab.users["owner"].id, {"json": {"disabled": True}},
+        AuditAction.USER_CHANGE, "/api/v1/users/owner", lab.users["owner"].id, {"json": {"disabled": True}},
         "/api/v1/users/none",
     ),
-    "POST /api/v1/projects": _send(Deed.PROJECT_CREATE, "/api/v1/projects", {"name": "vision"}),
+    "POST /api/v1/projects": _send(AuditAction.PROJECT_CREATE, "/api/v1/projects", {"name": "vision"}),
     "PATCH /api/v1/projects/<project>": lambda lab: Write(
-        Deed.PROJECT_CHANGE, f"/api/v1/projects/{PROJECT}", lab.project.id, {"json": {"open": True}},
+        AuditAction.PROJECT_CHANGE, f"/api/v1/projects/{PROJECT}", lab.project.id, {"json": {"open": True}},
         "/api/v1/projects/none",
     ),
-    "PUT /api/v1/projects/<project>/members/<user>": _member(Deed.PROJECT_ADD_MEMBER),
-    "DELETE /api/v1/projects/<project>/members/<user>": _member(Deed.PROJECT_REMOVE_MEMBER),
-    "POST /api/v1/workers/<worker_id>/drain": _drain(Deed.WORKER_DRAIN),
-    "DELETE /api/v1/workers/<worker_id>/drain": _drain(Deed.WORKER_END_DRAIN),
+    "PUT /api/v1/projects/<project>/members/<user>": _member(AuditAction.PROJECT_ADD_MEMBER),
+    "DELETE /api/v1/projects/<project>/members/<user>": _member(AuditAction.PROJECT_REMOVE_MEMBER),
+    "POST /api/v1/workers/<worker_id>/drain": _drain(AuditAction.WORKER_DRAIN),
+    "DELETE /api/v1/workers/<worker_id>/drain": _drain(AuditAction.WORKER_END_DRAIN),
 }  # fmt: skip
 
 
@@ -203,8 +207,8 @@ def test_each_route_that_writes_is_here() -> None:
     assert {route for route in LINES if not route.startswith("GET")} == WRITES.keys() - {"GET /login"}
 
 
-def test_each_deed_is_done_here(lab: AuditedLab) -> None:
-    assert {make(lab).deed for make in WRITES.values()} == set(Deed)
+def test_each_action_is_done_here(lab: AuditedLab) -> None:
+    assert {make(lab).action for make in WRITES.values()} == set(AuditAction)
 
 
 @pytest.mark.parametrize("route", WRITES)
@@ -213,7 +217,7 @@ def test_what_a_route_does_has_a_row(route: str, boss: FlaskClient, lab: Audited
     answer = _perform(boss, route, write)
     assert answer.status_code < 400, answer.text
     [row] = _rows(database)
-    assert (row.action, row.user, row.user_id) == (write.deed, "boss", lab.users["boss"].id)
+    assert (row.action, row.user, row.user_id) == (write.action, "boss", lab.users["boss"].id)
     assert (row.token_id, row.address) == (lab.boss_token_id, "192.0.2.7")
     assert row.target_kind == row.action.split(".")[0]
     assert row.target_id == (write.target or _created(answer))
@@ -256,7 +260,7 @@ def test_what_changes_nothing_has_no_row(boss: FlaskClient, lab: AuditedLab, dat
     assert boss.put(f"/api/v1/projects/{PROJECT}/members/owner").status_code == 200
     assert boss.delete(f"/api/v1/projects/{PROJECT}/members/outsider").status_code == 200
     assert boss.delete(f"/api/v1/workers/{WORKER}/drain").status_code == 200
-    expected = [Deed.JOB_PAUSE, Deed.JOB_CANCEL, Deed.JOB_SUBMIT, Deed.DATASET_UPLOAD]
+    expected = [AuditAction.JOB_PAUSE, AuditAction.JOB_CANCEL, AuditAction.JOB_SUBMIT, AuditAction.DATASET_UPLOAD]
     assert [row.action for row in _rows(database)] == expected
 
 
@@ -296,17 +300,17 @@ class CallFails:
         return self.left < 0
 
 
-_NO_DEED: Final = {
+_NO_ACTION: Final = {
     "tokens": {"last_used_at", "last_used_from"}, "login_sessions": {"last_used_at"}, "datasets": {"last_used_at"},
 }  # fmt: skip
 """What the service notes of what is used."""
 
 
-def _deeds_in(database: Database) -> dict[str, set[str]]:
-    """Return all that the tables hold, but for the audit log and what is not a deed."""
+def _state_of(database: Database) -> dict[str, set[str]]:
+    """Return all that the tables hold, but for the audit log and what is not a action."""
 
     def rows(session: Any, table: Table) -> set[str]:
-        columns = [column for column in table.columns if column.name not in _NO_DEED.get(table.name, ())]
+        columns = [column for column in table.columns if column.name not in _NO_ACTION.get(table.name, ())]
         return {repr(tuple(row)) for row in session.execute(select(*columns))}
 
     with database.read() as session:
@@ -315,19 +319,19 @@ def _deeds_in(database: Database) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
 @pytest.mark.parametrize("route", WRITES)
-def test_a_deed_and_its_row_are_there_together_or_not_at_all(
+def test_an_action_and_its_row_are_there_together_or_not_at_all(
     route: str, after: bool, boss: FlaskClient, lab: AuditedLab, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each call of the database fails in turn, until the deed is done."""
+    """Each call of the database fails in turn, until the action is done."""
     monkeypatch.setattr(OverdueJobs, "end", lambda *_: None)  # it is not what the user does, and may fail
     write, fails = WRITES[route](lab), CallFails(monkeypatch)
-    before, number, is_done = _deeds_in(database), 0, False
+    before, number, is_done = _state_of(database), 0, False
     while not is_done:
         with fails.at(number, after=after):
             _perform(boss, route, write)
         rows = _rows(database)
-        is_done = _deeds_in(database) != before
-        assert [row.action for row in rows] == [write.deed] * is_done, f"call {number}"
+        is_done = _state_of(database) != before
+        assert [row.action for row in rows] == [write.action] * is_done, f"call {number}"
         assert is_done or fails.has_failed
         number += 1
     assert number > 3

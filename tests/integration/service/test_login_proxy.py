@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from fitqueue.account_views import MeView
-from fitqueue.deeds import Deed
+from fitqueue.audit_actions import AuditAction
 from fitqueue.roles import Role
 from service import clock
 from service.api.context import EXTENSION
@@ -64,7 +64,7 @@ def test_the_user_is_logged_in_with_a_token_of_their_own(ask: Ask, database: Dat
         rows = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
         assert session.get_one(Token, first.token.id).last_used_from == "203.0.113.7"
     assert [(row.user, row.action, row.address) for row in rows] == [
-        ("ada", Deed.TOKEN_CREATE, "203.0.113.7"), ("eve", Deed.TOKEN_CREATE, PROXY),
+        ("ada", AuditAction.TOKEN_CREATE, "203.0.113.7"), ("eve", AuditAction.TOKEN_CREATE, PROXY),
     ]  # fmt: skip
 
 

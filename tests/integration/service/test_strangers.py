@@ -59,6 +59,7 @@ def _plain(text: str) -> str:
     text = re.sub(r"\b(usr|prj|tok|job|ds)_[0-9a-z]{24}\b", r"<\1>", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00)?", "<time>", text)
     text = re.sub(r"\d\d:\d\d:\d\d UTC", "<time>", text)
+    text = re.sub(r"\b\d+ (s|min)\b", "<age>", text)
     text = re.sub(r'(name="key" value|data-key)="[^"]*"', "<key>", text)
     return re.sub(r"fq_[\w-]+|link=[\w-]+", "<secret>", text)
 

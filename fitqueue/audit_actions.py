@@ -1,9 +1,9 @@
-"""What the audit log records: each deed of a user that changes something."""
+"""What the audit log records: each action of a user that changes something."""
 
 from fitqueue.states import DescribedEnum
 
 
-class Deed(DescribedEnum):
+class AuditAction(DescribedEnum):
     """What somebody did. Before the dot stands the kind of its target."""
 
     JOB_SUBMIT = ("job.submit", "A job was submitted.")

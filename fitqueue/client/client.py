@@ -68,13 +68,9 @@ class Client(TrainingMethods):
             target: only what was done to what has this id.
             since: only what was done at this time or later; it needs a time zone.
         """
-        params = {
-            "user": user,
-            "action": action,
-            "target": target,
-            "since": None if since is None else since.isoformat(),
-        }
-        return self._pages("/audit", AuditView, params)
+        time = None if since is None else since.isoformat()
+        asked = {"user": user, "action": action, "target": target, "since": time}
+        return self._pages("/audit", AuditView, {name: value for name, value in asked.items() if value is not None})
 
     def drain(self, worker_id: str, *, timeout: int | None = None) -> WorkerView:
         """Let a worker claim no more jobs. Draining it again sets the timeout anew.

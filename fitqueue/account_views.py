@@ -1,10 +1,12 @@
 """What the API answers about users, projects and tokens."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
 from fitqueue.limits import Holdings, Limits, UserLimits
+from fitqueue.retention import Retention
 from fitqueue.roles import Role, Scope
 from fitqueue.view import View
 
@@ -36,6 +38,7 @@ class ProjectView(View):
     share: float = Field(description="the part of the devices that it has by right, where turns go by projects")
     limits: Limits = Field(default_factory=Limits, description="what it may have at the most")
     usage: Holdings = Field(default_factory=Holdings, description="what it has now")
+    retention: Retention = Field(default_factory=Retention, description="how long it keeps what ended jobs have left")
     members: list[str] = Field(description="the names of its members, who matter if it is not open")
     created_at: datetime
 
@@ -70,3 +73,19 @@ class MeView(View):
     user: UserView
     token: TokenView
     projects: list[str] = Field(description="the names of the projects that the user sees")
+
+
+class AuditView(View):
+    """An action of a user, as the audit log keeps it."""
+
+    SHOWN = ("at", "user", "action", "target")
+
+    id: int
+    at: datetime
+    user: str = Field(description="the name of the user who did it; `operator`: by a command on the database")
+    user_id: str | None = Field(description="null: by a command on the database")
+    token_id: str | None
+    address: str | None = Field(description="the address of the client")
+    action: str = Field(description="what was done, as in `job.cancel`: before the dot stands the kind of the target")
+    target: str = Field(description="the id of what it was done to")
+    data: dict[str, Any] = Field(description="what else matters of it")

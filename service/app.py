@@ -12,6 +12,7 @@ from service.api import (
     access,
     actions,
     artifacts,
+    audit,
     authentication,
     catalogue,
     checkpoints,
@@ -48,6 +49,7 @@ from service.api.context import REQUEST_THREADS, Services
 from service.checker import Checker
 from service.db import Database
 from service.forwarding import ForwardedRequests, TrustedProxies
+from service.login_proxy import LoggedInRequests, LoginProxies
 from service.pages import assets, login
 from service.pages.blueprint import blueprint as pages
 from service.queue import Notifier
@@ -76,6 +78,7 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     me.blueprint,
     tokens.blueprint,
     users.blueprint,
+    audit.blueprint,
     projects.blueprint,
     webhooks.blueprint,
     health.blueprint,
@@ -118,8 +121,9 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         checker=checker,
         forecaster=Forecaster(settings.lease_seconds),
     )
-    app.wsgi_app = ForwardedRequests(  # type: ignore[method-assign]  # as Flask documents it
-        app.wsgi_app, TrustedProxies(settings.trusted_proxies)
+    forwarded = ForwardedRequests(app.wsgi_app, TrustedProxies(settings.trusted_proxies))
+    app.wsgi_app = LoggedInRequests(  # type: ignore[method-assign]  # as Flask documents it
+        forwarded, LoginProxies(settings.login_header, settings.login_proxies)
     )
     requests.register(app)
     compression.register(app)

@@ -18,6 +18,7 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.cli.output import print_table, wrap_for_terminal
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.tables import Column
@@ -28,12 +29,14 @@ from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError
 from fitqueue.spec import validation_words
 from service.db import Database, sqlite_file
 from service.migrate import upgrade
+from service.models import ADMIN_ID
 from service.processes import STOP_SIGNALS, end, signals_ignored
 from service.settings import Settings
 from service.stack import Stack
 from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
 from service.storage_marking import mark_storage
-from service.store import tokens
+from service.store import audit, tokens
+from service.store.audit import OPERATOR
 
 POLL_SECONDS: Final = 1.0
 
@@ -201,7 +204,9 @@ def token() -> None:
 def create_token(name: str) -> None:
     """Create a token for NAME and print it. Only its hash is stored, so it cannot be shown again."""
     with database_errors_explained(), _database().write() as session:
-        click.echo(tokens.create(session, name=name))
+        new = tokens.issue(session, name, ADMIN_ID)
+        audit.record(session, OPERATOR, AuditAction.TOKEN_CREATE, new.row.id, {"name": name})
+        click.echo(new.secret)
 
 
 @token.command("list")
@@ -222,6 +227,7 @@ def revoke_token(token_id: str) -> None:
     with database_errors_explained(), _database().write() as session:
         if not tokens.revoke(session, token_id):
             raise click.ClickException(f"There is no valid token with the id '{token_id}'.")
+        audit.record(session, OPERATOR, AuditAction.TOKEN_REVOKE, token_id)
     click.echo(f"Revoked {token_id}.")
 
 

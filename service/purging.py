@@ -1,7 +1,7 @@
 """Deletes rows and files without getting into the way of others.
 
-They are those of jobs that users have deleted, what projects no longer keep of ended jobs, and data sets without a name
-that nobody uses any more.
+They are those of jobs that users have deleted, what projects no longer keep of ended jobs, data sets without a name
+that nobody uses any more, and old entries of the audit log.
 """
 
 import logging
@@ -10,9 +10,10 @@ from datetime import timedelta
 from threading import Event
 from typing import Final
 
+from service import clock
 from service.db import Database
 from service.storage import Storage
-from service.store import datasets, deletions, removals
+from service.store import audit, datasets, deletions, removals
 from service.store.removals import Removed
 
 PAUSE_SECONDS: Final = 0.05
@@ -20,6 +21,9 @@ PAUSE_SECONDS: Final = 0.05
 
 DATASETS: Final = 100
 """Data sets that one step deletes."""
+
+AUDIT_ENTRIES: Final = 1_000
+"""Entries of the audit log that one step deletes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -81,4 +85,18 @@ def purge_unnamed_datasets(database: Database, storage: Storage, unused_for: tim
         for key in keys:
             storage.discard(key)
         _logger.info("Unused data sets without a name were deleted.", extra={"datasets": len(keys)})
+        stopping.wait(PAUSE_SECONDS)
+
+
+def purge_audit_log(database: Database, kept_for: timedelta, stopping: Event) -> None:
+    """Delete the entries of the audit log that are older. Several may purge at once.
+
+    Raises:
+        DatabaseUnavailable: what was deleted before stays deleted.
+    """
+    while not stopping.is_set():
+        with database.write() as session:
+            deleted = audit.delete_old(session, clock.now(session) - kept_for, AUDIT_ENTRIES)
+        if deleted < AUDIT_ENTRIES:
+            return
         stopping.wait(PAUSE_SECONDS)

@@ -4,13 +4,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fitqueue.limits import ChangedUserLimits
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
 from service.job_limits import DEFAULT_LIMITS
+from service.login_proxy import validated_field
 from service.mail_server import parse_mail_server
 from service.origins import validated_origin
 from service.storage_address import Bucket, parse_address, validated_downloads
@@ -55,6 +56,17 @@ class Settings(BaseSettings):
         description=(
             "The proxies in front of the API, which say in `X-Forwarded-…` what a client has asked for: addresses and "
             "networks, separated by commas."
+        ),
+    )
+    login_header: Annotated[str, AfterValidator(validated_field)] = Field(
+        default="",
+        description="The header field in which a login proxy names the user, such as `X-Remote-User`.",
+    )
+    login_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "The login proxies that are believed to name the user: addresses and networks from which they connect, "
+            "separated by commas."
         ),
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -156,6 +168,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="How long a data set without a name is kept after its last use. One that a job needs stays.",
     )
+    audit_days: int = Field(
+        default=365, ge=1, le=36_500, description="How long the audit log keeps who did what, when and from where."
+    )
     snapshot_seconds: float = Field(
         default=300.0,
         ge=0,
@@ -206,7 +221,7 @@ class Settings(BaseSettings):
             raise ValueError("with FITQUEUE_SMTP_URL, FITQUEUE_MAIL_FROM must be an address of mail")
         return self
 
-    @field_validator("trusted_proxies", "webhook_networks")
+    @field_validator("trusted_proxies", "login_proxies", "webhook_networks")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
@@ -218,7 +233,15 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(validated_origin, value))
 
-    @field_validator("pools", "trusted_proxies", "cors_origins", "webhook_networks", mode="before")
+    @field_validator("login_proxies")
+    @classmethod
+    def _have_a_field(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        field = info.data.get("login_header")
+        if field is not None and bool(field) != bool(value):
+            raise ValueError("a login proxy needs both FITQUEUE_LOGIN_HEADER and FITQUEUE_LOGIN_PROXIES")
+        return value
+
+    @field_validator("pools", "trusted_proxies", "login_proxies", "cors_origins", "webhook_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

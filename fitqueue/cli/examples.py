@@ -53,6 +53,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "artifacts": ("fitqueue artifacts digits-cnn", "fitqueue artifacts digits-cnn history.csv -o digits.csv"),
     "logs": ("fitqueue logs latest -f", "fitqueue logs digits-cnn -n 50"),
     "events": ("fitqueue events latest -f",),
+    "audit": ("fitqueue audit", "fitqueue audit --user ada --action job --since 2026-12-24"),
     "dataset": ("fitqueue dataset add letters.npz", "fitqueue dataset list"),
     "dataset add": (
         "fitqueue dataset add letters.npz",

@@ -35,6 +35,7 @@ CHANGE: Final = Rule(Role.MEMBER, Scope.ALL, is_owners=True)
 MANAGE_WEBHOOKS: Final = Rule(Role.MEMBER, Scope.ALL)
 OWN_ACCOUNT: Final = Rule(Role.VIEWER, Scope.ALL)
 ADMIN: Final = Rule(Role.ADMIN, Scope.ALL)
+ADMIN_READ: Final = Rule(Role.ADMIN, Scope.READ)
 
 RULES: Final[dict[str, Rule]] = {
     "actions.cancel_job": CHANGE,
@@ -44,6 +45,7 @@ RULES: Final[dict[str, Rule]] = {
     "actions.resume_job": CHANGE,
     "artifacts.get_artifact": READ,
     "artifacts.list_artifacts": READ,
+    "audit.list_audit": ADMIN_READ,
     "catalogue.get_catalogue": READ,
     "checkpoints.get_best_weights": READ,
     "checkpoints.get_checkpoint": READ,
@@ -86,7 +88,7 @@ RULES: Final[dict[str, Rule]] = {
     "projects.get_project": READ,
     "projects.list_projects": READ,
     "projects.remove_project_member": ADMIN,
-    "prometheus.get_prometheus_metrics": READ,
+    "prometheus.get_prometheus_metrics": ADMIN_READ,
     "queue.list_queue": READ,
     "tokens.create_token": OWN_ACCOUNT,
     "tokens.list_tokens": READ,
@@ -94,8 +96,8 @@ RULES: Final[dict[str, Rule]] = {
     "usage.get_job_usage": READ,
     "users.change_user": ADMIN,
     "users.create_user": ADMIN,
-    "users.get_user": ADMIN,
-    "users.list_users": ADMIN,
+    "users.get_user": ADMIN_READ,
+    "users.list_users": ADMIN_READ,
     "webhooks.create_webhook": MANAGE_WEBHOOKS,
     "webhooks.delete_webhook": MANAGE_WEBHOOKS,
     "webhooks.get_webhook": READ,

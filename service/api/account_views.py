@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from fitqueue.account_views import ProjectView, TokenView, UserView
 from fitqueue.limits import Holdings, Limits, UserLimits
 from service.models import Project, Token, User
-from service.store import holdings, projects
+from service.store import holdings, projects, retention
 
 
 def user_views(session: Session, rows: Sequence[User]) -> list[UserView]:
@@ -53,6 +53,7 @@ def _project_view(row: Project, members: Sequence[str], usage: Holdings) -> Proj
         share=row.share,
         limits=Limits.model_validate(row.limits or {}),
         usage=usage,
+        retention=retention.of_project(row),
         members=list(members),
         created_at=row.created_at,
     )

@@ -1,4 +1,7 @@
-"""Who sends a request: a program with a bearer token, or a browser with the cookie of a login session."""
+"""Who sends a request.
+
+A program has a bearer token. A browser comes through a login proxy, or has the cookie of a login session.
+"""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -14,7 +17,8 @@ from service.api import PREFIX
 from service.api.addresses import root
 from service.api.context import Services, get_services
 from service.api.cors import is_preflight
-from service.store import login, principals
+from service.login_proxy import named_user
+from service.store import login, principals, proxy_logins
 from service.store.principals import Principal
 
 LIVENESS_PATH: Final = "/healthz"
@@ -79,7 +83,8 @@ def _authenticate() -> BaseResponse | None:
     if token is not None:
         g.principal = _of_token(services, token)
         return None
-    principal = _of_session(services)
+    named = named_user(request.environ)
+    principal = _of_session(services) if named is None else _of_login_proxy(services, named)
     if principal is None:
         if _wants_a_page():
             return redirect(f"{root()}{LOGIN_PATH}?next={quote(request.full_path.rstrip('?'))}")
@@ -116,6 +121,22 @@ def _of_session(services: Services) -> Principal | None:
         return None
     if found.is_use_due:
         _record_use(services, found.principal, secret)
+    return found.principal
+
+
+def _of_login_proxy(services: Services, name: str) -> Principal:
+    """Return the user whom a login proxy names.
+
+    Raises:
+        Forbidden: there is no such user, or they may not log in.
+    """
+    with services.database.read() as session:
+        found = proxy_logins.find(session, name)
+    if found is None:
+        with services.database.write() as session:
+            found = proxy_logins.begin(session, name, request.remote_addr)
+    if found.is_use_due:
+        _record_use(services, found.principal)
     return found.principal
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.datasets import BUILTIN
 from fitqueue.errors import (
     BodyTooLarge,
@@ -29,7 +30,7 @@ from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz, weights_upload
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.addresses import address_of
 from service.api.context import Services, get_services, principal
 from service.api.errors import storage_errors
@@ -190,8 +191,9 @@ def delete_dataset(path: DatasetPath) -> Response:
         raise Conflict(f"'{path.reference}' is built in and cannot be deleted.")
     services = get_services()
     with services.database.write() as session:
-        key = datasets.delete(session, path.reference, principal().viewer)
-    services.storage.discard(key)
+        dataset = datasets.delete(session, path.reference, principal().viewer)
+        auditing.record(session, AuditAction.DATASET_DELETE, dataset.id, {"name": dataset.plain_name})
+    services.storage.discard(dataset.storage_key)
     return Response(status=204)
 
 
@@ -284,7 +286,7 @@ def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> 
 def _renew(services: Services, sha256: str) -> None:
     """Note that data sets with this content are about to be used, unless that is known."""
     with services.database.read() as session:
-        ids = datasets.to_renew(session, sha256)
+        ids = datasets.to_renew(session, sha256, principal().viewer)
     if ids:
         with services.database.write() as session:
             datasets.renew(session, ids)
@@ -318,6 +320,13 @@ def _store(
                 project=project,
                 token_id=principal().token_id,
             )
+            if is_new:
+                auditing.record(
+                    session,
+                    AuditAction.DATASET_UPLOAD,
+                    dataset.id,
+                    {"name": dataset.plain_name, "project": project.name},
+                )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there
     except Exception:

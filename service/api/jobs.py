@@ -9,12 +9,13 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field
 from pydantic_core import to_json
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.job_sort import JobSort
 from fitqueue.spec import JobChange, parse_change
 from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
-from service.api import PREFIX, languages, submission
+from service.api import PREFIX, auditing, languages, submission
 from service.api.addresses import address_of
 from service.api.context import Services, get_services, principal
 from service.api.description import NEW_JOB
@@ -243,7 +244,11 @@ def change_job(path: JobPath) -> Response:
     change, who = parse_change(json_body()), principal()
     rules = ChangeRules(who.max_priority, services.settings.default_max_runtime_seconds)
     with services.database.write() as session:
-        pool = job_changes.change(session, path.job_id, change, who.user, rules).pool
+        version = jobs.version(session, path.job_id)
+        job = job_changes.change(session, path.job_id, change, who.user, rules)
+        pool = job.pool
+        if job.version != version:
+            auditing.record(session, AuditAction.JOB_CHANGE, job.id, {"fields": sorted(change.model_fields_set)})
     services.notifier.notify(pool)
     return job_answer(services, path.job_id, 200)
 
@@ -253,6 +258,7 @@ def delete_job(path: JobPath) -> Response:
     """Its metrics, events, logs and weights go with it. Workers then delete its rows and files, little by little."""
     with get_services().database.write() as session:
         jobs.delete(session, path.job_id)
+        auditing.record(session, AuditAction.JOB_DELETE, path.job_id)
     return Response(status=204)
 
 

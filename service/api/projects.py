@@ -7,10 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.account_views import ProjectView
+from fitqueue.audit_actions import AuditAction
 from fitqueue.limits import ChangedLimits, merged
+from fitqueue.retention import Retention
 from fitqueue.spec.parsing.job import ProjectName
 from fitqueue.views import Page
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.account_views import project_view, project_views
 from service.api.addresses import address_of
 from service.api.context import get_services, principal
@@ -18,7 +20,7 @@ from service.api.errors import validated
 from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.api.users import MAX_SHARE
 from service.models import Project
-from service.store import projects, users
+from service.store import projects, retention, users
 
 blueprint = APIBlueprint(
     "projects", __name__, url_prefix=f"{PREFIX}/projects", abp_tags=[Tag(name="accounts")], abp_responses=ALWAYS
@@ -40,6 +42,7 @@ class ProjectChange(BaseModel):
     open: bool = True
     share: float = Field(default=1.0, gt=0, le=MAX_SHARE, allow_inf_nan=False)
     limits: ChangedLimits | None = Field(default=None, description="a merge patch; null removes all limits")
+    retention: Retention | None = Field(default=None, description="a merge patch; null stands for the default")
 
 
 class ProjectPath(BaseModel):
@@ -68,6 +71,7 @@ def create_project() -> Response:
     wanted = validated(NewProject, json_body())
     with get_services().database.write() as session:
         view = project_view(session, projects.create(session, wanted.name, is_open=wanted.open))
+        auditing.record(session, AuditAction.PROJECT_CREATE, view.id, {"name": view.name, "open": view.open})
     return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
 
 
@@ -84,17 +88,24 @@ def get_project(path: ProjectPath) -> Response:
     responses={200: ProjectView, **problems(400, 403, 404, 413, 415)},
 )
 def change_project(path: ProjectPath) -> Response:
-    """Whether it is open to all, its share and its limits. Its name stays: jobs and data sets refer to it."""
+    """Whether it is open, its share, limits and retention. Its name stays: jobs and data sets refer to it."""
     change = validated(ProjectChange, json_body())
     columns = {"open": "is_open", "share": "share"}
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
         session.refresh(project, with_for_update=True)
-        for name in change.model_fields_set - {"limits"}:
+        before = project_view(session, project)
+        for name in change.model_fields_set - {"limits", "retention"}:
             setattr(project, columns[name], getattr(change, name))
         if "limits" in change.model_fields_set:
             project.limits = merged(project.limits, change.limits)
         session.flush()
+        if "retention" in change.model_fields_set:
+            kept = {} if change.retention is None else change.retention.model_dump(exclude_unset=True)
+            before_it = {} if change.retention is None else before.retention.model_dump()
+            retention.set(session, project.id, Retention(**{**before_it, **kept}))
+            session.refresh(project)
+        auditing.record_change(session, AuditAction.PROJECT_CHANGE, before, project_view(session, project))
         return _answer(session, project)
 
 
@@ -105,7 +116,11 @@ def add_project_member(path: MemberPath) -> Response:
     """The user sees the project from now on. Doing it twice changes nothing."""
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
-        projects.add_member(session, project, users.get(session, path.user))
+        user = users.get(session, path.user)
+        if projects.add_member(session, project, user):
+            auditing.record(
+                session, AuditAction.PROJECT_ADD_MEMBER, project.id, {"name": project.name, "user": user.name}
+            )
         return _answer(session, project)
 
 
@@ -118,7 +133,11 @@ def remove_project_member(path: MemberPath) -> Response:
     """If the project is not open, the user sees in it only what is their own. Doing it twice changes nothing."""
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
-        projects.remove_member(session, project, users.get(session, path.user))
+        user = users.get(session, path.user)
+        if projects.remove_member(session, project, user):
+            auditing.record(
+                session, AuditAction.PROJECT_REMOVE_MEMBER, project.id, {"name": project.name, "user": user.name}
+            )
         return _answer(session, project)
 
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import (
     CheckerBusy,
     CheckpointNotFound,
@@ -18,6 +19,7 @@ from fitqueue.errors import (
 )
 from fitqueue.text import truncate
 from fitqueue.views import DryRun
+from service.api import auditing
 from service.api.context import Services, principal
 from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset, missing_weights
 from service.ids import new_id
@@ -114,7 +116,7 @@ def _store(
         with services.database.write() as session:
             if (initial := checked.spec.initial_weights) is not None and initial.job is not None:
                 checkpoints.lock(session, initial.job, initial.stored_checkpoint)
-            return jobs.create(
+            stored = jobs.create(
                 session,
                 checked.spec,
                 checked.notices,
@@ -126,7 +128,10 @@ def _store(
                 project_id=checked.project_id,
                 token_id=principal().token_id,
                 idempotency=idempotency,
-            ).id
+            )
+            if stored.id == job_id:
+                auditing.record(session, AuditAction.JOB_SUBMIT, job_id, {"project": checked.spec.project})
+            return stored.id
     except DatasetNotFound as error:
         raise missing_dataset(checked.spec, error) from error
     except (JobNotFound, NoCheckpointYet, CheckpointNotFound, Expired) as error:

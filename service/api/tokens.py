@@ -10,17 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from fitqueue.account_views import NewTokenView, TokenView
-from fitqueue.errors import Forbidden, TokenNotFound
+from fitqueue.audit_actions import AuditAction
+from fitqueue.errors import Conflict, Forbidden, TokenNotFound
 from fitqueue.roles import Scope
 from fitqueue.spec.parsing.job import JobName
 from fitqueue.views import Page
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.account_views import token_view
 from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Query, Text, answer, json_body, json_request, problems
 from service.models import User
-from service.store import tokens, users
+from service.store import proxy_logins, tokens, users
 
 blueprint = APIBlueprint(
     "tokens", __name__, url_prefix=f"{PREFIX}/tokens", abp_tags=[Tag(name="accounts")], abp_responses=ALWAYS
@@ -73,10 +74,16 @@ def create_token() -> Response:
         user = _user(session, wanted.user)
         new = tokens.issue(session, wanted.name, user.id, scope=wanted.scope, expires_in=expires_in)
         view = token_view(new.row, user.name)
+        auditing.record(
+            session,
+            AuditAction.TOKEN_CREATE,
+            new.row.id,
+            {"name": wanted.name, "user": user.name, "scope": wanted.scope},
+        )
     return answer(NewTokenView(**view.model_dump(), token=new.secret), 201)
 
 
-@blueprint.delete("/<token_id>", summary="Revoke a token", responses={204: None, **problems(403, 404)})
+@blueprint.delete("/<token_id>", summary="Revoke a token", responses={204: None, **problems(403, 404, 409)})
 def revoke_token(path: TokenPath) -> Response:
     """From now on it is not valid. Browsers that were logged in with it are logged out."""
     who = principal()
@@ -84,6 +91,11 @@ def revoke_token(path: TokenPath) -> Response:
         token = tokens.find(session, path.token_id)
         if token is None or not who.owns(token.user_id) or not tokens.revoke(session, path.token_id):
             raise TokenNotFound(f"There is no valid token with the id '{path.token_id}'.")
+        if proxy_logins.is_token(token):
+            raise Conflict(
+                f"The token '{token.name}' stands for the logins of its user by the proxy; disable the user."
+            )
+        auditing.record(session, AuditAction.TOKEN_REVOKE, path.token_id, {"name": token.name})
     return Response(status=204)
 
 

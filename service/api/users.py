@@ -8,12 +8,13 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from fitqueue.account_views import UserView
+from fitqueue.audit_actions import AuditAction
 from fitqueue.limits import ChangedUserLimits, merged
 from fitqueue.roles import Role
 from fitqueue.spec.parsing.job import MAX_PRIORITY
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import Page
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.account_views import user_view, user_views
 from service.api.addresses import address_of
 from service.api.context import get_services
@@ -79,6 +80,7 @@ def create_user() -> Response:
     with services.database.write() as session:
         user = users.create(session, wanted.name, wanted.role, services.settings.new_user_limits)
         view = user_view(session, user)
+        auditing.record(session, AuditAction.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
     return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
 
 
@@ -101,7 +103,10 @@ def change_user(path: UserPath) -> Response:
     wanted = {name: getattr(change, name) for name in given - {"disabled", "limits"}}
     disabled = change.disabled if "disabled" in given else None
     with get_services().database.write() as session:
+        before = user_view(session, users.get(session, path.user))
         user = users.change(session, path.user, wanted, disabled=disabled)
         if "limits" in given:
             user.limits = merged(user.limits, change.limits)
-        return answer(user_view(session, user))
+        after = user_view(session, user)
+        auditing.record_change(session, AuditAction.USER_CHANGE, before, after)
+        return answer(after)

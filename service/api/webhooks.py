@@ -9,12 +9,13 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from sqlalchemy.orm import Session
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import Fault, Forbidden, InvalidRequest
 from fitqueue.text import truncate
 from fitqueue.views import Page
 from fitqueue.webhook_views import DeliveryView, NewWebhook, WebhookView
 from fitqueue.webhooks import CHOSEN_EVENTS, DEFAULT_EVENTS, WebhookEvent, WebhookKind
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.addresses import address_of
 from service.api.context import get_services, principal
 from service.api.errors import validated
@@ -106,6 +107,8 @@ def create_webhook() -> Response:
             job_id=job_id,
         )
         [details] = webhooks.with_names(session, [webhook])
+        data: dict[str, object] = {"kind": str(kind), "project": details.project, "job": job_id}
+        auditing.record(session, AuditAction.WEBHOOK_CREATE, webhook.id, data)
     view = NewWebhook(**webhook_view(details).model_dump(), secret=webhook.secret)
     return answer(view, 201, {"Location": address_of(f"/webhooks/{view.id}")})
 
@@ -122,6 +125,7 @@ def delete_webhook(path: WebhookPath) -> Response:
     """With its deliveries, those among them that are still to be sent."""
     with get_services().database.write() as session:
         webhooks.delete(session, path.webhook_id, principal())
+        auditing.record(session, AuditAction.WEBHOOK_DELETE, path.webhook_id)
     return Response(status=204)
 
 
@@ -133,6 +137,7 @@ def test_webhook(path: WebhookPath) -> Response:
     with get_services().database.write() as session:
         webhook = webhooks.get(session, path.webhook_id, principal())
         delivery = webhook_deliveries.add_test(session, webhook)
+        auditing.record(session, AuditAction.WEBHOOK_TEST, webhook.id)
     return answer(delivery_view(delivery), 202)
 
 
@@ -158,6 +163,7 @@ def resend_delivery(path: DeliveryPath) -> Response:
     with get_services().database.write() as session:
         webhook = webhooks.get(session, path.webhook_id, principal())
         delivery = webhook_deliveries.resend(session, webhook, path.delivery_id)
+        auditing.record(session, AuditAction.WEBHOOK_RESEND, webhook.id, {"delivery": path.delivery_id})
     return answer(delivery_view(delivery), 202)
 
 

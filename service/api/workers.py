@@ -8,8 +8,9 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.views import Page, WorkerView
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.context import Services, get_services, principal
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
@@ -59,6 +60,7 @@ def drain_worker(path: WorkerPath) -> Response:
     services = get_services()
     with services.database.write() as session:
         workers.drain(session, path.worker_id, wanted.timeout_seconds)
+        auditing.record(session, AuditAction.WORKER_DRAIN, path.worker_id, {"timeout_seconds": wanted.timeout_seconds})
     _logger.info("A worker drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 
@@ -70,7 +72,8 @@ def end_drain_of_worker(path: WorkerPath) -> Response:
     """It claims jobs again within a few seconds."""
     services = get_services()
     with services.database.write() as session:
-        workers.end_drain(session, path.worker_id)
+        if workers.end_drain(session, path.worker_id):
+            auditing.record(session, AuditAction.WORKER_END_DRAIN, path.worker_id)
     _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 

@@ -1,6 +1,7 @@
 """The tables. An invariant of a row is a constraint here, so that no code can break it."""
 
 from service.column_types import Base
+from service.models.audit import AuditEntry
 from service.models.counters import Counter, OwnerUsage, PoolUsage, TrainingTime
 from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, StorageIdentity
 from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
@@ -14,6 +15,7 @@ __all__ = [
     "LAB_ID",
     "QUEUED",
     "Artifact",
+    "AuditEntry",
     "Base",
     "Checkpoint",
     "Counter",

@@ -1,7 +1,7 @@
 """What a user may see: the jobs and data sets of the projects that are open to them, and what is their own."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -11,6 +11,16 @@ from fitqueue.roles import Role
 from service.models import Dataset, Job, Project, ProjectMember
 
 
+class Owned(Protocol):
+    """What belongs to a user and a project."""
+
+    @property
+    def owner_id(self) -> str: ...
+
+    @property
+    def project_id(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Viewer:
     """A user who reads. `hidden` are the ids of the projects that are closed to them."""
@@ -18,7 +28,7 @@ class Viewer:
     user_id: str
     hidden: frozenset[str] = frozenset()
 
-    def sees(self, row: Job | Dataset) -> bool:
+    def sees(self, row: Owned) -> bool:
         return row.owner_id == self.user_id or row.project_id not in self.hidden
 
     def condition(self, table: type[Job] | type[Dataset]) -> list[ColumnElement[bool]]:

@@ -197,11 +197,11 @@ def _id_of(cursor: str) -> str:
     return cursor
 
 
-def delete(session: Session, reference: str, viewer: Viewer = EVERYTHING) -> str:
+def delete(session: Session, reference: str, viewer: Viewer = EVERYTHING) -> Dataset:
     """Delete a data set. Ended jobs forget which one they used.
 
     Returns:
-        Its storage key. The caller deletes the file after the commit.
+        What it was. The caller deletes the file after the commit.
 
     Raises:
         DatasetNotFound: there is none.
@@ -216,7 +216,7 @@ def delete(session: Session, reference: str, viewer: Viewer = EVERYTHING) -> str
         raise DatasetInUse(f"{which} has not ended and needs the data set '{dataset.plain_name}'.")
     session.delete(dataset)
     session.flush()
-    return dataset.storage_key
+    return dataset
 
 
 def with_content(session: Session, sha256: str, name: str | None, project: Project | None = None) -> Dataset | None:
@@ -227,10 +227,11 @@ def with_content(session: Session, sha256: str, name: str | None, project: Proje
     return session.scalar(query if name is None else query.where(Dataset.name == name_in(project, name)))
 
 
-def to_renew(session: Session, sha256: str) -> list[str]:
-    """Return the ids of the data sets with this content for which `renew` would change anything."""
+def to_renew(session: Session, sha256: str, viewer: Viewer = EVERYTHING) -> list[str]:
+    """Return the ids of the data sets with this content that `renew` would change, of those that the viewer may see."""
     before = clock.now(session) - _RENEWED_AFTER
-    return list(session.scalars(select(Dataset.id).where(_has_content(sha256), _last_used_before(before))))
+    is_due = (_has_content(sha256), _last_used_before(before), *viewer.condition(Dataset))
+    return list(session.scalars(select(Dataset.id).where(*is_due)))
 
 
 def renew(session: Session, ids: Iterable[str]) -> None:

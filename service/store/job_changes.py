@@ -20,6 +20,7 @@ from service import clock
 from service.forecast import similar
 from service.models import Job, JobLabel
 from service.store import events, holders, job_details, jobs, transitions
+from service.store.access import EVERYTHING, Viewer
 from service.store.account_faults import longest_runtime, time_and_priority_faults
 from service.store.holders import Holder
 
@@ -65,7 +66,13 @@ def change(
     return _apply(session, job, differences, by)
 
 
-def move_to_front(session: Session, job_id: str, by: str | None = None, max_priority: int = MAX_PRIORITY) -> Job:
+def move_to_front(
+    session: Session,
+    job_id: str,
+    by: str | None = None,
+    max_priority: int = MAX_PRIORITY,
+    viewer: Viewer = EVERYTHING,
+) -> Job:
     """Give a job the lowest priority with which it is before all other jobs of its pool, unless it is that already.
 
     Raises:
@@ -77,15 +84,19 @@ def move_to_front(session: Session, job_id: str, by: str | None = None, max_prio
     _require_waiting(job)
     others = Job.state == JobState.QUEUED, Job.pool == job.pool, Job.id != job.id
     first = session.execute(
-        select(Job.id, Job.priority).where(*others).order_by(Job.priority.desc(), Job.id).limit(1)
+        select(Job.id, Job.priority, Job.owner_id, Job.project_id)
+        .where(*others)
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
     ).one_or_none()
     if first is None or (-job.priority, job.id) < (-first.priority, first.id):
         return job
     priority = first.priority if job.id < first.id else first.priority + 1
     if priority > MAX_PRIORITY:
+        other = f"{first.id}, which" if viewer.sees(first) else "another job, which you do not see and which"
         raise JobNotChangeable(
-            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {first.id}, which was submitted "
-            f"before it, has the highest priority, {MAX_PRIORITY}. Lower that first."
+            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {other} was submitted before it, "
+            f"has the highest priority, {MAX_PRIORITY}. Lower that first."
         )
     if priority > max(max_priority, job.priority):
         raise Forbidden(

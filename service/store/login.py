@@ -4,11 +4,13 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from service import clock
-from service.models import LoginLink, LoginSession, Token
+from service.models import LoginLink, LoginSession
+from service.store import principals
+from service.store.principals import Principal
 from service.store.tokens import hash_of
 
 LINK_TIMEOUT: Final = timedelta(days=1)
@@ -32,9 +34,11 @@ def renew(session: Session, secret: str) -> None:
     )
 
 
-def end(session: Session, secret: str) -> None:
-    """Delete a session, if there is one."""
-    session.execute(delete(LoginSession).where(LoginSession.sha256 == hash_of(secret)))
+def end(session: Session, secret: str) -> Principal | None:
+    """Delete a session; return who was logged in with it. None if there is no such session."""
+    query = delete(LoginSession).where(LoginSession.sha256 == hash_of(secret)).returning(LoginSession.token_id)
+    token_id = session.scalar(query)
+    return None if token_id is None else principals.of_token_id(session, token_id)
 
 
 def create_link(session: Session, token_id: str) -> tuple[str, datetime]:
@@ -47,14 +51,14 @@ def create_link(session: Session, token_id: str) -> tuple[str, datetime]:
     return secret, expires_at
 
 
-def use_link(session: Session, secret: str) -> str | None:
-    """Delete a link, and return the id of its token.
+def use_link(session: Session, secret: str) -> Principal | None:
+    """Delete a link, and return whom it logs in.
 
-    None if it was used before, if it is too old, or if its token was revoked.
+    None if it was used before, if it is too old, or if its token is not valid.
     """
     link = session.execute(
         delete(LoginLink).where(LoginLink.sha256 == hash_of(secret)).returning(LoginLink.token_id, LoginLink.expires_at)
     ).one_or_none()
     if link is None or link.expires_at < clock.now(session):
         return None
-    return session.scalar(select(Token.id).where(Token.id == link.token_id, Token.revoked_at.is_(None)))
+    return principals.of_token_id(session, link.token_id)

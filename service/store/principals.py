@@ -98,9 +98,14 @@ def of_session(session: Session, secret: str, idle_timeout: timedelta) -> Verifi
     return _verified(session, _BY_SESSION, {"sha256": hash_of(secret)}, idle_timeout)
 
 
-def of_token_id(session: Session, token_id: str) -> Principal | None:
+def by_token_id(session: Session, token_id: str) -> Verified | None:
     """Return whose token has this id; None if it is not valid."""
-    verified = _verified(session, _BY_ID, {"token_id": token_id})
+    return _verified(session, _BY_ID, {"token_id": token_id})
+
+
+def of_token_id(session: Session, token_id: str) -> Principal | None:
+    """Return whose token has this id, without when it was used; None if it is not valid."""
+    verified = by_token_id(session, token_id)
     return None if verified is None else verified.principal
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -74,14 +74,21 @@ def members(session: Session, project_ids: Collection[str]) -> Mapping[str, Sequ
     return found
 
 
-def add_member(session: Session, project: Project, user: User) -> None:
-    """Let a user see the project. Doing it twice changes nothing."""
-    session.merge(ProjectMember(project_id=project.id, user_id=user.id))
+def add_member(session: Session, project: Project, user: User) -> bool:
+    """Let a user see the project; False if they are a member already."""
+    try:
+        with session.begin_nested():
+            session.add(ProjectMember(project_id=project.id, user_id=user.id))
+    except IntegrityError:
+        return False
+    return True
+
+
+def remove_member(session: Session, project: Project, user: User) -> bool:
+    """Hide the project from a user, unless it is open; False if they are not a member."""
+    row = session.get(ProjectMember, (project.id, user.id), with_for_update=True)
+    if row is None:
+        return False
+    session.delete(row)
     session.flush()
-
-
-def remove_member(session: Session, project: Project, user: User) -> None:
-    """Hide the project from a user, unless it is open. Doing it twice changes nothing."""
-    session.execute(
-        delete(ProjectMember).where(ProjectMember.project_id == project.id, ProjectMember.user_id == user.id)
-    )
+    return True

@@ -19,7 +19,7 @@ DATED: Final = 500
 
 def get(session: Session, project_id: str) -> Retention:
     """Return the retention of a project. One that does not exist has the default."""
-    return _of(session.get(Project, project_id))
+    return of_project(session.get(Project, project_id))
 
 
 def set(session: Session, project_id: str, retention: Retention) -> None:
@@ -30,7 +30,7 @@ def set(session: Session, project_id: str, retention: Retention) -> None:
 
 def of_projects(session: Session) -> Mapping[str, tuple[str, Retention]]:
     """Return the name and the retention of each project, by its id."""
-    return {project.id: (project.name, _of(project)) for project in session.scalars(select(Project))}
+    return {project.id: (project.name, of_project(project)) for project in session.scalars(select(Project))}
 
 
 def date_some(session: Session) -> bool:
@@ -71,6 +71,7 @@ def why_removed(job: Job, *kinds: Removable) -> str | None:
     return entries[0]["message"] if entries and job.state.is_final else None
 
 
-def _of(project: Project | None) -> Retention:
+def of_project(project: Project | None) -> Retention:
+    """Return the retention of a project, which is the default if nobody has set one."""
     stored = None if project is None else project.retention
     return Retention() if stored is None else Retention.model_validate(stored, extra="ignore")

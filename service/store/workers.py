@@ -141,14 +141,16 @@ def drain(session: Session, worker_id: str, timeout_seconds: float | None = None
     worker.drains_until = None if timeout_seconds is None else now + timedelta(seconds=timeout_seconds)
 
 
-def end_drain(session: Session, worker_id: str) -> None:
-    """Let the worker claim jobs again. Doing it twice changes nothing.
+def end_drain(session: Session, worker_id: str) -> bool:
+    """Let the worker claim jobs again; return whether it was draining.
 
     Raises:
         WorkerNotFound: there is no such worker, or it has stopped.
     """
     worker = _running(session, worker_id)
+    was_draining = worker.draining_since is not None
     worker.draining_since = worker.drains_until = None
+    return was_draining
 
 
 def is_draining(session: Session, worker_id: str) -> bool:

@@ -20,7 +20,7 @@ from service.init_process import continue_below_init
 from service.job_limits import JobLimits
 from service.logs import configure_logging
 from service.overdue import end_overdue
-from service.purging import apply_retention, purge, purge_unnamed_datasets
+from service.purging import apply_retention, purge, purge_audit_log, purge_unnamed_datasets
 from service.queue import Notifier
 from service.secrecy import hide_secrets
 from service.settings import Settings
@@ -150,6 +150,7 @@ class Worker:
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
             PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
             PeriodicTask("dataset purger", self.purge_datasets, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("audit purger", self.purge_audit_log, SWEEP_SECONDS, self._stopping),
             PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
             PeriodicTask("webhooks", self.deliver_webhooks, WEBHOOK_SECONDS, self._stopping),
             PeriodicTask("delivery purger", self.purge_deliveries, SWEEP_SECONDS, self._stopping),
@@ -206,6 +207,9 @@ class Worker:
     def purge_datasets(self) -> None:
         unused_for = timedelta(days=self._settings.unnamed_dataset_days)
         purge_unnamed_datasets(self._database, self._storage, unused_for, self._stopping)
+
+    def purge_audit_log(self) -> None:
+        purge_audit_log(self._database, timedelta(days=self._settings.audit_days), self._stopping)
 
     def purge_jobs(self) -> None:
         purge(self._database, self._storage, self._stopping)

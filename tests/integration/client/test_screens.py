@@ -100,6 +100,8 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "logout": ["logout"],
     "workers": ["workers", "--all"],
     "drain": ["drain", "nobody"],
+    "audit": ["audit"],
+    "audit: none": ["audit", "--user", "nobody"],
     "init": ["init"],
     "token list": ["token", "list"],
     "token revoke": ["token", "revoke", "tok_none"],

@@ -80,9 +80,11 @@ def replaced(text: str, **changes: str) -> str:
 
 
 @contextmanager
-def running_proxy(program: str, prefix: str, api_port: int, certificate: Certificate, folder: Path) -> Iterator[Proxy]:
-    """Run a proxy with the documented configuration, other than its ports and its certificate."""
-    configuration = documented(program, prefix)
+def running_proxy(
+    program: str, prefix: str, api_port: int, certificate: Certificate, folder: Path, **changes: str
+) -> Iterator[Proxy]:
+    """Run a proxy with the documented configuration, other than its ports, its certificate and these texts."""
+    configuration = replaced(documented(program, prefix), **changes)
     if program == "caddy":
         configuration = configuration.replace(" {\n", f" {{\n\ttls {certificate.file} {certificate.key}\n", 1)
     with _running(program, configuration, api_port, certificate, folder, "localhost") as port:

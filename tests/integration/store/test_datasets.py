@@ -29,7 +29,7 @@ def test_the_same_content_may_have_two_names(database: Database) -> None:
     with pytest.raises(NameTaken, match=r"^'mnist' is the name of a built-in data set\.$"):
         _create(database, "mnist", "cc")
     with database.write() as session:
-        assert datasets.delete(session, "one") == f"datasets/{first}.npz"
+        assert datasets.delete(session, "one").storage_key == f"datasets/{first}.npz"
     with database.read() as session:
         assert datasets.get(session, "two").id == datasets.get(session, second).id == second
         with pytest.raises(DatasetNotFound, match=r"^There is no data set 'one'\.$"):
@@ -108,6 +108,6 @@ def test_a_data_set_cannot_be_deleted_while_a_job_needs_it(
         actions.cancel(session, job_id)
         leases.requeue(session, claimed.lease, "The worker was shut down.")
     with database.write() as session:
-        assert datasets.delete(session, "one") == f"datasets/{dataset_id}.npz"
+        assert datasets.delete(session, "one").storage_key == f"datasets/{dataset_id}.npz"
     with database.read() as session:
         assert jobs.get(session, job_id).dataset_id is None

@@ -9,6 +9,7 @@ import pytest
 
 from fitqueue import states
 from fitqueue.advice import Verdict
+from fitqueue.audit_actions import AuditAction
 from fitqueue.cli import cli
 from fitqueue.diagnosis import RULES
 from fitqueue.errors import ERRORS_BY_CODE, FitQueueError
@@ -42,8 +43,20 @@ from workers.doctor.training import SmokeTest
         ("webhooks.md", "Deliveries", DeliveryState),
         ("spec.md", "Faults", FaultCode),
         ("spec.md", "Notices", NoticeCode),
+        ("operating.md", "The audit log", AuditAction),
     ],
-    ids=["states", "reasons", "phases", "events", "kinds", "told events", "deliveries", "faults", "notices"],
+    ids=[
+        "states",
+        "reasons",
+        "phases",
+        "events",
+        "kinds",
+        "told events",
+        "deliveries",
+        "faults",
+        "notices",
+        "audit actions",
+    ],
 )
 def test_a_page_lists_each_word_with_its_description(page: str, heading: str, words: type[DescribedEnum]) -> None:
     items = list_items(section(text_of(page), heading))

@@ -1,0 +1,221 @@
+"""Who may call which route: each role, owner or not, with each scope of a token.
+
+The table below says it once more than the rules of the API do, so that a wrong rule fails here.
+"""
+
+import re
+from itertools import product
+from typing import Final, NamedTuple
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from fitqueue.roles import Scope
+from fitqueue.states import JobState
+from service.api.context import Services
+from tests.integration.fixture_types import MakeSpec
+from tests.integration.service.lab import PROJECT, USERS, WORKER, Lab
+
+ACTORS: Final = ("nobody", "viewer", "owner", "colleague", "outsider", "boss")
+
+# `viewer`, `owner` and `colleague` are members of a closed project, `outsider` is not, `boss` is an admin. The job, the
+# data set and the token of the address are the owner's. `ok`: whatever the route answers to somebody who may call it.
+# The last two columns are what a token of the scope `read` or `submit` gets where its user may call the route.
+TABLE: Final = """
+                                                         nobody viewer owner colleague outsider boss  read submit
+GET    /                                                  401    ok     ok    ok        ok       ok    ok   ok
+GET    /api/v1/audit                                      401    403    403   403       403      ok    ok   ok
+GET    /api/v1/catalogue                                  401    ok     ok    ok        ok       ok    ok   ok
+POST   /api/v1/datasets                                   401    403    ok    ok        ok       ok    403  ok
+GET    /api/v1/datasets                                   401    ok     ok    ok        ok       ok    ok   ok
+GET    /api/v1/datasets/<reference>                       401    ok     ok    ok        404      ok    ok   ok
+DELETE /api/v1/datasets/<reference>                       401    403    ok    403       404      ok    403  403
+GET    /api/v1/datasets/<reference>/preview               401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/job.schema.json                            ok     ok     ok    ok        ok       ok    ok   ok
+POST   /api/v1/jobs                                       401    403    ok    ok        ok       ok    403  ok
+GET    /api/v1/jobs                                       401    ok     ok    ok        ok       ok    ok   ok
+GET    /api/v1/jobs/<job_id>                              401    ok     ok    ok        404      ok    ok   ok
+PATCH  /api/v1/jobs/<job_id>                              401    403    ok    403       404      ok    403  403
+DELETE /api/v1/jobs/<job_id>                              401    403    ok    403       404      ok    403  403
+GET    /api/v1/jobs/<job_id>/artifacts                    401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/artifacts/<name>             401    ok     ok    ok        404      ok    ok   ok
+POST   /api/v1/jobs/<job_id>/cancel                       401    403    ok    403       404      ok    403  403
+GET    /api/v1/jobs/<job_id>/checkpoints                  401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/checkpoints/<name>           401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/diff/<other_id>              401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/events                       401    ok     ok    ok        404      ok    ok   ok
+POST   /api/v1/jobs/<job_id>/extend                       401    403    ok    403       404      ok    403  403
+GET    /api/v1/jobs/<job_id>/logs                         401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/metrics                      401    ok     ok    ok        404      ok    ok   ok
+POST   /api/v1/jobs/<job_id>/move-to-front                401    403    ok    403       404      ok    403  403
+GET    /api/v1/jobs/<job_id>/news                         401    ok     ok    ok        404      ok    ok   ok
+POST   /api/v1/jobs/<job_id>/pause                        401    403    ok    403       404      ok    403  403
+POST   /api/v1/jobs/<job_id>/resume                       401    403    ok    403       404      ok    403  403
+GET    /api/v1/jobs/<job_id>/usage                        401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/weights/best                 401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/weights/last                 401    ok     ok    ok        404      ok    ok   ok
+GET    /api/v1/jobs/<job_id>/weights/last_with_optimizer  401    ok     ok    ok        404      ok    ok   ok
+POST   /api/v1/login-links                                401    ok     ok    ok        ok       ok    ok   ok
+GET    /api/v1/me                                         401    ok     ok    ok        ok       ok    ok   ok
+GET    /api/v1/openapi.json                               401    ok     ok    ok        ok       ok    ok   ok
+GET    /api/v1/projects                                   401    ok     ok    ok        ok       ok    ok   ok
+POST   /api/v1/projects                                   401    403    403   403       403      ok    403  403
+GET    /api/v1/projects/<project>                         401    ok     ok    ok        404      ok    ok   ok
+PATCH  /api/v1/projects/<project>                         401    403    403   403       403      ok    403  403
+PUT    /api/v1/projects/<project>/members/<user>          401    403    403   403       403      ok    403  403
+DELETE /api/v1/projects/<project>/members/<user>          401    403    403   403       403      ok    403  403
+GET    /api/v1/queue                                      401    ok     ok    ok        ok       ok    ok   ok
+GET    /api/v1/tokens                                     401    ok     ok    ok        ok       ok    ok   ok
+POST   /api/v1/tokens                                     401    ok     ok    ok        ok       ok    403  403
+DELETE /api/v1/tokens/<token_id>                          401    404    ok    404       404      ok    403  403
+GET    /api/v1/users                                      401    403    403   403       403      ok    ok   ok
+POST   /api/v1/users                                      401    403    403   403       403      ok    403  403
+GET    /api/v1/users/<user>                               401    403    403   403       403      ok    ok   ok
+PATCH  /api/v1/users/<user>                               401    403    403   403       403      ok    403  403
+GET    /api/v1/workers                                    401    ok     ok    ok        ok       ok    ok   ok
+POST   /api/v1/workers/<worker_id>/drain                  401    403    403   403       403      ok    403  403
+DELETE /api/v1/workers/<worker_id>/drain                  401    403    403   403       403      ok    403  403
+GET    /assets/<version>/<name>                           ok     ok     ok    ok        ok       ok    ok   ok
+GET    /compare                                           401    ok     ok    ok        ok       ok    ok   ok
+GET    /datasets                                          401    ok     ok    ok        ok       ok    ok   ok
+GET    /datasets/<path:reference>                         401    ok     ok    ok        404      ok    ok   ok
+GET    /docs                                              401    ok     ok    ok        ok       ok    ok   ok
+GET    /docs/scalar.js                                    401    ok     ok    ok        ok       ok    ok   ok
+GET    /healthz                                           ok     ok     ok    ok        ok       ok    ok   ok
+GET    /jobs/<job_id>                                     401    ok     ok    ok        404      ok    ok   ok
+GET    /login                                             ok     ok     ok    ok        ok       ok    ok   ok
+POST   /login                                             403    403    403   403       403      403   403  403
+POST   /logout                                            401    ok     ok    ok        ok       ok    ok   ok
+GET    /metrics                                           401    403    403   403       403      ok    ok   ok
+GET    /new                                               401    ok     ok    ok        ok       ok    ok   ok
+POST   /new                                               401    403    ok    ok        ok       ok    403  ok
+GET    /queue                                             401    ok     ok    ok        ok       ok    ok   ok
+GET    /readyz                                            401    ok     ok    ok        ok       ok    ok   ok
+"""
+
+
+LOOKS_LATE: Final = "DELETE /api/v1/tokens/<token_id>"
+"""It looks for the token when that of the request is known to be allowed to revoke one."""
+
+
+class Line(NamedTuple):
+    """A line of the table."""
+
+    by_actor: dict[str, str]
+    by_scope: dict[Scope, str]
+
+    def expected(self, actor: str, scope: Scope) -> str:
+        """Return the answer: what one may not see, or not do, comes before what the token may not do."""
+        answer = self.by_actor[actor]
+        return self.by_scope.get(scope, "ok") if answer == "ok" else answer
+
+
+def _table() -> dict[str, Line]:
+    heading, *lines = TABLE.strip().splitlines()
+    assert heading.split() == [*ACTORS, "read", "submit"]
+    found = {}
+    for line in lines:
+        method, path, *cells = line.split()
+        by_scope = {Scope.READ: cells[-2], Scope.SUBMIT: cells[-1]}
+        found[f"{method} {path}"] = Line(dict(zip(ACTORS, cells[:-2], strict=True)), by_scope)
+    return found
+
+
+LINES: Final = _table()
+
+
+def test_each_route_has_its_line(app: Flask) -> None:
+    routes = {
+        f"{method} {rule.rule}" for rule in app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert routes == LINES.keys()
+
+
+def test_each_operation_that_is_described_has_its_line(http: FlaskClient) -> None:
+    paths = (http.get("/api/v1/openapi.json").json or {})["paths"]
+    described = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+    assert described <= {line.replace("<", "{").replace(">", "}") for line in LINES}
+
+
+@pytest.fixture
+def lab(services: Services, make_spec: MakeSpec) -> Lab:
+    return Lab(services, make_spec)
+
+
+class Targets(NamedTuple):
+    """What addresses name: what is there, or what is not."""
+
+    job: str
+    dataset: str
+    token: str
+    project: str = PROJECT
+    user: str = "colleague"
+
+
+NOTHING: Final = Targets("job_nothing", "nothing", "tok_nothing", "nothing")
+
+
+def _path(route: str, targets: Targets) -> str:
+    names = {
+        "job_id": targets.job, "other_id": targets.job, "reference": targets.dataset, "project": targets.project,
+        "token_id": targets.token, "user": targets.user, "worker_id": WORKER, "version": "v",
+        "name": "secret-artifact" if "artifacts" in route else "best",
+    }  # fmt: skip
+    path = re.sub(r"<(?:path:)?(\w+)>", lambda match: names[match[1]], route.split()[1])
+    return f"{path}?array=x" if path.endswith("/preview") else path
+
+
+def _ask(app: Flask, lab: Lab, route: str, actor: str, scope: Scope, targets: Targets) -> TestResponse:
+    headers = {} if actor == "nobody" else lab.headers(actor, scope)
+    method = route.split()[0]
+    body = {} if method == "GET" else {"json": {}}
+    return app.test_client().open(_path(route, targets), method=method, headers=headers, **body)
+
+
+@pytest.mark.parametrize("route", LINES)
+def test_a_route_answers_whoever_may_call_it(route: str, app: Flask, lab: Lab) -> None:
+    """What a request may change is another one for each."""
+    line, is_read = LINES[route], route.startswith("GET")
+    shared = _new_targets(lab)
+    for actor, scope in product(ACTORS, Scope):
+        targets = shared if is_read else Targets(lab.job(), lab.dataset(), lab.token_id())
+        answer = _ask(app, lab, route, actor, scope, targets)
+        assert answer.status_code < 500, answer.text
+        expected = line.expected(actor, scope)
+        if route == LOOKS_LATE and scope is not Scope.ALL and actor != "nobody":
+            expected = "403"
+        assert _outcome(route, answer) == expected, f"{actor} with a token of the scope {scope}: {answer.text[:300]}"
+
+
+def _outcome(route: str, answer: TestResponse) -> str:
+    is_refusal = answer.status_code in {401, 403, 404} and not route.startswith("GET /assets/")  # there is no such file
+    return str(answer.status_code) if is_refusal else "ok"
+
+
+def _new_targets(lab: Lab) -> Targets:
+    return Targets(lab.job(JobState.SUCCEEDED), lab.dataset("letters"), lab.token_id())
+
+
+@pytest.mark.parametrize("route", [route for route, line in LINES.items() if "404" in line.by_actor.values()])
+def test_what_somebody_may_not_see_is_answered_as_what_does_not_exist(route: str, app: Flask, lab: Lab) -> None:
+    targets = _new_targets(lab)
+    for actor in (actor for actor, answer in LINES[route].by_actor.items() if answer == "404"):
+        for scope in Scope:
+            hidden, missing = (_ask(app, lab, route, actor, scope, each) for each in (targets, NOTHING))
+            assert hidden.status_code == missing.status_code
+            assert _without(hidden, targets) == _without(missing, NOTHING)
+
+
+def _without(answer: TestResponse, targets: Targets) -> tuple[str, dict[str, str]]:
+    """Return an answer without what the request named, and without the number of the request."""
+    text = answer.text
+    for name, value in targets._asdict().items():
+        text = text.replace(value, f"<{name}>")
+    headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-Id", "Content-Length"}}
+    return text.replace(answer.headers["X-Request-Id"], ""), headers
+
+
+def test_each_user_of_the_lab_is_in_the_table() -> None:
+    assert {"nobody", *USERS} == set(ACTORS)

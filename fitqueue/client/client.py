@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from fitqueue.account_views import MeView
+from fitqueue.client.accounts import AccountMethods
 from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
 from fitqueue.client.training import TrainingMethods
@@ -14,7 +14,7 @@ from fitqueue.client.transport import Transport
 from fitqueue.views import LoginLink, WorkerView
 
 
-class Client(TrainingMethods):
+class Client(TrainingMethods, AccountMethods):
     """A client of one FitQueue service.
 
     Use it as a context manager, or call `close()`. Threads may share it.
@@ -47,10 +47,6 @@ class Client(TrainingMethods):
         """Return the workers of the last day, newest first; `alive` says which of them are running."""
         return tuple(self._pages("/workers", WorkerView))
 
-    def me(self) -> MeView:
-        """Return who this client is for the service: its token, whose name its jobs have as `submitted_by`."""
-        return MeView.model_validate_json(self._call("GET", "/me"))
-
     def drain(self, worker_id: str, *, timeout: int | None = None) -> WorkerView:
         """Let a worker claim no more jobs. Draining it again sets the timeout anew.
 
@@ -60,6 +56,7 @@ class Client(TrainingMethods):
 
         Raises:
             WorkerNotFound: there is no worker with this id, or it has stopped.
+            Forbidden: you are not an admin.
         """
         body = json.dumps({"timeout_seconds": timeout}).encode()
         return WorkerView.model_validate_json(self._send("POST", _drain_path(worker_id), body))
@@ -69,6 +66,7 @@ class Client(TrainingMethods):
 
         Raises:
             WorkerNotFound: there is no worker with this id, or it has stopped.
+            Forbidden: you are not an admin.
         """
         return WorkerView.model_validate_json(self._call("DELETE", _drain_path(worker_id)))
 

@@ -107,12 +107,12 @@ def shown_ids(ids: Sequence[str]) -> dict[str, str]:
 
 def _print_jobs(rows: Sequence[JobSummary]) -> None:
     ids = shown_ids([row.id for row in rows])
-    columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", wraps=True, rank=6)]
+    columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", wraps=True, rank=7)]
     columns += [
         "PROGRESS",
         Column("BEST", wraps=True, narrow=True),
         Column("LEFT OR PLACE", wraps=True, rank=5),
-        Column("OWNER", wraps=True, rank=7),
+        Column("OWNER", wraps=True, rank=6),
         Column("PROJECT", wraps=True, rank=8),
         Column("AGE", rank=9),
     ]
@@ -145,9 +145,9 @@ def _print_queue(rows: Sequence[QueuedJob]) -> None:
     now = datetime.now(UTC)
     columns: list[Column | str] = ["PLACE", "ID", Column("NAME", wraps=True, rank=3), Column("POOL", rank=4)]
     columns += [Column("PRIORITY", rank=9), Column("GPUS", rank=8), Column("WAITS FOR", wraps=True, rank=1)]
-    columns += [Column("STARTS IN", wraps=True, rank=2), Column("SINCE", rank=5)]
+    columns += [Column("STARTS IN", wraps=True, rank=2), Column("OWNER", wraps=True, rank=6)]
     print_table(
-        [*columns, Column("OWNER", wraps=True, rank=6), Column("PROJECT", wraps=True, rank=7)],
+        [*columns, Column("PROJECT", wraps=True, rank=7), Column("SINCE", rank=5)],
         [
             [
                 str(row.position),
@@ -158,9 +158,9 @@ def _print_queue(rows: Sequence[QueuedJob]) -> None:
                 str(row.gpus or ""),
                 row.waiting_for,
                 starts_text(row),
-                age(row.queued_since, now),
                 owner,
                 project,
+                age(row.queued_since, now),
             ]
             for row, pool, owner, project in zip(rows, pools, owners, projects, strict=True)
         ],

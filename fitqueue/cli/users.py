@@ -55,10 +55,8 @@ def user() -> None:
 def add(name: str, role: str) -> None:
     """Add a user called NAME: lower-case letters, digits, dots, dashes, underscores and @.
 
-    \b
-    viewer  reads the jobs and data sets of the projects that they see
-    member  also submits jobs, uploads data, and changes what is their own
-    admin   sees and changes everything, and manages users and projects
+    A viewer reads the jobs and data sets of the projects that they see. A member also submits jobs, uploads data, and
+    changes what is their own. An admin sees and changes everything, and manages users and projects.
     """
     with open_accounts() as accounts:
         view = accounts.create_user(name, role=role)

@@ -5,9 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
+import fitqueue
 from fitqueue import errors
 from fitqueue.client import Client
 from fitqueue.roles import Role, Scope
@@ -131,3 +133,17 @@ def test_tokens_are_narrow_expire_and_are_revoked(client: Client, service: Any, 
             call()
     with pytest.raises(errors.InvalidRequest):
         ada.create_token("never", expires_in_days=0)
+
+
+def test_a_model_and_its_data_are_sent_to_the_project(client: Client, log_in: LogIn) -> None:
+    client.create_project("vision", open=False)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.zeros((8, 4), "float32"), np.zeros((8, 1), "float32")
+    job = client.submit(model=model, x=x, y=y, project="vision", verbose=0)
+    assert job.project == job.spec["project"] == "vision"
+    assert {dataset.project for dataset in client.datasets(unnamed=True, owner="admin")} == {"vision"}
+    assert "project" not in fitqueue.spec_of(model, x, y)
+    assert fitqueue.spec_of(model, x, y, project="vision")["project"] == "vision"
+    eve = log_in("eve")
+    assert list(eve.datasets(unnamed=True, owner="admin")) == list(eve.list()) == []

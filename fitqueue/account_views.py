@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
+from fitqueue.limits import Holdings, Limits, UserLimits
+from fitqueue.retention import Retention
 from fitqueue.roles import Role, Scope
 from fitqueue.view import View
 
@@ -19,6 +21,8 @@ class UserView(View):
     role: Role
     share: float = Field(description="the part of the devices that the user has by right, relative to others")
     max_priority: int = Field(description="the highest priority that the user may give to a job; admins may give any")
+    limits: UserLimits = Field(default_factory=UserLimits, description="what the user may have at the most")
+    usage: Holdings = Field(default_factory=Holdings, description="what the user has now")
     created_at: datetime
     disabled_at: datetime | None = Field(description="since when no token of the user is valid")
 
@@ -32,6 +36,9 @@ class ProjectView(View):
     name: str
     open: bool = Field(description="whether all users see it, or its members alone")
     share: float = Field(description="the part of the devices that it has by right, where turns go by projects")
+    limits: Limits = Field(default_factory=Limits, description="what it may have at the most")
+    usage: Holdings = Field(default_factory=Holdings, description="what it has now")
+    retention: Retention = Field(default_factory=Retention, description="how long it keeps what ended jobs have left")
     members: list[str] = Field(description="the names of its members, who matter if it is not open")
     created_at: datetime
 

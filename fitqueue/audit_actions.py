@@ -19,11 +19,21 @@ class AuditAction(DescribedEnum):
     TOKEN_CREATE = ("token.create", "A token was created.")
     TOKEN_REVOKE = ("token.revoke", "A token was revoked.")
     USER_CREATE = ("user.create", "A user was created.")
-    USER_CHANGE = ("user.change", "The role, share or priority of a user was changed, or the user disabled or enabled.")
+    USER_CHANGE = (
+        "user.change",
+        "The role, share, priority or limits of a user were changed, or the user disabled or enabled.",
+    )
     PROJECT_CREATE = ("project.create", "A project was created.")
-    PROJECT_CHANGE = ("project.change", "A project was opened or closed, or its share changed.")
+    PROJECT_CHANGE = (
+        "project.change",
+        "A project was opened or closed, or its share, limits or retention changed.",
+    )
     PROJECT_ADD_MEMBER = ("project.add_member", "A user was added to a project.")
     PROJECT_REMOVE_MEMBER = ("project.remove_member", "A user was removed from a project.")
+    WEBHOOK_CREATE = ("webhook.create", "A webhook was created.")
+    WEBHOOK_DELETE = ("webhook.delete", "A webhook was deleted.")
+    WEBHOOK_TEST = ("webhook.test", "A test was sent to a webhook.")
+    WEBHOOK_RESEND = ("webhook.resend", "A delivery of a webhook was sent again.")
     WORKER_DRAIN = ("worker.drain", "A worker was told to drain.")
     WORKER_END_DRAIN = ("worker.end_drain", "The drain of a worker was ended.")
     LOGIN_BEGIN = ("login.begin", "A browser was logged in, with a token or by a link. The target is the token.")

@@ -168,6 +168,18 @@ class WorkerNotFound(NotFound):
     code = "worker_not_found"
 
 
+class WebhookNotFound(NotFound):
+    """You have no webhook with this id."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery with this id; they are kept for 30 days."""
+
+    code = "delivery_not_found"
+
+
 class NoCheckpointYet(NotFound):
     """The job has not saved any weights yet; the first are saved by the end of its first epoch."""
 
@@ -228,6 +240,24 @@ class DatasetInUse(Conflict):
     code = "dataset_in_use"
 
 
+class TooManyWebhooks(Conflict):
+    """You have too many webhooks for this project or job; remove one first."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(Conflict):
+    """The receiver has answered 410, so nothing is sent to this webhook any more; create a new one."""
+
+    code = "webhook_disabled"
+
+
+class LimitExceeded(FitQueueError):
+    """The user or the project may not have more than they have; `errors` lists every limit."""
+
+    code = "limit_exceeded"
+
+
 class IdempotencyMismatch(FitQueueError):
     """This Idempotency-Key was already used with a different body."""
 
@@ -252,6 +282,12 @@ class TooManyRequests(FitQueueError):
     code = "too_many_requests"
 
 
+class RequestLimitReached(TooManyRequests):
+    """The user has sent as many requests in a minute as they may; try again in a moment."""
+
+    code = "request_limit_reached"
+
+
 class DatabaseUnavailable(FitQueueError):
     """The database cannot be reached; try again in a moment."""
 
@@ -274,6 +310,12 @@ class FileGone(FitQueueError):
     """The file is gone from the storage, although the job had saved it."""
 
     code = "file_gone"
+
+
+class Expired(FitQueueError):
+    """The retention of its project has removed what the ended job had saved."""
+
+    code = "expired"
 
 
 class WrongStorage(FitQueueError):

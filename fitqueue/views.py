@@ -17,12 +17,17 @@ from fitqueue.metric_views import NumberedStepView as NumberedStepView
 from fitqueue.metric_views import StepView as StepView
 from fitqueue.non_finite import NonFinite
 from fitqueue.pictures.picture import Picture, Pictured
+from fitqueue.retention import Removable
 from fitqueue.states import EventKind, JobState, Phase, Reason
 from fitqueue.text import number
 from fitqueue.usage_views import JobUsage as JobUsage
+from fitqueue.usage_views import OwnerUsage as OwnerUsage
 from fitqueue.usage_views import StoredBytes as StoredBytes
 from fitqueue.usage_views import Use as Use
 from fitqueue.view import View
+from fitqueue.webhook_views import DeliveryView as DeliveryView
+from fitqueue.webhook_views import NewWebhook as NewWebhook
+from fitqueue.webhook_views import WebhookView as WebhookView
 
 Item = TypeVar("Item")
 
@@ -207,6 +212,7 @@ class JobSummary(View, Pictured):
     labels: dict[str, str]
     owner: str | None = Field(default=None, description="name of the user whose job it is")
     project: str | None = None
+    keep: bool = Field(default=False, description="whether the retention of its project removes nothing of it")
     submitted_by: str | None = Field(
         default=None, description="name of the token that it was submitted with; null if unknown"
     )
@@ -238,6 +244,18 @@ class JobSummary(View, Pictured):
         return picture_of_job(self)
 
 
+class RemovedView(View):
+    """Something that an ended job no longer has."""
+
+    SHOWN = ("what", "at")
+
+    what: Removable
+    at: datetime
+    days: int = Field(description="how many days after the end of the job it was kept")
+    project: str
+    message: str = Field(description="why, as a sentence")
+
+
 class JobView(JobSummary):
     """A job with its spec, its model and the diagnosis of its losses."""
 
@@ -246,6 +264,9 @@ class JobView(JobSummary):
     model: ModelSummary | None = Field(default=None, description="null where the model was not checked")
     diagnosis: Diagnosis | None = Field(
         default=None, description="what the losses say about the training; null before the first epoch has ended"
+    )
+    removed: list[RemovedView] = Field(
+        default_factory=list, description="what the retention of its project has removed since it ended"
     )
 
 

@@ -32,14 +32,17 @@ from service.api import (
     metrics,
     news,
     overdue,
+    owner_usage,
     previews,
     projects,
     prometheus,
     queue,
+    request_limits,
     requests,
     tokens,
     usage,
     users,
+    webhooks,
     workers,
 )
 from service.api.context import REQUEST_THREADS, Services
@@ -64,6 +67,7 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     logs.blueprint,
     news.blueprint,
     usage.blueprint,
+    owner_usage.blueprint,
     diff.blueprint,
     login_links.blueprint,
     checkpoints.blueprint,
@@ -76,6 +80,7 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     users.blueprint,
     audit.blueprint,
     projects.blueprint,
+    webhooks.blueprint,
     health.blueprint,
     catalogue.blueprint,
     prometheus.blueprint,
@@ -123,6 +128,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
     requests.register(app)
     compression.register(app)
     authentication.register(app)
+    request_limits.register(app)
     access.register(app)
     overdue.register(app)
     errors.register(app)

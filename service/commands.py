@@ -233,16 +233,34 @@ def revoke_token(token_id: str) -> None:
 
 def _database() -> Database:
     """Return the service's database. It is never created here: a token in a new one would open nothing."""
+    return Database(service_settings().database_url)
+
+
+def service_settings() -> Settings:
+    """Return the settings with the database and the storage of the service.
+
+    Without FITQUEUE_DATABASE_URL, these are the ones that `fitqueue up` has created here or in a parent folder.
+
+    Raises:
+        NotConfigured: there is no database.
+    """
     settings = read_settings()
     if "database_url" not in settings.model_fields_set:
-        return Database(f"sqlite:///{_nearest_file()}")
+        nearest = nearest_database_file()
+        values = {"database_url": f"sqlite:///{nearest}", "storage": nearest.parent / "storage"}
+        return settings.model_copy(update={k: v for k, v in values.items() if k not in settings.model_fields_set})
     file = sqlite_file(settings.database_url)
     if file is not None and not file.is_file():
         raise NotConfigured(f"There is no database at {file} yet, which FITQUEUE_DATABASE_URL names")
-    return Database(settings.database_url)
+    return settings
 
 
-def _nearest_file() -> Path:
+def nearest_database_file() -> Path:
+    """Return the database that `fitqueue up` has created in this folder or a parent.
+
+    Raises:
+        NotConfigured: there is none.
+    """
     file = next(files_above(Path.cwd(), "fitqueue.db"), None)
     if file is None:
         raise NotConfigured(

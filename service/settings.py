@@ -2,15 +2,17 @@
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fitqueue.limits import ChangedUserLimits
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
 from service.job_limits import DEFAULT_LIMITS
 from service.login_proxy import validated_field
+from service.mail_server import parse_mail_server
 from service.origins import validated_origin
 from service.storage_address import Bucket, parse_address, validated_downloads
 
@@ -110,11 +112,19 @@ class Settings(BaseSettings):
         ge=1,
         description="The most events of a job about its epochs and checkpoints. Further ones are only counted.",
     )
+    max_log_bytes: int = Field(
+        default=DEFAULT_LIMITS.log_bytes,
+        ge=64 * 1024,
+        description="The most bytes of a job's log. When there are more, its oldest lines are deleted.",
+    )
     default_max_runtime_seconds: int | None = Field(
         default=None,
         ge=1,
         le=MAX_RUNTIME_SECONDS,
         description="The `max_runtime_seconds` of jobs that do not say any.",
+    )
+    new_user_limits: ChangedUserLimits | None = Field(
+        default=None, description="The limits that a new user begins with, as JSON."
     )
     lease_seconds: float = Field(
         default=30.0,
@@ -173,6 +183,21 @@ class Settings(BaseSettings):
             "How long a training may be silent, with no progress and no output, before it is killed and retried."
         ),
     )
+    webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "The networks beside the public ones to which webhooks may send, separated by commas, such as "
+            "`10.1.0.0/16`."
+        ),
+    )
+    smtp_url: str = Field(
+        default="",
+        description=(
+            "The mail server for webhooks of the kind `mail`: `smtp://user:password@host:587` or "
+            "`smtps://user:password@host`. Without it, no mails are sent."
+        ),
+    )
+    mail_from: str = Field(default="", description="From whom these mails come, such as `fitqueue@example.org`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The lowest severity that is logged."
     )
@@ -183,7 +208,20 @@ class Settings(BaseSettings):
         db.parse_url(value)
         return value
 
-    @field_validator("trusted_proxies", "login_proxies")
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: str) -> str:
+        if value:
+            parse_mail_server(value, "")
+        return value
+
+    @model_validator(mode="after")
+    def _has_sender(self) -> Self:
+        if self.smtp_url and "@" not in self.mail_from:
+            raise ValueError("with FITQUEUE_SMTP_URL, FITQUEUE_MAIL_FROM must be an address of mail")
+        return self
+
+    @field_validator("trusted_proxies", "login_proxies", "webhook_networks")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
@@ -203,7 +241,7 @@ class Settings(BaseSettings):
             raise ValueError("a login proxy needs both FITQUEUE_LOGIN_HEADER and FITQUEUE_LOGIN_PROXIES")
         return value
 
-    @field_validator("pools", "trusted_proxies", "login_proxies", "cors_origins", mode="before")
+    @field_validator("pools", "trusted_proxies", "login_proxies", "cors_origins", "webhook_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -27,7 +27,11 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
         "fitqueue compare digits-cnn latest",
         "fitqueue compare digits-cnn digits-wide --metric accuracy",
     ),
-    "usage": ("fitqueue usage latest", "fitqueue usage digits-cnn --json | jq .all_attempts.gpu_seconds"),
+    "usage": (
+        "fitqueue usage",
+        "fitqueue usage latest",
+        "fitqueue usage digits-cnn --json | jq .all_attempts.gpu_seconds",
+    ),
     "cancel": ("fitqueue cancel latest", "fitqueue cancel job_1hq4z7x2m digits-cnn"),
     "pause": ("fitqueue pause digits-cnn",),
     "resume": ("fitqueue resume digits-cnn",),
@@ -35,6 +39,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "change": (
         "fitqueue change latest --name digits-wide --label project=digits",
         "fitqueue change latest --max-runtime 3600 --max-queued none",
+        "fitqueue change digits-cnn --keep",
     ),
     "extend": ("fitqueue extend digits-cnn --epochs 20 --wait",),
     "delete": ("fitqueue delete job_1hq4z7x2m",),
@@ -61,6 +66,21 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     ),
     "dataset show": ("fitqueue dataset show letters",),
     "dataset remove": ("fitqueue dataset remove letters",),
+    "webhook": (
+        "fitqueue webhook add https://ci.example.org/fitqueue",
+        "fitqueue webhook add mailto:ada@example.org --job latest",
+    ),
+    "webhook add": (
+        "fitqueue webhook add https://ci.example.org/fitqueue --project vision",
+        "fitqueue webhook add https://hooks.slack.com/services/T0/x --kind slack",
+        "fitqueue webhook add https://ci.example.org/ --event job.failed",
+        "fitqueue webhook add mailto:ada@example.org --job latest",
+    ),
+    "webhook list": ("fitqueue webhook list", "fitqueue webhook list --project lab --json"),
+    "webhook remove": ("fitqueue webhook remove wh_1hq4z7x2m",),
+    "webhook deliveries": ("fitqueue webhook deliveries wh_1hq4z7x2m",),
+    "webhook resend": ("fitqueue webhook resend wh_1hq4z7x2m msg_1hq4z7x2n",),
+    "webhook test": ("fitqueue webhook test wh_1hq4z7x2m",),
     "catalogue": ("fitqueue catalogue", "fitqueue catalogue LSTM"),
     "login": ("fitqueue login https://gpu.example.org/fitqueue", "fitqueue login < token.txt"),
     "logout": ("fitqueue logout",),
@@ -87,6 +107,13 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "token revoke": ("fitqueue token revoke tok_1hq4z7x2m",),
     "doctor": ("fitqueue doctor", "docker compose exec worker fitqueue doctor --json"),
     "migrate": ("fitqueue migrate",),
+    "backup": ("fitqueue backup /mnt/backup", "fitqueue backup s3://our-backups/fitqueue --keep 14"),
+    "restore": (
+        "fitqueue restore /mnt/backup --list",
+        "fitqueue restore /mnt/backup",
+        "fitqueue restore /mnt/backup --backup 20261128T020000.000Z",
+    ),
+    "prune": ("fitqueue prune --dry-run", "docker compose exec api fitqueue prune"),
 }
 """Command lines to copy, by the full name of the command."""
 

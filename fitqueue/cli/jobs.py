@@ -146,10 +146,12 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Worker", job.worker or ""),
         ("Attempt", f"{job.attempt} of {job.max_attempts}"),
         ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())),
+        ("Kept", "whatever the retention of its project says" if job.keep else ""),
         ("Submitted", time_and_name(job.created_at, job.submitted_by)),
         ("Started", local_time(job.started_at)),
         ("Asked to stop", local_time(job.cancel_requested_at)),
         ("Asked to pause", local_time(job.pause_requested_at)),
         ("Ended", local_time(job.finished_at)),
         ("Ran", between(job.started_at, job.finished_at)),
+        ("Removed", "\n".join(removed.message for removed in job.removed)),
     ]

@@ -51,8 +51,10 @@ _OF_COMMANDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(["download", "fetch", "best"], "`fitqueue weights JOB` downloads the best weights of a job"),
     **dict.fromkeys(["upload", "data"], "`fitqueue dataset add FILE.npz` uploads a data set"),
     **dict.fromkeys(["start", "serve", "server"], "`fitqueue up` starts a service on this machine"),
+    **dict.fromkeys(["dump", "export"], "`fitqueue backup TARGET` backs up the service's database and files"),
     **dict.fromkeys(["model", "models", "summary"], "`fitqueue show JOB` shows a job with its model"),
     **dict.fromkeys(["layers", "keras"], "`fitqueue catalogue` shows the Keras objects that a job may use"),
+    **dict.fromkeys(["notify", "hook", "hooks", "mail", "slack"], "`fitqueue webhook add URL` tells when jobs end"),
     "version": "`fitqueue --version` shows the version",
     "help": "`fitqueue --help` lists the commands",
 }
@@ -66,6 +68,13 @@ OTHER_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         **dict.fromkeys(["rm", "delete", "del"], "`fitqueue dataset remove NAME` removes a data set"),
         **dict.fromkeys(["ls"], "`fitqueue dataset list` lists the data sets"),
         **dict.fromkeys(["get", "info", "describe"], "`fitqueue dataset show NAME` shows a data set"),
+    },
+    "webhook": {
+        **dict.fromkeys(["create", "new"], "`fitqueue webhook add URL` creates a webhook"),
+        **dict.fromkeys(["rm", "delete", "del"], "`fitqueue webhook remove ID` removes a webhook"),
+        **dict.fromkeys(["ls", "show"], "`fitqueue webhook list` lists the webhooks"),
+        **dict.fromkeys(["redeliver", "retry"], "`fitqueue webhook resend ID DELIVERY` sends a delivery again"),
+        **dict.fromkeys(["ping"], "`fitqueue webhook test ID` sends a message that tells nothing"),
     },
     "token": {
         **dict.fromkeys(["add", "new", "generate"], "`fitqueue token create NAME` creates a token"),

@@ -12,10 +12,11 @@ from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
 from fitqueue.client.training import TrainingMethods
 from fitqueue.client.transport import Transport
+from fitqueue.client.webhooks import WebhookMethods
 from fitqueue.views import LoginLink, WorkerView
 
 
-class Client(TrainingMethods):
+class Client(TrainingMethods, WebhookMethods):
     """A client of one FitQueue service.
 
     Use it as a context manager, or call `close()`. Threads may share it.

@@ -3,9 +3,9 @@
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from fitqueue.client import follow
@@ -14,7 +14,7 @@ from fitqueue.client.job_list import JobList
 from fitqueue.client.wrong_types import not_a_job
 from fitqueue.errors import MalformedJSON
 from fitqueue.job_sort import JobSort
-from fitqueue.views import DryRun, JobDiff, JobSummary, JobUsage, JobView, QueuedJob
+from fitqueue.views import DryRun, JobDiff, JobSummary, JobUsage, JobView, OwnerUsage, Page, QueuedJob
 
 Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
 """A job: a dict, JSON, or the path of a JSON file."""
@@ -52,6 +52,13 @@ class JobMethods(ClientBase):
             JobNotFound: there is no job with this id.
         """
         return JobUsage.model_validate_json(self._call("GET", f"{job_path(job_id)}/usage"))
+
+    def usage_by(self, by: Literal["user", "project"]) -> Sequence[OwnerUsage]:
+        """Return what each user, or each project, has used until now, and how many bytes and jobs it has.
+
+        What deleted jobs have used counts, too.
+        """
+        return Page[OwnerUsage].model_validate_json(self._call("GET", "/usage", params={"by": by})).data
 
     def diff(self, job_id: str, other_id: str) -> JobDiff:
         """Return in what the specs of two jobs differ, beside the best and the last epoch of each.
@@ -146,14 +153,16 @@ class JobMethods(ClientBase):
     def change(self, job_id: str, **fields: Any) -> JobView:
         """Change a job that is queued or paused. What is not passed stays as it is; None stands for the default.
 
+        `keep` may change at any time, also when the job has ended.
+
         Args:
             job_id: the job.
-            fields: `name`, `pool`, `priority`, `max_runtime_seconds`, `max_queued_seconds`, as in a job; and `labels`,
-                a dict of those to add or replace, with None to remove one.
+            fields: `name`, `pool`, `priority`, `max_runtime_seconds`, `max_queued_seconds`, `keep`, as in a job; and
+                `labels`, a dict of those to add or replace, with None to remove one.
 
         Raises:
             JobNotFound: there is no job with this id.
-            JobNotChangeable: it runs or has ended.
+            JobNotChangeable: it runs or has ended, and more than `keep` is to change.
             InvalidRequest: a field is unknown or has a wrong value.
         """
         return JobView.model_validate_json(self._send("PATCH", job_path(job_id), _to_json(fields)))

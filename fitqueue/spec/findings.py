@@ -48,6 +48,7 @@ class FaultCode(DescribedEnum):
     TOO_LARGE = ("too_large", "The job is larger, or nested more deeply, than the service accepts.")
     INVALID_MODEL = ("invalid_model", "Keras cannot build the model. The message quotes Keras.")
     REFUSED_BY_KERAS = ("refused_by_keras", "Keras refuses to create this object. The message quotes Keras.")
+    LIMIT_EXCEEDED = ("limit_exceeded", "The user or the project may not have so much. An admin sets these limits.")
     NOT_ENOUGH_MEMORY = ("not_enough_memory", "The job takes more memory than any live worker of its pool has.")
     BAD_TARGETS = ("bad_targets", "The targets do not match the outputs of the model, or the loss that compares them.")
 

@@ -32,6 +32,7 @@ class Rule:
 READ: Final = Rule(Role.VIEWER, Scope.READ)
 SUBMIT: Final = Rule(Role.MEMBER, Scope.SUBMIT)
 CHANGE: Final = Rule(Role.MEMBER, Scope.ALL, is_owners=True)
+MANAGE_WEBHOOKS: Final = Rule(Role.MEMBER, Scope.ALL)
 OWN_ACCOUNT: Final = Rule(Role.VIEWER, Scope.ALL)
 ADMIN: Final = Rule(Role.ADMIN, Scope.ALL)
 ADMIN_READ: Final = Rule(Role.ADMIN, Scope.READ)
@@ -97,6 +98,13 @@ RULES: Final[dict[str, Rule]] = {
     "users.create_user": ADMIN,
     "users.get_user": ADMIN_READ,
     "users.list_users": ADMIN_READ,
+    "webhooks.create_webhook": MANAGE_WEBHOOKS,
+    "webhooks.delete_webhook": MANAGE_WEBHOOKS,
+    "webhooks.get_webhook": READ,
+    "webhooks.list_deliveries": READ,
+    "webhooks.list_webhooks": READ,
+    "webhooks.resend_delivery": MANAGE_WEBHOOKS,
+    "webhooks.test_webhook": MANAGE_WEBHOOKS,
     "workers.drain_worker": ADMIN,
     "workers.end_drain_of_worker": ADMIN,
     "workers.list_workers": READ,

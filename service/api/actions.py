@@ -1,7 +1,6 @@
 """What users ask of a job: to cancel, pause, resume, extend or move it. Each can be asked again without harm."""
 
 from collections.abc import Callable
-from typing import Final
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -16,7 +15,7 @@ from service.api import PREFIX, auditing
 from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.job_answers import job_answer
-from service.api.parameters import ALWAYS, JobPath, json_body, problems
+from service.api.parameters import ALWAYS, JobPath, json_body, json_request, problems
 from service.models import Job
 from service.store import actions, job_changes, jobs
 
@@ -31,18 +30,10 @@ class Extension(BaseModel):
     epochs: int = Field(ge=1, le=MAX_EPOCHS, description="how many more epochs")
 
 
-_EXTENSION_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": Extension.model_json_schema(), "example": {"epochs": 20}}},
-    }
-}
-
-
 @blueprint.post(
     "/move-to-front",
     summary="Move a job to the front of its pool",
-    responses={200: JobView, **problems(404, 409)},
+    responses={200: JobView, **problems(403, 404, 409)},
 )
 def move_job_to_front(path: JobPath) -> Response:
     """It gets the lowest priority with which it is the next job of its pool. It must be queued or paused."""
@@ -70,7 +61,7 @@ def resume_job(path: JobPath) -> Response:
 @blueprint.post(
     "/extend",
     summary="Extend an ended job",
-    openapi_extensions=_EXTENSION_BODY,
+    openapi_extensions=json_request(Extension, {"epochs": 20}),
     responses={202: JobView, **problems(400, 404, 409, 413, 415)},
 )
 def extend_job(path: JobPath) -> Response:
@@ -85,7 +76,8 @@ def extend_job(path: JobPath) -> Response:
 
 
 def _move_to_front(session: Session, job_id: str, by: str) -> Job:
-    return job_changes.move_to_front(session, job_id, by, principal().viewer)
+    who = principal()
+    return job_changes.move_to_front(session, job_id, by, who.max_priority, who.viewer)
 
 
 def _perform(

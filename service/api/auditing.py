@@ -36,7 +36,7 @@ def record_change(
     session: Session, action: AuditAction, before: UserView | ProjectView, after: UserView | ProjectView
 ) -> None:
     """Record what the request's user changed of a user or project, if anything: each field's old and new value."""
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    old, new = (view.model_dump(mode="json", exclude={"usage"}) for view in (before, after))
     changes = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
     if changes:
         record(session, action, after.id, {"name": after.name, "changes": changes})

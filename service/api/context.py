@@ -15,6 +15,7 @@ from service.settings import Settings
 from service.storage import Storage
 from service.store.forecasts import Forecaster
 from service.store.principals import Principal
+from service.token_bucket import TokenBuckets
 
 EXTENSION: Final = "fitqueue"
 REQUEST_THREADS: Final = 64
@@ -36,6 +37,8 @@ class Services:
     check_queue: CheckQueue = field(default_factory=CheckQueue)
     followers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_FOLLOWERS))
     overdue: OverdueJobs = field(default_factory=OverdueJobs)
+    requests: TokenBuckets = field(default_factory=TokenBuckets)
+    """How many requests each user with a limit may send now."""
 
     def end_overdue_jobs(self) -> None:
         """End the jobs that have been queued for too long, unless that was done a moment ago.

@@ -39,7 +39,7 @@ from service.api.views import builtin_view, dataset_view
 from service.ids import new_id
 from service.models import Dataset, Project
 from service.storage import dataset_key
-from service.store import dataset_details, datasets, projects
+from service.store import dataset_details, datasets, projects, submission_limits
 from service.store.access import Viewer
 from service.store.datasets import DatasetFilter
 from service.sweeping import MIN_AGE
@@ -128,6 +128,8 @@ def create_dataset(query: UploadQuery) -> Response:
     dataset_id = new_id("ds")
     with services.database.read() as session:
         project = projects.get(session, query.project, principal().viewer)
+        # Before somebody waits for an upload that cannot be stored; it is checked again when it is.
+        submission_limits.check_new_dataset(session, principal().user_id, project.id, request.content_length or 0)
     with _inspected_file(services) as received:
         dataset, is_new = _store(services, dataset_id, query.name, project, received)
     headers = {"Location": address_of(f"/datasets/{dataset.id}")}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fitqueue.datasets import BUILTIN, ArrayInfo, DatasetInfo
-from fitqueue.errors import DatasetNotFound, Fault, InvalidSpec
+from fitqueue.errors import DatasetNotFound, Fault, FitQueueError, InvalidSpec
 from fitqueue.model_check import ModelCheckRequest, ModelCheckResult
 from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec import ExaminedJob, JobSpec, PartialJob, examine_job, invalid_job
@@ -16,11 +16,13 @@ from fitqueue.text import truncate
 from fitqueue.views import ModelSummary, Notice
 from service.api.context import Services, principal
 from service.api.initial_weights import InitialWeightsFound, find_initial_weights
-from service.api.job_limits import limit_faults, with_default_runtime
+from service.api.job_limits import account_faults, limit_faults, with_default_runtime
 from service.api.memory_check import compare_with_workers
 from service.checker import Checker
 from service.models import Dataset, Project
-from service.store import datasets, projects
+from service.store import datasets, holders, projects
+from service.store.access import Viewer
+from service.store.holders import Holder
 
 Finding = TypeVar("Finding", Fault, Notice)
 
@@ -29,10 +31,12 @@ class DatasetFinder:
     """Finds the data sets of a job, and remembers those that users uploaded. A job's rules call it.
 
     Attributes:
+        viewer: the user who sends it.
         project: the project that the job names; None if it names none that its user sees.
     """
 
-    def __init__(self, services: Services, body: Any) -> None:
+    def __init__(self, services: Services, viewer: Viewer, body: Any) -> None:
+        self.viewer = viewer
         self._services = services
         self._uploaded: dict[str, Dataset] = {}
         name = body.get("project", DEFAULT_PROJECT) if isinstance(body, dict) else DEFAULT_PROJECT
@@ -41,13 +45,13 @@ class DatasetFinder:
 
     def _find_project(self, name: str) -> Project | None:
         with self._services.database.read() as session:
-            return projects.find(session, name, principal().viewer)
+            return projects.find(session, name, self.viewer)
 
     def __call__(self, reference: str) -> DatasetInfo | None:
         if reference in BUILTIN:
             return BUILTIN[reference].info
         with self._services.database.read() as session:
-            dataset = datasets.find(session, reference, principal().viewer, self.project)
+            dataset = datasets.find(session, reference, self.viewer, self.project)
             if dataset is None:
                 return None
             self._uploaded[reference] = dataset
@@ -85,10 +89,15 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
     examined = examine_job(body, finder)
     job = examined.spec or examined.partial
     stored = job.to_json()
-    initial = find_initial_weights(services, job.initial_weights, finder.project)
+    initial = find_initial_weights(services, job.initial_weights, finder.viewer, finder.project)
     checker = services.checker if with_keras else None
     result = _check_with_keras(checker, services.settings.max_model_bytes, job, stored, finder, initial)
-    later_faults = [*result.faults, *limit_faults(job, services.settings, finder)]
+    limited = _limited(services, finder.project)
+    later_faults = [
+        *result.faults,
+        *limit_faults(job, services.settings, finder),
+        *account_faults(job, limited, principal().max_priority),
+    ]
     faults = [
         *examined.faults,
         *_project_faults(examined, finder),
@@ -97,7 +106,7 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
     ]
     if examined.spec is None or finder.project is None or faults:
         raise invalid_job(faults)
-    spec, added = with_default_runtime(examined.spec, services.settings)
+    spec, added = with_default_runtime(examined.spec, services.settings, limited)
     notices = [*examined.notices, *_with_request_pointers(result.notices, body, stored), *added]
     if result.summary is not None:
         compared = compare_with_workers(services, spec, result.summary.memory)
@@ -105,6 +114,12 @@ def check_job(services: Services, body: Any, finder: DatasetFinder, *, with_kera
             raise invalid_job([compared])
         notices += [compared] if compared is not None else []
     return CheckedJob(spec, grouped(notices), result.summary, finder.project.id, initial.dataset_id)
+
+
+def _limited(services: Services, project: Project | None) -> list[Holder]:
+    """Return the user and the project, if they have limits."""
+    with services.database.read() as session:
+        return holders.limited(session, principal().user_id, "" if project is None else project.id)
 
 
 def _project_faults(examined: ExaminedJob, finder: DatasetFinder) -> list[Fault]:
@@ -124,6 +139,19 @@ def missing_dataset(spec: JobSpec, error: DatasetNotFound) -> InvalidSpec:
         message=error.message,
         received=spec.data.dataset,
         expected="the id or name of an existing data set",
+    )
+    return invalid_job([fault])
+
+
+def missing_weights(spec: JobSpec, error: FitQueueError) -> InvalidSpec:
+    """Return what the check would have raised if the checkpoint had been removed a moment earlier."""
+    assert spec.initial_weights is not None
+    fault = Fault(
+        pointer="/initial_weights/job",
+        code=str(FaultCode.UNKNOWN_JOB),
+        message=error.message,
+        received=spec.initial_weights.job,
+        expected="the id of a job that has this checkpoint",
     )
     return invalid_job([fault])
 

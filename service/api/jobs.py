@@ -22,12 +22,12 @@ from service.api.description import NEW_JOB
 from service.api.following import wait_until
 from service.api.job_answers import JobAnswer, has_changed, job_answer, read_answer, read_job
 from service.api.job_fields import JOB_FIELDS, SUMMARY_FIELDS, chosen, fields_parameter
-from service.api.job_limits import changed_runtime
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
 from service.api.submission import Submitted
 from service.api.views import job_fields, job_summary
 from service.store import job_changes, job_details, job_list, jobs
 from service.store.access import Viewer
+from service.store.job_changes import ChangeRules
 from service.store.job_cursors import MAX_CHARACTERS
 from service.store.job_details import Fields, JobDetails
 from service.store.job_list import Filter
@@ -241,10 +241,11 @@ def _wait_for_change(
 def change_job(path: JobPath) -> Response:
     """Its name, labels, place in the queue and limits, while it is queued or paused. The spec changes with it."""
     services = get_services()
-    change = changed_runtime(parse_change(json_body()), services.settings)
+    change, who = parse_change(json_body()), principal()
+    rules = ChangeRules(who.max_priority, services.settings.default_max_runtime_seconds)
     with services.database.write() as session:
         version = jobs.version(session, path.job_id)
-        job = job_changes.change(session, path.job_id, change, principal().user)
+        job = job_changes.change(session, path.job_id, change, who.user, rules)
         pool = job.pool
         if job.version != version:
             auditing.record(session, AuditAction.JOB_CHANGE, job.id, {"fields": sorted(change.model_fields_set)})

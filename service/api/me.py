@@ -18,9 +18,10 @@ blueprint = APIBlueprint(
 
 @blueprint.get("", summary="Get the user of the request", responses={200: MeView})
 def get_me() -> Response:
-    """The user, the token of the request, and the projects that the user sees."""
+    """The user with their limits and what they have, the token of the request, and the projects that the user sees."""
     who = principal()
     with get_services().database.read() as session:
         user, token = users.get(session, who.user_id), tokens.get(session, who.token_id)
         visible = [project.name for project in projects.list_all(session, who.viewer)]
-    return answer(MeView(user=user_view(user), token=token_view(token, user.name), projects=visible))
+        view = user_view(session, user)
+    return answer(MeView(user=view, token=token_view(token, user.name), projects=visible))

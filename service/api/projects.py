@@ -1,7 +1,5 @@
 """Projects: everybody lists those that they see; admins create and change them."""
 
-from collections.abc import Sequence
-
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
@@ -10,17 +8,19 @@ from sqlalchemy.orm import Session
 
 from fitqueue.account_views import ProjectView
 from fitqueue.audit_actions import AuditAction
+from fitqueue.limits import ChangedLimits, merged
+from fitqueue.retention import Retention
 from fitqueue.spec.parsing.job import ProjectName
 from fitqueue.views import Page
 from service.api import PREFIX, auditing
-from service.api.account_views import project_view
+from service.api.account_views import project_view, project_views
 from service.api.addresses import address_of
 from service.api.context import get_services, principal
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.api.users import MAX_SHARE
 from service.models import Project
-from service.store import projects, users
+from service.store import projects, retention, users
 
 blueprint = APIBlueprint(
     "projects", __name__, url_prefix=f"{PREFIX}/projects", abp_tags=[Tag(name="accounts")], abp_responses=ALWAYS
@@ -41,6 +41,8 @@ class ProjectChange(BaseModel):
 
     open: bool = True
     share: float = Field(default=1.0, gt=0, le=MAX_SHARE, allow_inf_nan=False)
+    limits: ChangedLimits | None = Field(default=None, description="a merge patch; null removes all limits")
+    retention: Retention | None = Field(default=None, description="a merge patch; null stands for the default")
 
 
 class ProjectPath(BaseModel):
@@ -51,29 +53,24 @@ class MemberPath(ProjectPath):
     user: Text = Field(description="a name or an id")
 
 
-def _body(model: type[BaseModel], example: dict[str, object]) -> dict[str, object]:
-    content = {"application/json": {"schema": model.model_json_schema(), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @blueprint.get("", summary="List projects", responses={200: Page[ProjectView]})
 def list_projects() -> Response:
     """Those that you see, by name."""
     with get_services().database.read() as session:
-        views = _views(session, projects.list_all(session, principal().viewer))
+        views = project_views(session, projects.list_all(session, principal().viewer))
     return answer(Page[ProjectView](data=views, next_cursor=None))
 
 
 @blueprint.post(
     "",
     summary="Create a project",
-    openapi_extensions=_body(NewProject, {"name": "vision", "open": False}),
+    openapi_extensions=json_request(NewProject, {"name": "vision", "open": False}),
     responses={201: ProjectView, **problems(400, 403, 409, 413, 415)},
 )
 def create_project() -> Response:
     wanted = validated(NewProject, json_body())
     with get_services().database.write() as session:
-        view = project_view(projects.create(session, wanted.name, is_open=wanted.open), [])
+        view = project_view(session, projects.create(session, wanted.name, is_open=wanted.open))
         auditing.record(session, AuditAction.PROJECT_CREATE, view.id, {"name": view.name, "open": view.open})
     return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
 
@@ -87,19 +84,28 @@ def get_project(path: ProjectPath) -> Response:
 @blueprint.patch(
     "/<project>",
     summary="Change a project",
-    openapi_extensions=_body(ProjectChange, {"open": True}),
+    openapi_extensions=json_request(ProjectChange, {"open": True, "limits": {"gpus": 8}}),
     responses={200: ProjectView, **problems(400, 403, 404, 413, 415)},
 )
 def change_project(path: ProjectPath) -> Response:
-    """Whether it is open to all, and its share. Its name stays: jobs and data sets refer to it."""
+    """Whether it is open, its share, limits and retention. Its name stays: jobs and data sets refer to it."""
     change = validated(ProjectChange, json_body())
     columns = {"open": "is_open", "share": "share"}
     with get_services().database.write() as session:
         project = projects.get(session, path.project)
-        before = project_view(project, [])
-        for name in change.model_fields_set:
+        session.refresh(project, with_for_update=True)
+        before = project_view(session, project)
+        for name in change.model_fields_set - {"limits", "retention"}:
             setattr(project, columns[name], getattr(change, name))
-        auditing.record_change(session, AuditAction.PROJECT_CHANGE, before, project_view(project, []))
+        if "limits" in change.model_fields_set:
+            project.limits = merged(project.limits, change.limits)
+        session.flush()
+        if "retention" in change.model_fields_set:
+            kept = {} if change.retention is None else change.retention.model_dump(exclude_unset=True)
+            before_it = {} if change.retention is None else before.retention.model_dump()
+            retention.set(session, project.id, Retention(**{**before_it, **kept}))
+            session.refresh(project)
+        auditing.record_change(session, AuditAction.PROJECT_CHANGE, before, project_view(session, project))
         return _answer(session, project)
 
 
@@ -136,9 +142,4 @@ def remove_project_member(path: MemberPath) -> Response:
 
 
 def _answer(session: Session, project: Project) -> Response:
-    return answer(_views(session, [project])[0])
-
-
-def _views(session: Session, rows: Sequence[Project]) -> list[ProjectView]:
-    members = projects.members(session, [row.id for row in rows])
-    return [project_view(row, members.get(row.id, [])) for row in rows]
+    return answer(project_view(session, project))

@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitqueue.audit_actions import AuditAction
-from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
+from fitqueue.errors import (
+    CheckerBusy,
+    CheckpointNotFound,
+    DatasetNotFound,
+    Expired,
+    Fault,
+    InvalidRequest,
+    JobNotFound,
+    NoCheckpointYet,
+)
 from fitqueue.text import truncate
 from fitqueue.views import DryRun
 from service.api import auditing
 from service.api.context import Services, principal
-from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset
+from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset, missing_weights
 from service.ids import new_id
-from service.store import jobs
+from service.store import checkpoints, jobs
 from service.store.jobs import Idempotency
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +68,7 @@ def dry_run(services: Services, body: Any) -> DryRun:
     with services.check_queue.admitted(principal().user_id) as is_admitted:
         if not is_admitted:
             raise CheckerBusy()
-        checked = check_job(services, body, DatasetFinder(services, body))
+        checked = check_job(services, body, DatasetFinder(services, principal().viewer, body))
     return DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary)
 
 
@@ -77,7 +86,7 @@ def submit(services: Services, body: Any, idempotency: Idempotency | None) -> Su
     """
     if (earlier := _find_earlier(services, idempotency)) is not None:
         return Submitted(earlier, is_replayed=True)
-    finder = DatasetFinder(services, body)
+    finder = DatasetFinder(services, principal().viewer, body)
     with services.check_queue.admitted(principal().user_id) as is_admitted:
         checked = check_job(services, body, finder, with_keras=is_admitted)
     new = new_id("job")
@@ -105,6 +114,8 @@ def _store(
     """Store the job under this id, or return the id of the one that the same request created before."""
     try:
         with services.database.write() as session:
+            if (initial := checked.spec.initial_weights) is not None and initial.job is not None:
+                checkpoints.lock(session, initial.job, initial.stored_checkpoint)
             stored = jobs.create(
                 session,
                 checked.spec,
@@ -123,3 +134,5 @@ def _store(
             return stored.id
     except DatasetNotFound as error:
         raise missing_dataset(checked.spec, error) from error
+    except (JobNotFound, NoCheckpointYet, CheckpointNotFound, Expired) as error:
+        raise missing_weights(checked.spec, error) from error

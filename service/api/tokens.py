@@ -19,7 +19,7 @@ from service.api import PREFIX, auditing
 from service.api.account_views import token_view
 from service.api.context import get_services, principal
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, Query, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, Query, Text, answer, json_body, json_request, problems
 from service.models import User
 from service.store import proxy_logins, tokens, users
 
@@ -47,19 +47,6 @@ class TokenPath(BaseModel):
     token_id: Text
 
 
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": NewToken.model_json_schema(),
-                "example": {"name": "laptop", "scope": "submit", "expires_in_days": 90},
-            }
-        },
-    }
-}
-
-
 @blueprint.get("", summary="List tokens", responses={200: Page[TokenView], **problems(403, 404)})
 def list_tokens(query: TokensQuery) -> Response:
     """Your own, oldest first, with those that are revoked or have expired. The tokens themselves are not shown."""
@@ -72,7 +59,7 @@ def list_tokens(query: TokensQuery) -> Response:
 @blueprint.post(
     "",
     summary="Create a token",
-    openapi_extensions=_BODY,
+    openapi_extensions=json_request(NewToken, {"name": "laptop", "scope": "submit", "expires_in_days": 90}),
     responses={201: NewTokenView, **problems(400, 403, 404, 413, 415)},
 )
 def create_token() -> Response:

@@ -9,16 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fitqueue.account_views import UserView
 from fitqueue.audit_actions import AuditAction
+from fitqueue.limits import ChangedUserLimits, merged
 from fitqueue.roles import Role
 from fitqueue.spec.parsing.job import MAX_PRIORITY
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import Page
 from service.api import PREFIX, auditing
-from service.api.account_views import user_view
+from service.api.account_views import user_view, user_views
 from service.api.addresses import address_of
 from service.api.context import get_services
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.store import users
 
 blueprint = APIBlueprint(
@@ -51,6 +52,7 @@ class UserChange(BaseModel):
     role: Role = Role.MEMBER
     share: float = Field(default=1.0, gt=0, le=MAX_SHARE, allow_inf_nan=False)
     max_priority: int = Field(default=0, ge=0, le=MAX_PRIORITY)
+    limits: ChangedUserLimits | None = Field(default=None, description="a merge patch; null removes all limits")
     disabled: bool = False
 
 
@@ -58,30 +60,26 @@ class UserPath(BaseModel):
     user: Text = Field(description="a name or an id")
 
 
-def _body(model: type[BaseModel], example: dict[str, object]) -> dict[str, object]:
-    content = {"application/json": {"schema": model.model_json_schema(), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @blueprint.get("", summary="List users", responses={200: Page[UserView], **problems(403)})
 def list_users() -> Response:
     """All users by name, those that are disabled, too."""
     with get_services().database.read() as session:
-        rows = users.list_all(session)
-    return answer(Page[UserView](data=[user_view(row) for row in rows], next_cursor=None))
+        views = user_views(session, users.list_all(session))
+    return answer(Page[UserView](data=views, next_cursor=None))
 
 
 @blueprint.post(
     "",
     summary="Create a user",
-    openapi_extensions=_body(NewUser, {"name": "ada", "role": "member"}),
+    openapi_extensions=json_request(NewUser, {"name": "ada", "role": "member"}),
     responses={201: UserView, **problems(400, 403, 409, 413, 415)},
 )
 def create_user() -> Response:
     """The user has no token yet: `POST /tokens` with `user` creates one."""
-    wanted = validated(NewUser, json_body())
-    with get_services().database.write() as session:
-        view = user_view(users.create(session, wanted.name, wanted.role))
+    wanted, services = validated(NewUser, json_body()), get_services()
+    with services.database.write() as session:
+        user = users.create(session, wanted.name, wanted.role, services.settings.new_user_limits)
+        view = user_view(session, user)
         auditing.record(session, AuditAction.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
     return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
 
@@ -89,22 +87,26 @@ def create_user() -> Response:
 @blueprint.get("/<user>", summary="Get a user", responses={200: UserView, **problems(403, 404)})
 def get_user(path: UserPath) -> Response:
     with get_services().database.read() as session:
-        return answer(user_view(users.get(session, path.user)))
+        return answer(user_view(session, users.get(session, path.user)))
 
 
 @blueprint.patch(
     "/<user>",
     summary="Change a user",
-    openapi_extensions=_body(UserChange, {"role": "admin", "max_priority": 10}),
+    openapi_extensions=json_request(UserChange, {"max_priority": 10, "limits": {"running_jobs": 4, "gpus": None}}),
     responses={200: UserView, **problems(400, 403, 404, 409, 413, 415)},
 )
 def change_user(path: UserPath) -> Response:
-    """Role, share and priority, and whether the user is disabled: then no token of theirs is valid."""
+    """Role, share, priority and limits, and whether the user is disabled: then no token of theirs is valid."""
     change = validated(UserChange, json_body())
-    wanted = {name: getattr(change, name) for name in change.model_fields_set if name != "disabled"}
-    disabled = change.disabled if "disabled" in change.model_fields_set else None
+    given = change.model_fields_set
+    wanted = {name: getattr(change, name) for name in given - {"disabled", "limits"}}
+    disabled = change.disabled if "disabled" in given else None
     with get_services().database.write() as session:
-        before = user_view(users.get(session, path.user))
-        after = user_view(users.change(session, path.user, wanted, disabled=disabled))
+        before = user_view(session, users.get(session, path.user))
+        user = users.change(session, path.user, wanted, disabled=disabled)
+        if "limits" in given:
+            user.limits = merged(user.limits, change.limits)
+        after = user_view(session, user)
         auditing.record_change(session, AuditAction.USER_CHANGE, before, after)
         return answer(after)

@@ -10,12 +10,10 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
-from fitqueue.diagnosis import Diagnosis, Losses, diagnose
+from fitqueue.diagnosis import Diagnosis
 from fitqueue.non_finite import word_of
-from fitqueue.spec.findings import NoticeCode
-from fitqueue.states import JobState, Reason
+from fitqueue.states import JobState
 from fitqueue.views import (
     ArrayView,
     ArtifactView,
@@ -32,8 +30,10 @@ from fitqueue.views import (
     JobView,
     LeftOutArray,
     LogLine,
+    OwnerUsage,
     Progress,
     QueuedJob,
+    RemovedView,
     StoredBytes,
     Use,
     WorkerView,
@@ -49,6 +49,7 @@ from service.store.compared_jobs import Trained
 from service.store.dataset_details import DatasetDetails
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
+from service.store.owner_usage import OwnerUse
 from service.store.step_metrics import StepRow
 from service.store.waiting_jobs import WaitingJob
 from service.store.workers import WorkerDetails
@@ -70,7 +71,7 @@ def job_fields(details: JobDetails, diagnosis: Diagnosis | None, fields: Collect
     job = details.job
     large = {"spec": "spec", "notices": "notices", "model": "model_summary"}
     others = {name: getattr(job, column) for name, column in large.items() if name in fields}
-    return only({**_job_fields(details), **others, "diagnosis": diagnosis}, fields)
+    return only({**_job_fields(details), **others, "diagnosis": diagnosis, "removed": _removed(job)}, fields)
 
 
 def job_view(details: JobDetails, diagnosis: Diagnosis | None) -> JobView:
@@ -81,24 +82,12 @@ def job_view(details: JobDetails, diagnosis: Diagnosis | None) -> JobView:
         notices=job.notices,
         model=job.model_summary,
         diagnosis=diagnosis,
+        removed=_removed(job),
     )
 
 
-def job_diagnosis(job: models.Job, losses: Sequence[Losses], language: Language, rate_share: float) -> Diagnosis | None:
-    """Return what the losses say about the training; None before the first epoch has ended."""
-    if not losses:
-        return None
-    is_finite = losses[-1].are_finite and job.reason is not Reason.NAN_WEIGHTS
-    # Only they need the notices, which would take a statement more to read.
-    notices = [] if is_finite else job.notices
-    return diagnose(
-        losses,
-        language,
-        early_stopped=job.reason is Reason.EARLY_STOPPED,
-        rate_share=rate_share,
-        nan_weights=job.reason is Reason.NAN_WEIGHTS,
-        non_finite_data=[notice["message"] for notice in notices if notice["code"] == NoticeCode.NON_FINITE],
-    )
+def _removed(job: models.Job) -> list[RemovedView]:
+    return [RemovedView(what=what, **entry) for what, entry in job.removed.items()]
 
 
 def _job_fields(details: JobDetails) -> dict[str, Any]:
@@ -120,6 +109,7 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "labels": details.labels,
         "owner": details.owner,
         "project": details.project,
+        "keep": job.keep,
         "submitted_by": details.submitted_by,
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
@@ -165,6 +155,16 @@ def job_usage(job: models.Job, now: datetime, stored: usage.StoredBytes) -> JobU
         last_attempt=_use(usage.of_attempt(job, now)),
         all_attempts=_use(usage.of_all_attempts(job, now)),
         stored_bytes=StoredBytes(**sizes, total=sum(sizes.values())),
+    )
+
+
+def owner_usage_view(use: OwnerUse) -> OwnerUsage:
+    return OwnerUsage(
+        name=use.name,
+        gpu_seconds=round(use.gpu_seconds, 3),
+        cpu_seconds=round(use.cpu_seconds, 3),
+        stored_bytes=use.stored_bytes,
+        jobs=use.jobs,
     )
 
 

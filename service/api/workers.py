@@ -13,7 +13,7 @@ from fitqueue.views import Page, WorkerView
 from service.api import PREFIX, auditing
 from service.api.context import Services, get_services, principal
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.api.views import worker_view
 from service.store import workers
 
@@ -42,16 +42,6 @@ class DrainRequest(BaseModel):
     )
 
 
-_DRAIN_BODY: Final = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {"schema": DrainRequest.model_json_schema(), "example": {"timeout_seconds": 600}}
-        },
-    }
-}
-
-
 @blueprint.get("", summary="List workers", responses={200: Page[WorkerView]})
 def list_workers() -> Response:
     """The workers of the last day: which are alive, what devices they have, what they train."""
@@ -61,7 +51,7 @@ def list_workers() -> Response:
 @blueprint.post(
     "/<worker_id>/drain",
     summary="Drain a worker",
-    openapi_extensions=_DRAIN_BODY,
+    openapi_extensions=json_request(DrainRequest, {"timeout_seconds": 600}, required=False),
     responses={200: WorkerView, **problems(400, 404, 413, 415)},
 )
 def drain_worker(path: WorkerPath) -> Response:

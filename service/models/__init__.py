@@ -2,16 +2,18 @@
 
 from service.column_types import Base
 from service.models.audit import AuditEntry
-from service.models.counters import Counter, PoolUsage, TrainingTime
+from service.models.counters import Counter, OwnerUsage, PoolUsage, TrainingTime
 from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, StorageIdentity
 from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
-from service.models.jobs import Job, JobLabel
+from service.models.jobs import QUEUED, Job, JobLabel
 from service.models.users import ADMIN_ID, LAB_ID, LoginLink, LoginSession, Project, ProjectMember, Token, User
+from service.models.webhooks import Webhook, WebhookDelivery
 from service.models.workers import GPUClaim, Worker
 
 __all__ = [
     "ADMIN_ID",
     "LAB_ID",
+    "QUEUED",
     "Artifact",
     "AuditEntry",
     "Base",
@@ -27,6 +29,7 @@ __all__ = [
     "LogLine",
     "LoginLink",
     "LoginSession",
+    "OwnerUsage",
     "PoolUsage",
     "Project",
     "ProjectMember",
@@ -36,5 +39,7 @@ __all__ = [
     "Token",
     "TrainingTime",
     "User",
+    "Webhook",
+    "WebhookDelivery",
     "Worker",
 ]

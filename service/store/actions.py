@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.errors import JobEnded, JobNotEnded, JobNotExtendable
+from fitqueue.retention import Removable
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.states import EXTENDABLE, EventKind, JobState
 from service import clock
 from service.forecast.similar import may_end_early
 from service.models import Dataset, Epoch, Job, Snapshot
-from service.store import events, jobs, transitions
+from service.store import events, jobs, retention, submission_limits, transitions
 from service.store.transitions import Requester
 
 _HAS_ENDED: Final = {
@@ -70,13 +71,16 @@ def resume(session: Session, job_id: str, by: str | None = None) -> Job:
     Raises:
         JobNotFound: there is no such job.
         JobEnded: it has ended.
+        LimitExceeded: its owner or its project has too many queued jobs. Nothing may be committed.
     """
     job = jobs.locked(session, job_id)
     now = clock.now(session)
     _require_not_ended(job)
     requester = {"by": by}
     if job.state is JobState.PAUSED:
-        return transitions.unpause(session, job_id, requester, now) or job
+        job = transitions.unpause(session, job_id, requester, now) or job
+        submission_limits.check_resumed_job(session, job)
+        return job
     if job.pause_requested_at is not None:
         return _request(session, job, now, requester, EventKind.UNPAUSED, "continue", pause_requested_at=None)
     return job
@@ -95,6 +99,7 @@ def extend(session: Session, job_id: str, epochs: int, by: str | None = None, *,
         JobNotFound: there is no such job.
         JobNotEnded: it has not ended.
         JobNotExtendable: it cannot resume; the message says why.
+        LimitExceeded: its owner or its project has no room for it. Nothing may be committed.
     """
     _lock_dataset(session, job_id)
     job = jobs.locked(session, job_id)
@@ -117,7 +122,9 @@ def extend(session: Session, job_id: str, epochs: int, by: str | None = None, *,
         "seconds_used": 0.0,
     }
     data = {"by": by, "epochs": epochs}
-    return transitions.extend(session, job_id, data, clock.now(session), **changes) or job
+    job = transitions.extend(session, job_id, data, clock.now(session), **changes) or job
+    submission_limits.check_new_job(session, job)
+    return job
 
 
 def _lock_dataset(session: Session, job_id: str) -> None:
@@ -135,6 +142,8 @@ def _check_extendable(session: Session, job: Job, epochs: int, max_epochs: int) 
     if job.reason not in EXTENDABLE:
         raise JobNotExtendable(f"The job {job.id} ended with {job.reason}: more epochs would end the same way.")
     if session.scalar(select(Snapshot.job_id).where(Snapshot.job_id == job.id).limit(1)) is None:
+        if (why := retention.why_removed(job, Removable.SNAPSHOTS)) is not None:
+            raise JobNotExtendable(f"The job {job.id} has nothing left to resume from. {why}")
         raise JobNotExtendable(f"The job {job.id} ended before it had a snapshot to resume from; submit it again.")
     dataset = job.spec["data"]["dataset"]
     if job.dataset_id is None and dataset not in BUILTIN:

@@ -20,7 +20,7 @@ from fitqueue.views import LeftOutArray
 from service import clock
 from service.models import ADMIN_ID, LAB_ID, Dataset, Job, Project
 from service.storage import dataset_key
-from service.store import projects, tokens, users
+from service.store import projects, submission_limits, tokens, users
 from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
 
@@ -53,9 +53,12 @@ def create(
 
     Raises:
         NameTaken: a data set of the project with other content has this name.
+        LimitExceeded: the owner or the project would have too many bytes.
     """
     if name in BUILTIN:
         raise NameTaken(f"'{name}' is the name of a built-in data set.")
+    project_id = LAB_ID if project is None else project.id
+    submission_limits.check_new_dataset(session, owner_id, project_id, size)
     now = clock.now(session)
     dataset = Dataset(
         id=dataset_id,
@@ -69,7 +72,7 @@ def create(
         created_at=now,
         last_used_at=now,
         owner_id=owner_id,
-        project_id=LAB_ID if project is None else project.id,
+        project_id=project_id,
         token_id=token_id,
     )
     try:

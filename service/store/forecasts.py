@@ -15,8 +15,8 @@ from service import clock
 from service.forecast.estimate import Estimate
 from service.forecast.pace import Training, time_left, whole_time
 from service.forecast.schedule import RunningJob, WaitingJob, Worker, count_ahead, schedule
-from service.models import Job, TrainingTime
-from service.store import queue_position, training_times, workers
+from service.models import QUEUED, Job, TrainingTime
+from service.store import training_times, workers
 
 MAX_WAITING: Final = 1000
 """Jobs of the queue that are forecast, in the order of claims. What is after them waits long, and nobody knows yet."""
@@ -160,7 +160,7 @@ def _waiting(session: Session, pools: Sequence[str], paces: Mapping[str, float],
     for pool in pools:
         # One range of the index of the queue each: a sort of all queued jobs would read all of them.
         query = select(*_KIND, Job.priority, Job.not_before, Job.created_at, *_TRAINING)
-        query = query.where(Job.state == queue_position.QUEUED, Job.pool == pool)
+        query = query.where(Job.state == QUEUED, Job.pool == pool)
         rows += session.execute(query.order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
     rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:MAX_WAITING]
     times = training_times.read(session, rows)

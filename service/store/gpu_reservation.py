@@ -23,14 +23,20 @@ RESERVATION_DELAY: Final = timedelta(seconds=RESERVATION_SECONDS)
 """How long a job lets later ones overtake it."""
 
 
-def may_claim_gpus(session: Session, machine: Machine, now: datetime, lease_seconds: float) -> ColumnElement[bool]:
-    """Return the condition that a queued job, which fits the machine's free GPUs, overtakes no reservation."""
+def may_claim_gpus(
+    session: Session, machine: Machine, may_run: ColumnElement[bool], now: datetime, lease_seconds: float
+) -> ColumnElement[bool]:
+    """Return the condition that a queued job, which fits the machine's free GPUs, overtakes no reservation.
+
+    Args:
+        may_run: the condition that a job may run now; GPUs are reserved for no other.
+    """
     if not machine.free:
         return true()  # only jobs without GPUs fit
     reservations = [
         job
         for pool, most in _reachable_gpus(session, machine, lease_seconds).items()
-        if most > len(machine.free) and (job := _first_reserving(session, pool, len(machine.free), most, now))
+        if most > len(machine.free) and (job := _first_reserving(session, pool, len(machine.free), most, may_run, now))
     ]
     if not reservations:
         return true()
@@ -38,7 +44,9 @@ def may_claim_gpus(session: Session, machine: Machine, now: datetime, lease_seco
     return or_(Job.gpus == 0, Job.priority > priority, and_(Job.priority == priority, Job.id < job_id))
 
 
-def _first_reserving(session: Session, pool: str, free: int, most: int, now: datetime) -> tuple[int, str] | None:
+def _first_reserving(
+    session: Session, pool: str, free: int, most: int, may_run: ColumnElement[bool], now: datetime
+) -> tuple[int, str] | None:
     """Return priority and id of the pool's first job that has waited long enough for more GPUs than are free."""
     query = (
         select(Job.priority, Job.id)
@@ -49,6 +57,7 @@ def _first_reserving(session: Session, pool: str, free: int, most: int, now: dat
             Job.gpus <= most,
             Job.created_at <= now - RESERVATION_DELAY,
             transitions.is_claimable(now),
+            may_run,
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)

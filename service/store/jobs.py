@@ -15,7 +15,7 @@ from service import clock
 from service.forecast import similar
 from service.ids import new_id
 from service.models import ADMIN_ID, LAB_ID, Dataset, Job
-from service.store import datasets, transitions
+from service.store import datasets, submission_limits, transitions
 from service.store.access import EVERYTHING, Viewer
 
 
@@ -48,6 +48,7 @@ def create(
     Raises:
         IdempotencyMismatch: the key was used before with another body.
         DatasetNotFound: the data set was deleted after the job was checked.
+        LimitExceeded: the owner or the project has no room for it. Nothing may be committed.
     """
     stored, data = spec.to_json(), _data_of(session, spec, dataset_id)
     job = Job(
@@ -66,6 +67,8 @@ def create(
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
         max_queued_seconds=spec.max_queued_seconds,
+        weights_job_id=spec.initial_weights.job if spec.initial_weights else None,
+        keep=spec.keep,
         timing_key=similar.timing_key(stored, summary, dataset_id or spec.data.dataset),
         work=similar.work(spec, summary, data),
         may_end_early=similar.may_end_early(stored),
@@ -89,6 +92,7 @@ def create(
         if used:
             raise DatasetNotFound(f"A data set was deleted while the job was checked: {', '.join(used)}.") from error
         raise
+    submission_limits.check_new_job(session, job)
     return job
 
 
@@ -164,6 +168,7 @@ def delete(session: Session, job_id: str) -> None:
     if not job.state.is_final:
         raise JobNotEnded(f"The job {job_id} is {job.state}; cancel it first.")
     job.deleted_at = clock.now(session)
+    job.retention_due_at = None
     job.version += 1
     job.idempotency_key = job.idempotency_sha256 = None  # the same request may create a new job
 

@@ -22,7 +22,7 @@ from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.states import JobState, Reason
 from service import clock
 from service.models import Checkpoint, Dataset, Job
-from service.store import gpu_reservation, gpus, snapshots, transitions, usage, workers
+from service.store import claim_limits, gpu_reservation, gpus, snapshots, transitions, usage, workers
 from service.store.gpus import Machine, VisibleGPU
 from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, Wait, retry_or_fail
 from service.store.usage import MeasuredUse
@@ -83,7 +83,8 @@ def claim(
     """Claim the first job in these pools that fits, together with the GPUs it needs, of those that are free.
 
     Jobs go by priority, then by age. A large job that has waited for its GPUs long enough goes first
-    (`gpu_reservation`). Return None if no job fits, or if the worker drains.
+    (`gpu_reservation`), and those of users and projects at their limits wait (`claim_limits`). Return None if no job
+    fits, or if the worker drains.
     """
     if not workers.may_claim(session, worker_id):
         return None
@@ -91,6 +92,7 @@ def claim(
     if gpus_seen:
         gpus.lock(session, gpus_seen)
         machine = gpus.inspect(session, gpus_seen)
+    within_limits = claim_limits.is_within_limits(session)
     now = clock.now(session)
     # SKIP LOCKED: workers that claim at the same time take different jobs. SQLite, which has one writer, ignores it.
     candidate = (
@@ -100,7 +102,8 @@ def claim(
             Job.pool.in_(pools),
             Job.gpus <= len(machine.free),
             transitions.is_claimable(now),
-            gpu_reservation.may_claim_gpus(session, machine, now, lease_seconds),
+            within_limits,
+            gpu_reservation.may_claim_gpus(session, machine, within_limits, now, lease_seconds),
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
@@ -227,6 +230,21 @@ def requeue(session: Session, lease: Lease, why: str) -> bool:
         False if the lease is lost.
     """
     return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
+
+
+def requeue_all(session: Session, why: str, ended_at: datetime) -> int:
+    """Requeue every running job as `requeue` does: the workers that had them are gone for good.
+
+    Args:
+        ended_at: when the attempts ended.
+
+    Returns:
+        How many jobs left their workers.
+    """
+    running = session.execute(select(Job.id, Job.attempt).where(Job.state == JobState.RUNNING).order_by(Job.id)).all()
+    for job_id, attempt in running:
+        _requeue_pause_or_cancel(session, job_id, attempt, why, ended_at)
+    return len(running)
 
 
 def fail_attempt(session: Session, lease: Lease, failure: AttemptFailure) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import Select, String, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from fitqueue.roles import Role, Scope
+from fitqueue.spec import MAX_PRIORITY
 from service import clock
 from service.models import LoginSession, Token, User
 from service.store import access
@@ -27,7 +28,9 @@ class Principal:
     """The user's name."""
     role: Role
     max_priority: int
-    """The highest priority that the user may give to a job; admins may give any."""
+    """The highest priority that the user may give to a job."""
+    requests_per_minute: int | None
+    """How many requests the user may send; None: any number."""
     token_id: str
     token: str
     """The token's name."""
@@ -57,6 +60,7 @@ _COLUMNS: Final = (
     User.name.label("user"),
     User.role,
     User.max_priority,
+    User.limits,
     Token.id.label("token_id"),
     Token.name.label("token"),
     Token.scope,
@@ -138,7 +142,8 @@ def _principal(session: Session, row: Any) -> Principal:
         user_id=row.user_id,
         user=row.user,
         role=row.role,
-        max_priority=row.max_priority,
+        max_priority=MAX_PRIORITY if row.role is Role.ADMIN else row.max_priority,
+        requests_per_minute=(row.limits or {}).get("requests_per_minute"),
         token_id=row.token_id,
         token=row.token,
         scope=row.scope,

@@ -2,20 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from fitqueue.states import EventKind, JobState
 from fitqueue.views import QueuePosition
 from service import clock
-from service.models import Event, Job
-from service.store import workers
+from service.models import QUEUED, Event, Job
+from service.store import claim_limits, workers
 from service.store.workers import LiveWorker
-
-QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
-"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 
 def read(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[str, QueuePosition]:
@@ -37,15 +33,19 @@ def read_waits(session: Session, queued: Sequence[Job], lease_seconds: float) ->
     now = clock.now(session)
     alive = workers.list_alive(session, lease_seconds)
     failures = _last_failures(session, [job.id for job in queued if _pauses(job, now)])
-    return {job.id: waiting_for(job, alive, now, failures.get(job.id)) for job in queued}
+    limits = claim_limits.waits(session, queued)
+    return {job.id: waiting_for(job, alive, now, failures.get(job.id), limits.get(job.id)) for job in queued}
 
 
-def waiting_for(job: Job, alive: Sequence[LiveWorker], now: datetime, failure: str | None = None) -> str:
+def waiting_for(
+    job: Job, alive: Sequence[LiveWorker], now: datetime, failure: str | None = None, limit: str | None = None
+) -> str:
     """Return what a queued job waits for, as it reads after «waiting for».
 
     Args:
         alive: the live workers of all pools.
         failure: why its last attempt failed, if it did.
+        limit: the limit of its owner or its project that it waits for, in words.
     """
     of_pool = [worker for worker in alive if job.pool in worker.pools]
     serving = [worker for worker in of_pool if not worker.is_draining]
@@ -59,6 +59,8 @@ def waiting_for(job: Job, alive: Sequence[LiveWorker], now: datetime, failure: s
     if _pauses(job, now):
         cause = f"; the last one failed: {failure}" if failure else ""
         return f"its next attempt at {job.not_before:%Y-%m-%dT%H:%M:%SZ}{cause}"
+    if limit is not None:
+        return limit
     return f"a worker with {gpus} free" if job.gpus else "a free worker"
 
 

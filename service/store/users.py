@@ -8,19 +8,21 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import LastAdmin, NameTaken, UserNotFound
+from fitqueue.limits import UserLimits, merged
 from fitqueue.roles import Role
 from service import clock
 from service.ids import new_id
 from service.models import User
 
 
-def create(session: Session, name: str, role: Role) -> User:
-    """Create a user.
+def create(session: Session, name: str, role: Role, limits: UserLimits | None = None) -> User:
+    """Create a user, with the limits that they begin with.
 
     Raises:
         NameTaken: another user has this name, also one that is disabled.
     """
-    user = User(id=new_id("usr"), name=name, role=role, created_at=clock.now(session))
+    begins_with = merged(None, limits)
+    user = User(id=new_id("usr"), name=name, role=role, limits=begins_with, created_at=clock.now(session))
     try:
         with session.begin_nested():
             session.add(user)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from service import clock
-from service.models import Job
+from service.models import QUEUED, Job
 from service.store import events, job_details, projects, queue_position, tokens, users
 from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
@@ -99,7 +99,7 @@ def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnEle
 
 
 def _is_queued(session: Session) -> ColumnElement[bool]:
-    is_queued = Job.state == queue_position.QUEUED
+    is_queued = Job.state == QUEUED
     if session.get_bind().dialect.name != "sqlite":
         return is_queued
     # Else SQLite takes the condition for one that few jobs meet, and sorts all that do: it does not count rows.

@@ -14,12 +14,13 @@ from fitqueue.errors import DatabaseUnavailable
 from service import environment
 from service.dataset_cache import DatasetCache
 from service.db import Database
+from service.delivering import deliver_due, make_sender, purge_deliveries
 from service.ids import new_id
 from service.init_process import continue_below_init
 from service.job_limits import JobLimits
 from service.logs import configure_logging
 from service.overdue import end_overdue
-from service.purging import purge, purge_audit_log, purge_unnamed_datasets
+from service.purging import apply_retention, purge, purge_audit_log, purge_unnamed_datasets
 from service.queue import Notifier
 from service.secrecy import hide_secrets
 from service.settings import Settings
@@ -54,10 +55,12 @@ EXPIRY_SECONDS: Final = 1.0
 LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 PURGE_SECONDS: Final = 5.0
+RETENTION_SECONDS: Final = 20.0
 SPARES_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 1.0
 """A slot that was idle for so long gets a spare child. Warming it up would slow down jobs that follow each other."""
 DRAIN_SECONDS: Final = 2.0
+WEBHOOK_SECONDS: Final = 2.0
 LISTENER_STOP_SECONDS: Final = 52.0
 """A job that a notification started is trained in the listener's thread. This is what a supervisor may take when the
 worker stops, and less than the minute that our containers get."""
@@ -119,6 +122,7 @@ class Worker:
         self._database = database
         self._storage = storage
         self._notifier = Notifier(settings.redis_url)
+        self._sender = make_sender(settings)
         self._list_gpus = list_gpus
         self._read_gpu_memory = read_gpu_memory
 
@@ -148,6 +152,9 @@ class Worker:
             PeriodicTask("dataset purger", self.purge_datasets, SWEEP_SECONDS, self._stopping),
             PeriodicTask("audit purger", self.purge_audit_log, SWEEP_SECONDS, self._stopping),
             PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
+            PeriodicTask("webhooks", self.deliver_webhooks, WEBHOOK_SECONDS, self._stopping),
+            PeriodicTask("delivery purger", self.purge_deliveries, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("retention", self.apply_retention, RETENTION_SECONDS, self._stopping),
         ]
         with ExitStack() as on_exit:
             if context.spares is not None:
@@ -207,6 +214,15 @@ class Worker:
     def purge_jobs(self) -> None:
         purge(self._database, self._storage, self._stopping)
 
+    def deliver_webhooks(self) -> None:
+        deliver_due(self._database, self._sender, self._stopping)
+
+    def purge_deliveries(self) -> None:
+        purge_deliveries(self._database, self._stopping)
+
+    def apply_retention(self) -> None:
+        apply_retention(self._database, self._storage, self._stopping)
+
     def _make_context(self, directory: Path) -> WorkerContext:
         settings = self._settings
         threads = max(1, processors() // settings.slots)
@@ -229,6 +245,7 @@ class Worker:
                 checkpoint_bytes=settings.max_checkpoint_bytes,
                 artifact_bytes=settings.max_artifact_bytes,
                 events=settings.max_events,
+                log_bytes=settings.max_log_bytes,
             ),
             spares=self._make_spares(directory, threads),
             read_gpu_memory=self._read_gpu_memory,

@@ -69,6 +69,9 @@ class JobSpec(Strict):
         default=None, description="the job fails if no worker has claimed it after so long in the queue"
     )
     max_attempts: int = Field(default=5, ge=1, le=100, description="how often the job is tried if its worker is lost")
+    keep: bool = Field(
+        default=False, description="keep all that the job leaves, whatever the retention of its project says"
+    )
     labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, max_length=MAX_LABELS, description="pairs of strings, to filter lists of jobs"
     )

@@ -5,6 +5,7 @@ from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
 from fitqueue.views import LeftOutArray
 from service.db import Database
 from service.store import actions, datasets, jobs, leases, tokens
+from service.store.datasets import DatasetFilter
 from tests.integration.fixture_types import Claim, MakeSpec
 
 ARRAYS = {"x": ArrayInfo((3, 2), "float32")}
@@ -71,8 +72,8 @@ def test_data_sets_are_listed_in_pages_newest_first(database: Database) -> None:
     for n in range(3):
         _create(database, f"set{n}", f"{n}")
     with database.read() as session:
-        first_page, cursor = datasets.list_page(session, None, 2)
-        second_page, end = datasets.list_page(session, cursor, 2)
+        first_page, cursor = datasets.list_page(session, None, 2, DatasetFilter())
+        second_page, end = datasets.list_page(session, cursor, 2, DatasetFilter())
     assert [row.name for row in [*first_page, *second_page]] == ["set2", "set1", "set0"]
     assert end is None
 
@@ -84,9 +85,9 @@ def test_data_sets_are_filtered_by_the_name_of_their_token(database: Database, a
         for n, token_id in enumerate(by):
             datasets.create(session, f"ds_{n}", f"name{n}", f"{n}", 10, ARRAYS, token_id=token_id)
     with database.read() as session:
-        first, cursor = datasets.list_page(session, None, 2, submitted_by="ada")
-        rest, end = datasets.list_page(session, cursor, 2, submitted_by="ada")
-        nobodys = datasets.list_page(session, None, 2, submitted_by="nobody")
+        first, cursor = datasets.list_page(session, None, 2, DatasetFilter(submitted_by="ada"))
+        rest, end = datasets.list_page(session, cursor, 2, DatasetFilter(submitted_by="ada"))
+        nobodys = datasets.list_page(session, None, 2, DatasetFilter(submitted_by="nobody"))
     assert ([row.id for row in [*first, *rest]], end) == (["ds_4", "ds_3", "ds_0"], None)
     assert nobodys == ([], None)
 

@@ -45,14 +45,14 @@ def _queue(database: Database, pool: str = "default") -> list[str]:
 
 @pytest.mark.parametrize("state", ["queued", "paused"])
 def test_a_change_reaches_the_row_the_spec_and_the_labels(
-    database: Database, submit: Submit, perform: Perform, ada: str, state: str
+    database: Database, submit: Submit, perform: Perform, state: str
 ) -> None:
     job_id = submit(name="old", labels={"team": "a", "kept": "b"}, max_runtime_seconds=60)
     if state == "paused":
         perform("pause", job_id)
     before = get_job(database, job_id)
     job = _change(
-        database, job_id, ada,
+        database, job_id, "ada",
         name="new", pool="gpu", priority=7, labels={"team": "c", "more": "d"}, max_runtime_seconds=None,
     )  # fmt: skip
     labels = {"team": "c", "kept": "b", "more": "d"}

@@ -18,6 +18,7 @@ from fitqueue.spec.findings import FaultCode, NoticeCode
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
 from fitqueue.states import DescribedEnum, EventKind, JobState, Phase, Reason
 from fitqueue.trends import Trend
+from fitqueue.webhooks import DeliveryState, WebhookEvent, WebhookKind
 from service.api.errors import status_of
 from service.api.prometheus import ServiceCollector
 from service.db import Database
@@ -37,11 +38,25 @@ from workers.doctor.training import SmokeTest
         ("states.md", "Reasons", Reason),
         ("states.md", "Phases", Phase),
         ("states.md", "Events", EventKind),
+        ("webhooks.md", "Kinds", WebhookKind),
+        ("webhooks.md", "Events", WebhookEvent),
+        ("webhooks.md", "Deliveries", DeliveryState),
         ("spec.md", "Faults", FaultCode),
         ("spec.md", "Notices", NoticeCode),
         ("operating.md", "The audit log", AuditAction),
     ],
-    ids=["states", "reasons", "phases", "events", "faults", "notices", "audit actions"],
+    ids=[
+        "states",
+        "reasons",
+        "phases",
+        "events",
+        "kinds",
+        "told events",
+        "deliveries",
+        "faults",
+        "notices",
+        "audit actions",
+    ],
 )
 def test_a_page_lists_each_word_with_its_description(page: str, heading: str, words: type[DescribedEnum]) -> None:
     items = list_items(section(text_of(page), heading))

@@ -10,7 +10,7 @@ from fitqueue.cli.tables import Column
 from fitqueue.cli.text import size
 from fitqueue.errors import WrongStorage
 from fitqueue.retention import NAMES
-from service.commands import database_errors_explained, service_settings
+from service.command_errors import database_errors_explained, service_settings
 from service.db import Database
 from service.purging import removals_of
 from service.settings import Settings

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from fitqueue.account_views import AuditView, MeView
+from fitqueue.account_views import AuditView
+from fitqueue.client.accounts import AccountMethods
 from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
 from fitqueue.client.training import TrainingMethods
@@ -16,7 +17,7 @@ from fitqueue.client.webhooks import WebhookMethods
 from fitqueue.views import LoginLink, WorkerView
 
 
-class Client(TrainingMethods, WebhookMethods):
+class Client(TrainingMethods, AccountMethods, WebhookMethods):
     """A client of one FitQueue service.
 
     Use it as a context manager, or call `close()`. Threads may share it.
@@ -49,10 +50,6 @@ class Client(TrainingMethods, WebhookMethods):
         """Return the workers of the last day, newest first; `alive` says which of them are running."""
         return tuple(self._pages("/workers", WorkerView))
 
-    def me(self) -> MeView:
-        """Return who this client is for the service: its token, whose name its jobs have as `submitted_by`."""
-        return MeView.model_validate_json(self._call("GET", "/me"))
-
     def audit(
         self,
         *,
@@ -82,6 +79,7 @@ class Client(TrainingMethods, WebhookMethods):
 
         Raises:
             WorkerNotFound: there is no worker with this id, or it has stopped.
+            Forbidden: you are not an admin.
         """
         body = json.dumps({"timeout_seconds": timeout}).encode()
         return WorkerView.model_validate_json(self._send("POST", _drain_path(worker_id), body))
@@ -91,6 +89,7 @@ class Client(TrainingMethods, WebhookMethods):
 
         Raises:
             WorkerNotFound: there is no worker with this id, or it has stopped.
+            Forbidden: you are not an admin.
         """
         return WorkerView.model_validate_json(self._call("DELETE", _drain_path(worker_id)))
 

@@ -75,6 +75,8 @@ class JobMethods(ClientBase):
         labels: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         pool: str | None = None,
         name: str | None = None,
+        owner: str | None = None,
+        project: str | None = None,
         submitted_by: str | None = None,
         dataset: str | None = None,
         sort: JobSort | str = JobSort.NEWEST,
@@ -88,6 +90,8 @@ class JobMethods(ClientBase):
             labels: labels that a job has, all of them; as a mapping, or as pairs in which a key may be repeated.
             pool: the pool of the jobs.
             name: the name of the jobs.
+            owner: the name of the user whose jobs they are.
+            project: the name of the project that they belong to.
             submitted_by: the name of the token that the jobs were submitted with.
             dataset: the id or name of a data set that the jobs take their data or their initial weights from.
             sort: `newest`, `oldest`, `name`, or `finished`: those that ended last, then those that have not ended.
@@ -102,6 +106,8 @@ class JobMethods(ClientBase):
             "label": [f"{key}={value}" for key, value in pairs],
             "pool": pool,
             "name": name,
+            "owner": owner,
+            "project": project,
             "submitted_by": submitted_by,
             "dataset": dataset,
             "sort": None if sort == JobSort.NEWEST else sort,

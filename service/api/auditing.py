@@ -36,7 +36,12 @@ def record_change(
     session: Session, action: AuditAction, before: UserView | ProjectView, after: UserView | ProjectView
 ) -> None:
     """Record what the request's user changed of a user or project, if anything: each field's old and new value."""
-    old, new = (view.model_dump(mode="json", exclude={"usage"}) for view in (before, after))
-    changes = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
+    changes = changes_between(before, after)
     if changes:
         record(session, action, after.id, {"name": after.name, "changes": changes})
+
+
+def changes_between(before: UserView | ProjectView, after: UserView | ProjectView) -> dict[str, object]:
+    """Return the old and the new value of each field that differs."""
+    old, new = (view.model_dump(mode="json", exclude={"usage"}) for view in (before, after))
+    return {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}

@@ -15,7 +15,7 @@ from service.backup.place import BackupPlace, open_place
 from service.backup.progress import Progress
 from service.backup.pruning import keep_newest
 from service.backup.restoring import Restore
-from service.commands import database_errors_explained, read_settings, service_settings
+from service.command_errors import database_errors_explained, read_settings, service_settings
 from service.db import Database
 from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket, parse_address

@@ -41,6 +41,7 @@ from tests.storages import new_storage
 WIDTHS: Final = (60, 80, 100)
 ENDED, RUNNING, FAILED, QUEUED, PAUSED = "基线模型🚀", "digits-augmented-v2", "a" * 100, "waits", "paused"
 LAST: Final = "waits for its turn behind all of the others 等待"
+USER, FORMER_USER, PROJECT = "ada", "grace.hopper@example.org", "retina"
 UNBROKEN: Final = {FAILED, "x_" + "y" * 70}
 """Words that are longer than half of a line: these alone are broken."""
 FIGURES: Final = {
@@ -56,6 +57,7 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "jobs": ["jobs"],
     "jobs: the first ones": ["jobs", "--limit", "2"],
     "jobs: none": ["jobs", "--submitted-by", "nobody"],
+    "jobs of a project": ["jobs", "--project", PROJECT],
     "queue": ["queue"],
     "queue: empty": ["queue", "--pool", "none"],
     **{f"show {name}": ["show", name] for name in (ENDED, RUNNING, FAILED, QUEUED, PAUSED)},
@@ -103,7 +105,21 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "audit": ["audit"],
     "audit: none": ["audit", "--user", "nobody"],
     "init": ["init"],
+    "me": ["me"],
+    "user add": ["user", "add", "admin"],
+    "user add: a name that cannot be used": ["user", "add", "Ada Lovelace"],
+    "user list": ["user", "list"],
+    "user change": ["user", "change", USER, "--share", "2.5"],
+    "user disable": ["user", "disable", FORMER_USER],
+    "user disable: the last admin": ["user", "disable", "admin"],
+    "user enable": ["user", "enable", USER],
+    "project add": ["project", "add", PROJECT],
+    "project list": ["project", "list"],
+    "project change": ["project", "change", PROJECT, "--closed"],
+    "project add-member": ["project", "add-member", PROJECT, USER, "nobody"],
+    "project remove-member": ["project", "remove-member", PROJECT, FORMER_USER],
     "token list": ["token", "list"],
+    "token list of a user": ["token", "list", "--user", USER],
     "token revoke": ["token", "revoke", "tok_none"],
     "migrate": ["migrate"],
     "restore: a database that is not empty": ["restore", "backups"],
@@ -159,6 +175,7 @@ def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
         np.savez(folder / "letters.npz", **{"x": np.zeros((5, 28, 28), "uint8"), "x_" + "y" * 70: np.arange(5)})
         client.upload(folder / "letters.npz", "handwritten-letters")
         client.upload(folder / "letters.npz")
+        _share(shared_service, client)
     _register_workers(shared_service)
     mark_storage(shared_service.database, shared_service.storage)
     place = BackupPlace(new_storage(folder / "backups"), "backups")
@@ -192,6 +209,17 @@ def _submit_jobs(service: Any, client: Client) -> None:
             client.pause(job_id)
         elif name == "cancelled":
             client.cancel(job_id)
+
+
+def _share(service: Any, client: Client) -> None:
+    """Add users, and a project in which one of them has a job."""
+    client.create_user(FORMER_USER, role="viewer")
+    client.create_user(USER)
+    client.create_project(PROJECT, open=False)
+    client.add_member(PROJECT, USER)
+    token = client.create_token("laptop", user=USER, scope="submit", expires_in_days=90).token
+    with Client(service.url, token) as user:
+        user.submit({**small_job(3), "name": "scans", "project": PROJECT})
 
 
 def _train(worker: Any) -> None:
@@ -306,6 +334,8 @@ def _check(text: str, width: int, known: set[str]) -> None:
 def _is_whole(word: str, known: set[str]) -> bool:
     if word in known or any(word.strip('"') in other for other in UNBROKEN):
         return True
+    if re.fullmatch(r"\d\d:\d\d:\d\d", word):  # the forecast of an end goes on with the clock
+        return True
     return word.startswith("job_") and any(other.startswith(word) for other in known)
 
 
@@ -343,6 +373,15 @@ def test_columns_go_before_figures_do(show: Show) -> None:
 
 def test_the_best_value_is_shown_in_60_columns(show: Show) -> None:
     assert {"BEST", "1.235"} <= {*show(60, "jobs", "--name", ENDED)[0].split()}
+
+
+@pytest.mark.parametrize("command", ["jobs --state queued --state running", "queue"])
+def test_owners_and_projects_are_shown_in_100_columns_if_there_are_several(command: str, show: Show) -> None:
+    heading, *rows = show(100, *command.split())[0].splitlines()
+    assert {"OWNER", "PROJECT"} <= {*heading.split()}
+    assert any({USER, PROJECT} <= {*row.split()} for row in rows)
+    if command != "queue":
+        assert not {"OWNER", "PROJECT"} & {*show(None, *command.split(), "--owner", USER)[0].splitlines()[0].split()}
 
 
 def test_piped_output_has_no_width_of_its_own(show: Show) -> None:

@@ -61,10 +61,10 @@ def test_the_environment_names_the_database_of_the_tokens(
     code, token, _ = fitqueue("token", "create", "me")
     assert (code, _is_valid(database, token)) == (0, True)
     heading, row = fitqueue("token", "list")[1].splitlines()
-    assert heading.split() == ["ID", "NAME", "CREATED"]
+    assert heading.split() == ["ID", "NAME", "USER", "SCOPE", "CREATED"]
     assert row.split()[1] == "me"
     assert fitqueue("token", "revoke", row.split()[0])[0] == 0
-    assert fitqueue("token", "list")[1].splitlines()[0].split() == ["ID", "NAME", "CREATED", "REVOKED"]
+    assert fitqueue("token", "list")[1].splitlines()[0].split() == ["ID", "NAME", "USER", "SCOPE", "CREATED", "REVOKED"]
     assert not _is_valid(database, token)
     assert fitqueue("token", "revoke", "tok_none")[0] == REFUSED
     with database.read() as session:

@@ -25,7 +25,7 @@ from fitqueue.states import Phase, Reason
 from fitqueue.text import strip_ansi
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
 from service.models import Job
-from service.store import tokens, webhook_deliveries, workers
+from service.store import tokens, webhook_leases, workers
 from service.store.gpus import MeasuredGPU
 from service.webhooks.outcome import Outcome, Verdict
 from tests.small_job import small_job
@@ -210,9 +210,9 @@ def _create_webhooks(service: Any) -> None:
             client.add_webhook("https://hooks.slack.com/services/T0/B0/x", project="lab", kind=kind)
         client.test_webhook(webhook.id)
     with service.database.write() as session:
-        [leased] = webhook_deliveries.lease_due(session, 1)
+        [leased] = webhook_leases.lease_due(session, 1)
         outcome = Outcome(Verdict.RETRY, "308 Permanent Redirect; redirects are not followed")
-        webhook_deliveries.record(session, leased, outcome)
+        webhook_leases.record(session, leased, outcome)
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _has_sender(self) -> Self:
-        if self.smtp_url and "@" not in self.mail_from:
+        if self.smtp_url and not ("@" in self.mail_from and self.mail_from.isprintable()):
             raise ValueError("with FITQUEUE_SMTP_URL, FITQUEUE_MAIL_FROM must be an address of mail")
         return self
 

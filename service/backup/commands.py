@@ -16,7 +16,8 @@ from service.backup.progress import Progress
 from service.backup.pruning import keep_newest
 from service.backup.restoring import Restore
 from service.command_errors import database_errors_explained, read_settings, service_settings
-from service.db import Database
+from service.db import Database, sqlite_file
+from service.settings import Settings
 from service.storage import WORKER_RETRY_TIMEOUT, open_storage
 from service.storage_address import Bucket, parse_address
 from service.storage_marking import identity_reader
@@ -71,7 +72,11 @@ def backup(target: Path | Bucket, keep: int | None) -> int:
         made = make_backup(database, storage, place, Progress("Copying"))
     click.echo(wrap_for_terminal(_summary(made)))
     if keep is not None and (removed := keep_newest(place, keep)) != (0, 0):
-        click.echo(wrap_for_terminal(f"Removed were {removed.backups} older backups, and {removed.files} files."))
+        click.echo(
+            wrap_for_terminal(
+                f"{_counted(removed.backups, 'older backup')} and {_counted(removed.files, 'file')} were removed."
+            )
+        )
     if made.lost:
         remark(_lost_files(made))
         return INCOMPLETE
@@ -79,15 +84,20 @@ def backup(target: Path | Bucket, keep: int | None) -> int:
 
 
 def _summary(made: Made) -> str:
-    manifest = made.manifest
+    verb = "was" if made.copied == 1 else "were"
     return (
-        f"The backup {made.name} is complete: {_contents(manifest)}. Copied were {made.copied} new files,"
-        f" {size(made.copied_bytes)}."
+        f"The backup {made.name} is complete: {_contents(made.manifest)}."
+        f" {_counted(made.copied, 'file')} of {size(made.copied_bytes)} {verb} new."
     )
 
 
 def _contents(manifest: Manifest) -> str:
-    return f"{manifest.rows_of('jobs')} jobs, and {len(manifest.files)} files of {size(manifest.file_bytes)}"
+    jobs, files = manifest.rows_of("jobs"), len(manifest.files)
+    return f"{_counted(jobs, 'job')}, and {_counted(files, 'file')} of {size(manifest.file_bytes)}"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def _lost_files(made: Made) -> str:
@@ -119,12 +129,18 @@ def restore(source: Path | Bucket, name: str | None, lists: bool) -> None:
         return
     name = name or place.newest()
     manifest = place.read(name)
-    if isinstance(settings.storage, Path):
-        settings.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folders(settings)
     storage = open_storage(settings, WORKER_RETRY_TIMEOUT, lambda: None)
     with database_errors_explained():
         requeued = Restore(place, name, manifest).run(settings.database_url, storage, Progress("Restoring"))
     click.echo(wrap_for_terminal(_restored(name, manifest, requeued)))
+
+
+def _make_folders(settings: Settings) -> None:
+    if (file := sqlite_file(settings.database_url)) is not None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if isinstance(settings.storage, Path):
+        settings.storage.mkdir(parents=True, exist_ok=True)
 
 
 def _restored(name: str, manifest: Manifest, requeued: int) -> str:

@@ -76,6 +76,7 @@ def make_backup(database: Database, storage: Storage, place: BackupPlace, progre
             moment = _Moment(session)
             lost = copier.copy(moment.files)
             if {file.key for file in lost} <= {file.key for file in known}:
+                progress.step("Reading the database …")
                 return moment.write(place, storage_id, copier, lost)
     raise BackupFailed(
         f"After {ROUNDS} tries there were still files that had been deleted before they could be copied, such as"

@@ -21,6 +21,10 @@ class Progress:
         """Prepare to show it; `words` say what is copied where, such as «Copying 12 files»."""
         self._words = words
 
+    def step(self, words: str) -> None:
+        """Say what is done now, and takes its time."""
+        remark(words)
+
     @contextmanager
     def copying(self, files: int, total: int) -> Iterator[Callable[[int], None]]:
         """Show the copy of some files; the function that it gives is called with the size of each chunk."""

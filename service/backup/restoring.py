@@ -7,6 +7,7 @@ command may be given again. It then does not copy again what it has copied.
 import gzip
 import json
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from service.backup.errors import BackupFailed
 from service.backup.manifest import Manifest, SavedFile, SavedTable
 from service.backup.place import BackupPlace
 from service.backup.progress import Progress
-from service.db import Database, sqlite_file
+from service.db import Database
 from service.migrate import HEAD, is_newer, recreate_tables, upgrade
 from service.storage import Storage
 from service.storage.fetching import reads_back
@@ -57,8 +58,10 @@ class Restore:
             )
         identity = _require_empty_database(database_url)
         self._copy_files(storage, identity, progress)
+        progress.step("Writing the database …")
         recreate_tables(database_url, self._manifest.revision)
         with closing(Database(database_url)) as database:
+            _keep_identity(database, identity)
             self._write_rows(database, storage)
             upgrade(database_url)
             with database.write() as session:
@@ -117,7 +120,7 @@ class Restore:
                 count = writer.write(table.name, next(lines), lines)
             if count != table.rows:
                 raise ValueError(f"it has {count} rows; expected {table.rows}")
-        except (ValueError, EOFError, StopIteration, gzip.BadGzipFile) as error:
+        except (ValueError, EOFError, RecursionError, StopIteration, gzip.BadGzipFile, zlib.error) as error:
             raise BackupFailed(f"The file {key} cannot be restored: {error}. The database is still empty.") from error
 
 
@@ -127,8 +130,6 @@ def _require_empty_database(database_url: str) -> str | None:
     Raises:
         BackupFailed: the database has rows.
     """
-    if (file := sqlite_file(database_url)) is not None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(Database(database_url)) as database:
         with database.read() as session:
             counts = table_rows.count_all(session)
@@ -141,6 +142,16 @@ def _require_empty_database(database_url: str) -> str | None:
                 return storage_identity.read(session)
         except DatabaseOutdated:  # it has no tables yet
             return None
+
+
+def _keep_identity(database: Database, identity: str | None) -> None:
+    """Write the identity that was in the database before its tables were created anew.
+
+    Without it, the storage that was marked with it would be that of another database after a failure.
+    """
+    if identity is not None:
+        with database.write() as session:
+            storage_identity.write_if_missing(session, identity)
 
 
 def _is_stored(storage: Storage, file: SavedFile, present: dict[str, int]) -> bool:

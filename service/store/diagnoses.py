@@ -37,7 +37,7 @@ def read(session: Session, job: Job, language: Language = "en") -> Diagnosis | N
 
 def announce_change(session: Session, job: Job, now: datetime) -> None:
     """Tell webhooks the diagnosis of a running job if its verdict is another one than they were told last."""
-    if not webhooks.wanting(session, job, WebhookEvent.DIAGNOSIS_CHANGED):
+    if not webhooks.is_any_wanting(session, job, WebhookEvent.DIAGNOSIS_CHANGED):
         return
     diagnosis = read(session, job)
     if diagnosis is None or diagnosis.verdict in {*_NOT_TOLD, job.told_verdict}:

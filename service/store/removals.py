@@ -4,13 +4,13 @@ A job is looked at when it is due, so a step does not read the others. What it f
 that was interrupted is simply done again, and several workers may remove at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, exists, select, true
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, delete, select, true
+from sqlalchemy.orm import Session
 
 from fitqueue.retention import Removable, Retention
 from fitqueue.states import EventKind
@@ -58,22 +58,31 @@ def remove_some(session: Session) -> Removed | None:
     ).all()
     if not due:
         return None
-    projects, removed = retention.of_projects(session), Removed()
+    projects, needed, removed = retention.of_projects(session), _needed(session, due), Removed()
     for job in due:
         name, policy = projects.get(job.project_id, ("", Retention()))
-        if removed.is_full or not _remove_from(session, job, name, policy, now, removed):
+        if not _remove_from(session, job, name, policy, now, removed, is_needed=job.id in needed):
             break
     session.flush()
     return removed
 
 
-def is_needed(job_id: str | InstrumentedAttribute[str]) -> ColumnElement[bool]:
-    """Return the condition that a job which has not ended takes its initial weights from this one."""
-    other = Job.__table__.alias("needing")
-    return exists().where(other.c.weights_job_id == job_id, other.c.finished_at.is_(None))
+def _needed(session: Session, jobs: Sequence[Job]) -> set[str | None]:
+    """Return the ids of those of the jobs from which another one that has not ended takes its initial weights."""
+    of_jobs = Job.weights_job_id.in_([job.id for job in jobs])
+    return set(session.scalars(select(Job.weights_job_id).where(of_jobs, Job.finished_at.is_(None))))
 
 
-def _remove_from(session: Session, job: Job, project: str, policy: Retention, now: datetime, removed: Removed) -> bool:
+def _remove_from(
+    session: Session,
+    job: Job,
+    project: str,
+    policy: Retention,
+    now: datetime,
+    removed: Removed,
+    *,
+    is_needed: bool,
+) -> bool:
     """Remove what is due of one job; return False if more is due than a step removes."""
     if job.keep or job.finished_at is None:
         job.retention_due_at = None
@@ -81,7 +90,7 @@ def _remove_from(session: Session, job: Job, project: str, policy: Retention, no
     ages, age = policy.ages(), now - job.finished_at
     looks = [job.finished_at + each for each in ages.values() if each > age]
     for what in (what for what, least in ages.items() if least <= age):
-        if what in _NEEDED and session.scalar(select(is_needed(job.id))):
+        if is_needed and what in CHECKPOINTS:
             looks.append(now + LOOK_AGAIN)
             continue
         rows_before = removed.rows
@@ -110,6 +119,8 @@ def _remove_by_id(table: type[Event | LogLine], condition: ColumnElement[bool]) 
     def remove(session: Session, job_id: str, most: int, removed: Removed) -> None:
         query = select(table.id).where(table.job_id == job_id, condition).order_by(table.id).limit(most)
         ids = session.scalars(query).all()
+        if not ids:
+            return
         session.execute(delete(table).where(table.id.in_(ids)).execution_options(synchronize_session=False))
         removed.rows += len(ids)
 
@@ -122,6 +133,8 @@ def _remove_checkpoints(condition: ColumnElement[bool]) -> "_Remove":
         rows = session.execute(
             query.where(Checkpoint.job_id == job_id, condition).order_by(Checkpoint.name).limit(most)
         ).all()
+        if not rows:
+            return
         of_job = Checkpoint.job_id == job_id
         gone = delete(Checkpoint).where(of_job, Checkpoint.name.in_([row.name for row in rows]))
         session.execute(gone.execution_options(synchronize_session=False))
@@ -139,6 +152,8 @@ def _remove_files(table: type[Artifact | Snapshot]) -> "_Remove":
         rows = session.execute(
             select(table.storage_key, table.size).where(table.job_id == job_id).order_by(table.storage_key).limit(most)
         ).all()
+        if not rows:
+            return
         sizes = {row.storage_key: row.size for row in rows}
         gone = delete(table).where(table.job_id == job_id, table.storage_key.in_(sizes))
         session.execute(gone.execution_options(synchronize_session=False))
@@ -175,5 +190,5 @@ _REMOVE: Final[Mapping[Removable, _Remove]] = {
     Removable.ARTIFACTS: _remove_files(Artifact),
 }
 
-_NEEDED: Final = frozenset({Removable.CHECKPOINTS, Removable.OTHER_CHECKPOINTS})
+CHECKPOINTS: Final = frozenset({Removable.CHECKPOINTS, Removable.OTHER_CHECKPOINTS})
 """What other jobs may still need."""

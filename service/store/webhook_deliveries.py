@@ -173,7 +173,10 @@ def lease_due(session: Session, limit: int) -> list[Leased]:
         .order_by(WebhookDelivery.id)
         .with_for_update(skip_locked=True, of=WebhookDelivery)
     ).all()
-    return [_lease(delivery, webhook, now) for delivery, webhook in rows]
+    for delivery in [delivery for delivery, _ in rows if delivery.tries >= MAX_TRIES]:
+        # The worker of the last try died before it could record what came of it.
+        _end(delivery, DeliveryState.FAILED, "nobody knows what came of the last try")
+    return [_lease(delivery, webhook, now) for delivery, webhook in rows if delivery.state is DeliveryState.PENDING]
 
 
 def record(session: Session, leased: Leased, outcome: Outcome) -> None:
@@ -186,12 +189,12 @@ def record(session: Session, leased: Leased, outcome: Outcome) -> None:
     if delivery is None:
         return
     now = clock.now(session)
-    delivery.leased_until, delivery.last_status = None, outcome.status[:_MAX_STATUS]
     if outcome.verdict is Verdict.DELIVERED:
-        delivery.state, delivery.next_try_at = DeliveryState.DELIVERED, None
+        _end(delivery, DeliveryState.DELIVERED, outcome.status)
     elif outcome.verdict is Verdict.GONE or delivery.tries >= MAX_TRIES:
-        delivery.state, delivery.next_try_at = DeliveryState.FAILED, None
+        _end(delivery, DeliveryState.FAILED, outcome.status)
     else:
+        delivery.leased_until, delivery.last_status = None, outcome.status[:_MAX_STATUS]
         delivery.next_try_at = now + _delay(delivery.tries)
     session.flush()
     if outcome.verdict is Verdict.GONE:
@@ -202,6 +205,11 @@ def _lease(delivery: WebhookDelivery, webhook: Webhook, now: datetime) -> Leased
     delivery.tries += 1
     delivery.last_try_at, delivery.leased_until = now, now + LEASE
     return Leased(Message(delivery.id, webhook.kind, webhook.url, webhook.secret, delivery.payload), now + LEASE)
+
+
+def _end(delivery: WebhookDelivery, state: DeliveryState, status: str) -> None:
+    delivery.state, delivery.last_status = state, status[:_MAX_STATUS]
+    delivery.next_try_at = delivery.leased_until = None
 
 
 def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, String, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, String, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import TooManyWebhooks, WebhookNotFound
+from fitqueue.roles import Role
 from fitqueue.webhooks import WebhookEvent, WebhookKind
 from service import clock
 from service.ids import new_id
@@ -32,9 +33,9 @@ _OF_JOB: Final = (
         User.disabled_at.is_(None),
     )
     .order_by(Webhook.id)
-    # Nobody deletes one before its delivery, which refers to it, is committed.
-    .with_for_update(read=True, key_share=True, of=Webhook)
 )
+# Nobody deletes one before its delivery, which refers to it, is committed.
+_OF_JOB_KEPT: Final = _OF_JOB.with_for_update(read=True, key_share=True, of=Webhook)
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,19 @@ def with_names(session: Session, rows: Sequence[Webhook]) -> list[WebhookDetails
     return [WebhookDetails(row, *names[row.id]) for row in rows]
 
 
+def is_any_wanting(session: Session, job: Job, event: WebhookEvent) -> bool:
+    """Tell whether a webhook is told this event of a job."""
+    return bool(_wanting(session, _OF_JOB, job, event))
+
+
 def wanting(session: Session, job: Job, event: WebhookEvent) -> list[Webhook]:
-    """Return the webhooks that are told this event of a job: only those whose owners may still see the job."""
-    rows = session.execute(_OF_JOB, {"job_id": job.id, "project_id": job.project_id}).all()
+    """Return the webhooks that are told this event of a job. Nobody deletes them before the transaction ends."""
+    return _wanting(session, _OF_JOB_KEPT, job, event)
+
+
+def _wanting(session: Session, query: Select[Webhook, Role], job: Job, event: WebhookEvent) -> list[Webhook]:
+    """Return the webhooks that want an event, and whose owners may still see the job."""
+    rows = session.execute(query, {"job_id": job.id, "project_id": job.project_id}).all()
     return [
         webhook
         for webhook, role in rows

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Any, Final
 
+from tests.chaos.limits import project_of
+
 Spec = dict[str, Any]
 
 LABEL: Final = "chaos"
@@ -99,7 +101,14 @@ KINDS: Final[dict[str, Spec]] = {
 
 def spec(kind: str, number: str) -> Spec:
     """Return a job of this kind, as a user submits it. It must not fail merely because it was killed often."""
-    return {**KINDS[kind], "name": kind, "labels": {LABEL: number}, "seed": 11, "max_attempts": 100}
+    return {
+        **KINDS[kind],
+        **project_of(number),
+        "name": kind,
+        "labels": {LABEL: number},
+        "seed": 11,
+        "max_attempts": 100,
+    }
 
 
 def kinds(count: int) -> Iterator[str]:

@@ -71,10 +71,10 @@ def test_a_restored_service_has_the_same_rows_and_files(
     if place == "bucket":
         target = request.getfixturevalue("s3").new_bucket()
     code, shown, remarks = run(old, "backup", target)
-    assert (code, remarks) == (0, "Copying 5 files, 14.0 kB …\n")
+    assert (code, remarks) == (0, "Copying 5 files, 14.0 kB …\nReading the database …\n")
     assert re.fullmatch(
         r"The backup \d{8}T\d{6}\.\d{3}Z is complete: 3 jobs, and 5 files of 14\.0 kB\."
-        r" Copied were 5 new files, 14\.0 kB\.\n",
+        r" 5 files of 14\.0 kB were new\.\n",
         shown,
     )
     rows = old.rows()
@@ -300,7 +300,7 @@ def test_older_backups_are_removed_with_what_the_others_do_not_need(
 
     code, shown, _ = run(service, "backup", tmp_path / "place", "--keep", "3")
     assert code == 0
-    assert shown.endswith("Removed were 3 older backups, and 0 files.\n"), "the files are not a day old"
+    assert shown.endswith("3 older backups and 0 files were removed.\n"), "the files are not a day old"
     assert [*place.backups().values()] == [True] * 3
     assert keep_newest(place, 3, timedelta(hours=-1)) == (0, 3)
     assert not (tmp_path / "place" / "backups" / names[0]).exists()

@@ -46,7 +46,9 @@ class Backup:
         self.write_table_as("\n".join(map(json.dumps, lines)), table, len(lines) - 1)
 
     def write_table_as(self, content: str, table: str, rows: int) -> None:
-        compressed = gzip.compress(content.encode())
+        self.write_compressed(gzip.compress(content.encode()), table, rows)
+
+    def write_compressed(self, compressed: bytes, table: str, rows: int) -> None:
         (self._folder / f"{table}.jsonl.gz").write_bytes(compressed)
         fields = {"sha256": hashlib.sha256(compressed).hexdigest(), "size": len(compressed), "rows": rows}
         self.change_manifest(lambda manifest: _table(manifest, table).update(fields))
@@ -105,6 +107,17 @@ def test_a_database_that_was_only_migrated_is_empty(run: Run, backup: Backup, ne
     assert new.storage.identity() == identity
 
 
+def test_after_a_failure_a_database_that_was_only_migrated_is_still_that_of_its_storage(
+    run: Run, backup: Backup, new: Service
+) -> None:
+    new.install()
+    lines = backup.read_table("tokens")
+    backup.write_table("tokens", [*lines, lines[1]])
+    assert run(new, "restore", backup.place)[0] == 3
+    backup.write_table("tokens", lines)
+    assert run(new, "restore", backup.place)[0] == 0
+
+
 def test_a_storage_with_other_files_is_left_alone(run: Run, backup: Backup, new: Service) -> None:
     new.install()
     new.put("datasets/ds_other.npz", b"x")
@@ -136,7 +149,7 @@ def test_a_damaged_file_is_found_and_the_next_try_copies_only_what_is_missing(
     assert_nothing_is_restored(new)
     path.write_bytes(content)
     code, _, remarks = run(new, "restore", backup.place)
-    assert (code, remarks) == (0, "Restoring 1 file, 7.0 kB …\n")
+    assert (code, remarks) == (0, "Restoring 1 file, 7.0 kB …\nWriting the database …\n")
 
 
 def test_a_missing_table_is_found(run: Run, backup: Backup, new: Service) -> None:
@@ -222,9 +235,19 @@ def test_hostile_rows_are_refused(
     assert_nothing_is_restored(new)
 
 
-@pytest.mark.parametrize("content", ["", "[", '["id"]\n{"a":', "\N{SNOWMAN}"])
+@pytest.mark.parametrize("content", ["", "[", '["id"]\n{"a":', "\N{SNOWMAN}", "[" * 100_000])
 def test_a_table_that_is_something_else_is_refused(run: Run, backup: Backup, new: Service, content: str) -> None:
     backup.write_table_as(content, "tokens", 1)
+    code, _, remarks = run(new, "restore", backup.place)
+    assert code == 3
+    assert "/tokens.jsonl.gz cannot be restored: " in remarks
+    assert_nothing_is_restored(new)
+
+
+def test_a_table_that_is_not_compressed_as_it_should_be_is_refused(run: Run, backup: Backup, new: Service) -> None:
+    compressed = bytearray(gzip.compress(b"[]" * 1000))
+    compressed[12:20] = bytes(8)
+    backup.write_compressed(bytes(compressed), "tokens", 1)
     code, _, remarks = run(new, "restore", backup.place)
     assert code == 3
     assert "/tokens.jsonl.gz cannot be restored: " in remarks

@@ -16,7 +16,18 @@ from fitqueue.webhooks import CHOSEN_EVENTS, DeliveryState, WebhookEvent, Webhoo
 from service import clock
 from service.db import Database
 from service.models import ADMIN_ID, LAB_ID, Job, Project, User, Webhook, WebhookDelivery
-from service.store import leases, principals, projects, recording, tokens, users, webhook_deliveries, webhooks
+from service.store import (
+    deletions,
+    jobs,
+    leases,
+    principals,
+    projects,
+    recording,
+    tokens,
+    users,
+    webhook_deliveries,
+    webhooks,
+)
 from service.store.leases import Lease
 from service.store.principals import Principal
 from service.store.webhook_deliveries import DELAYS, JITTER, KEPT_FOR, LEASE, MAX_TRIES, Leased
@@ -310,6 +321,18 @@ def test_a_delivery_is_tried_eight_times_within_a_day(
     assert _lease(database) == []
 
 
+def test_workers_that_die_while_they_send_do_not_send_for_ever(
+    database: Database, add_webhook: AddWebhook, advance_clock: AdvanceClock
+) -> None:
+    _test(database, add_webhook())
+    for _ in range(MAX_TRIES):
+        assert len(_lease(database)) == 1
+        advance_clock(LEASE.total_seconds() + 1)
+    assert _lease(database) == []
+    delivery = _only_delivery(database)
+    assert (delivery.state, delivery.tries, delivery.leased_until) == (DeliveryState.FAILED, MAX_TRIES, None)
+
+
 def test_the_longest_waits_are_within_a_day() -> None:
     assert sum(DELAYS) * (1 + JITTER) < timedelta(days=1).total_seconds()
 
@@ -459,6 +482,25 @@ def test_a_deleted_webhook_takes_its_deliveries_with_it(database: Database, add_
     assert _deliveries(database) == []
     _record(database, leased, DELIVERED)
     assert _deliveries(database) == []
+
+
+def test_a_webhook_for_one_job_is_deleted_with_the_job(
+    database: Database, submit: Submit, perform: Perform, add_webhook: AddWebhook
+) -> None:
+    job_id = submit()
+    add_webhook(job_id=job_id)
+    of_project = add_webhook()
+    perform("cancel", job_id)
+    with database.write() as session:
+        jobs.delete(session, job_id)
+    while _deletes_some(database):
+        pass
+    assert [row.webhook_id for row in _deliveries(database)] == [of_project]
+
+
+def _deletes_some(database: Database) -> bool:
+    with database.write() as session:
+        return deletions.delete_some(session) is not None
 
 
 def test_deliveries_that_ended_long_ago_are_deleted(

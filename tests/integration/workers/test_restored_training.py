@@ -27,9 +27,12 @@ from service.store import jobs, snapshots, tokens
 from tests.integration.workers.conftest import ROOT
 from tests.results import result
 
-EPOCHS = 300
-TRAINED = 20
+EPOCHS = 120
+TRAINED = 5
 """How many epochs are trained before the backup. The rest takes longer than the backup."""
+
+LONG = 400.0
+"""Seconds for a whole training on a busy machine."""
 
 JOB: dict[str, Any] = {
     "model": {
@@ -119,10 +122,10 @@ def test_a_job_that_ran_during_the_backup_goes_on_elsewhere_as_if_nothing_had_ha
             token = tokens.create(session, "ada")
             undisturbed, disturbed = (jobs.create(session, make_spec(**JOB), []).id for _ in range(2))
         with run_worker(database, old.folder, **old.settings) as worker:
-            until(lambda: _state(database, undisturbed) is JobState.SUCCEEDED)
+            until(lambda: _state(database, undisturbed) is JobState.SUCCEEDED, LONG)
             until(lambda: _is_on_its_way(database, disturbed))
             old.run("backup", tmp_path / "backup")
-            assert _state(database, disturbed) is JobState.RUNNING, "the service runs on"
+            assert worker.process.poll() is None, "the service runs on"
             worker.stop(signal.SIGKILL)
         expected = result(database, undisturbed)
     shutil.rmtree(old.folder)
@@ -130,7 +133,7 @@ def test_a_job_that_ran_during_the_backup_goes_on_elsewhere_as_if_nothing_had_ha
     assert "Jobs that were running are queued again: 1." in new.run("restore", tmp_path / "backup")
     with new.database() as database:
         with run_worker(database, new.folder, **new.settings) as worker:
-            until(lambda: _state(database, disturbed) is JobState.SUCCEEDED)
+            until(lambda: _state(database, disturbed) is JobState.SUCCEEDED, LONG)
             worker.stop()
         assert result(database, undisturbed) == expected
         assert result(database, disturbed) == expected

@@ -14,14 +14,14 @@ from service import migrate
 from service.db import Database, make_engine
 from service.migrate import upgrade
 from service.store import jobs
-from tests.integration.workers.test_restored_training import JOB
+from tests.integration.workers.test_restored_training import JOB, LONG
 from tests.integration.workers.test_worker import LookAt, Until, settings
 from tests.results import result
 
 __all__ = ["settings"]
 
-TRAINED = 20
-SHORTER = JOB | {"fit": JOB["fit"] | {"epochs": 150}}
+TRAINED = 5
+SHORTER = JOB | {"fit": JOB["fit"] | {"epochs": 60}}
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_a_job_that_runs_during_an_upgrade_ends_as_if_nothing_had_happened(
 ) -> None:  # fmt: skip
     with database.write() as session:
         undisturbed, disturbed = (jobs.create(session, make_spec(**SHORTER), []).id for _ in range(2))
-    with run_worker(database, tmp_path, **settings, drain_seconds=1) as worker:
-        until(lambda: look_at(database, disturbed).epoch >= TRAINED)
+    with run_worker(database, tmp_path, **settings, drain_seconds=0.2) as worker:
+        until(lambda: look_at(database, disturbed).epoch >= TRAINED, LONG)
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(60) == 0
     stopped = look_at(database, disturbed)
@@ -57,7 +57,7 @@ def test_a_job_that_runs_during_an_upgrade_ends_as_if_nothing_had_happened(
     upgrade(database_url)
 
     with run_worker(database, tmp_path, **settings) as worker:
-        until(lambda: look_at(database, disturbed).state is JobState.SUCCEEDED)
+        until(lambda: look_at(database, disturbed).state is JobState.SUCCEEDED, LONG)
         worker.stop()
     assert look_at(database, disturbed).attempt == 2
     assert result(database, disturbed) == result(database, undisturbed)

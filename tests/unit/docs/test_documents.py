@@ -3,6 +3,7 @@
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import click
 import pytest
@@ -21,6 +22,7 @@ from fitqueue.trends import Trend
 from fitqueue.webhooks import DeliveryState, WebhookEvent, WebhookKind
 from service.api.errors import status_of
 from service.api.prometheus import ServiceCollector
+from service.backup.errors import BackupFailed
 from service.db import Database
 from service.settings import Settings
 from service.stack import StackFailed
@@ -29,6 +31,9 @@ from service.store.gauges import Gauges
 from tests.unit.docs.pages import DOCS, ROOT, list_items, section, table_rows, text_of
 from workers.doctor.command import make_checks
 from workers.doctor.training import SmokeTest
+
+OF_COMMANDS: Final[dict[str, type[FitQueueError]]] = {error.code: error for error in (StackFailed, BackupFailed)}
+"""Errors of commands of the service, which the API never answers."""
 
 
 @pytest.mark.parametrize(
@@ -79,9 +84,9 @@ def test_states_md_gives_each_reason_its_state_and_whether_the_job_can_be_extend
 def test_api_md_gives_each_error_its_message_and_its_status() -> None:
     errors = section(text_of("api.md"), "Errors")
     listed = re.findall(r"^- `(\w+)`(?: \((\d+)\))?: ((?:.|\n  )*)", errors, re.MULTILINE)
-    assert {code for code, _, _ in listed} == ERRORS_BY_CODE.keys() - {FitQueueError.code} | {StackFailed.code}
+    assert {code for code, _, _ in listed} == ERRORS_BY_CODE.keys() - {FitQueueError.code} | OF_COMMANDS.keys()
     for code, status, text in listed:
-        error = StackFailed() if code == StackFailed.code else ERRORS_BY_CODE[code]()
+        error = (OF_COMMANDS | ERRORS_BY_CODE)[code]()
         assert text.replace("\n  ", " ").startswith(error.message)
         if status:
             assert int(status) == status_of(error)

@@ -9,10 +9,24 @@ from typing import Any, Final
 from fitqueue.datasets import ArrayInfo
 from fitqueue.roles import Role, Scope
 from fitqueue.states import JobState, Reason
+from fitqueue.webhooks import WebhookEvent, WebhookKind
 from service.api.context import Services
 from service.models import LogLine, User
 from service.storage import artifact_key, dataset_key
-from service.store import actions, datasets, jobs, leases, projects, recording, snapshots, tokens, users, workers
+from service.store import (
+    actions,
+    datasets,
+    jobs,
+    leases,
+    projects,
+    recording,
+    snapshots,
+    tokens,
+    users,
+    webhook_deliveries,
+    webhooks,
+    workers,
+)
 from service.store.leases import Lease
 from tests.integration.fixture_types import MakeSpec
 from tests.integration.service.npz import npz
@@ -104,6 +118,16 @@ class Lab:
                 {"x": ArrayInfo((1,), "float64")}, owner_id=self.users[owner].id, project=self.project,
             )  # fmt: skip
         return row.id
+
+    def webhook(self, owner: str = "owner") -> tuple[str, str]:
+        """Create a webhook for a job of the project and a delivery of it, and return their ids."""
+        job_id = self.job(owner=owner)
+        with self.services.database.write() as session:
+            webhook = webhooks.create(
+                session, WebhookKind.WEBHOOK, f"https://example.org/{next(self.numbers)}", [WebhookEvent.JOB_FAILED],
+                owner_id=self.users[owner].id, service_url="http://localhost", job_id=job_id,
+            )  # fmt: skip
+            return webhook.id, webhook_deliveries.add_test(session, webhook).id
 
     def token_id(self, owner: str = "owner") -> str:
         """Create another token, and return its id."""

@@ -129,6 +129,15 @@ def _upload(_: Lab) -> Write:
     return Write(AuditAction.DATASET_UPLOAD, "/api/v1/datasets?name=letters", options=body)
 
 
+def _webhook(action: AuditAction, suffix: str = "") -> MakeWrite:
+    def make(lab: Lab) -> Write:
+        webhook_id, delivery_id = lab.webhook()
+        end = suffix.format(delivery=delivery_id)
+        return Write(action, f"/api/v1/webhooks/{webhook_id}{end}", webhook_id, missing=f"/api/v1/webhooks/none{end}")
+
+    return make
+
+
 def _send(
     action: AuditAction, path: str, body: Any, *, missing: str | None = None, target: str | None = None
 ) -> MakeWrite:
@@ -169,6 +178,14 @@ WRITES: Final[Mapping[str, MakeWrite]] = {
     ),
     "PUT /api/v1/projects/<project>/members/<user>": _member(AuditAction.PROJECT_ADD_MEMBER),
     "DELETE /api/v1/projects/<project>/members/<user>": _member(AuditAction.PROJECT_REMOVE_MEMBER),
+    "POST /api/v1/webhooks": _send(
+        AuditAction.WEBHOOK_CREATE, "/api/v1/webhooks", {"url": "https://example.org/hook", "project": PROJECT}
+    ),
+    "DELETE /api/v1/webhooks/<webhook_id>": _webhook(AuditAction.WEBHOOK_DELETE),
+    "POST /api/v1/webhooks/<webhook_id>/test": _webhook(AuditAction.WEBHOOK_TEST, "/test"),
+    "POST /api/v1/webhooks/<webhook_id>/deliveries/<delivery_id>/resend": _webhook(
+        AuditAction.WEBHOOK_RESEND, "/deliveries/{delivery}/resend"
+    ),
     "POST /api/v1/workers/<worker_id>/drain": _drain(AuditAction.WORKER_DRAIN),
     "DELETE /api/v1/workers/<worker_id>/drain": _drain(AuditAction.WORKER_END_DRAIN),
 }  # fmt: skip

@@ -20,84 +20,93 @@ from tests.integration.service.lab import PROJECT, USERS, WORKER, Lab
 
 ACTORS: Final = ("nobody", "viewer", "owner", "colleague", "outsider", "boss")
 
-# `viewer`, `owner` and `colleague` are members of a closed project, `outsider` is not, `boss` is an admin. The job, the
-# data set and the token of the address are the owner's. `ok`: whatever the route answers to somebody who may call it.
-# The last two columns are what a token of the scope `read` or `submit` gets where its user may call the route.
+# A path without a slash is below `/api/v1/`. `viewer`, `owner` and `colleague` are members of a closed project,
+# `outsider` is not, `boss` is an admin. The job, the data set, the token and the webhook of the address are the
+# owner's. `ok`: whatever the route answers to somebody who may call it. The last two columns are what a token of the
+# scope `read` or `submit` gets where its user may call the route.
 TABLE: Final = """
-                                                         nobody viewer owner colleague outsider boss  read submit
-GET    /                                                  401    ok     ok    ok        ok       ok    ok   ok
-GET    /api/v1/audit                                      401    403    403   403       403      ok    ok   ok
-GET    /api/v1/catalogue                                  401    ok     ok    ok        ok       ok    ok   ok
-POST   /api/v1/datasets                                   401    403    ok    ok        ok       ok    403  ok
-GET    /api/v1/datasets                                   401    ok     ok    ok        ok       ok    ok   ok
-GET    /api/v1/datasets/<reference>                       401    ok     ok    ok        404      ok    ok   ok
-DELETE /api/v1/datasets/<reference>                       401    403    ok    403       404      ok    403  403
-GET    /api/v1/datasets/<reference>/preview               401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/job.schema.json                            ok     ok     ok    ok        ok       ok    ok   ok
-POST   /api/v1/jobs                                       401    403    ok    ok        ok       ok    403  ok
-GET    /api/v1/jobs                                       401    ok     ok    ok        ok       ok    ok   ok
-GET    /api/v1/jobs/<job_id>                              401    ok     ok    ok        404      ok    ok   ok
-PATCH  /api/v1/jobs/<job_id>                              401    403    ok    403       404      ok    403  403
-DELETE /api/v1/jobs/<job_id>                              401    403    ok    403       404      ok    403  403
-GET    /api/v1/jobs/<job_id>/artifacts                    401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/artifacts/<name>             401    ok     ok    ok        404      ok    ok   ok
-POST   /api/v1/jobs/<job_id>/cancel                       401    403    ok    403       404      ok    403  403
-GET    /api/v1/jobs/<job_id>/checkpoints                  401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/checkpoints/<name>           401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/diff/<other_id>              401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/events                       401    ok     ok    ok        404      ok    ok   ok
-POST   /api/v1/jobs/<job_id>/extend                       401    403    ok    403       404      ok    403  403
-GET    /api/v1/jobs/<job_id>/logs                         401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/metrics                      401    ok     ok    ok        404      ok    ok   ok
-POST   /api/v1/jobs/<job_id>/move-to-front                401    403    ok    403       404      ok    403  403
-GET    /api/v1/jobs/<job_id>/news                         401    ok     ok    ok        404      ok    ok   ok
-POST   /api/v1/jobs/<job_id>/pause                        401    403    ok    403       404      ok    403  403
-POST   /api/v1/jobs/<job_id>/resume                       401    403    ok    403       404      ok    403  403
-GET    /api/v1/jobs/<job_id>/usage                        401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/weights/best                 401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/weights/last                 401    ok     ok    ok        404      ok    ok   ok
-GET    /api/v1/jobs/<job_id>/weights/last_with_optimizer  401    ok     ok    ok        404      ok    ok   ok
-POST   /api/v1/login-links                                401    ok     ok    ok        ok       ok    ok   ok
-GET    /api/v1/me                                         401    ok     ok    ok        ok       ok    ok   ok
-GET    /api/v1/openapi.json                               401    ok     ok    ok        ok       ok    ok   ok
-GET    /api/v1/projects                                   401    ok     ok    ok        ok       ok    ok   ok
-POST   /api/v1/projects                                   401    403    403   403       403      ok    403  403
-GET    /api/v1/projects/<project>                         401    ok     ok    ok        404      ok    ok   ok
-PATCH  /api/v1/projects/<project>                         401    403    403   403       403      ok    403  403
-PUT    /api/v1/projects/<project>/members/<user>          401    403    403   403       403      ok    403  403
-DELETE /api/v1/projects/<project>/members/<user>          401    403    403   403       403      ok    403  403
-GET    /api/v1/queue                                      401    ok     ok    ok        ok       ok    ok   ok
-GET    /api/v1/tokens                                     401    ok     ok    ok        ok       ok    ok   ok
-POST   /api/v1/tokens                                     401    ok     ok    ok        ok       ok    403  403
-DELETE /api/v1/tokens/<token_id>                          401    404    ok    404       404      ok    403  403
-GET    /api/v1/users                                      401    403    403   403       403      ok    ok   ok
-POST   /api/v1/users                                      401    403    403   403       403      ok    403  403
-GET    /api/v1/users/<user>                               401    403    403   403       403      ok    ok   ok
-PATCH  /api/v1/users/<user>                               401    403    403   403       403      ok    403  403
-GET    /api/v1/workers                                    401    ok     ok    ok        ok       ok    ok   ok
-POST   /api/v1/workers/<worker_id>/drain                  401    403    403   403       403      ok    403  403
-DELETE /api/v1/workers/<worker_id>/drain                  401    403    403   403       403      ok    403  403
-GET    /assets/<version>/<name>                           ok     ok     ok    ok        ok       ok    ok   ok
-GET    /compare                                           401    ok     ok    ok        ok       ok    ok   ok
-GET    /datasets                                          401    ok     ok    ok        ok       ok    ok   ok
-GET    /datasets/<path:reference>                         401    ok     ok    ok        404      ok    ok   ok
-GET    /docs                                              401    ok     ok    ok        ok       ok    ok   ok
-GET    /docs/scalar.js                                    401    ok     ok    ok        ok       ok    ok   ok
-GET    /healthz                                           ok     ok     ok    ok        ok       ok    ok   ok
-GET    /jobs/<job_id>                                     401    ok     ok    ok        404      ok    ok   ok
-GET    /login                                             ok     ok     ok    ok        ok       ok    ok   ok
-POST   /login                                             403    403    403   403       403      403   403  403
-POST   /logout                                            401    ok     ok    ok        ok       ok    ok   ok
-GET    /metrics                                           401    403    403   403       403      ok    ok   ok
-GET    /new                                               401    ok     ok    ok        ok       ok    ok   ok
-POST   /new                                               401    403    ok    ok        ok       ok    403  ok
-GET    /queue                                             401    ok     ok    ok        ok       ok    ok   ok
-GET    /readyz                                            401    ok     ok    ok        ok       ok    ok   ok
+                                                             nobody viewer owner colleague outsider boss  read submit
+GET    /                                                     401    ok     ok    ok        ok       ok    ok   ok
+GET    audit                                                 401    403    403   403       403      ok    ok   ok
+GET    catalogue                                             401    ok     ok    ok        ok       ok    ok   ok
+POST   datasets                                              401    403    ok    ok        ok       ok    403  ok
+GET    datasets                                              401    ok     ok    ok        ok       ok    ok   ok
+GET    datasets/<reference>                                  401    ok     ok    ok        404      ok    ok   ok
+DELETE datasets/<reference>                                  401    403    ok    403       404      ok    403  403
+GET    datasets/<reference>/preview                          401    ok     ok    ok        404      ok    ok   ok
+GET    job.schema.json                                       ok     ok     ok    ok        ok       ok    ok   ok
+POST   jobs                                                  401    403    ok    ok        ok       ok    403  ok
+GET    jobs                                                  401    ok     ok    ok        ok       ok    ok   ok
+GET    jobs/<job_id>                                         401    ok     ok    ok        404      ok    ok   ok
+PATCH  jobs/<job_id>                                         401    403    ok    403       404      ok    403  403
+DELETE jobs/<job_id>                                         401    403    ok    403       404      ok    403  403
+GET    jobs/<job_id>/artifacts                               401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/artifacts/<name>                        401    ok     ok    ok        404      ok    ok   ok
+POST   jobs/<job_id>/cancel                                  401    403    ok    403       404      ok    403  403
+GET    jobs/<job_id>/checkpoints                             401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/checkpoints/<name>                      401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/diff/<other_id>                         401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/events                                  401    ok     ok    ok        404      ok    ok   ok
+POST   jobs/<job_id>/extend                                  401    403    ok    403       404      ok    403  403
+GET    jobs/<job_id>/logs                                    401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/metrics                                 401    ok     ok    ok        404      ok    ok   ok
+POST   jobs/<job_id>/move-to-front                           401    403    ok    403       404      ok    403  403
+GET    jobs/<job_id>/news                                    401    ok     ok    ok        404      ok    ok   ok
+POST   jobs/<job_id>/pause                                   401    403    ok    403       404      ok    403  403
+POST   jobs/<job_id>/resume                                  401    403    ok    403       404      ok    403  403
+GET    jobs/<job_id>/usage                                   401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/weights/best                            401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/weights/last                            401    ok     ok    ok        404      ok    ok   ok
+GET    jobs/<job_id>/weights/last_with_optimizer             401    ok     ok    ok        404      ok    ok   ok
+POST   login-links                                           401    ok     ok    ok        ok       ok    ok   ok
+GET    me                                                    401    ok     ok    ok        ok       ok    ok   ok
+GET    openapi.json                                          401    ok     ok    ok        ok       ok    ok   ok
+GET    projects                                              401    ok     ok    ok        ok       ok    ok   ok
+POST   projects                                              401    403    403   403       403      ok    403  403
+GET    projects/<project>                                    401    ok     ok    ok        404      ok    ok   ok
+PATCH  projects/<project>                                    401    403    403   403       403      ok    403  403
+PUT    projects/<project>/members/<user>                     401    403    403   403       403      ok    403  403
+DELETE projects/<project>/members/<user>                     401    403    403   403       403      ok    403  403
+GET    queue                                                 401    ok     ok    ok        ok       ok    ok   ok
+GET    tokens                                                401    ok     ok    ok        ok       ok    ok   ok
+POST   tokens                                                401    ok     ok    ok        ok       ok    403  403
+DELETE tokens/<token_id>                                     401    404    ok    404       404      ok    403  403
+GET    usage                                                 401    403    403   403       403      ok    ok   ok
+GET    users                                                 401    403    403   403       403      ok    ok   ok
+POST   users                                                 401    403    403   403       403      ok    403  403
+GET    users/<user>                                          401    403    403   403       403      ok    ok   ok
+PATCH  users/<user>                                          401    403    403   403       403      ok    403  403
+GET    webhooks                                              401    ok     ok    ok        ok       ok    ok   ok
+POST   webhooks                                              401    403    ok    ok        ok       ok    403  403
+GET    webhooks/<webhook_id>                                 401    404    ok    404       404      ok    ok   ok
+DELETE webhooks/<webhook_id>                                 401    403    ok    404       404      ok    403  403
+GET    webhooks/<webhook_id>/deliveries                      401    404    ok    404       404      ok    ok   ok
+POST   webhooks/<webhook_id>/deliveries/<delivery_id>/resend 401    403    ok    404       404      ok    403  403
+POST   webhooks/<webhook_id>/test                            401    403    ok    404       404      ok    403  403
+GET    workers                                               401    ok     ok    ok        ok       ok    ok   ok
+POST   workers/<worker_id>/drain                             401    403    403   403       403      ok    403  403
+DELETE workers/<worker_id>/drain                             401    403    403   403       403      ok    403  403
+GET    /assets/<version>/<name>                              ok     ok     ok    ok        ok       ok    ok   ok
+GET    /compare                                              401    ok     ok    ok        ok       ok    ok   ok
+GET    /datasets                                             401    ok     ok    ok        ok       ok    ok   ok
+GET    /datasets/<path:reference>                            401    ok     ok    ok        404      ok    ok   ok
+GET    /docs                                                 401    ok     ok    ok        ok       ok    ok   ok
+GET    /docs/scalar.js                                       401    ok     ok    ok        ok       ok    ok   ok
+GET    /healthz                                              ok     ok     ok    ok        ok       ok    ok   ok
+GET    /jobs/<job_id>                                        401    ok     ok    ok        404      ok    ok   ok
+GET    /login                                                ok     ok     ok    ok        ok       ok    ok   ok
+POST   /login                                                403    403    403   403       403      403   403  403
+POST   /logout                                               401    ok     ok    ok        ok       ok    ok   ok
+GET    /metrics                                              401    403    403   403       403      ok    ok   ok
+GET    /new                                                  401    ok     ok    ok        ok       ok    ok   ok
+POST   /new                                                  401    403    ok    ok        ok       ok    403  ok
+GET    /queue                                                401    ok     ok    ok        ok       ok    ok   ok
+GET    /readyz                                               401    ok     ok    ok        ok       ok    ok   ok
 """
 
 
-LOOKS_LATE: Final = "DELETE /api/v1/tokens/<token_id>"
-"""It looks for the token when that of the request is known to be allowed to revoke one."""
+LOOKS_LATE: Final = ("<token_id>", "<webhook_id>")
+"""What a route looks for when the token of the request is known to be allowed to change it."""
 
 
 class Line(NamedTuple):
@@ -119,7 +128,8 @@ def _table() -> dict[str, Line]:
     for line in lines:
         method, path, *cells = line.split()
         by_scope = {Scope.READ: cells[-2], Scope.SUBMIT: cells[-1]}
-        found[f"{method} {path}"] = Line(dict(zip(ACTORS, cells[:-2], strict=True)), by_scope)
+        whole = path if path.startswith("/") else f"/api/v1/{path}"
+        found[f"{method} {whole}"] = Line(dict(zip(ACTORS, cells[:-2], strict=True)), by_scope)
     return found
 
 
@@ -150,17 +160,20 @@ class Targets(NamedTuple):
     job: str
     dataset: str
     token: str
+    webhook: str
+    delivery: str
     project: str = PROJECT
     user: str = "colleague"
 
 
-NOTHING: Final = Targets("job_nothing", "nothing", "tok_nothing", "nothing")
+NOTHING: Final = Targets("job_nothing", "nothing", "tok_nothing", "wh_nothing", "whd_nothing", "nothing")
 
 
 def _path(route: str, targets: Targets) -> str:
     names = {
         "job_id": targets.job, "other_id": targets.job, "reference": targets.dataset, "project": targets.project,
-        "token_id": targets.token, "user": targets.user, "worker_id": WORKER, "version": "v",
+        "webhook_id": targets.webhook, "delivery_id": targets.delivery, "token_id": targets.token, "user": targets.user,
+        "worker_id": WORKER, "version": "v",
         "name": "secret-artifact" if "artifacts" in route else "best",
     }  # fmt: skip
     path = re.sub(r"<(?:path:)?(\w+)>", lambda match: names[match[1]], route.split()[1])
@@ -180,12 +193,12 @@ def test_a_route_answers_whoever_may_call_it(route: str, app: Flask, lab: Lab) -
     line, is_read = LINES[route], route.startswith("GET")
     shared = _new_targets(lab)
     for actor, scope in product(ACTORS, Scope):
-        targets = shared if is_read else Targets(lab.job(), lab.dataset(), lab.token_id())
+        targets = shared if is_read else Targets(lab.job(), lab.dataset(), lab.token_id(), *lab.webhook())
         answer = _ask(app, lab, route, actor, scope, targets)
         assert answer.status_code < 500, answer.text
         expected = line.expected(actor, scope)
-        if route == LOOKS_LATE and scope is not Scope.ALL and actor != "nobody":
-            expected = "403"
+        if expected == "404" and any(name in route for name in LOOKS_LATE):
+            expected = max(expected, line.by_scope.get(scope, "ok"), key=["ok", "404", "403"].index)
         assert _outcome(route, answer) == expected, f"{actor} with a token of the scope {scope}: {answer.text[:300]}"
 
 
@@ -195,7 +208,7 @@ def _outcome(route: str, answer: TestResponse) -> str:
 
 
 def _new_targets(lab: Lab) -> Targets:
-    return Targets(lab.job(JobState.SUCCEEDED), lab.dataset("letters"), lab.token_id())
+    return Targets(lab.job(JobState.SUCCEEDED), lab.dataset("letters"), lab.token_id(), *lab.webhook())
 
 
 @pytest.mark.parametrize("route", [route for route, line in LINES.items() if "404" in line.by_actor.values()])

@@ -137,7 +137,8 @@ def _paths() -> Iterator[tuple[str, str]]:
         for job in (ENDED, QUEUED):
             names = {
                 "job_id": job, "other_id": OWN, "reference": NAMED, "project": PROJECT, "token_id": "tok_none",
-                "user": "owner", "worker_id": "none", "version": "v", "name": "secret-checkpoint",
+                "user": "owner", "worker_id": "none", "webhook_id": "none",
+                "delivery_id": "none", "version": "v", "name": "secret-checkpoint",
             }  # fmt: skip
             filled = re.sub(r"<(?:path:)?(\w+)>", lambda match, names=names: names[match[1]], path)
             yield method, f"{filled}?array=x" if path.endswith("/preview") else filled

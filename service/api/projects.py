@@ -53,9 +53,13 @@ class MemberPath(ProjectPath):
 @blueprint.get("", summary="List projects", responses={200: Page[ProjectView]})
 def list_projects() -> Response:
     """Those that you see, by name."""
+    return answer(Page[ProjectView](data=read_projects(), next_cursor=None))
+
+
+def read_projects() -> list[ProjectView]:
+    """Return the projects that the user sees, by name."""
     with get_services().database.read() as session:
-        views = _views(session, projects.list_all(session, principal().viewer))
-    return answer(Page[ProjectView](data=views, next_cursor=None))
+        return _views(session, projects.list_all(session, principal().viewer))
 
 
 @blueprint.post(
@@ -65,16 +69,26 @@ def list_projects() -> Response:
     responses={201: ProjectView, **problems(400, 403, 409, 413, 415)},
 )
 def create_project() -> Response:
-    wanted = validated(NewProject, json_body())
-    with get_services().database.write() as session:
-        view = project_view(projects.create(session, wanted.name, is_open=wanted.open), [])
+    view = create(json_body())
     return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
+
+
+def create(body: object) -> ProjectView:
+    """Create the project that a request describes.
+
+    Raises:
+        InvalidRequest: the request does not describe one.
+        NameTaken: another project has this name.
+    """
+    wanted = validated(NewProject, body)
+    with get_services().database.write() as session:
+        return project_view(projects.create(session, wanted.name, is_open=wanted.open), [])
 
 
 @blueprint.get("/<project>", summary="Get a project", responses={200: ProjectView, **problems(404)})
 def get_project(path: ProjectPath) -> Response:
     with get_services().database.read() as session:
-        return _answer(session, projects.get(session, path.project, principal().viewer))
+        return answer(_views(session, [projects.get(session, path.project, principal().viewer)])[0])
 
 
 @blueprint.patch(
@@ -85,13 +99,23 @@ def get_project(path: ProjectPath) -> Response:
 )
 def change_project(path: ProjectPath) -> Response:
     """Whether it is open to all, and its share. Its name stays: jobs and data sets refer to it."""
-    change = validated(ProjectChange, json_body())
+    return answer(change(path.project, json_body()))
+
+
+def change(reference: str, body: object) -> ProjectView:
+    """Change a project as a request says.
+
+    Raises:
+        InvalidRequest: the request does not describe a change.
+        ProjectNotFound: there is no such project.
+    """
+    asked = validated(ProjectChange, body)
     columns = {"open": "is_open", "share": "share"}
     with get_services().database.write() as session:
-        project = projects.get(session, path.project)
-        for name in change.model_fields_set:
-            setattr(project, columns[name], getattr(change, name))
-        return _answer(session, project)
+        project = projects.get(session, reference)
+        for name in asked.model_fields_set:
+            setattr(project, columns[name], getattr(asked, name))
+        return _views(session, [project])[0]
 
 
 @blueprint.put(
@@ -99,10 +123,20 @@ def change_project(path: ProjectPath) -> Response:
 )
 def add_project_member(path: MemberPath) -> Response:
     """The user sees the project from now on. Doing it twice changes nothing."""
+    return answer(add_member(path.project, path.user))
+
+
+def add_member(reference: str, user: str) -> ProjectView:
+    """Let a user see a project.
+
+    Raises:
+        ProjectNotFound: there is no such project.
+        UserNotFound: there is no such user.
+    """
     with get_services().database.write() as session:
-        project = projects.get(session, path.project)
-        projects.add_member(session, project, users.get(session, path.user))
-        return _answer(session, project)
+        project = projects.get(session, reference)
+        projects.add_member(session, project, users.get(session, user))
+        return _views(session, [project])[0]
 
 
 @blueprint.delete(
@@ -112,14 +146,20 @@ def add_project_member(path: MemberPath) -> Response:
 )
 def remove_project_member(path: MemberPath) -> Response:
     """If the project is not open, the user sees in it only what is their own. Doing it twice changes nothing."""
+    return answer(remove_member(path.project, path.user))
+
+
+def remove_member(reference: str, user: str) -> ProjectView:
+    """Hide a project from a user, unless it is open.
+
+    Raises:
+        ProjectNotFound: there is no such project.
+        UserNotFound: there is no such user.
+    """
     with get_services().database.write() as session:
-        project = projects.get(session, path.project)
-        projects.remove_member(session, project, users.get(session, path.user))
-        return _answer(session, project)
-
-
-def _answer(session: Session, project: Project) -> Response:
-    return answer(_views(session, [project])[0])
+        project = projects.get(session, reference)
+        projects.remove_member(session, project, users.get(session, user))
+        return _views(session, [project])[0]
 
 
 def _views(session: Session, rows: Sequence[Project]) -> list[ProjectView]:

@@ -60,9 +60,12 @@ class UserPath(BaseModel):
 @blueprint.get("", summary="List users", responses={200: Page[UserView], **problems(403)})
 def list_users() -> Response:
     """All users by name, those that are disabled, too."""
+    return answer(Page[UserView](data=read_users(), next_cursor=None))
+
+
+def read_users() -> list[UserView]:
     with get_services().database.read() as session:
-        rows = users.list_all(session)
-    return answer(Page[UserView](data=[user_view(row) for row in rows], next_cursor=None))
+        return [user_view(row) for row in users.list_all(session)]
 
 
 @blueprint.post(
@@ -73,10 +76,20 @@ def list_users() -> Response:
 )
 def create_user() -> Response:
     """The user has no token yet: `POST /tokens` with `user` creates one."""
-    wanted = validated(NewUser, json_body())
-    with get_services().database.write() as session:
-        view = user_view(users.create(session, wanted.name, wanted.role))
+    view = create(json_body())
     return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
+
+
+def create(body: object) -> UserView:
+    """Create the user that a request describes.
+
+    Raises:
+        InvalidRequest: the request does not describe one.
+        NameTaken: another user has this name.
+    """
+    wanted = validated(NewUser, body)
+    with get_services().database.write() as session:
+        return user_view(users.create(session, wanted.name, wanted.role))
 
 
 @blueprint.get("/<user>", summary="Get a user", responses={200: UserView, **problems(403, 404)})
@@ -93,8 +106,19 @@ def get_user(path: UserPath) -> Response:
 )
 def change_user(path: UserPath) -> Response:
     """Role, share and priority, and whether the user is disabled: then no token of theirs is valid."""
-    change = validated(UserChange, json_body())
-    wanted = {name: getattr(change, name) for name in change.model_fields_set if name != "disabled"}
-    disabled = change.disabled if "disabled" in change.model_fields_set else None
+    return answer(change(path.user, json_body()))
+
+
+def change(reference: str, body: object) -> UserView:
+    """Change a user as a request says.
+
+    Raises:
+        InvalidRequest: the request does not describe a change.
+        UserNotFound: there is no such user.
+        LastAdmin: no admin would be left.
+    """
+    asked = validated(UserChange, body)
+    wanted = {name: getattr(asked, name) for name in asked.model_fields_set if name != "disabled"}
+    disabled = asked.disabled if "disabled" in asked.model_fields_set else None
     with get_services().database.write() as session:
-        return answer(user_view(users.change(session, path.user, wanted, disabled=disabled)))
+        return user_view(users.change(session, reference, wanted, disabled=disabled))

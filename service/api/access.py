@@ -28,6 +28,10 @@ class Rule:
     scope: Scope
     is_owners: bool = False
 
+    def allows(self, who: Principal) -> bool:
+        """Tell whether somebody has the role and the scope, whoever the owner is."""
+        return who.role.includes(self.role) and who.scope.includes(self.scope)
+
 
 READ: Final = Rule(Role.VIEWER, Scope.READ)
 SUBMIT: Final = Rule(Role.MEMBER, Scope.SUBMIT)
@@ -74,14 +78,28 @@ RULES: Final[dict[str, Rule]] = {
     "metrics.get_job_metrics": READ,
     "news.get_job_news": READ,
     "owner_usage.get_usage": READ,
+    "pages.account": READ,
+    "pages.add_project_member": ADMIN,
+    "pages.admin": ADMIN,
+    "pages.admin_projects": ADMIN,
+    "pages.admin_users": ADMIN,
+    "pages.change_project": ADMIN,
+    "pages.change_user": ADMIN,
     "pages.compare": READ,
+    "pages.create_own_token": OWN_ACCOUNT,
+    "pages.create_project": ADMIN,
+    "pages.create_token_of_user": ADMIN,
+    "pages.create_user": ADMIN,
     "pages.dataset": READ,
     "pages.datasets": READ,
     "pages.job": READ,
     "pages.jobs": READ,
-    "pages.new_job": READ,
+    "pages.new_job": SUBMIT,
     "pages.post_job": SUBMIT,
     "pages.queue": READ,
+    "pages.remove_project_member": ADMIN,
+    "pages.revoke_own_token": OWN_ACCOUNT,
+    "pages.revoke_token_of_user": ADMIN,
     "previews.preview_dataset": READ,
     "projects.add_project_member": ADMIN,
     "projects.change_project": ADMIN,

@@ -58,5 +58,10 @@ def principal() -> Principal:
     return cast(Principal, g.principal)
 
 
+def find_principal() -> Principal | None:
+    """Return who sends the request; None where nobody has to say it, and where it was refused before that."""
+    return cast(Principal | None, g.get("principal"))
+
+
 def request_id() -> str:
     return cast(str, g.request_id)

@@ -4,7 +4,6 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.orm import Session
 
 from fitqueue.account_views import ProjectView
 from fitqueue.audit_actions import AuditAction
@@ -19,7 +18,6 @@ from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.api.users import MAX_SHARE
-from service.models import Project
 from service.store import projects, retention, users
 
 blueprint = APIBlueprint(
@@ -56,9 +54,13 @@ class MemberPath(ProjectPath):
 @blueprint.get("", summary="List projects", responses={200: Page[ProjectView]})
 def list_projects() -> Response:
     """Those that you see, by name."""
+    return answer(Page[ProjectView](data=read_projects(), next_cursor=None))
+
+
+def read_projects() -> list[ProjectView]:
+    """Return the projects that the user sees, by name."""
     with get_services().database.read() as session:
-        views = project_views(session, projects.list_all(session, principal().viewer))
-    return answer(Page[ProjectView](data=views, next_cursor=None))
+        return project_views(session, projects.list_all(session, principal().viewer))
 
 
 @blueprint.post(
@@ -68,17 +70,28 @@ def list_projects() -> Response:
     responses={201: ProjectView, **problems(400, 403, 409, 413, 415)},
 )
 def create_project() -> Response:
-    wanted = validated(NewProject, json_body())
+    view = create(json_body())
+    return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
+
+
+def create(body: object) -> ProjectView:
+    """Create the project that a request describes.
+
+    Raises:
+        InvalidRequest: the request does not describe one.
+        NameTaken: another project has this name.
+    """
+    wanted = validated(NewProject, body)
     with get_services().database.write() as session:
         view = project_view(session, projects.create(session, wanted.name, is_open=wanted.open))
         auditing.record(session, AuditAction.PROJECT_CREATE, view.id, {"name": view.name, "open": view.open})
-    return answer(view, 201, {"Location": address_of(f"/projects/{view.id}")})
+        return view
 
 
 @blueprint.get("/<project>", summary="Get a project", responses={200: ProjectView, **problems(404)})
 def get_project(path: ProjectPath) -> Response:
     with get_services().database.read() as session:
-        return _answer(session, projects.get(session, path.project, principal().viewer))
+        return answer(project_view(session, projects.get(session, path.project, principal().viewer)))
 
 
 @blueprint.patch(
@@ -89,24 +102,38 @@ def get_project(path: ProjectPath) -> Response:
 )
 def change_project(path: ProjectPath) -> Response:
     """Whether it is open, its share, limits and retention. Its name stays: jobs and data sets refer to it."""
-    change = validated(ProjectChange, json_body())
+    return answer(change(path.project, json_body()))
+
+
+def change(reference: str, body: object) -> ProjectView:
+    """Change a project as a request says.
+
+    Raises:
+        InvalidRequest: the request does not describe a change.
+        ProjectNotFound: there is no such project.
+    """
+    asked = validated(ProjectChange, body)
     columns = {"open": "is_open", "share": "share"}
     with get_services().database.write() as session:
-        project = projects.get(session, path.project)
+        project = projects.get(session, reference)
         session.refresh(project, with_for_update=True)
         before = project_view(session, project)
-        for name in change.model_fields_set - {"limits", "retention"}:
-            setattr(project, columns[name], getattr(change, name))
-        if "limits" in change.model_fields_set:
-            project.limits = merged(project.limits, change.limits)
+        for name in asked.model_fields_set & columns.keys():
+            setattr(project, columns[name], getattr(asked, name))
+        if "limits" in asked.model_fields_set:
+            project.limits = merged(project.limits, asked.limits)
         session.flush()
-        if "retention" in change.model_fields_set:
-            kept = {} if change.retention is None else change.retention.model_dump(exclude_unset=True)
-            before_it = {} if change.retention is None else before.retention.model_dump()
-            retention.set(session, project.id, Retention(**{**before_it, **kept}))
+        if "retention" in asked.model_fields_set:
+            retention.set(session, project.id, _patched(before.retention, asked.retention))
             session.refresh(project)
-        auditing.record_change(session, AuditAction.PROJECT_CHANGE, before, project_view(session, project))
-        return _answer(session, project)
+        after = project_view(session, project)
+        auditing.record_change(session, AuditAction.PROJECT_CHANGE, before, after)
+        return after
+
+
+def _patched(before: Retention, patch: Retention | None) -> Retention:
+    """Return a retention after a merge patch; None stands for the default."""
+    return Retention() if patch is None else before.model_copy(update=patch.model_dump(exclude_unset=True))
 
 
 @blueprint.put(
@@ -114,14 +141,23 @@ def change_project(path: ProjectPath) -> Response:
 )
 def add_project_member(path: MemberPath) -> Response:
     """The user sees the project from now on. Doing it twice changes nothing."""
+    return answer(add_member(path.project, path.user))
+
+
+def add_member(reference: str, user: str) -> ProjectView:
+    """Let a user see a project.
+
+    Raises:
+        ProjectNotFound: there is no such project.
+        UserNotFound: there is no such user.
+    """
     with get_services().database.write() as session:
-        project = projects.get(session, path.project)
-        user = users.get(session, path.user)
-        if projects.add_member(session, project, user):
-            auditing.record(
-                session, AuditAction.PROJECT_ADD_MEMBER, project.id, {"name": project.name, "user": user.name}
-            )
-        return _answer(session, project)
+        project = projects.get(session, reference)
+        member = users.get(session, user)
+        if projects.add_member(session, project, member):
+            data: dict[str, object] = {"name": project.name, "user": member.name}
+            auditing.record(session, AuditAction.PROJECT_ADD_MEMBER, project.id, data)
+        return project_view(session, project)
 
 
 @blueprint.delete(
@@ -131,15 +167,20 @@ def add_project_member(path: MemberPath) -> Response:
 )
 def remove_project_member(path: MemberPath) -> Response:
     """If the project is not open, the user sees in it only what is their own. Doing it twice changes nothing."""
+    return answer(remove_member(path.project, path.user))
+
+
+def remove_member(reference: str, user: str) -> ProjectView:
+    """Hide a project from a user, unless it is open.
+
+    Raises:
+        ProjectNotFound: there is no such project.
+        UserNotFound: there is no such user.
+    """
     with get_services().database.write() as session:
-        project = projects.get(session, path.project)
-        user = users.get(session, path.user)
-        if projects.remove_member(session, project, user):
-            auditing.record(
-                session, AuditAction.PROJECT_REMOVE_MEMBER, project.id, {"name": project.name, "user": user.name}
-            )
-        return _answer(session, project)
-
-
-def _answer(session: Session, project: Project) -> Response:
-    return answer(project_view(session, project))
+        project = projects.get(session, reference)
+        member = users.get(session, user)
+        if projects.remove_member(session, project, member):
+            data: dict[str, object] = {"name": project.name, "user": member.name}
+            auditing.record(session, AuditAction.PROJECT_REMOVE_MEMBER, project.id, data)
+        return project_view(session, project)

@@ -50,10 +50,7 @@ class TokenPath(BaseModel):
 @blueprint.get("", summary="List tokens", responses={200: Page[TokenView], **problems(403, 404)})
 def list_tokens(query: TokensQuery) -> Response:
     """Your own, oldest first, with those that are revoked or have expired. The tokens themselves are not shown."""
-    with get_services().database.read() as session:
-        user = _user(session, query.user)
-        rows = tokens.list_all(session, user.id)
-    return answer(Page[TokenView](data=[token_view(row, user.name) for row in rows], next_cursor=None))
+    return answer(Page[TokenView](data=read_tokens(query.user), next_cursor=None))
 
 
 @blueprint.post(
@@ -67,36 +64,65 @@ def create_token() -> Response:
 
     It may do no more than the token of this request.
     """
-    wanted = validated(NewToken, json_body())
+    return answer(create(json_body()), 201)
+
+
+def create(body: object) -> NewTokenView:
+    """Create the token that a request describes.
+
+    Raises:
+        InvalidRequest: the request does not describe one.
+        Forbidden: it is for somebody else, or may do more than the token of the request.
+        UserNotFound: there is no such user.
+    """
+    wanted = validated(NewToken, body)
     _require_no_more(wanted.scope)
     expires_in = None if wanted.expires_in_days is None else timedelta(days=wanted.expires_in_days)
     with get_services().database.write() as session:
         user = _user(session, wanted.user)
         new = tokens.issue(session, wanted.name, user.id, scope=wanted.scope, expires_in=expires_in)
         view = token_view(new.row, user.name)
-        auditing.record(
-            session,
-            AuditAction.TOKEN_CREATE,
-            new.row.id,
-            {"name": wanted.name, "user": user.name, "scope": wanted.scope},
-        )
-    return answer(NewTokenView(**view.model_dump(), token=new.secret), 201)
+        data: dict[str, object] = {"name": wanted.name, "user": user.name, "scope": wanted.scope}
+        auditing.record(session, AuditAction.TOKEN_CREATE, new.row.id, data)
+    return NewTokenView(**view.model_dump(), token=new.secret)
+
+
+def read_tokens(name: str | None = None) -> list[TokenView]:
+    """Return the tokens of the user who asks, or for admins those of the user with this name.
+
+    Raises:
+        Forbidden: they are somebody else's, and the one who asks is not an admin.
+        UserNotFound: there is no such user.
+    """
+    with get_services().database.read() as session:
+        user = _user(session, name)
+        return [token_view(row, user.name) for row in tokens.list_all(session, user.id)]
 
 
 @blueprint.delete("/<token_id>", summary="Revoke a token", responses={204: None, **problems(403, 404, 409)})
 def revoke_token(path: TokenPath) -> Response:
     """From now on it is not valid. Browsers that were logged in with it are logged out."""
+    revoke(path.token_id)
+    return Response(status=204)
+
+
+def revoke(token_id: str) -> None:
+    """Revoke a token of the user who asks; admins revoke any.
+
+    Raises:
+        TokenNotFound: there is no valid one with this id.
+        Conflict: it stands for the logins by the proxy.
+    """
     who = principal()
     with get_services().database.write() as session:
-        token = tokens.find(session, path.token_id)
-        if token is None or not who.owns(token.user_id) or not tokens.revoke(session, path.token_id):
-            raise TokenNotFound(f"There is no valid token with the id '{path.token_id}'.")
+        token = tokens.find(session, token_id)
+        if token is None or not who.owns(token.user_id) or not tokens.revoke(session, token_id):
+            raise TokenNotFound(f"There is no valid token with the id '{token_id}'.")
         if proxy_logins.is_token(token):
             raise Conflict(
                 f"The token '{token.name}' stands for the logins of its user by the proxy; disable the user."
             )
-        auditing.record(session, AuditAction.TOKEN_REVOKE, path.token_id, {"name": token.name})
-    return Response(status=204)
+        auditing.record(session, AuditAction.TOKEN_REVOKE, token_id, {"name": token.name})
 
 
 def _user(session: Session, name: str | None) -> User:

@@ -63,9 +63,12 @@ class UserPath(BaseModel):
 @blueprint.get("", summary="List users", responses={200: Page[UserView], **problems(403)})
 def list_users() -> Response:
     """All users by name, those that are disabled, too."""
+    return answer(Page[UserView](data=read_users(), next_cursor=None))
+
+
+def read_users() -> list[UserView]:
     with get_services().database.read() as session:
-        views = user_views(session, users.list_all(session))
-    return answer(Page[UserView](data=views, next_cursor=None))
+        return user_views(session, users.list_all(session))
 
 
 @blueprint.post(
@@ -76,12 +79,22 @@ def list_users() -> Response:
 )
 def create_user() -> Response:
     """The user has no token yet: `POST /tokens` with `user` creates one."""
-    wanted, services = validated(NewUser, json_body()), get_services()
-    with services.database.write() as session:
-        user = users.create(session, wanted.name, wanted.role, services.settings.new_user_limits)
-        view = user_view(session, user)
-        auditing.record(session, AuditAction.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
+    view = create(json_body())
     return answer(view, 201, {"Location": address_of(f"/users/{view.id}")})
+
+
+def create(body: object) -> UserView:
+    """Create the user that a request describes.
+
+    Raises:
+        InvalidRequest: the request does not describe one.
+        NameTaken: another user has this name.
+    """
+    wanted, services = validated(NewUser, body), get_services()
+    with services.database.write() as session:
+        view = user_view(session, users.create(session, wanted.name, wanted.role, services.settings.new_user_limits))
+        auditing.record(session, AuditAction.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
+        return view
 
 
 @blueprint.get("/<user>", summary="Get a user", responses={200: UserView, **problems(403, 404)})
@@ -98,15 +111,25 @@ def get_user(path: UserPath) -> Response:
 )
 def change_user(path: UserPath) -> Response:
     """Role, share, priority and limits, and whether the user is disabled: then no token of theirs is valid."""
-    change = validated(UserChange, json_body())
-    given = change.model_fields_set
-    wanted = {name: getattr(change, name) for name in given - {"disabled", "limits"}}
-    disabled = change.disabled if "disabled" in given else None
+    return answer(change(path.user, json_body()))
+
+
+def change(reference: str, body: object) -> UserView:
+    """Change a user as a request says.
+
+    Raises:
+        InvalidRequest: the request does not describe a change.
+        UserNotFound: there is no such user.
+        LastAdmin: no admin would be left.
+    """
+    asked = validated(UserChange, body)
+    given = asked.model_fields_set
+    wanted = {name: getattr(asked, name) for name in given - {"disabled", "limits"}}
     with get_services().database.write() as session:
-        before = user_view(session, users.get(session, path.user))
-        user = users.change(session, path.user, wanted, disabled=disabled)
+        before = user_view(session, users.get(session, reference))
+        user = users.change(session, reference, wanted, disabled=asked.disabled if "disabled" in given else None)
         if "limits" in given:
-            user.limits = merged(user.limits, change.limits)
+            user.limits = merged(user.limits, asked.limits)
         after = user_view(session, user)
         auditing.record_change(session, AuditAction.USER_CHANGE, before, after)
-        return answer(after)
+        return after

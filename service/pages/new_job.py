@@ -19,7 +19,7 @@ from fitqueue.views import ModelSummary, Notice
 from service.api import submission
 from service.api.context import get_services, principal
 from service.api.errors import RETRY_SECONDS, status_of
-from service.pages import example_jobs
+from service.pages import example_jobs, visible_projects
 from service.pages.pretty_json import pretty
 from service.pages.rendering import render
 from service.store import jobs
@@ -108,6 +108,7 @@ def _page(
         text=text,
         error=error,
         examples=list(example_jobs.texts()),
+        projects=visible_projects.read_names(get_services()),
         key=secrets.token_urlsafe(16),
         max_bytes=get_services().settings.max_body_bytes,
         notices=notices,

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from service import clock
-from service.models import QUEUED, Job
+from service.models import QUEUED, Job, Project, User
 from service.store import events, job_details, projects, queue_position, tokens, users
 from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
@@ -40,14 +40,38 @@ class WaitingJob:
     finishes_at: datetime | None
 
 
+@dataclass(frozen=True)
+class QueueFilter:
+    """Which jobs that wait are listed: those of a pool, an owner and a project, by name, that the viewer may see."""
+
+    pool: str | None = None
+    owner: str | None = None
+    project: str | None = None
+    viewer: Viewer = EVERYTHING
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether others, which are not listed, may be between them."""
+        return bool(self.viewer.hidden) or self.owner is not None or self.project is not None
+
+    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
+        """Return the conditions beside that of the pool."""
+        conditions = [_is_queued(session), *self.viewer.condition(Job)]
+        if self.owner is not None:
+            conditions.append(Job.owner_id == select(User.id).where(User.name == self.owner).scalar_subquery())
+        if self.project is not None:
+            of_project = select(Project.id).where(Project.name == self.project).scalar_subquery()
+            conditions.append(Job.project_id == of_project)
+        return conditions
+
+
 def list_page(
     session: Session,
-    pool: str | None,
+    filter: QueueFilter,
     cursor: str | None,
     limit: int,
     lease_seconds: float,
     forecaster: Forecaster | None = None,
-    viewer: Viewer = EVERYTHING,
 ) -> tuple[Sequence[WaitingJob], str | None]:
     """Return a page of the queue, and the cursor of the next page. Without a pool, one pool comes after the other.
 
@@ -56,27 +80,22 @@ def list_page(
     """
     after = None if cursor is None else _decode(cursor)
     rows: list[Job] = []
-    for conditions in _ranges(pool, after):
+    is_listed = filter.conditions(session)
+    for conditions in _ranges(filter.pool, after):
         missing = limit + 1 - len(rows)
         if missing:
-            query = select(Job).where(_is_queued(session), *viewer.condition(Job), *conditions)
+            query = select(Job).where(*is_listed, *conditions)
             rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
     page = rows[:limit]
-    has_gaps = bool(viewer.hidden)
-    return _with_details(session, page, lease_seconds, forecaster, has_gaps=has_gaps), _encode(page[-1]) if len(
-        rows
-    ) > limit else None
+    next_cursor = _encode(page[-1]) if len(rows) > limit else None
+    return _with_details(session, page, lease_seconds, forecaster, has_gaps=filter.has_gaps), next_cursor
 
 
-def count(session: Session, pool: str | None, viewer: Viewer = EVERYTHING) -> int:
-    """Return how many jobs wait that the viewer may see, in one pool or in all of them."""
-    conditions = [] if pool is None else [Job.pool == pool]
-    return (
-        session.scalar(
-            select(func.count()).select_from(Job).where(_is_queued(session), *viewer.condition(Job), *conditions)
-        )
-        or 0
-    )
+def count(session: Session, filter: QueueFilter) -> int:
+    """Return how many of the jobs that wait are listed."""
+    of_pool = [] if filter.pool is None else [Job.pool == filter.pool]
+    query = select(func.count()).select_from(Job).where(*filter.conditions(session), *of_pool)
+    return session.scalar(query) or 0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from service.db import Database, make_engine
 from service.models import Job
 from service.store import datasets, job_list, jobs, queue_position, tokens, waiting_jobs
 from service.store.job_list import Filter
+from service.store.waiting_jobs import QueueFilter
 from tests.integration.fixture_types import MakeSpec
 
 MANY = 4_000
@@ -119,7 +120,7 @@ def _read_two_pages(database: Database, sort: JobSort, **filters: Any) -> int:
 def _read_queue(database: Database, pool: str | None) -> int:
     """Return what the first page of the queue reads."""
     with database.read() as session, _counted(session) as counts:
-        rows, _ = waiting_jobs.list_page(session, pool, None, LIMIT, 30)
+        rows, _ = waiting_jobs.list_page(session, QueueFilter(pool), None, LIMIT, 30)
     assert len(rows) == LIMIT
     return counts[0]
 

@@ -9,8 +9,8 @@ from typing import Final
 from service.db import Database
 from service.mail_server import parse_mail_server
 from service.settings import Settings
-from service.store import webhook_deliveries
-from service.store.webhook_deliveries import Leased
+from service.store import webhook_deliveries, webhook_leases
+from service.store.webhook_leases import Leased
 from service.webhooks.addresses import parse_networks
 from service.webhooks.sender import Sender
 
@@ -54,17 +54,17 @@ def make_sender(settings: Settings) -> Sender:
 
 def _lease(database: Database) -> Sequence[Leased]:
     with database.read() as session:
-        if not webhook_deliveries.any_due(session):
+        if not webhook_leases.any_due(session):
             return ()
     with database.write() as session:
-        return webhook_deliveries.lease_due(session, AT_ONCE)
+        return webhook_leases.lease_due(session, AT_ONCE)
 
 
 def _deliver(database: Database, sender: Sender, leased: Leased) -> None:
     message = leased.message
     outcome = sender.send(message)
     with database.write() as session:
-        webhook_deliveries.record(session, leased, outcome)
+        webhook_leases.record(session, leased, outcome)
     # Without the address, which may hold a secret.
     extra = {"delivery": message.id, "kind": str(message.kind), "status": outcome.status}
     _logger.info("A delivery was tried.", extra=extra)

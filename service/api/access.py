@@ -73,7 +73,7 @@ RULES: Final[dict[str, Rule]] = {
     "me.get_me": READ,
     "metrics.get_job_metrics": READ,
     "news.get_job_news": READ,
-    "owner_usage.get_usage": ADMIN_READ,
+    "owner_usage.get_usage": READ,
     "pages.compare": READ,
     "pages.dataset": READ,
     "pages.datasets": READ,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fitqueue.views import OwnerUsage, Page
 from service.api import PREFIX
-from service.api.context import get_services
+from service.api.context import get_services, principal
 from service.api.parameters import ALWAYS, Query, answer
 from service.api.views import owner_usage_view
 from service.store import owner_usage
@@ -25,7 +25,11 @@ class OwnerUsageQuery(Query):
 
 @blueprint.get("", summary="What users or projects have used", responses={200: Page[OwnerUsage]})
 def get_usage(query: OwnerUsageQuery) -> Response:
-    """Time of GPUs and processors, stored bytes, and jobs. What deleted jobs have used counts, too."""
+    """Time of GPUs and processors, stored bytes, and jobs. What deleted jobs have used counts, too.
+
+    Admins get all of them; others get themselves, and the projects that they see.
+    """
+    who = principal()
     with get_services().database.read() as session:
-        uses = owner_usage.read(session, query.by)
+        uses = owner_usage.read(session, query.by, who.viewer, None if who.is_admin else who.user_id)
     return answer(Page[OwnerUsage](data=[owner_usage_view(use) for use in uses], next_cursor=None))

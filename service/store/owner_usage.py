@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from fitqueue.states import JobState
 from service import clock
 from service.models import Artifact, Checkpoint, Dataset, Job, OwnerUsage, Project, Snapshot, User
+from service.store.access import EVERYTHING, Viewer
 
 By = Literal["user", "project"]
 
@@ -38,15 +39,19 @@ def add(session: Session, job: Job, **amounts: float) -> None:
     session.execute(row.on_conflict_do_update(index_elements=key, set_=grown))
 
 
-def read(session: Session, by: By) -> list[OwnerUse]:
-    """Return what each user, or each project, has used until now and stores, by name.
+def read(session: Session, by: By, viewer: Viewer = EVERYTHING, only_user: str | None = None) -> list[OwnerUse]:
+    """Return what each user, or each project that the viewer sees, has used until now and stores, by name.
+
+    With `only_user`, an id, there is no other user.
 
     Running attempts count, too. The times and the number of jobs never shrink.
     """
     column = "owner_id" if by == "user" else "project_id"
     names = select(User.id, User.name).order_by(User.name)
+    if only_user is not None:
+        names = names.where(User.id == only_user)
     if by == "project":
-        names = select(Project.id, Project.name).order_by(Project.name)
+        names = select(Project.id, Project.name).order_by(Project.name).where(Project.id.not_in(sorted(viewer.hidden)))
     gpu_seconds, cpu_seconds = _seconds(session, column)
     jobs, stored = _jobs(session, column), _stored_bytes(session, column)
     return [

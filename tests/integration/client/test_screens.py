@@ -32,7 +32,7 @@ from service.backup.place import BackupPlace
 from service.backup.progress import Progress
 from service.models import LAB_ID, Job
 from service.storage_marking import mark_storage
-from service.store import retention, tokens, webhook_deliveries, workers
+from service.store import retention, tokens, webhook_leases, workers
 from service.store.gpus import MeasuredGPU
 from service.webhooks.outcome import Outcome, Verdict
 from tests.small_job import small_job
@@ -272,9 +272,9 @@ def _create_webhooks(service: Any) -> None:
             client.add_webhook("https://hooks.slack.com/services/T0/B0/x", project="lab", kind=kind)
         client.test_webhook(webhook.id)
     with service.database.write() as session:
-        [leased] = webhook_deliveries.lease_due(session, 1)
+        [leased] = webhook_leases.lease_due(session, 1)
         outcome = Outcome(Verdict.RETRY, "308 Permanent Redirect; redirects are not followed")
-        webhook_deliveries.record(session, leased, outcome)
+        webhook_leases.record(session, leased, outcome)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from fitqueue.client import Client
 from fitqueue.errors import DeliveryNotFound, InvalidRequest, ProjectNotFound, WebhookDisabled, WebhookNotFound
 from fitqueue.states import Reason
 from fitqueue.webhooks import DEFAULT_EVENTS, DeliveryState, WebhookEvent, WebhookKind
-from service.store import webhook_deliveries
-from service.store.webhook_deliveries import Leased
+from service.store import webhook_leases
+from service.store.webhook_leases import Leased
 from service.webhooks.outcome import Outcome, Verdict
 
 URL = "https://ci.example.org/hook"
@@ -19,9 +19,9 @@ URL = "https://ci.example.org/hook"
 def _send(service: Any, outcome: Outcome) -> list[Leased]:
     """Send what is due, as a worker would to a receiver that answers so."""
     with service.database.write() as session:
-        leased = webhook_deliveries.lease_due(session, 100)
+        leased = webhook_leases.lease_due(session, 100)
         for one in leased:
-            webhook_deliveries.record(session, one, outcome)
+            webhook_leases.record(session, one, outcome)
     return leased
 
 

@@ -71,7 +71,7 @@ GET    queue                                                 401    ok     ok   
 GET    tokens                                                401    ok     ok    ok        ok       ok    ok   ok
 POST   tokens                                                401    ok     ok    ok        ok       ok    403  403
 DELETE tokens/<token_id>                                     401    404    ok    404       404      ok    403  403
-GET    usage                                                 401    403    403   403       403      ok    ok   ok
+GET    usage                                                 401    ok     ok    ok        ok       ok    ok   ok
 GET    users                                                 401    403    403   403       403      ok    ok   ok
 POST   users                                                 401    403    403   403       403      ok    403  403
 GET    users/<user>                                          401    403    403   403       403      ok    ok   ok

@@ -26,11 +26,13 @@ from service.store import (
     tokens,
     users,
     webhook_deliveries,
+    webhook_leases,
     webhooks,
 )
 from service.store.leases import Lease
 from service.store.principals import Principal
-from service.store.webhook_deliveries import DELAYS, JITTER, KEPT_FOR, LEASE, MAX_TRIES, Leased
+from service.store.webhook_deliveries import KEPT_FOR
+from service.store.webhook_leases import DELAYS, JITTER, LEASE, MAX_TRIES, Leased
 from service.webhooks.outcome import Outcome, Verdict
 from tests.integration.fixture_types import AdvanceClock, Claim, Perform, Submit
 from tests.integration.store.operations import events_of, finish, get_job, requeue
@@ -70,12 +72,12 @@ def _only_delivery(database: Database) -> WebhookDelivery:
 
 def _lease(database: Database, limit: int = 100) -> list[Leased]:
     with database.write() as session:
-        return webhook_deliveries.lease_due(session, limit)
+        return webhook_leases.lease_due(session, limit)
 
 
 def _record(database: Database, leased: Leased, outcome: Outcome) -> None:
     with database.write() as session:
-        webhook_deliveries.record(session, leased, outcome)
+        webhook_leases.record(session, leased, outcome)
 
 
 def _test(database: Database, webhook_id: str, count: int = 1) -> None:
@@ -367,7 +369,7 @@ def test_a_receiver_with_many_deliveries_leaves_room_for_others(database: Databa
     _test(database, busy, 20)
     _test(database, other)
     leased = [one.message.payload["data"]["webhook"] for one in _lease(database, 16)]
-    assert sorted(leased) == sorted([busy] * webhook_deliveries.AT_ONCE + [other])
+    assert sorted(leased) == sorted([busy] * webhook_leases.AT_ONCE + [other])
 
 
 def test_many_workers_never_have_the_same_delivery(database: Database, add_webhook: AddWebhook) -> None:

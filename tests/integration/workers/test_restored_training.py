@@ -31,6 +31,9 @@ EPOCHS = 120
 TRAINED = 5
 """How many epochs are trained before the backup. The rest takes longer than the backup."""
 
+LEASE_SECONDS = 120.0
+"""No lease expires, however busy the machine is: what ends an attempt here is something else."""
+
 LONG = 400.0
 """Seconds for a whole training on a busy machine."""
 
@@ -73,7 +76,7 @@ class Machine:
             "redis_url": f"redis://:secret@127.0.0.1:{free_port(0)}/0",
             "storage": folder / "storage",
             "work_dir": folder / "work",
-            "lease_seconds": 3.0,
+            "lease_seconds": LEASE_SECONDS,
         }
 
     def run(self, *command: object) -> str:

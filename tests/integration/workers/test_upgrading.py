@@ -14,7 +14,7 @@ from service import migrate
 from service.db import Database, make_engine
 from service.migrate import upgrade
 from service.store import jobs
-from tests.integration.workers.test_restored_training import JOB, LONG
+from tests.integration.workers.test_restored_training import JOB, LEASE_SECONDS, LONG
 from tests.integration.workers.test_worker import LookAt, Until, settings
 from tests.results import result
 
@@ -44,6 +44,7 @@ def test_a_job_that_runs_during_an_upgrade_ends_as_if_nothing_had_happened(
     database: Database, database_url: str, settings: dict[str, Any], tmp_path: Path, run_worker: Any,
     make_spec: Callable[..., Any], until: Until, look_at: LookAt,
 ) -> None:  # fmt: skip
+    settings = {**settings, "lease_seconds": LEASE_SECONDS}
     with database.write() as session:
         undisturbed, disturbed = (jobs.create(session, make_spec(**SHORTER), []).id for _ in range(2))
     with run_worker(database, tmp_path, **settings, drain_seconds=0.2) as worker:

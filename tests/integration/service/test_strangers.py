@@ -126,6 +126,7 @@ def _reads() -> Iterator[str]:
     yield from (f"/compare?job={OWN}&job={ENDED}", f"/compare?job={OWN}&add={ENDED}", f"/compare?job={OWN}&add={NAME}")
     yield from (f"/new?from={ENDED}", f"/new?from={OWN}", f"/api/v1/jobs/{OWN}/diff/{ENDED}")
     yield from (f"/api/v1/jobs/{OWN}/events", f"/api/v1/jobs/{OWN}", f"/jobs/{OWN}", f"/api/v1/jobs/{OWN}/news")
+    yield from ("/api/v1/usage?by=project", "/api/v1/usage?by=user", f"/api/v1/webhooks?project={PROJECT}")
     yield from ("/api/v1/tokens?user=owner", f"/api/v1/projects/{PROJECT}", f"/datasets/{PROJECT}/{NAME}")
     yield from (f"/api/v1/datasets/{reference}" for reference in (NAME, f"{PROJECT}/{NAME}", f"{PROJECT}%2F{NAME}"))
 

@@ -10,6 +10,7 @@ from fitqueue.datasets import ArrayInfo
 from fitqueue.roles import Role, Scope
 from fitqueue.states import JobState, Reason
 from fitqueue.webhooks import WebhookEvent, WebhookKind
+from fitqueue.weights import LAST_WITH_OPTIMIZER
 from service.api.context import Services
 from service.models import LogLine, User
 from service.storage import artifact_key, dataset_key
@@ -95,7 +96,8 @@ class Lab:
     def _train(self, lease: Lease, *, ends: bool) -> None:
         key = artifact_key(lease.job_id, lease.attempt)
         self._store(key, b"table")
-        save_checkpoint(self.services, lease, b"weights", ["best", "last", "secret-checkpoint"], has_optimizer=True)
+        names = ["best", "last", LAST_WITH_OPTIMIZER, "secret-checkpoint"]
+        save_checkpoint(self.services, lease, b"weights", names, has_optimizer=True)
         with self.services.database.write() as session:
             job = leases.held_job(session, lease)
             recording.record_epoch(session, job, epoch_ended(1))

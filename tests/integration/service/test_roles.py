@@ -180,7 +180,7 @@ class Targets(NamedTuple):
     user: str = "colleague"
 
 
-NOTHING: Final = Targets("job_nothing", "nothing", "tok_nothing", "wh_nothing", "whd_nothing", "nothing")
+NOTHING: Final = Targets("job_absent", "no-dataset", "tok_absent", "wh_absent", "whd_absent", "no-project")
 
 
 def _path(route: str, targets: Targets) -> str:
@@ -225,7 +225,12 @@ def _new_targets(lab: Lab) -> Targets:
     return Targets(lab.job(JobState.SUCCEEDED), lab.dataset("letters"), lab.token_id(), *lab.webhook())
 
 
-@pytest.mark.parametrize("route", [route for route, line in LINES.items() if "404" in line.by_actor.values()])
+def _names_something_hidden(route: str) -> bool:
+    """Tell whether a route answers 404. A page of one's own tokens has more of them with each request of this test."""
+    return "404" in LINES[route].by_actor.values() and "/account/tokens" not in route
+
+
+@pytest.mark.parametrize("route", filter(_names_something_hidden, LINES))
 def test_what_somebody_may_not_see_is_answered_as_what_does_not_exist(route: str, app: Flask, lab: Lab) -> None:
     targets = _new_targets(lab)
     for actor in (actor for actor, answer in LINES[route].by_actor.items() if answer == "404"):

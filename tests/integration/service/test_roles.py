@@ -108,7 +108,7 @@ POST   /admin/users/<user>/limits                            401    403    403  
 POST   /admin/webhooks                                       401    403    403   403       403      ok    403  403
 POST   /admin/webhooks/<webhook_id>/delete                   401    403    403   403       403      ok    403  403
 POST   /admin/webhooks/<webhook_id>/test                     401    403    403   403       403      ok    403  403
-POST   /admin/webhooks/<webhook_id>/deliveries/<delivery_id>/resend 401    403    403   403       403      ok    403  403
+POST   /admin/webhooks/<webhook_id>/deliveries/<delivery_id>/resend 401   403    403   403       403      ok    403  403
 GET    /assets/<version>/<name>                              ok     ok     ok    ok        ok       ok    ok   ok
 GET    /compare                                              401    ok     ok    ok        ok       ok    ok   ok
 GET    /datasets                                             401    ok     ok    ok        ok       ok    ok   ok

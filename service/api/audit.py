@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from fitqueue.account_views import AuditView
 from fitqueue.views import Page
 from service.api import PREFIX
-from service.api.context import get_services
+from service.api.context import Services, get_services
 from service.api.parameters import ALWAYS, Query, RowNumber, Text, answer, problems
 from service.models import AuditEntry
 from service.store import audit
@@ -48,10 +48,15 @@ class AuditQuery(Query):
 @blueprint.get("", summary="List the audit log", responses={200: Page[AuditView], **problems(403)})
 def list_audit(query: AuditQuery) -> Response:
     """Who did what, when and from where, newest first."""
-    with get_services().database.read() as session:
+    return answer(read_audit(get_services(), query))
+
+
+def read_audit(services: Services, query: AuditQuery) -> Page[AuditView]:
+    """Return a page of the audit log."""
+    with services.database.read() as session:
         rows, cursor = audit.list_page(session, query.filter(), query.cursor, query.limit)
     next_cursor = None if cursor is None else str(cursor)
-    return answer(Page[AuditView](data=[_view(row) for row in rows], next_cursor=next_cursor))
+    return Page[AuditView](data=[_view(row) for row in rows], next_cursor=next_cursor)
 
 
 def _view(row: AuditEntry) -> AuditView:

@@ -69,6 +69,15 @@ class DeliveryPath(WebhookPath):
 @blueprint.get("", summary="List webhooks", responses={200: Page[WebhookView], **problems(404)})
 def list_webhooks(query: WebhookListQuery) -> Response:
     """Newest first: your own and those for your jobs; for admins all."""
+    return answer(read_webhooks(query))
+
+
+def read_webhooks(query: WebhookListQuery) -> Page[WebhookView]:
+    """Return a page of the webhooks that the user sees.
+
+    Raises:
+        ProjectNotFound: the user sees no such project.
+    """
     who = principal()
     with get_services().database.read() as session:
         project = None if query.project is None else projects.get(session, query.project, who.viewer).id
@@ -76,7 +85,7 @@ def list_webhooks(query: WebhookListQuery) -> Response:
             session, who, before=query.cursor, limit=query.limit + 1, project_id=project, job_id=query.job
         )
         details = webhooks.with_names(session, rows[: query.limit])
-    return answer(Page[WebhookView](data=list(map(webhook_view, details)), next_cursor=_next(rows, query.limit)))
+    return Page[WebhookView](data=list(map(webhook_view, details)), next_cursor=_next(rows, query.limit))
 
 
 @blueprint.post(
@@ -90,7 +99,19 @@ def create_webhook() -> Response:
 
     For a project that you see, or for a job that you may change.
     """
-    wanted = validated(WebhookRequest, json_body())
+    view = create(json_body())
+    return answer(view, 201, {"Location": address_of(f"/webhooks/{view.id}")})
+
+
+def create(body: object) -> NewWebhook:
+    """Create the webhook that a request describes.
+
+    Raises:
+        InvalidRequest: the request does not describe one to which anything could be sent.
+        NotFound: the user sees no such project or job.
+        Forbidden: it is for a job of somebody else.
+    """
+    wanted = validated(WebhookRequest, body)
     services, who = get_services(), principal()
     kind = wanted.kind or kind_of(wanted.url)
     _validate(wanted, kind, services.settings)
@@ -109,24 +130,31 @@ def create_webhook() -> Response:
         [details] = webhooks.with_names(session, [webhook])
         data: dict[str, object] = {"kind": str(kind), "project": details.project, "job": job_id}
         auditing.record(session, AuditAction.WEBHOOK_CREATE, webhook.id, data)
-    view = NewWebhook(**webhook_view(details).model_dump(), secret=webhook.secret)
-    return answer(view, 201, {"Location": address_of(f"/webhooks/{view.id}")})
+    return NewWebhook(**webhook_view(details).model_dump(), secret=webhook.secret)
 
 
 @blueprint.get("/<webhook_id>", summary="Get a webhook", responses={200: WebhookView, **problems(404)})
 def get_webhook(path: WebhookPath) -> Response:
+    return answer(read_webhook(path))
+
+
+def read_webhook(path: WebhookPath) -> WebhookView:
     with get_services().database.read() as session:
         [details] = webhooks.with_names(session, [webhooks.get(session, path.webhook_id, principal())])
-    return answer(webhook_view(details))
+    return webhook_view(details)
 
 
 @blueprint.delete("/<webhook_id>", summary="Delete a webhook", responses={204: None, **problems(403, 404)})
 def delete_webhook(path: WebhookPath) -> Response:
     """With its deliveries, those among them that are still to be sent."""
+    delete(path)
+    return Response(status=204)
+
+
+def delete(path: WebhookPath) -> None:
     with get_services().database.write() as session:
         webhooks.delete(session, path.webhook_id, principal())
         auditing.record(session, AuditAction.WEBHOOK_DELETE, path.webhook_id)
-    return Response(status=204)
 
 
 @blueprint.post(
@@ -134,11 +162,15 @@ def delete_webhook(path: WebhookPath) -> Response:
 )
 def test_webhook(path: WebhookPath) -> Response:
     """Sends a message of the type `webhook.test` within seconds. Its delivery says what came of it."""
+    return answer(test(path), 202)
+
+
+def test(path: WebhookPath) -> DeliveryView:
     with get_services().database.write() as session:
         webhook = webhooks.get(session, path.webhook_id, principal())
         delivery = webhook_deliveries.add_test(session, webhook)
         auditing.record(session, AuditAction.WEBHOOK_TEST, webhook.id)
-    return answer(delivery_view(delivery), 202)
+    return delivery_view(delivery)
 
 
 @blueprint.get(
@@ -146,11 +178,15 @@ def test_webhook(path: WebhookPath) -> Response:
 )
 def list_deliveries(path: WebhookPath, query: WebhooksQuery) -> Response:
     """What is, or was, delivered to a webhook in the last 30 days, newest first."""
+    return answer(read_deliveries(path, query))
+
+
+def read_deliveries(path: WebhookPath, query: WebhooksQuery) -> Page[DeliveryView]:
     with get_services().database.read() as session:
         webhook = webhooks.get(session, path.webhook_id, principal())
         rows = webhook_deliveries.list_page(session, webhook.id, before=query.cursor, limit=query.limit + 1)
     views = list(map(delivery_view, rows[: query.limit]))
-    return answer(Page[DeliveryView](data=views, next_cursor=_next(rows, query.limit)))
+    return Page[DeliveryView](data=views, next_cursor=_next(rows, query.limit))
 
 
 @blueprint.post(
@@ -160,11 +196,15 @@ def list_deliveries(path: WebhookPath, query: WebhooksQuery) -> Response:
 )
 def resend_delivery(path: DeliveryPath) -> Response:
     """Sends it again within seconds, with all its tries, and the same `webhook-id`."""
+    return answer(resend(path), 202)
+
+
+def resend(path: DeliveryPath) -> DeliveryView:
     with get_services().database.write() as session:
         webhook = webhooks.get(session, path.webhook_id, principal())
         delivery = webhook_deliveries.resend(session, webhook, path.delivery_id)
         auditing.record(session, AuditAction.WEBHOOK_RESEND, webhook.id, {"delivery": path.delivery_id})
-    return answer(delivery_view(delivery), 202)
+    return delivery_view(delivery)
 
 
 def _validate(wanted: WebhookRequest, kind: WebhookKind, settings: Settings) -> None:

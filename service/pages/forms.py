@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask import Response, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -64,9 +64,9 @@ def handle(
     return done(result)
 
 
-def to(endpoint: str, saved: str | None = None) -> Callable[[object], BaseResponse]:
-    """Return what leads to a page, which says that the form `saved` was saved."""
-    return lambda _: redirect(url_for(endpoint, saved=saved), 303)
+def to(endpoint: str, saved: str | None = None, **values: Any) -> Callable[[object], BaseResponse]:
+    """Return what leads to a page, which says that the form `saved` was saved; `values` are those of its address."""
+    return lambda _: redirect(url_for(endpoint, saved=saved, **values), 303)
 
 
 def unstored(response: Response) -> Response:

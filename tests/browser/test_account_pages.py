@@ -20,6 +20,8 @@ PATHS = {
     "account": "/account",
     "admin-users": "/admin/users?saved=user-{root}",
     "admin-projects": "/admin/projects?saved=project-{vision}",
+    "admin-audit": "/admin/audit",
+    "admin-webhooks": "/admin/webhooks",
     "owned-jobs": "/",
     "owned-queue": "/queue",
     "owned-datasets": "/datasets",

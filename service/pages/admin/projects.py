@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from service.api import projects, users
 from service.api.errors import validated
 from service.api.projects import MemberPath, ProjectPath
-from service.pages import forms
+from service.pages import forms, limit_forms
 from service.pages.forms import Form
 from service.pages.rendering import render
 
@@ -16,6 +16,7 @@ def register(blueprint: Blueprint) -> None:
     for rule, endpoint, function in (
         ("/admin/projects", "create_project", create_project),
         ("/admin/projects/<project>", "change_project", change_project),
+        ("/admin/projects/<project>/limits", "change_limits_of_project", change_limits),
         ("/admin/projects/<project>/members", "add_project_member", add_member),
         ("/admin/projects/<project>/members/<user>/remove", "remove_project_member", remove_member),
     ):
@@ -34,6 +35,12 @@ def change_project(project: str) -> BaseResponse:
     reference = validated(ProjectPath, {"project": project}).project
     saved = forms.to("pages.admin_projects", f"project-{project}")
     return forms.handle(f"project-{project}", lambda values: projects.change(reference, values), _page, saved)
+
+
+def change_limits(project: str) -> BaseResponse:
+    reference = validated(ProjectPath, {"project": project}).project
+    saved = forms.to("pages.admin_projects", f"project-{project}")
+    return forms.handle(f"limits-{project}", lambda _: projects.change(reference, limit_forms.posted()), _page, saved)
 
 
 def add_member(project: str) -> BaseResponse:
@@ -60,6 +67,7 @@ def _page(form: Form | None = None) -> Response:
         projects=projects.read_projects(),
         users=[user.name for user in users.read_users() if user.disabled_at is None],
         max_share=users.MAX_SHARE,
+        limits=limit_forms.OF_PROJECT,
         form=form,
         saved=request.args.get("saved"),
     )

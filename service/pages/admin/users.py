@@ -13,7 +13,7 @@ from service.api.errors import validated
 from service.api.tokens import TokenPath
 from service.api.users import UserPath
 from service.models import Token
-from service.pages import forms, token_lists
+from service.pages import forms, limit_forms, token_lists
 from service.pages.forms import Form
 from service.pages.rendering import render
 from service.pages.token_lists import TokenList
@@ -25,6 +25,7 @@ def register(blueprint: Blueprint) -> None:
     for rule, endpoint, function in (
         ("/admin/users", "create_user", create_user),
         ("/admin/users/<user>", "change_user", change_user),
+        ("/admin/users/<user>/limits", "change_limits_of_user", change_limits),
         ("/admin/users/<user>/tokens", "create_token_of_user", create_token),
         ("/admin/users/tokens/<token_id>/revoke", "revoke_token_of_user", revoke_token),
     ):
@@ -44,6 +45,12 @@ def change_user(user: str) -> BaseResponse:
     reference = validated(UserPath, {"user": user}).user
     saved = forms.to("pages.admin_users", f"user-{user}")
     return forms.handle(f"user-{user}", lambda values: users.change(reference, values), _page, saved)
+
+
+def change_limits(user: str) -> BaseResponse:
+    reference = validated(UserPath, {"user": user}).user
+    saved = forms.to("pages.admin_users", f"user-{user}")
+    return forms.handle(f"limits-{user}", lambda _: users.change(reference, limit_forms.posted()), _page, saved)
 
 
 def create_token(user: str) -> BaseResponse:
@@ -71,6 +78,7 @@ def _page(form: Form | None = None, *, new: NewTokenView | None = None) -> Respo
         scopes=token_lists.scopes_for(principal()),
         max_priority=MAX_PRIORITY,
         max_share=users.MAX_SHARE,
+        limits=limit_forms.OF_USER,
         form=form,
         saved=request.args.get("saved"),
         new=new,

@@ -41,7 +41,7 @@ def test_it_begins_with_the_users(admin: FlaskClient) -> None:
     assert "<strong>root</strong>" in page
 
 
-@pytest.mark.parametrize("path", ["/admin", "/admin/users", "/admin/projects"])
+@pytest.mark.parametrize("path", ["/admin", "/admin/users", "/admin/projects", "/admin/audit", "/admin/webhooks"])
 @pytest.mark.parametrize("role", [Role.MEMBER, Role.VIEWER])
 def test_others_are_told_why_they_see_none(app: Flask, database: Database, path: str, role: Role) -> None:
     answer = add_user(app, database, "eve", role).get(path)
@@ -58,8 +58,10 @@ def test_others_change_nothing(admin: FlaskClient, ada: FlaskClient) -> None:
     assert user(admin, "ada")["role"] == "member"
 
 
-def test_a_narrow_token_of_an_admin_is_told_why(app: Flask, database: Database) -> None:
-    answer = add_user(app, database, "root", Role.ADMIN, Scope.READ).get("/admin/users")
+def test_a_narrow_token_of_an_admin_looks_and_changes_nothing(app: Flask, database: Database) -> None:
+    narrow = add_user(app, database, "root", Role.ADMIN, Scope.READ)
+    assert "<strong>root</strong>" in narrow.get("/admin/users").text
+    answer = narrow.post("/admin/users", data={"name": "new"})
     assert answer.status_code == 403
     assert "has the scope read; this needs the scope all" in answer.text
 
@@ -175,3 +177,84 @@ def test_what_is_not_there_cannot_be_changed(admin: FlaskClient, path: str) -> N
     answer = admin.post(f"/admin/{path}", data={"share": "1"})
     assert answer.status_code in {404, 422}
     assert answer.mimetype == "text/html"
+
+
+def test_the_audit_log_is_shown_and_filtered(admin: FlaskClient) -> None:
+    admin.post("/admin/users", data={"name": "grace"})
+    admin.post("/admin/projects", data={"name": "vision"})
+    [log] = re.findall(r"<tbody>(.*)</tbody>", admin.get("/admin/audit").text, re.DOTALL)
+    assert log.index("project.create") < log.index("user.create"), "newest first"
+    assert "127.0.0.1" in log
+    assert "grace" in log
+    [log] = re.findall(r"<tbody>(.*)</tbody>", admin.get("/admin/audit?action=user&user=root").text, re.DOTALL)
+    assert "grace" in log
+    assert "vision" not in log
+    assert "Nothing was recorded." in admin.get("/admin/audit?user=nobody").text
+    assert "since: Expected" in admin.get("/admin/audit?since=once").text
+    older = re.search(r'href="([^"]*cursor=[^"]*)" rel="next"', admin.get("/admin/audit?limit=1").text)
+    assert older
+    assert "grace" in admin.get(html.unescape(older[1])).text
+
+
+def test_limits_are_set_shown_and_removed(admin: FlaskClient, ada: FlaskClient) -> None:
+    id = user(admin, "ada")["id"]
+    path = f"/admin/users/{id}/limits"
+    limits = {"limits/running_jobs": "4", "limits/stored_bytes": "1000000", "limits/gpus": ""}
+    assert admin.post(path, data=limits).status_code == 303
+    stored = user(admin, "ada")["limits"]
+    assert (stored["running_jobs"], stored["stored_bytes"], stored["gpus"]) == (4, 1_000_000, None)
+    page = ada.get("/account").text
+    assert re.search(r"Running jobs</th>\s*<td>0</td>\s*<td>4 ", page)
+    assert "1.0 MB" in page
+    assert "no limit" in page
+    assert admin.post(path, data={"limits/running_jobs": ""}).status_code == 303
+    assert user(admin, "ada")["limits"]["running_jobs"] is None
+    answer = admin.post(path, data={"limits/running_jobs": "-1", "limits/requests_per_minute": "many"})
+    assert answer.status_code == 422
+    for name in ("running_jobs", "requests_per_minute"):
+        assert f'id="limits-{id}-limits/{name}-fault"' in answer.text
+    lab = project(admin, "lab")["id"]
+    assert admin.post(f"/admin/projects/{lab}/limits", data={"limits/gpus": "8"}).status_code == 303
+    assert project(admin, "lab")["limits"]["gpus"] == 8
+
+
+WEBHOOK = {"url": "https://93.184.216.34/hook", "project": "lab", "events": ["job.failed", "job.requeued"]}
+
+
+def test_a_webhook_is_created_tested_resent_and_deleted(admin: FlaskClient) -> None:
+    created = admin.post("/admin/webhooks", data=WEBHOOK)
+    assert created.status_code == 200, created.text
+    assert created.headers["Cache-Control"] == "no-store"
+    [secret] = re.findall(r'<code id="new-secret">(whsec_[^<]+)</code>', created.text)
+    page = admin.get("/admin/webhooks").text
+    assert secret not in page
+    assert "job.failed, job.requeued" in page
+    [webhook] = admin.get("/api/v1/webhooks").json["data"]
+    path = f"/admin/webhooks/{webhook['id']}"
+    tested = admin.post(f"{path}/test")
+    assert (tested.status_code, tested.headers["Location"]) == (303, path)
+    page = admin.get(path).text
+    assert "webhook.test" in page
+    assert "pending" in page
+    [delivery] = admin.get(f"/api/v1/webhooks/{webhook['id']}/deliveries").json["data"]
+    resent = admin.post(f"{path}/deliveries/{delivery['id']}/resend")
+    assert resent.status_code in {303, 409}
+    assert admin.post(f"{path}/deliveries/none/resend").status_code == 404
+    assert admin.post(f"{path}/delete").status_code == 303
+    assert "There is no webhook." in admin.get("/admin/webhooks").text
+    assert admin.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("form", "fault"),
+    [
+        ({**WEBHOOK, "url": "ftp://example.org"}, 'id="new-url-fault"'),
+        ({**WEBHOOK, "events": []}, 'id="new-events-fault"'),
+        ({**WEBHOOK, "job": "job_1"}, "A webhook is for the jobs of a project, or for one job."),
+    ],
+)
+def test_a_webhook_that_cannot_be_created_is_said_so(admin: FlaskClient, form: dict[str, Any], fault: str) -> None:
+    answer = admin.post("/admin/webhooks", data=form)
+    assert answer.status_code == 422
+    assert fault in html.unescape(answer.text)
+    assert f'value="{form["url"]}"' in answer.text

@@ -100,6 +100,15 @@ POST   /admin/users                                          401    403    403  
 POST   /admin/users/<user>                                   401    403    403   403       403      ok    403  403
 POST   /admin/users/<user>/tokens                            401    403    403   403       403      ok    403  403
 POST   /admin/users/tokens/<token_id>/revoke                 401    403    403   403       403      ok    403  403
+GET    /admin/audit                                          401    403    403   403       403      ok    ok   ok
+GET    /admin/webhooks                                       401    403    403   403       403      ok    ok   ok
+GET    /admin/webhooks/<webhook_id>                          401    403    403   403       403      ok    ok   ok
+POST   /admin/projects/<project>/limits                      401    403    403   403       403      ok    403  403
+POST   /admin/users/<user>/limits                            401    403    403   403       403      ok    403  403
+POST   /admin/webhooks                                       401    403    403   403       403      ok    403  403
+POST   /admin/webhooks/<webhook_id>/delete                   401    403    403   403       403      ok    403  403
+POST   /admin/webhooks/<webhook_id>/test                     401    403    403   403       403      ok    403  403
+POST   /admin/webhooks/<webhook_id>/deliveries/<delivery_id>/resend 401   403    403   403       403      ok    403  403
 GET    /assets/<version>/<name>                              ok     ok     ok    ok        ok       ok    ok   ok
 GET    /compare                                              401    ok     ok    ok        ok       ok    ok   ok
 GET    /datasets                                             401    ok     ok    ok        ok       ok    ok   ok

@@ -102,6 +102,12 @@ class CrossSite(FitQueueError):
     code = "cross_site"
 
 
+class Forbidden(FitQueueError):
+    """The user, or the token, may not do this."""
+
+    code = "forbidden"
+
+
 class NotFound(FitQueueError):
     """There is nothing at this address."""
 
@@ -118,6 +124,24 @@ class DatasetNotFound(NotFound):
     """There is no data set with this id or name."""
 
     code = "dataset_not_found"
+
+
+class UserNotFound(NotFound):
+    """There is no user with this name."""
+
+    code = "user_not_found"
+
+
+class ProjectNotFound(NotFound):
+    """There is no project with this name."""
+
+    code = "project_not_found"
+
+
+class TokenNotFound(NotFound):
+    """There is no valid token with this id."""
+
+    code = "token_not_found"
 
 
 class ArrayNotFound(NotFound):
@@ -142,6 +166,18 @@ class WorkerNotFound(NotFound):
     """There is no worker with this id, or it has stopped."""
 
     code = "worker_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """You have no webhook with this id."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no delivery with this id; they are kept for 30 days."""
+
+    code = "delivery_not_found"
 
 
 class NoCheckpointYet(NotFound):
@@ -192,10 +228,34 @@ class NameTaken(Conflict):
     code = "name_taken"
 
 
+class LastAdmin(Conflict):
+    """A service needs an admin who is not disabled."""
+
+    code = "last_admin"
+
+
 class DatasetInUse(Conflict):
     """A job that has not ended needs this data set."""
 
     code = "dataset_in_use"
+
+
+class TooManyWebhooks(Conflict):
+    """You have too many webhooks for this project or job; remove one first."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(Conflict):
+    """The receiver has answered 410, so nothing is sent to this webhook any more; create a new one."""
+
+    code = "webhook_disabled"
+
+
+class LimitExceeded(FitQueueError):
+    """The user or the project may not have more than they have; `errors` lists every limit."""
+
+    code = "limit_exceeded"
 
 
 class IdempotencyMismatch(FitQueueError):
@@ -222,6 +282,12 @@ class TooManyRequests(FitQueueError):
     code = "too_many_requests"
 
 
+class RequestLimitReached(TooManyRequests):
+    """The user has sent as many requests in a minute as they may; try again in a moment."""
+
+    code = "request_limit_reached"
+
+
 class DatabaseUnavailable(FitQueueError):
     """The database cannot be reached; try again in a moment."""
 
@@ -244,6 +310,12 @@ class FileGone(FitQueueError):
     """The file is gone from the storage, although the job had saved it."""
 
     code = "file_gone"
+
+
+class Expired(FitQueueError):
+    """The retention of its project has removed what the ended job had saved."""
+
+    code = "expired"
 
 
 class WrongStorage(FitQueueError):

@@ -178,6 +178,10 @@ class EventKind(DescribedEnum):
         "events_left_out",
         "The job has very many events about epochs and checkpoints: further ones are only counted.",
     )
+    LOG_LINES_LEFT_OUT = (
+        "log_lines_left_out",
+        "The job has printed more than the service keeps: from now on, the oldest lines of its log are deleted.",
+    )
     SNAPSHOT_DISCARDED = (
         "snapshot_discarded",
         "A snapshot of an earlier attempt cannot be used; `data` has its position and its attempt.",
@@ -189,9 +193,14 @@ class EventKind(DescribedEnum):
     UNPAUSED = ("unpaused", "A user resumed the job, or withdrew the request to pause it; `data` says who.")
     CHANGED = (
         "changed",
-        "A user changed the job while it waited; `data` says who, and what each field was and is.",
+        "A user changed the job while it waited, or its `keep`; `data` says who, and what each field was and is.",
     )
     EXTENDED = ("extended", "A user gave the ended job more epochs; `data` says who, and how many.")
+    REMOVED = (
+        "removed",
+        "The retention of the project removed something that the ended job had left; `data` says what, and after how "
+        "many days.",
+    )
     REQUEUED = (
         "requeued",
         "The attempt failed, its worker shut down, or it made room; the job waits for another worker.",

@@ -53,6 +53,11 @@ def local_file_name(name: str) -> str:
     return safe.encode()[:_MAX_FILE_NAME].decode(errors="ignore")
 
 
+def plural(count: int, noun: str) -> str:
+    """Return how many there are of something, whose plural ends with an s: «1 job», «1,200 jobs»."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """Return the text with control characters escaped: names and logs are other people's, and terminals obey those."""
     return "".join(

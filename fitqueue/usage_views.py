@@ -17,6 +17,16 @@ class Use(BaseModel):
     )
 
 
+class OwnerUsage(BaseModel):
+    """What the jobs of a user, or of a project, have used until now, those included that are deleted."""
+
+    name: str = Field(description="of the user or project")
+    gpu_seconds: float
+    cpu_seconds: float
+    stored_bytes: int = Field(description="how large their files are now, the data sets included")
+    jobs: int = Field(description="how many were submitted")
+
+
 class StoredBytes(BaseModel):
     """How large the files of a job are that are stored now. A file with several names counts once."""
 

@@ -17,12 +17,17 @@ from fitqueue.metric_views import NumberedStepView as NumberedStepView
 from fitqueue.metric_views import StepView as StepView
 from fitqueue.non_finite import NonFinite
 from fitqueue.pictures.picture import Picture, Pictured
+from fitqueue.retention import Removable
 from fitqueue.states import EventKind, JobState, Phase, Reason
 from fitqueue.text import number
 from fitqueue.usage_views import JobUsage as JobUsage
+from fitqueue.usage_views import OwnerUsage as OwnerUsage
 from fitqueue.usage_views import StoredBytes as StoredBytes
 from fitqueue.usage_views import Use as Use
 from fitqueue.view import View
+from fitqueue.webhook_views import DeliveryView as DeliveryView
+from fitqueue.webhook_views import NewWebhook as NewWebhook
+from fitqueue.webhook_views import WebhookView as WebhookView
 
 Item = TypeVar("Item")
 
@@ -171,6 +176,8 @@ class QueuedJob(QueueForecast):
     preemptible: bool = Field(default=False, description="whether it runs on idle devices, and makes room for others")
     gpus: int
     labels: dict[str, str]
+    owner: str | None = Field(default=None, description="name of the user whose job it is")
+    project: str | None = None
     submitted_by: str | None = Field(description="name of the token that it was submitted with; null if unknown")
     position: int = Field(description="1 is the next job of its pool")
     waiting_for: str = Field(description="what the job is waiting for, as a noun phrase: `a free worker`")
@@ -205,6 +212,9 @@ class JobSummary(View, Pictured):
     priority: int
     preemptible: bool = Field(default=False, description="whether it runs on idle devices, and makes room for others")
     labels: dict[str, str]
+    owner: str | None = Field(default=None, description="name of the user whose job it is")
+    project: str | None = None
+    keep: bool = Field(default=False, description="whether the retention of its project removes nothing of it")
     submitted_by: str | None = Field(
         default=None, description="name of the token that it was submitted with; null if unknown"
     )
@@ -236,6 +246,18 @@ class JobSummary(View, Pictured):
         return picture_of_job(self)
 
 
+class RemovedView(View):
+    """Something that an ended job no longer has."""
+
+    SHOWN = ("what", "at")
+
+    what: Removable
+    at: datetime
+    days: int = Field(description="how many days after the end of the job it was kept")
+    project: str
+    message: str = Field(description="why, as a sentence")
+
+
 class JobView(JobSummary):
     """A job with its spec, its model and the diagnosis of its losses."""
 
@@ -244,6 +266,9 @@ class JobView(JobSummary):
     model: ModelSummary | None = Field(default=None, description="null where the model was not checked")
     diagnosis: Diagnosis | None = Field(
         default=None, description="what the losses say about the training; null before the first epoch has ended"
+    )
+    removed: list[RemovedView] = Field(
+        default_factory=list, description="what the retention of its project has removed since it ended"
     )
 
 
@@ -277,22 +302,6 @@ class JobDiff(View):
     jobs: list[ComparedJob] = Field(description="the two jobs, in the order of the address")
     differences: list[Difference]
     is_complete: bool = Field(description="false if there are more differences than the answer has")
-
-
-class TokenView(View):
-    """A token, without its secret."""
-
-    id: str
-    name: str = Field(
-        description="what its jobs and data sets have as `submitted_by`; several tokens may have one name"
-    )
-    created_at: datetime
-
-
-class MeView(View):
-    """Who sends a request."""
-
-    token: TokenView
 
 
 class LoginLink(View):
@@ -423,6 +432,8 @@ class DatasetView(View):
     sha256: str | None
     source: str | None
     created_at: datetime | None
+    owner: str | None = Field(default=None, description="name of the user whose it is; null if it is built in")
+    project: str | None = Field(default=None, description="null if it is built in")
     submitted_by: str | None = Field(
         default=None, description="name of the token that it was uploaded with; null if unknown, or if it is built in"
     )

@@ -9,8 +9,10 @@ from flask_openapi3.openapi import OpenAPI
 from fitqueue import __version__
 from fitqueue.views import Problem
 from service.api import (
+    access,
     actions,
     artifacts,
+    audit,
     authentication,
     catalogue,
     checkpoints,
@@ -30,17 +32,24 @@ from service.api import (
     metrics,
     news,
     overdue,
+    owner_usage,
     previews,
+    projects,
     prometheus,
     queue,
+    request_limits,
     requests,
+    tokens,
     usage,
+    users,
+    webhooks,
     workers,
 )
 from service.api.context import REQUEST_THREADS, Services
 from service.checker import Checker
 from service.db import Database
 from service.forwarding import ForwardedRequests, TrustedProxies
+from service.login_proxy import LoggedInRequests, LoginProxies
 from service.pages import assets, login
 from service.pages.blueprint import blueprint as pages
 from service.queue import Notifier
@@ -58,6 +67,7 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     logs.blueprint,
     news.blueprint,
     usage.blueprint,
+    owner_usage.blueprint,
     diff.blueprint,
     login_links.blueprint,
     checkpoints.blueprint,
@@ -66,6 +76,11 @@ _BLUEPRINTS: tuple[APIBlueprint, ...] = (
     previews.blueprint,
     workers.blueprint,
     me.blueprint,
+    tokens.blueprint,
+    users.blueprint,
+    audit.blueprint,
+    projects.blueprint,
+    webhooks.blueprint,
     health.blueprint,
     catalogue.blueprint,
     prometheus.blueprint,
@@ -106,12 +121,15 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         checker=checker,
         forecaster=Forecaster(settings.lease_seconds, settings.turns_by),
     )
-    app.wsgi_app = ForwardedRequests(  # type: ignore[method-assign]  # as Flask documents it
-        app.wsgi_app, TrustedProxies(settings.trusted_proxies)
+    forwarded = ForwardedRequests(app.wsgi_app, TrustedProxies(settings.trusted_proxies))
+    app.wsgi_app = LoggedInRequests(  # type: ignore[method-assign]  # as Flask documents it
+        forwarded, LoginProxies(settings.login_header, settings.login_proxies)
     )
     requests.register(app)
     compression.register(app)
     authentication.register(app)
+    request_limits.register(app)
+    access.register(app)
     overdue.register(app)
     errors.register(app)
     cors.register(app, settings.cors_origins)

@@ -11,6 +11,7 @@ from sqlalchemy.types import BigInteger, Integer
 
 from fitqueue.roles import Role, Scope
 from fitqueue.states import EventKind, JobState, Phase, Reason
+from fitqueue.webhooks import DeliveryState, WebhookEvent, WebhookKind
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -80,4 +81,7 @@ class Base(DeclarativeBase):
         EventKind: _string_enum(EventKind),
         Role: _string_enum(Role),
         Scope: _string_enum(Scope),
+        WebhookKind: _string_enum(WebhookKind),
+        WebhookEvent: _string_enum(WebhookEvent),
+        DeliveryState: _string_enum(DeliveryState),
     }

@@ -1,4 +1,4 @@
-"""The commands that need the database or start processes: `fitqueue up`, `fitqueue token` and `fitqueue migrate`.
+"""The commands that start processes or migrate the database: `fitqueue up` and `fitqueue migrate`.
 
 They join the `fitqueue` command line through the entry points in `pyproject.toml`.
 """
@@ -9,31 +9,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 import click
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from fitqueue.cli.output import print_table, wrap_for_terminal
-from fitqueue.cli.suggestions import SuggestingGroup
-from fitqueue.cli.tables import Column
-from fitqueue.cli.text import local_time
+from fitqueue.cli.output import wrap_for_terminal
 from fitqueue.client import Client
-from fitqueue.client.configuration import files_above
-from fitqueue.errors import DatabaseOutdated, DatabaseUnavailable, FitQueueError, NotConfigured, WrongStorage
-from fitqueue.spec import validation_words
-from service.db import Database, sqlite_file
+from fitqueue.errors import FitQueueError, WrongStorage
+from service.command_errors import database_errors_explained, read_settings
+from service.db import Database
 from service.migrate import upgrade
 from service.processes import STOP_SIGNALS, end, signals_ignored
 from service.settings import Settings
 from service.stack import Stack
 from service.storage import REQUEST_RETRY_TIMEOUT, open_storage
 from service.storage_marking import mark_storage
-from service.store import tokens
 
 POLL_SECONDS: Final = 1.0
 
@@ -185,89 +177,3 @@ def _mark_storage(settings: Settings, database: Database, adopt: bool) -> None:
         mark_storage(database, open_storage(settings, REQUEST_RETRY_TIMEOUT, lambda: None), adopt=adopt)
     except OSError as error:
         raise WrongStorage(f"The storage of FITQUEUE_STORAGE cannot be used: {error}") from error
-
-
-@click.group(cls=SuggestingGroup)
-def token() -> None:
-    """Create, list and revoke the tokens of a service, in its database.
-
-    That is the database of FITQUEUE_DATABASE_URL, or else var/fitqueue.db in this folder or a parent. So run it where
-    the service runs: beside `fitqueue up`, or as `docker compose exec api fitqueue token …`.
-    """
-
-
-@token.command("create")
-@click.argument("name")
-def create_token(name: str) -> None:
-    """Create a token for NAME and print it. Only its hash is stored, so it cannot be shown again."""
-    with database_errors_explained(), _database().write() as session:
-        click.echo(tokens.create(session, name=name))
-
-
-@token.command("list")
-def list_tokens() -> None:
-    """List the tokens: ids, names and times, not the tokens themselves."""
-    with database_errors_explained(), _database().read() as session:
-        rows = [
-            [row.id, row.name, local_time(row.created_at), local_time(row.revoked_at)]
-            for row in tokens.list_all(session)
-        ]
-    print_table(["ID", Column("NAME", wraps=True), Column("CREATED", rank=3), Column("REVOKED", rank=2)], rows)
-
-
-@token.command("revoke")
-@click.argument("token_id")
-def revoke_token(token_id: str) -> None:
-    """Revoke the token with this id, which `fitqueue token list` shows."""
-    with database_errors_explained(), _database().write() as session:
-        if not tokens.revoke(session, token_id):
-            raise click.ClickException(f"There is no valid token with the id '{token_id}'.")
-    click.echo(f"Revoked {token_id}.")
-
-
-def _database() -> Database:
-    """Return the service's database. It is never created here: a token in a new one would open nothing."""
-    settings = read_settings()
-    if "database_url" not in settings.model_fields_set:
-        return Database(f"sqlite:///{_nearest_file()}")
-    file = sqlite_file(settings.database_url)
-    if file is not None and not file.is_file():
-        raise NotConfigured(f"There is no database at {file} yet, which FITQUEUE_DATABASE_URL names")
-    return Database(settings.database_url)
-
-
-def _nearest_file() -> Path:
-    file = next(files_above(Path.cwd(), "fitqueue.db"), None)
-    if file is None:
-        raise NotConfigured(
-            "No database is known: set FITQUEUE_DATABASE_URL, or go where `fitqueue up` has created var/fitqueue.db"
-        )
-    return file
-
-
-@contextmanager
-def database_errors_explained() -> Iterator[None]:
-    """Add what the driver says to DatabaseUnavailable: operators may read it, users of the API may not."""
-    try:
-        yield
-    except DatabaseUnavailable as error:
-        cause = getattr(error.__cause__, "orig", None)
-        if isinstance(error, DatabaseOutdated) or cause is None:
-            raise
-        raise DatabaseUnavailable(f"The database cannot be used: {' '.join(str(cause).split())}") from error
-
-
-def read_settings() -> Settings:
-    """Read the settings.
-
-    Raises:
-        click.ClickException: a variable has a value that cannot be used.
-    """
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise click.ClickException("; ".join(map(_setting_error, error.errors()))) from error
-
-
-def _setting_error(error: ErrorDetails) -> str:
-    return f"FITQUEUE_{str(error['loc'][0]).upper()}: {validation_words.message(error)}"

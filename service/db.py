@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
@@ -44,6 +44,9 @@ class Database:
         """
         self._engine = make_engine(url, connections)
         self._writer = self._engine.execution_options(fitqueue_begin="BEGIN IMMEDIATE")
+        self._frozen = self._engine
+        if self._engine.dialect.name == "postgresql":
+            self._frozen = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -63,6 +66,21 @@ class Database:
             DatabaseUnavailable: as in `read`. If the answer to the commit was lost, it may have happened all the same.
         """
         with _translate_errors(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read_frozen(self) -> Iterator[Session]:
+        """Open a session in which all queries see the database as the first one does, for hours if need be.
+
+        Nothing else waits for it, but it keeps the database from tidying up.
+
+        Raises:
+            DatabaseUnavailable: as in `read`.
+        """
+        with _translate_errors(), Session(self._frozen, expire_on_commit=False) as session:
+            if self._engine.dialect.name == "postgresql":
+                for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                    session.execute(text(f"SET LOCAL {name} = 0"))
             yield session
 
     def close(self) -> None:

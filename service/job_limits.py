@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+_MIB: Final = 1024**2
 _GIB: Final = 1024**3
 
 
@@ -16,6 +17,8 @@ class JobLimits:
     artifact_bytes: int = 4 * _GIB
     events: int = 250_000
     """Events about epochs and checkpoints. Those beyond are counted and not stored."""
+    log_bytes: int = 64 * _MIB
+    """Of the lines that it has printed. When there are more, the oldest lines are deleted."""
 
 
 DEFAULT_LIMITS: Final = JobLimits()

@@ -2,15 +2,18 @@
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fitqueue.limits import ChangedUserLimits
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
 from service.forecast.turns import TurnsBy
 from service.job_limits import DEFAULT_LIMITS
+from service.login_proxy import validated_field
+from service.mail_server import parse_mail_server
 from service.origins import validated_origin
 from service.storage_address import Bucket, parse_address, validated_downloads
 
@@ -56,6 +59,17 @@ class Settings(BaseSettings):
             "networks, separated by commas."
         ),
     )
+    login_header: Annotated[str, AfterValidator(validated_field)] = Field(
+        default="",
+        description="The header field in which a login proxy names the user, such as `X-Remote-User`.",
+    )
+    login_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "The login proxies that are believed to name the user: addresses and networks from which they connect, "
+            "separated by commas."
+        ),
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description=(
@@ -99,11 +113,19 @@ class Settings(BaseSettings):
         ge=1,
         description="The most events of a job about its epochs and checkpoints. Further ones are only counted.",
     )
+    max_log_bytes: int = Field(
+        default=DEFAULT_LIMITS.log_bytes,
+        ge=64 * 1024,
+        description="The most bytes of a job's log. When there are more, its oldest lines are deleted.",
+    )
     default_max_runtime_seconds: int | None = Field(
         default=None,
         ge=1,
         le=MAX_RUNTIME_SECONDS,
         description="The `max_runtime_seconds` of jobs that do not say any.",
+    )
+    new_user_limits: ChangedUserLimits | None = Field(
+        default=None, description="The limits that a new user begins with, as JSON."
     )
     lease_seconds: float = Field(
         default=30.0,
@@ -154,6 +176,9 @@ class Settings(BaseSettings):
         le=36_500,
         description="How long a data set without a name is kept after its last use. One that a job needs stays.",
     )
+    audit_days: int = Field(
+        default=365, ge=1, le=36_500, description="How long the audit log keeps who did what, when and from where."
+    )
     snapshot_seconds: float = Field(
         default=300.0,
         ge=0,
@@ -166,6 +191,21 @@ class Settings(BaseSettings):
             "How long a training may be silent, with no progress and no output, before it is killed and retried."
         ),
     )
+    webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "The networks beside the public ones to which webhooks may send, separated by commas, such as "
+            "`10.1.0.0/16`."
+        ),
+    )
+    smtp_url: str = Field(
+        default="",
+        description=(
+            "The mail server for webhooks of the kind `mail`: `smtp://user:password@host:587` or "
+            "`smtps://user:password@host`. Without it, no mails are sent."
+        ),
+    )
+    mail_from: str = Field(default="", description="From whom these mails come, such as `fitqueue@example.org`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The lowest severity that is logged."
     )
@@ -176,7 +216,20 @@ class Settings(BaseSettings):
         db.parse_url(value)
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: str) -> str:
+        if value:
+            parse_mail_server(value, "")
+        return value
+
+    @model_validator(mode="after")
+    def _has_sender(self) -> Self:
+        if self.smtp_url and not ("@" in self.mail_from and self.mail_from.isprintable()):
+            raise ValueError("with FITQUEUE_SMTP_URL, FITQUEUE_MAIL_FROM must be an address of mail")
+        return self
+
+    @field_validator("trusted_proxies", "login_proxies", "webhook_networks")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
@@ -188,7 +241,15 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(validated_origin, value))
 
-    @field_validator("pools", "trusted_proxies", "cors_origins", mode="before")
+    @field_validator("login_proxies")
+    @classmethod
+    def _have_a_field(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        field = info.data.get("login_header")
+        if field is not None and bool(field) != bool(value):
+            raise ValueError("a login proxy needs both FITQUEUE_LOGIN_HEADER and FITQUEUE_LOGIN_PROXIES")
+        return value
+
+    @field_validator("pools", "trusted_proxies", "login_proxies", "cors_origins", "webhook_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -22,12 +22,14 @@ from typing import IO, Final, Self
 
 import httpx
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import FitQueueError
 from fitqueue.private_files import replace_private
 from fitqueue.views import Page, Readiness, WorkerView
 from service.checker import STARTING
 from service.db import Database
 from service.migrate import upgrade
+from service.models import ADMIN_ID
 from service.processes import (
     end,
     end_with_parent,
@@ -37,7 +39,8 @@ from service.processes import (
     url_on_this_machine,
 )
 from service.storage_marking import mark_folder
-from service.store import tokens
+from service.store import audit, tokens
+from service.store.audit import OPERATOR
 
 READY_TIMEOUT: Final = 240.0
 """Seconds until all must be ready. The model checker and each worker import TensorFlow, in 5 to 40 s if all is idle."""
@@ -273,7 +276,9 @@ def _valid_token(client_file: Path, database_url: str) -> str:
                 if tokens.verify(session, token) is not None:
                     return token
         with database.write() as session:
-            return tokens.create(session, name="embedded")
+            new = tokens.issue(session, "embedded", ADMIN_ID)
+            audit.record(session, OPERATOR, AuditAction.TOKEN_CREATE, new.row.id, {"name": "embedded"})
+            return new.secret
     finally:
         database.close()
 

@@ -1,11 +1,11 @@
-"""Commands that take several jobs or several data sets."""
+"""Commands that take several jobs, data sets, workers or users."""
 
 from collections.abc import Callable, Sequence
 
 from fitqueue.cli import failures
 from fitqueue.cli.output import remark
 from fitqueue.client import Client
-from fitqueue.errors import Conflict, NotFound
+from fitqueue.errors import Conflict, Forbidden, NotFound
 
 
 def for_each(names: Sequence[str], action: Callable[[Client, str], str]) -> int:
@@ -14,7 +14,7 @@ def for_each(names: Sequence[str], action: Callable[[Client, str], str]) -> int:
     If the service refuses one of them, the error is printed and the others still have their turn.
 
     Args:
-        names: jobs or data sets.
+        names: jobs, data sets, workers or users.
         action: what to do with one of them; it returns the outcome in a word or two.
     """
     code = 0
@@ -22,6 +22,6 @@ def for_each(names: Sequence[str], action: Callable[[Client, str], str]) -> int:
         for name in names:
             try:
                 remark(f"{name}: {action(client, name)}")
-            except (NotFound, Conflict) as error:
+            except (NotFound, Conflict, Forbidden) as error:
                 code = failures.report(error)
     return code

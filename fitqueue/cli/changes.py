@@ -1,4 +1,4 @@
-"""The commands that change jobs while they wait: move, change."""
+"""The commands that change jobs: move, change."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from fitqueue.cli.batch import for_each
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.options import label_of
 from fitqueue.client import Client
+from fitqueue.states import WAITING_STATES
 from fitqueue.views import JobView
 
 
@@ -52,6 +53,7 @@ def move(jobs: tuple[str, ...], first: bool, priority: int | None, pool: str | N
 @click.option("--no-label", "removed", multiple=True, metavar="KEY", help="Remove a label. Repeatable.")
 @click.option("--max-runtime", type=_Seconds(), help="How long it may train; `none` removes the limit.")
 @click.option("--max-queued", type=_Seconds(), help="How long it may wait for its first worker; `none`: for ever.")
+@click.option("--keep/--no-keep", default=None, help="Exempt it from the retention of its project; at any time.")
 def change(
     jobs: tuple[str, ...],
     name: str | None,
@@ -59,14 +61,21 @@ def change(
     removed: Sequence[str],
     max_runtime: int | None,
     max_queued: int | None,
+    keep: bool | None,
 ) -> int:
-    """Change the name, the labels or the limits of JOBS that wait. `fitqueue move` changes their places."""
-    options = {"name": name, "max_runtime_seconds": max_runtime, "max_queued_seconds": max_queued}
-    fields: dict[str, Any] = {field: value or None for field, value in options.items() if value is not None}
+    """Change the name, the labels or the limits of JOBS that wait. `fitqueue move` changes their places.
+
+    --keep and --no-keep alone also change jobs that run or have ended.
+    """
+    values = {"name": name, "max_runtime_seconds": max_runtime, "max_queued_seconds": max_queued}
+    fields: dict[str, Any] = {field: value or None for field, value in values.items() if value is not None}
     if labels or removed:
         fields["labels"] = {**dict.fromkeys(removed), **dict(map(label_of, labels))}
+    if keep is not None:
+        fields["keep"] = keep
     if not fields:
-        raise click.UsageError("Say what to change: --name, --label, --no-label, --max-runtime or --max-queued.")
+        options = "--name, --label, --no-label, --max-runtime, --max-queued, --keep or --no-keep"
+        raise click.UsageError(f"Say what to change: {options}.")
     return _change_each(jobs, lambda client, job: client.change(job, **fields))
 
 
@@ -75,6 +84,8 @@ def _change_each(jobs: Sequence[str], action: Callable[[Client, str], JobView]) 
 
 
 def _outcome(job: JobView) -> str:
-    """Return for example `queued, no. 1 of the pool default, priority 5`."""
+    """Return for example `queued, no. 1 of the pool default, priority 5`, or `succeeded, kept`."""
+    if job.state not in WAITING_STATES:
+        return f"{job.state}, {'kept' if job.keep else 'not kept'}"
     place = f"no. {job.queue.position} of the pool {job.pool}" if job.queue else f"pool {job.pool}"
     return f"{job.state}, {place}, priority {job.priority}"

@@ -115,6 +115,37 @@ def _complete_pools(command: str) -> Iterator[CompletionItem]:  # noqa: ARG001 -
     yield from map(CompletionItem, dict.fromkeys(pool for worker in workers for pool in worker.pools))
 
 
+def _complete_owners(command: str) -> Iterator[CompletionItem]:  # noqa: ARG001 - all commands have the same owners
+    from fitqueue.views import JobSummary
+
+    # Those of the newest jobs: only admins may list users.
+    jobs = _fetch("/jobs", JobSummary, {"limit": _ROWS})
+    yield from map(CompletionItem, sorted({job.owner for job in jobs if job.owner}))
+
+
+def _complete_users(command: str) -> Iterator[CompletionItem]:
+    from fitqueue.account_views import UserView
+
+    for user in _fetch("/users", UserView, {}):
+        if command not in _DISABLED or _DISABLED[command] == (user.disabled_at is not None):
+            yield CompletionItem(user.name, help=str(user.role))
+
+
+def _complete_projects(command: str) -> Iterator[CompletionItem]:  # noqa: ARG001 - all commands have the same projects
+    from fitqueue.account_views import ProjectView
+
+    for project in _fetch("/projects", ProjectView, {}):
+        yield CompletionItem(project.name, help="open" if project.open else "closed")
+
+
+def _complete_tokens(command: str) -> Iterator[CompletionItem]:  # noqa: ARG001 - only `revoke` has a token
+    from fitqueue.account_views import TokenView
+
+    for token in _fetch("/tokens", TokenView, {}):
+        if token.revoked_at is None:
+            yield CompletionItem(token.id, help=token.name)
+
+
 def _fetch(path: str, row_type: type[_Item], params: Mapping[str, str | int | list[str]]) -> Sequence[_Item]:
     """Return the first page of a list."""
     from fitqueue.client.configuration import find_connection
@@ -130,6 +161,10 @@ _COMPLETIONS: Final[Mapping[str, Callable[[str], Iterator[CompletionItem]]]] = {
     **dict.fromkeys(["job", "jobs"], _complete_jobs),
     **dict.fromkeys(["dataset", "name_or_id", "names_or_ids"], _complete_datasets),
     **dict.fromkeys(["worker", "workers"], _complete_workers),
+    **dict.fromkeys(["user", "users"], _complete_users),
+    "owner": _complete_owners,
+    "project": _complete_projects,
+    "token_id": _complete_tokens,
     "pool": _complete_pools,
 }
 """What is completed, by the name of the parameter. A parameter that is a file, such as `submit`'s, is left alone."""
@@ -144,3 +179,6 @@ _STATES: Final[Mapping[str, Sequence[JobState]]] = {
     "delete": sorted(FINAL_STATES),
 }
 """The states of the jobs that a command takes; the other commands take all."""
+
+_DISABLED: Final = {"enable": True, "disable": False}
+"""Whether the users are disabled that a command takes; the other commands take all."""

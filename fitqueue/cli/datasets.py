@@ -1,17 +1,19 @@
 """The commands about data sets."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fitqueue.cli.batch import for_each
 from fitqueue.cli.data_file import refuse_other_files
-from fitqueue.cli.options import json_option, mine_option, submitter
+from fitqueue.cli.options import json_option, mine_option, owner_of, owner_option, project_filter, project_option
 from fitqueue.cli.output import print_facts, print_json, print_table, remark, transfer_bar
 from fitqueue.cli.suggestions import SuggestingGroup
-from fitqueue.cli.tables import Column
+from fitqueue.cli.tables import Column, if_several
 from fitqueue.cli.text import size, time_and_name
 from fitqueue.client import Client
+from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.views import ArrayView, DatasetView
 from fitqueue.weights import are_weights
 
@@ -24,15 +26,16 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="The name that jobs use for it; by default the name of the file without its ending.")
+@project_option
 @json_option
-def add(file: Path, name: str | None, as_json: bool) -> None:
+def add(file: Path, name: str | None, project: str | None, as_json: bool) -> None:
     """Upload FILE and print its id: an `.npz` of arrays, a single `.npy`, or weights (`.weights.h5`, `.keras`, `.h5`).
 
     Content that is already there under this name is not uploaded again.
     """
     refuse_other_files(file)
     with Client() as client, transfer_bar(file.name) as on_progress:
-        view = client.upload(file, name or file.stem, on_progress=on_progress)
+        view = client.upload(file, name or file.stem, project=project or DEFAULT_PROJECT, on_progress=on_progress)
     if as_json:
         print_json(view)
         return
@@ -45,13 +48,15 @@ def add(file: Path, name: str | None, as_json: bool) -> None:
 
 @dataset.command("list")
 @click.option("--all", "unnamed", is_flag=True, help="Also list those that were uploaded without a name.")
-@click.option("--submitted-by", metavar="NAME", help="Only those that were uploaded with a token of this name.")
+@owner_option
 @mine_option
+@project_filter
+@click.option("--submitted-by", metavar="NAME", help="Only those that were uploaded with a token of this name.")
 @json_option
-def list_all(unnamed: bool, submitted_by: str | None, mine: bool, as_json: bool) -> None:
-    """List the data sets, including the built-in ones, which nobody has uploaded."""
+def list_all(owner: str | None, mine: bool, as_json: bool, **filters: Any) -> None:
+    """List the data sets, including the built-in ones, which belong to nobody."""
     with Client() as client:
-        rows = list(client.datasets(unnamed=unnamed, submitted_by=submitter(client, submitted_by, mine=mine)))
+        rows = list(client.datasets(owner=owner_of(client, owner, mine=mine), **filters))
     if as_json:
         print_json(rows)
     else:
@@ -60,8 +65,11 @@ def list_all(unnamed: bool, submitted_by: str | None, mine: bool, as_json: bool)
             Column("ID", rank=3),
             "SIZE",
             Column("ARRAYS", wraps=True, rank=1),
+            Column("OWNER", wraps=True, rank=4),
+            Column("PROJECT", wraps=True, rank=5),
         ]
-        print_table(columns, map(_row, rows))
+        owners, projects = if_several([row.owner for row in rows]), if_several([row.project for row in rows])
+        print_table(columns, [[*_row(row), *names] for row, *names in zip(rows, owners, projects, strict=True)])
 
 
 @dataset.command()
@@ -85,6 +93,8 @@ def show(name_or_id: str, as_json: bool) -> None:
         ("Size", size(view.size)),
         ("sha256", view.sha256 or ""),
         ("Source", view.source or ""),
+        ("Owner", view.owner or ""),
+        ("Project", view.project or ""),
         ("Added", time_and_name(view.created_at, view.submitted_by)),
     ]
     print_facts(rows)

@@ -62,7 +62,9 @@ def describe(error: FitQueueError) -> str:
 def _describe_fault(fault: Fault) -> str:
     lines = [f"  {fault.pointer or '/'}: {fault.message}"]
     if fault.received is not None or fault.expected is not None:
-        lines.append(f"      received {_as_json(fault.received)}; expected {fault.expected or 'something else'}")
+        # A message that says itself what was expected has no `expected`.
+        expected = f"; expected {fault.expected}" if fault.expected else ""
+        lines.append(f"      received {_as_json(fault.received)}{expected}")
     return printable("\n".join(lines))
 
 

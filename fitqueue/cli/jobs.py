@@ -9,7 +9,7 @@ from fitqueue.cli.compare import print_curves
 from fitqueue.cli.job_file import read_job
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.models import print_model
-from fitqueue.cli.options import json_option, wait_option
+from fitqueue.cli.options import json_option, project_option, wait_option
 from fitqueue.cli.output import make_console, print_facts, print_json, remark
 from fitqueue.cli.overrides import apply_overrides
 from fitqueue.cli.text import between, local_time, time_and_name
@@ -25,6 +25,7 @@ EXIT_CODES = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.CANCELLED: 2}
 @wait_option
 @click.option("--dry-run", is_flag=True, help="Check the job and store nothing.")
 @click.option("--name", help="Set the job's name.")
+@project_option
 @click.option(
     "--set",
     "assignments",
@@ -33,12 +34,20 @@ EXIT_CODES = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.CANCELLED: 2}
     help="Change a field of the job first: --set fit.epochs=3. Can be repeated.",
 )
 @json_option
-def submit(job: Any, wait: bool, dry_run: bool, name: str | None, assignments: tuple[str, ...], as_json: bool) -> int:
+def submit(
+    job: Any,
+    wait: bool,
+    dry_run: bool,
+    name: str | None,
+    project: str | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Submit the job in JOB.json and print its id.
 
     With `-` as the file, read the job from standard input.
     """
-    body = apply_overrides(read_job(job), name, assignments)
+    body = apply_overrides(read_job(job), {"name": name, "project": project}, assignments)
     with Client() as client:
         if dry_run:
             return _dry_run(client, body, as_json)
@@ -145,11 +154,15 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Pool", f"{job.pool}, priority {job.priority}{', preemptible' if job.preemptible else ''}"),
         ("Worker", job.worker or ""),
         ("Attempt", f"{job.attempt} of {job.max_attempts}"),
+        ("Owner", job.owner or ""),
+        ("Project", job.project or ""),
         ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())),
+        ("Kept", "whatever the retention of its project says" if job.keep else ""),
         ("Submitted", time_and_name(job.created_at, job.submitted_by)),
         ("Started", local_time(job.started_at)),
         ("Asked to stop", local_time(job.cancel_requested_at)),
         ("Asked to pause", local_time(job.pause_requested_at)),
         ("Ended", local_time(job.finished_at)),
         ("Ran", between(job.started_at, job.finished_at)),
+        ("Removed", "\n".join(removed.message for removed in job.removed)),
     ]

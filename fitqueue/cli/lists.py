@@ -8,10 +8,10 @@ from typing import Any, Final
 import click
 
 from fitqueue.cli.job_names import short_ids
-from fitqueue.cli.options import json_option, label_of, mine_option, submitter
+from fitqueue.cli.options import json_option, label_of, mine_option, owner_of, owner_option, project_filter
 from fitqueue.cli.output import for_terminal, print_json, print_table, remark
 from fitqueue.cli.screen import left_text, starts_text, state_text
-from fitqueue.cli.tables import Column
+from fitqueue.cli.tables import Column, if_several
 from fitqueue.cli.text import age, number
 from fitqueue.client import Client
 from fitqueue.job_sort import JobSort
@@ -38,8 +38,10 @@ _LIMIT: Final = 20
 )
 @click.option("--pool", help="Only jobs of this pool.")
 @click.option("--name", help="Only jobs with this name.")
-@click.option("--submitted-by", metavar="NAME", help="Only jobs that were submitted with a token of this name.")
+@owner_option
 @mine_option
+@project_filter
+@click.option("--submitted-by", metavar="NAME", help="Only jobs that were submitted with a token of this name.")
 @click.option("--dataset", metavar="NAME_OR_ID", help="Only jobs that take data or weights from this data set.")
 @click.option(
     "--sort",
@@ -56,16 +58,19 @@ _LIMIT: Final = 20
 def jobs(
     states: tuple[str, ...],
     labels: tuple[str, ...],
-    submitted_by: str | None,
+    owner: str | None,
     mine: bool,
     limit: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """List jobs: their names, states, progress and best values, and when they will end or how many are before them."""
+    """List jobs: their names, states, progress and best values, and when they will end or how many are before them.
+
+    OWNER and PROJECT are shown if there is more than one.
+    """
     with Client() as client:
-        name = submitter(client, submitted_by, mine=mine)
-        matching = client.list(state=states, labels=map(label_of, labels), submitted_by=name, **options)
+        owner = owner_of(client, owner, mine=mine)
+        matching = client.list(state=states, labels=map(label_of, labels), owner=owner, **options)
         if as_json:
             print_json(list(islice(matching, limit)))
             return
@@ -102,13 +107,16 @@ def shown_ids(ids: Sequence[str]) -> dict[str, str]:
 
 def _print_jobs(rows: Sequence[JobSummary]) -> None:
     ids = shown_ids([row.id for row in rows])
-    columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", wraps=True, rank=6)]
+    columns: list[Column | str] = ["ID", Column("NAME", wraps=True), "STATE", Column("REASON", wraps=True, rank=7)]
     columns += [
         "PROGRESS",
         Column("BEST", wraps=True, narrow=True),
         Column("LEFT OR PLACE", wraps=True, rank=5),
-        Column("AGE", rank=7),
+        Column("OWNER", wraps=True, rank=6),
+        Column("PROJECT", wraps=True, rank=8),
+        Column("AGE", rank=9),
     ]
+    owners, projects = if_several([row.owner for row in rows]), if_several([row.project for row in rows])
     now = datetime.now(UTC)
     print_table(
         columns,
@@ -121,34 +129,40 @@ def _print_jobs(rows: Sequence[JobSummary]) -> None:
                 f"{row.progress.epoch}/{row.progress.epochs}",
                 f"{row.best.monitor} {number(row.best.value)}" if row.best else "",
                 _left_or_place(row),
+                owner,
+                project,
                 age(row.created_at, now),
             ]
-            for row in rows
+            for row, owner, project in zip(rows, owners, projects, strict=True)
         ],
     )
 
 
 def _print_queue(rows: Sequence[QueuedJob]) -> None:
     ids = shown_ids([row.id for row in rows])
-    has_pools = len({row.pool for row in rows}) > 1
+    pools = if_several([row.pool for row in rows])
+    owners, projects = if_several([row.owner for row in rows]), if_several([row.project for row in rows])
     now = datetime.now(UTC)
     columns: list[Column | str] = ["PLACE", "ID", Column("NAME", wraps=True, rank=3), Column("POOL", rank=4)]
-    columns += [Column("PRIORITY", rank=7), Column("GPUS", rank=6), Column("WAITS FOR", wraps=True, rank=1)]
+    columns += [Column("PRIORITY", rank=9), Column("GPUS", rank=8), Column("WAITS FOR", wraps=True, rank=1)]
+    columns += [Column("STARTS IN", wraps=True, rank=2), Column("OWNER", wraps=True, rank=6)]
     print_table(
-        [*columns, Column("STARTS IN", wraps=True, rank=2), Column("SINCE", rank=5)],
+        [*columns, Column("PROJECT", wraps=True, rank=7), Column("SINCE", rank=5)],
         [
             [
                 str(row.position),
                 ids[row.id],
                 row.name or "",
-                row.pool if has_pools else "",
+                pool,
                 str(row.priority or ""),
                 str(row.gpus or ""),
                 row.waiting_for,
                 starts_text(row),
+                owner,
+                project,
                 age(row.queued_since, now),
             ]
-            for row in rows
+            for row, pool, owner, project in zip(rows, pools, owners, projects, strict=True)
         ],
     )
 

@@ -10,7 +10,13 @@ if TYPE_CHECKING:  # `catalogue` has options and needs no client
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
-mine_option = click.option("--mine", is_flag=True, help="Only what was submitted with your token.")
+mine_option = click.option("--mine", is_flag=True, help="Only what is your own.")
+
+owner_option = click.option("--owner", metavar="USER", help="Only what belongs to this user.")
+
+project_filter = click.option("--project", help="Only what belongs to this project.")
+
+project_option = click.option("--project", help="The project that it belongs to, which others see with it.")
 
 wait_option = click.option(
     "--wait",
@@ -41,14 +47,19 @@ output_option = click.option(
 )
 
 
-def submitter(client: "Client", name: str | None, *, mine: bool) -> str | None:
-    """Return the name of the token whose jobs or data sets are listed; None: those of all.
+def owner_of(client: "Client", owner: str | None, *, mine: bool) -> str | None:
+    """Return the name of the user whose jobs or data sets are listed; None: those of all.
 
     Raises:
-        click.UsageError: two names are asked for.
+        click.UsageError: two users are asked for.
     """
     if not mine:
-        return name
-    if name is not None:
-        raise click.UsageError("--mine and --submitted-by exclude each other.")
-    return client.me().token.name
+        return owner
+    if owner is not None:
+        raise click.UsageError("--mine and --owner exclude each other.")
+    return client.me().user.name
+
+
+def present(*values: object) -> bool:
+    """Tell whether one of the options was given."""
+    return any(value is not None for value in values)

@@ -1,7 +1,7 @@
 """Output: consoles, JSON, tables, remarks on stderr, and a progress bar for file transfers."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ import click
 from pydantic_core import to_json
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
 from fitqueue.cli.tables import Column, lay_out, wrap
@@ -109,6 +109,16 @@ def _echo(console: Console, lines: Iterable[Text]) -> None:
         with console.capture() as captured:
             console.print(line, soft_wrap=True)
         click.echo(captured.get().removesuffix("\n"), err=console.stderr)
+
+
+@contextmanager
+def count_bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on stderr while things are done, if stderr is a terminal. The function adds to the count."""
+    console = make_console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(printable(name), total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """`--set PATH=VALUE`: changes to a job before it is submitted, such as `callbacks.0.config.patience=5`."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -11,16 +11,20 @@ from fitqueue.spec.strict_json import parse_json
 from fitqueue.text import truncate
 
 
-def apply_overrides(body: bytes, name: str | None, assignments: Iterable[str]) -> bytes:
-    """Return the job with a name and with each `PATH=VALUE` set; without changes, return the same bytes.
+def apply_overrides(body: bytes, fields: Mapping[str, str | None], assignments: Iterable[str]) -> bytes:
+    """Return the job with each field and each `PATH=VALUE` set; without changes, return the same bytes.
+
+    Args:
+        body: the job as JSON.
+        fields: values of the job's own fields; None: the field stays as it is.
+        assignments: the changes.
 
     Raises:
         MalformedJSON: the body is not JSON.
         click.BadParameter: an assignment is malformed, or its path does not exist in the job.
     """
     overrides = [_parse(assignment) for assignment in assignments]
-    if name is not None:
-        overrides.append((["name"], name))
+    overrides += [([name], value) for name, value in fields.items() if value is not None]
     if not overrides:
         return body
     job = parse_json(body)

@@ -7,10 +7,11 @@ import click
 
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.options import follow_option, json_option, output_option
-from fitqueue.cli.output import make_console, print_json, print_table, transfer_bar, width_of
+from fitqueue.cli.output import make_console, print_json, print_table, remark, transfer_bar, width_of
 from fitqueue.cli.tables import Column, wrap
 from fitqueue.cli.text import duration, local_time, number, printable, size
 from fitqueue.client import Client
+from fitqueue.retention import Removable
 from fitqueue.views import EpochView, EventView, LogLine
 
 _WIDTH_WITH_KINDS = 80
@@ -78,7 +79,10 @@ def checkpoints(job: str, as_json: bool) -> None:
     Besides those that its ModelCheckpoint callbacks save, there are always `best` and `last`.
     """
     with Client() as client:
-        rows = client.checkpoints(find_job(client, job))
+        job_id = find_job(client, job)
+        rows = client.checkpoints(job_id)
+        if not rows:
+            _remark_removed(client, job_id, Removable.CHECKPOINTS, Removable.OTHER_CHECKPOINTS)
     if as_json:
         print_json(rows)
         return
@@ -110,6 +114,8 @@ def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) ->
             click.echo(path)
             return
         rows = client.artifacts(job_id)
+        if not rows:
+            _remark_removed(client, job_id, Removable.ARTIFACTS)
     if as_json:
         print_json(rows)
     else:
@@ -125,11 +131,21 @@ def artifacts(job: str, name: str | None, output: Path | None, as_json: bool) ->
 def logs(job: str, follow: bool, tail: int | None, json_lines: bool) -> None:
     """Show what the training of JOB has printed."""
     with Client() as client:
-        for line in client.logs(find_job(client, job), follow=follow, tail=tail):
+        job_id, line = find_job(client, job), None
+        for line in client.logs(job_id, follow=follow, tail=tail):
             if json_lines:
                 print_json(line, indent=None)
             else:
                 _echo(line)
+        if line is None:
+            _remark_removed(client, job_id, Removable.LOGS)
+
+
+def _remark_removed(client: Client, job_id: str, *kinds: Removable) -> None:
+    """Say why there is nothing to show, if the retention of the job's project has removed it."""
+    for removed in client.get(job_id).removed:
+        if removed.what in kinds:
+            remark(removed.message)
 
 
 def _echo(line: LogLine) -> None:

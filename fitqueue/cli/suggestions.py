@@ -51,8 +51,15 @@ _OF_COMMANDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(["download", "fetch", "best"], "`fitqueue weights JOB` downloads the best weights of a job"),
     **dict.fromkeys(["upload", "data"], "`fitqueue dataset add FILE.npz` uploads a data set"),
     **dict.fromkeys(["start", "serve", "server"], "`fitqueue up` starts a service on this machine"),
+    **dict.fromkeys(["dump", "export"], "`fitqueue backup TARGET` backs up the service's database and files"),
     **dict.fromkeys(["model", "models", "summary"], "`fitqueue show JOB` shows a job with its model"),
+    **dict.fromkeys(["whoami", "account", "profile"], "`fitqueue me` shows your user, your token and your projects"),
+    **dict.fromkeys(["adduser", "useradd", "invite"], "`fitqueue user add NAME` adds a user"),
+    **dict.fromkeys(
+        ["group", "team", "member"], "`fitqueue project add-member PROJECT USER` adds a member to a project"
+    ),
     **dict.fromkeys(["layers", "keras"], "`fitqueue catalogue` shows the Keras objects that a job may use"),
+    **dict.fromkeys(["notify", "hook", "hooks", "mail", "slack"], "`fitqueue webhook add URL` tells when jobs end"),
     "version": "`fitqueue --version` shows the version",
     "help": "`fitqueue --help` lists the commands",
 }
@@ -67,10 +74,36 @@ OTHER_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         **dict.fromkeys(["ls"], "`fitqueue dataset list` lists the data sets"),
         **dict.fromkeys(["get", "info", "describe"], "`fitqueue dataset show NAME` shows a data set"),
     },
+    "webhook": {
+        **dict.fromkeys(["create", "new"], "`fitqueue webhook add URL` creates a webhook"),
+        **dict.fromkeys(["rm", "delete", "del"], "`fitqueue webhook remove ID` removes a webhook"),
+        **dict.fromkeys(["ls", "show"], "`fitqueue webhook list` lists the webhooks"),
+        **dict.fromkeys(["redeliver", "retry"], "`fitqueue webhook resend ID DELIVERY` sends a delivery again"),
+        **dict.fromkeys(["ping"], "`fitqueue webhook test ID` sends a message that tells nothing"),
+    },
     "token": {
         **dict.fromkeys(["add", "new", "generate"], "`fitqueue token create NAME` creates a token"),
         **dict.fromkeys(["rm", "remove", "delete"], "`fitqueue token revoke ID` revokes a token"),
         **dict.fromkeys(["ls", "show"], "`fitqueue token list` lists the tokens"),
+    },
+    "user": {
+        **dict.fromkeys(["create", "new", "invite"], "`fitqueue user add NAME` adds a user"),
+        **dict.fromkeys(
+            ["rm", "remove", "delete", "del"], "`fitqueue user disable USER` disables a user, whose jobs stay"
+        ),
+        **dict.fromkeys(["ls", "show"], "`fitqueue user list` lists the users"),
+        **dict.fromkeys(
+            ["role", "promote", "set", "edit"], "`fitqueue user change USER --role` changes the role of a user"
+        ),
+    },
+    "project": {
+        **dict.fromkeys(["create", "new"], "`fitqueue project add NAME` adds a project"),
+        **dict.fromkeys(["ls", "show", "members"], "`fitqueue project list` lists the projects with their members"),
+        **dict.fromkeys(["join", "invite", "add-user"], "`fitqueue project add-member PROJECT USER` adds a member"),
+        **dict.fromkeys(["leave", "remove-user"], "`fitqueue project remove-member PROJECT USER` removes a member"),
+        **dict.fromkeys(
+            ["open", "close", "set", "edit"], "`fitqueue project change PROJECT` opens or closes a project"
+        ),
     },
 }
 """Names that other programs give to our commands, by the group of the command, each with what to type."""

@@ -79,6 +79,12 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: in
     return Laid([*heading, *body], len(heading), left_out)
 
 
+def if_several(names: Sequence[str | None]) -> list[str]:
+    """Return names as the cells of a column: all of them empty, and so without a column, if there is only one name."""
+    several = len({*names} - {None}) > 1
+    return [name or "" if several else "" for name in names]
+
+
 def wrap(text: str, width: int, *, breaks: bool = False) -> list[str]:
     """Return the text in lines, which keep whole words.
 

@@ -1,19 +1,23 @@
 """One FitQueue service as a class: thin methods over the routes of its API."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
+from fitqueue.account_views import AuditView
+from fitqueue.client.accounts import AccountMethods
 from fitqueue.client.base import job_path
 from fitqueue.client.configuration import find_connection
 from fitqueue.client.training import TrainingMethods
 from fitqueue.client.transport import Transport
-from fitqueue.views import LoginLink, MeView, WorkerView
+from fitqueue.client.webhooks import WebhookMethods
+from fitqueue.views import LoginLink, WorkerView
 
 
-class Client(TrainingMethods):
+class Client(TrainingMethods, AccountMethods, WebhookMethods):
     """A client of one FitQueue service.
 
     Use it as a context manager, or call `close()`. Threads may share it.
@@ -46,9 +50,25 @@ class Client(TrainingMethods):
         """Return the workers of the last day, newest first; `alive` says which of them are running."""
         return tuple(self._pages("/workers", WorkerView))
 
-    def me(self) -> MeView:
-        """Return who this client is for the service: its token, whose name its jobs have as `submitted_by`."""
-        return MeView.model_validate_json(self._call("GET", "/me"))
+    def audit(
+        self,
+        *,
+        user: str | None = None,
+        action: str | None = None,
+        target: str | None = None,
+        since: datetime | None = None,
+    ) -> Iterator[AuditView]:
+        """Yield who did what, newest first. For admins.
+
+        Args:
+            user: only what the user with this name has done.
+            action: only this action, as in `job.cancel`, or those on a kind of target, as in `job`.
+            target: only what was done to what has this id.
+            since: only what was done at this time or later; it needs a time zone.
+        """
+        time = None if since is None else since.isoformat()
+        asked = {"user": user, "action": action, "target": target, "since": time}
+        return self._pages("/audit", AuditView, {name: value for name, value in asked.items() if value is not None})
 
     def drain(self, worker_id: str, *, timeout: int | None = None) -> WorkerView:
         """Let a worker claim no more jobs. Draining it again sets the timeout anew.
@@ -59,6 +79,7 @@ class Client(TrainingMethods):
 
         Raises:
             WorkerNotFound: there is no worker with this id, or it has stopped.
+            Forbidden: you are not an admin.
         """
         body = json.dumps({"timeout_seconds": timeout}).encode()
         return WorkerView.model_validate_json(self._send("POST", _drain_path(worker_id), body))
@@ -68,6 +89,7 @@ class Client(TrainingMethods):
 
         Raises:
             WorkerNotFound: there is no worker with this id, or it has stopped.
+            Forbidden: you are not an admin.
         """
         return WorkerView.model_validate_json(self._call("DELETE", _drain_path(worker_id)))
 

@@ -12,6 +12,7 @@ import httpx
 from fitqueue.client.retry import RetryBudget
 from fitqueue.client.transport import LONG_RETRY_SECONDS, Call, Transport
 from fitqueue.errors import ChecksumMismatch, Unreachable
+from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.text import truncate
 from fitqueue.views import DatasetView
 
@@ -123,8 +124,15 @@ def _write(
             on_progress(done, total)
 
 
-def upload(transport: Transport, path: Path, name: str | None, on_progress: OnProgress | None = None) -> DatasetView:
-    """Upload a data set in chunks. The same content and name is stored once: repeating it does no harm.
+def upload(
+    transport: Transport,
+    path: Path,
+    name: str | None,
+    on_progress: OnProgress | None = None,
+    *,
+    project: str = DEFAULT_PROJECT,
+) -> DatasetView:
+    """Upload a data set in chunks. A project has the same content and name once: repeating it does no harm.
 
     Raises:
         FitQueueError: the error that the service answered: InvalidDataset, NameTaken, …
@@ -141,6 +149,6 @@ def upload(transport: Transport, path: Path, name: str | None, on_progress: OnPr
                     on_progress(done, total)
 
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(total)}
-    params = {"name": name} if name else {}
+    params = {"project": project, **({"name": name} if name else {})}
     call = Call("POST", "/datasets", params=params, headers=headers, body=chunks, timeout=UPLOAD_SECONDS)
     return DatasetView.model_validate_json(transport.request(call).content)

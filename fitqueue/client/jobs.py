@@ -3,9 +3,9 @@
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from fitqueue.client import follow
@@ -14,7 +14,7 @@ from fitqueue.client.job_list import JobList
 from fitqueue.client.wrong_types import not_a_job
 from fitqueue.errors import MalformedJSON
 from fitqueue.job_sort import JobSort
-from fitqueue.views import DryRun, JobDiff, JobSummary, JobUsage, JobView, QueuedJob
+from fitqueue.views import DryRun, JobDiff, JobSummary, JobUsage, JobView, OwnerUsage, Page, QueuedJob
 
 Spec = Mapping[str, Any] | bytes | str | os.PathLike[str]
 """A job: a dict, JSON, or the path of a JSON file."""
@@ -53,6 +53,13 @@ class JobMethods(ClientBase):
         """
         return JobUsage.model_validate_json(self._call("GET", f"{job_path(job_id)}/usage"))
 
+    def usage_by(self, by: Literal["user", "project"]) -> Sequence[OwnerUsage]:
+        """Return what each user, or each project, has used until now, and how many bytes and jobs it has.
+
+        What deleted jobs have used counts, too.
+        """
+        return Page[OwnerUsage].model_validate_json(self._call("GET", "/usage", params={"by": by})).data
+
     def diff(self, job_id: str, other_id: str) -> JobDiff:
         """Return in what the specs of two jobs differ, beside the best and the last epoch of each.
 
@@ -68,6 +75,8 @@ class JobMethods(ClientBase):
         labels: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
         pool: str | None = None,
         name: str | None = None,
+        owner: str | None = None,
+        project: str | None = None,
         submitted_by: str | None = None,
         dataset: str | None = None,
         sort: JobSort | str = JobSort.NEWEST,
@@ -81,6 +90,8 @@ class JobMethods(ClientBase):
             labels: labels that a job has, all of them; as a mapping, or as pairs in which a key may be repeated.
             pool: the pool of the jobs.
             name: the name of the jobs.
+            owner: the name of the user whose jobs they are.
+            project: the name of the project that they belong to.
             submitted_by: the name of the token that the jobs were submitted with.
             dataset: the id or name of a data set that the jobs take their data or their initial weights from.
             sort: `newest`, `oldest`, `name`, or `finished`: those that ended last, then those that have not ended.
@@ -95,6 +106,8 @@ class JobMethods(ClientBase):
             "label": [f"{key}={value}" for key, value in pairs],
             "pool": pool,
             "name": name,
+            "owner": owner,
+            "project": project,
             "submitted_by": submitted_by,
             "dataset": dataset,
             "sort": None if sort == JobSort.NEWEST else sort,
@@ -146,14 +159,16 @@ class JobMethods(ClientBase):
     def change(self, job_id: str, **fields: Any) -> JobView:
         """Change a job that is queued or paused. What is not passed stays as it is; None stands for the default.
 
+        `keep` may change at any time, also when the job has ended.
+
         Args:
             job_id: the job.
-            fields: `name`, `pool`, `priority`, `max_runtime_seconds`, `max_queued_seconds`, as in a job; and `labels`,
-                a dict of those to add or replace, with None to remove one.
+            fields: `name`, `pool`, `priority`, `max_runtime_seconds`, `max_queued_seconds`, `keep`, as in a job; and
+                `labels`, a dict of those to add or replace, with None to remove one.
 
         Raises:
             JobNotFound: there is no job with this id.
-            JobNotChangeable: it runs or has ended.
+            JobNotChangeable: it runs or has ended, and more than `keep` is to change.
             InvalidRequest: a field is unknown or has a wrong value.
         """
         return JobView.model_validate_json(self._send("PATCH", job_path(job_id), _to_json(fields)))

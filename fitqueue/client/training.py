@@ -15,6 +15,7 @@ from fitqueue.client.transport import LONG_RETRY_SECONDS
 from fitqueue.client.waiting import WaitingMethods
 from fitqueue.client.wrong_types import not_a_job
 from fitqueue.errors import Unreachable
+from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec.findings import NoticeCode
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobView, Notice
@@ -101,6 +102,7 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
         validation_freq: int | Sequence[int] = 1,
         gpus: int = 0,
         name: str | None = None,
+        project: str = DEFAULT_PROJECT,
         labels: Mapping[str, str] | None = None,
         pool: str | None = None,
         priority: int | None = None,
@@ -125,6 +127,7 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
             verbose: 1 shows a bar, 2 a line for each epoch, 0 nothing; "auto" a bar where somebody looks at it.
             gpus: how many GPUs to train on.
             name: of the job, for people.
+            project: that the job and its data belong to. Whoever sees the project sees both.
             labels: of the job, to find it by.
             pool: the pool of workers that train it.
             priority: jobs with a higher one start sooner.
@@ -156,12 +159,12 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
             validation_freq=validation_freq,
         )  # fmt: skip
         options = JobOptions(
-            gpus=gpus, name=name, labels=labels, pool=pool, priority=priority, seed=seed,
+            gpus=gpus, name=name, project=project, labels=labels, pool=pool, priority=priority, seed=seed,
             save_optimizer=restore == "all",
         )  # fmt: skip
         with uploading(verbose) as transfers:
             described = describe(model, x, y, sample_weight, validation_data, call, options, transfers.collecting)
-            spec = self._upload_parts(keras, model, described, transfers)
+            spec = self._upload_parts(keras, model, described, transfers, project)
         job, is_interrupted = self._submit_once(spec)
         _warn_of([*described.notices, *(notice for notice in job.notices if notice.code not in _OF_NO_INTEREST)])
         if not wait:
@@ -197,7 +200,7 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
     # --- Before the training ------------------------------------------------------------------------------------------
 
     def _upload_parts(
-        self, keras: ModuleType, model: Any, described: "Described", transfers: "Transfers"
+        self, keras: ModuleType, model: Any, described: "Described", transfers: "Transfers", project: str
     ) -> dict[str, Any]:
         """Upload the arrays and the weights; return the job that names them."""
         from fitqueue.fit.files import write_arrays
@@ -207,7 +210,9 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
             data, weights = Path(folder) / "data.npz", Path(folder) / "initial.weights.h5"
             write_arrays(data, described.arrays)
             options = save_weights(keras, model, weights)
-            uploaded, initial = (self.upload(path, on_progress=transfers.sending) for path in (data, weights))
+            uploaded, initial = (
+                self.upload(path, project=project, on_progress=transfers.sending) for path in (data, weights)
+            )
         return {
             **described.spec,
             "data": {**described.spec["data"], "dataset": uploaded.id},

@@ -14,6 +14,7 @@ from fitqueue.fit.callbacks import Callbacks, describe_callbacks
 from fitqueue.fit.data import DataReader, FitData, first_array
 from fitqueue.fit.framework import floatx_of, framework_of
 from fitqueue.fit.plain import plain, report_not_finite
+from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec import ArrayInfo, DatasetInfo, examine_job, invalid_job
 from fitqueue.spec.findings import FaultCode, Findings, Pointer, TooManyFaults
 from fitqueue.views import Notice
@@ -45,6 +46,7 @@ class JobOptions:
 
     gpus: int = 0
     name: str | None = None
+    project: str = DEFAULT_PROJECT
     labels: Mapping[str, str] | None = None
     pool: str | None = None
     priority: int | None = None
@@ -56,6 +58,7 @@ class JobOptions:
         resources = {"gpus": self.gpus, "pool": self.pool}
         fields = {
             "name": self.name,
+            "project": self.project if self.project != DEFAULT_PROJECT else None,
             "labels": self.labels or None,
             "priority": self.priority,
             "seed": self.seed,

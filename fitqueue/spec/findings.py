@@ -34,6 +34,7 @@ class FaultCode(DescribedEnum):
     DUPLICATE_NAME = ("duplicate_name", "Two things that need different names share one.")
     BAD_GRAPH = ("bad_graph", "The layers of a functional model are not connected correctly.")
     UNKNOWN_DATASET = ("unknown_dataset", "There is no data set with this name or id.")
+    UNKNOWN_PROJECT = ("unknown_project", "There is no project with this name that the user sees.")
     UNKNOWN_JOB = ("unknown_job", "There is no job with this id, or it has not saved any weights yet.")
     UNKNOWN_CHECKPOINT = ("unknown_checkpoint", "The job has no checkpoint with this name.")
     UNKNOWN_ARRAY = ("unknown_array", "The data set has no array with this name.")
@@ -47,6 +48,7 @@ class FaultCode(DescribedEnum):
     TOO_LARGE = ("too_large", "The job is larger, or nested more deeply, than the service accepts.")
     INVALID_MODEL = ("invalid_model", "Keras cannot build the model. The message quotes Keras.")
     REFUSED_BY_KERAS = ("refused_by_keras", "Keras refuses to create this object. The message quotes Keras.")
+    LIMIT_EXCEEDED = ("limit_exceeded", "The user or the project may not have so much. An admin sets these limits.")
     NOT_ENOUGH_MEMORY = ("not_enough_memory", "The job takes more memory than any live worker of its pool has.")
     BAD_TARGETS = ("bad_targets", "The targets do not match the outputs of the model, or the loss that compares them.")
 

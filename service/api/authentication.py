@@ -1,4 +1,7 @@
-"""Who sends a request: a program with a bearer token, or a browser with the cookie of a login session."""
+"""Who sends a request.
+
+A program has a bearer token. A browser comes through a login proxy, or has the cookie of a login session.
+"""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -14,7 +17,9 @@ from service.api import PREFIX
 from service.api.addresses import root
 from service.api.context import Services, get_services
 from service.api.cors import is_preflight
-from service.store import login, tokens
+from service.login_proxy import named_user
+from service.store import login, principals, proxy_logins
+from service.store.principals import Principal
 
 LIVENESS_PATH: Final = "/healthz"
 LOGIN_PATH: Final = "/login"
@@ -76,16 +81,17 @@ def _authenticate() -> BaseResponse | None:
     services = get_services()
     token = _bearer_token(request)
     if token is not None:
-        g.token_id = _verify_token(services, token)
+        g.principal = _of_token(services, token)
         return None
-    token_id = _verify_session(services)
-    if token_id is None:
+    named = named_user(request.environ)
+    principal = _of_session(services) if named is None else _of_login_proxy(services, named)
+    if principal is None:
         if _wants_a_page():
             return redirect(f"{root()}{LOGIN_PATH}?next={quote(request.full_path.rstrip('?'))}")
         raise Unauthenticated()
     if request.method not in _SAFE_METHODS:
         verify_same_origin(request)
-    g.token_id = token_id
+    g.principal = principal
     return None
 
 
@@ -94,33 +100,51 @@ def _bearer_token(request: Request) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def _verify_token(services: Services, token: str) -> str:
+def _of_token(services: Services, token: str) -> Principal:
     with services.database.read() as session:
-        token_id = tokens.verify(session, token)
-    if token_id is None:
-        raise Unauthenticated("The token is invalid, or was revoked.")
-    return token_id
+        found = principals.of_token(session, token)
+    if found is None:
+        raise Unauthenticated("The token is invalid, has expired, or was revoked, or its user is disabled.")
+    if found.is_use_due:
+        _record_use(services, found.principal)
+    return found.principal
 
 
-def _verify_session(services: Services) -> str | None:
-    """Return the id of the token of the request's login session; None if it has none that is valid."""
+def _of_session(services: Services) -> Principal | None:
+    """Return who is logged in with the request's login session; None if it has none that is valid."""
     secret = session_of(request)
     if secret is None:
         return None
     with services.database.read() as session:
-        found = login.verify(session, secret, timedelta(seconds=services.settings.login_idle_seconds))
+        found = principals.of_session(session, secret, timedelta(seconds=services.settings.login_idle_seconds))
     if found is None:
         return None
-    token_id, is_to_be_renewed = found
-    if is_to_be_renewed:
-        with suppress(DatabaseUnavailable):  # the next request tries again
-            _renew(services, secret)
-    return token_id
+    if found.is_use_due:
+        _record_use(services, found.principal, secret)
+    return found.principal
 
 
-def _renew(services: Services, secret: str) -> None:
-    with services.database.write() as session:
-        login.renew(session, secret)
+def _of_login_proxy(services: Services, name: str) -> Principal:
+    """Return the user whom a login proxy names.
+
+    Raises:
+        Forbidden: there is no such user, or they may not log in.
+    """
+    with services.database.read() as session:
+        found = proxy_logins.find(session, name)
+    if found is None:
+        with services.database.write() as session:
+            found = proxy_logins.begin(session, name, request.remote_addr)
+    if found.is_use_due:
+        _record_use(services, found.principal)
+    return found.principal
+
+
+def _record_use(services: Services, principal: Principal, secret: str | None = None) -> None:
+    with suppress(DatabaseUnavailable), services.database.write() as session:  # the next request tries again
+        principals.record_use(session, principal, request.remote_addr)
+        if secret is not None:
+            login.renew(session, secret)
 
 
 def _wants_a_page() -> bool:

@@ -14,6 +14,8 @@ from service.queue import Notifier
 from service.settings import Settings
 from service.storage import Storage
 from service.store.forecasts import Forecaster
+from service.store.principals import Principal
+from service.token_bucket import TokenBuckets
 
 EXTENSION: Final = "fitqueue"
 REQUEST_THREADS: Final = 64
@@ -35,6 +37,8 @@ class Services:
     check_queue: CheckQueue = field(default_factory=CheckQueue)
     followers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_FOLLOWERS))
     overdue: OverdueJobs = field(default_factory=OverdueJobs)
+    requests: TokenBuckets = field(default_factory=TokenBuckets)
+    """How many requests each user with a limit may send now."""
 
     def end_overdue_jobs(self) -> None:
         """End the jobs that have been queued for too long, unless that was done a moment ago.
@@ -49,9 +53,14 @@ def get_services() -> Services:
     return cast(Services, current_app.extensions[EXTENSION])
 
 
-def token_id() -> str:
-    """Return the id of the token that the request came with."""
-    return cast(str, g.token_id)
+def principal() -> Principal:
+    """Return who sends the request."""
+    return cast(Principal, g.principal)
+
+
+def find_principal() -> Principal | None:
+    """Return who sends the request; None where nobody has to say it, and where it was refused before that."""
+    return cast(Principal | None, g.get("principal"))
 
 
 def request_id() -> str:

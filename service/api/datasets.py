@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.datasets import BUILTIN
 from fitqueue.errors import (
     BodyTooLarge,
@@ -25,19 +26,22 @@ from fitqueue.errors import (
     InvalidRequest,
     UnsupportedMediaType,
 )
+from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec.strict import Pattern
 from fitqueue.views import DatasetView, Page
 from service import npz, weights_upload
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.addresses import address_of
-from service.api.context import Services, get_services, token_id
+from service.api.context import Services, get_services, principal
 from service.api.errors import storage_errors
 from service.api.parameters import ALWAYS, PageQuery, Query, Text, answer, problems
 from service.api.views import builtin_view, dataset_view
 from service.ids import new_id
-from service.models import Dataset
+from service.models import Dataset, Project
 from service.storage import dataset_key
-from service.store import datasets, tokens
+from service.store import dataset_details, datasets, projects, submission_limits
+from service.store.access import Viewer
+from service.store.datasets import DatasetFilter
 from service.sweeping import MIN_AGE
 
 blueprint = APIBlueprint(
@@ -69,6 +73,7 @@ class UploadQuery(Query):
     name: Annotated[str, _NAME] | None = Field(
         default=None, description="a name that jobs can use; default: its id, and it is deleted when nobody uses it"
     )
+    project: Text = Field(default=DEFAULT_PROJECT, max_length=64, description="the project that it belongs to")
 
 
 class DatasetsQuery(PageQuery):
@@ -79,6 +84,24 @@ class DatasetsQuery(PageQuery):
     submitted_by: Text | None = Field(
         default=None, max_length=128, description="only those that were uploaded with a token of this name"
     )
+    owner: Text | None = Field(default=None, max_length=64, description="only those of the user with this name")
+    project: Text | None = Field(default=None, max_length=64, description="only those of the project with this name")
+
+    @property
+    def has_builtin(self) -> bool:
+        """Whether the list begins with the built-in data sets."""
+        others = (self.sha256, self.submitted_by, self.owner, self.project)
+        return all(other is None for other in others)
+
+    def filter(self, viewer: Viewer) -> DatasetFilter:
+        return DatasetFilter(
+            unnamed=self.unnamed or self.sha256 is not None,
+            sha256=self.sha256,
+            submitted_by=self.submitted_by,
+            owner=self.owner,
+            project=self.project,
+            viewer=viewer,
+        )
 
 
 class DatasetPath(BaseModel):
@@ -89,7 +112,7 @@ class DatasetPath(BaseModel):
     "",
     summary="Upload a data set",
     openapi_extensions=_UPLOAD,
-    responses={201: DatasetView, 200: DatasetView, **problems(409, 413, 415)},
+    responses={201: DatasetView, 200: DatasetView, **problems(404, 409, 413, 415)},
 )
 def create_dataset(query: UploadQuery) -> Response:
     """The body is the file itself; weights are kept as an .npz.
@@ -103,8 +126,12 @@ def create_dataset(query: UploadQuery) -> Response:
     _refuse_reserved(query.name)
     services = get_services()
     dataset_id = new_id("ds")
+    with services.database.read() as session:
+        project = projects.get(session, query.project, principal().viewer)
+        # Before somebody waits for an upload that cannot be stored; it is checked again when it is.
+        submission_limits.check_new_dataset(session, principal().user_id, project.id, request.content_length or 0)
     with _inspected_file(services) as received:
-        dataset, is_new = _store(services, dataset_id, query.name, received)
+        dataset, is_new = _store(services, dataset_id, query.name, project, received)
     headers = {"Location": address_of(f"/datasets/{dataset.id}")}
     with services.database.read() as session:
         view = _view(session, dataset)
@@ -126,19 +153,15 @@ def read_datasets(services: Services, query: DatasetsQuery) -> Page[DatasetView]
     content = query.sha256
     if content is not None:
         _renew(services, content)
+    filter = query.filter(principal().viewer)
     with services.database.read() as session:
-        unnamed = query.unnamed or content is not None
-        rows, cursor = datasets.list_page(
-            session, query.cursor, query.limit, unnamed=unnamed, sha256=content, submitted_by=query.submitted_by
-        )
-        names = tokens.names_of(session, {row.token_id for row in rows})
-        total = None
-        if query.total:
-            total = datasets.count(session, unnamed=unnamed, sha256=content, submitted_by=query.submitted_by)
-    builtin = list(BUILTIN.values()) if content is None and query.submitted_by is None else []
+        rows, cursor = datasets.list_page(session, query.cursor, query.limit, filter)
+        details = dataset_details.read_all(session, rows)
+        total = datasets.count(session, filter) if query.total else None
+    builtin = list(BUILTIN.values()) if query.has_builtin else []
     first = [builtin_view(dataset) for dataset in builtin] if query.cursor is None else []
     return Page[DatasetView](
-        data=[*first, *(dataset_view(row, names.get(row.token_id)) for row in rows)],
+        data=[*first, *map(dataset_view, details)],
         next_cursor=cursor,
         total=None if total is None else total + len(builtin),
     )
@@ -158,7 +181,7 @@ def read_dataset(services: Services, reference: str) -> DatasetView:
     if reference in BUILTIN:
         return builtin_view(BUILTIN[reference])
     with services.database.read() as session:
-        return _view(session, datasets.get(session, reference))
+        return _view(session, datasets.get(session, reference, principal().viewer))
 
 
 @blueprint.delete("/<reference>", summary="Delete a data set", responses={204: None, **problems(404, 409)})
@@ -168,13 +191,14 @@ def delete_dataset(path: DatasetPath) -> Response:
         raise Conflict(f"'{path.reference}' is built in and cannot be deleted.")
     services = get_services()
     with services.database.write() as session:
-        key = datasets.delete(session, path.reference)
-    services.storage.discard(key)
+        dataset = datasets.delete(session, path.reference, principal().viewer)
+        auditing.record(session, AuditAction.DATASET_DELETE, dataset.id, {"name": dataset.plain_name})
+    services.storage.discard(dataset.storage_key)
     return Response(status=204)
 
 
 def _view(session: Session, dataset: Dataset) -> DatasetView:
-    return dataset_view(dataset, tokens.names_of(session, {dataset.token_id}).get(dataset.token_id))
+    return dataset_view(dataset_details.read_all(session, [dataset])[0])
 
 
 def _refuse_reserved(name: str | None) -> None:
@@ -262,17 +286,19 @@ def _write_body(path: Path, limit: int, on_chunk: Callable[[bytes], object]) -> 
 def _renew(services: Services, sha256: str) -> None:
     """Note that data sets with this content are about to be used, unless that is known."""
     with services.database.read() as session:
-        ids = datasets.to_renew(session, sha256)
+        ids = datasets.to_renew(session, sha256, principal().viewer)
     if ids:
         with services.database.write() as session:
             datasets.renew(session, ids)
 
 
-def _store(services: Services, dataset_id: str, name: str | None, received: _Received) -> tuple[Dataset, bool]:
+def _store(
+    services: Services, dataset_id: str, name: str | None, project: Project, received: _Received
+) -> tuple[Dataset, bool]:
     size, inspection = received.path.stat().st_size, received.inspection
     _renew(services, received.sha256)
     with services.database.read() as session:
-        existing = datasets.with_content(session, received.sha256, name)
+        existing = datasets.with_content(session, received.sha256, name, project)
     if existing is not None:
         return existing, False
     # The file first, under a key that nobody else uses: a job could use a row whose file is not there yet.
@@ -290,8 +316,17 @@ def _store(services: Services, dataset_id: str, name: str | None, received: _Rec
                 inspection.arrays,
                 inspection.left_out,
                 sent_sha256=received.sent_sha256,
-                token_id=token_id(),
+                owner_id=principal().user_id,
+                project=project,
+                token_id=principal().token_id,
             )
+            if is_new:
+                auditing.record(
+                    session,
+                    AuditAction.DATASET_UPLOAD,
+                    dataset.id,
+                    {"name": dataset.plain_name, "project": project.name},
+                )
     except DatabaseUnavailable:
         raise  # the row may have been committed, and only the answer was lost: then the file must be there
     except Exception:

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from fitqueue.errors import DatabaseUnavailable, Fault, InvalidRequest, JobNotFound, TooManyFollowers
 from fitqueue.text import truncate
-from service.api.context import Services, token_id
-from service.store import jobs, tokens
+from service.api.context import Services, principal
+from service.store import jobs, principals
 
 POLL_SECONDS: Final = 0.25
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -67,19 +67,21 @@ def follow_rows(
 ) -> Response:
     """Answer with the rows of a job after this id as server-sent events, until the job has ended and all are sent.
 
-    A stream also ends when its token is revoked. A client that asks again learns why.
+    A stream also ends when its token is revoked, or its user may not see the job any more. A client that asks again
+    learns why.
 
     Raises:
         TooManyFollowers: too many requests are waiting already.
     """
-    token = token_id()
+    token_id = principal().token_id
 
     def read_after(last: int) -> tuple[list[ServerSentEvent], bool]:
         with services.database.read() as session:
-            if not tokens.is_valid(session, token):
+            who = principals.of_token_id(session, token_id)
+            if who is None:
                 return [], True
             # The state before the rows: the last row is written together with the end, and must not be missed.
-            has_ended = jobs.get(session, job_id).state.is_final
+            has_ended = jobs.get(session, job_id, who.viewer).state.is_final
             rows = list_after(session, job_id, last, CHUNK_ROWS)
         views = [to_view(row) for row in rows]
         messages = [

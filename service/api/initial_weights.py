@@ -6,13 +6,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from fitqueue.datasets import ArrayInfo
-from fitqueue.errors import CheckpointNotFound, Fault, NotFound
+from fitqueue.errors import CheckpointNotFound, Expired, Fault, NotFound
 from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.spec.findings import FaultCode, listed
 from fitqueue.weights import are_weights
 from service.api.context import Services
-from service.models import Checkpoint
+from service.models import Checkpoint, Project
 from service.store import checkpoints, datasets, jobs
+from service.store.access import Viewer
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,26 @@ class InitialWeightsFound:
     dataset_id: str | None = None
 
 
-def find_initial_weights(services: Services, initial_weights: InitialWeights | None) -> InitialWeightsFound:
-    """Return what is known of the weights that a job names, or the fault that there are none."""
+def find_initial_weights(
+    services: Services, initial_weights: InitialWeights | None, viewer: Viewer, project: Project | None
+) -> InitialWeightsFound:
+    """Return what is known of the weights that a job names, or the fault that the viewer sees none."""
     if initial_weights is None:
         return InitialWeightsFound()
     if initial_weights.job is not None:
-        return _of_job(services, initial_weights, initial_weights.job)
+        return _of_job(services, initial_weights, initial_weights.job, viewer)
     assert initial_weights.dataset is not None  # it has one of the two
-    return _of_dataset(services, initial_weights.dataset)
+    return _of_dataset(services, initial_weights.dataset, viewer, project)
 
 
-def _of_job(services: Services, initial: InitialWeights, job_id: str) -> InitialWeightsFound:
+def _of_job(services: Services, initial: InitialWeights, job_id: str, viewer: Viewer) -> InitialWeightsFound:
     with services.database.read() as session:
         try:
+            jobs.get(session, job_id, viewer)
             checkpoint = checkpoints.get(session, job_id, initial.stored_checkpoint)
         except CheckpointNotFound as error:
             return _unknown_checkpoint(session, initial, job_id, error.message)
-        except NotFound as error:
+        except (NotFound, Expired) as error:
             expected = "the id of a job that has saved its best weights"
             return _fault("job", FaultCode.UNKNOWN_JOB, error.message, job_id, expected)
         if (fault := _incomplete(checkpoint, initial)) is not None:
@@ -78,11 +82,11 @@ def _incomplete(checkpoint: Checkpoint, initial: InitialWeights) -> InitialWeigh
     return None
 
 
-def _of_dataset(services: Services, reference: str) -> InitialWeightsFound:
+def _of_dataset(services: Services, reference: str, viewer: Viewer, project: Project | None) -> InitialWeightsFound:
     expected = "the id or name of weights that were uploaded"
     try:
         with services.database.read() as session:
-            dataset = datasets.get(session, reference)
+            dataset = datasets.get(session, reference, viewer, project)
             arrays = datasets.info(dataset).arrays
     except NotFound as error:
         return _fault("dataset", FaultCode.UNKNOWN_DATASET, error.message, reference, expected)

@@ -17,9 +17,9 @@ from service.api import languages
 from service.api.context import Services
 from service.api.job_fields import LARGE_FIELDS
 from service.api.parameters import answer
-from service.api.views import job_diagnosis, job_fields, job_view
+from service.api.views import job_fields, job_view
 from service.models import Job
-from service.store import job_details, jobs, metrics
+from service.store import diagnoses, job_details, jobs
 from service.store.job_details import JobDetails
 
 
@@ -113,10 +113,7 @@ def load_job(session: Session, services: Services, job_id: str) -> tuple[JobDeta
 
 def read_diagnosis(session: Session, job: Job) -> Diagnosis | None:
     """Return what the losses of a job say in the language of the request; None before its first epoch."""
-    if job.epoch == 0:
-        return None
-    losses = metrics.losses(session, job.id)
-    return job_diagnosis(job, losses, languages.preferred(), metrics.rate_share(session, job.id))
+    return diagnoses.read(session, job, languages.preferred())
 
 
 def has_changed(services: Services, job_id: str, version: int) -> bool:

@@ -16,10 +16,10 @@ LARGE_FIELDS: Final = frozenset({"spec", "notices", "model"})
 
 
 def _split(values: Any) -> Any:
-    """Return the names in `a,b`. A client may also repeat the parameter."""
+    """Return the names in `a,b`. A client may also repeat the parameter; clients write an empty list as `fields=`."""
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         return values
-    return [name.strip() for value in values for name in value.split(",")]
+    return [name.strip() for value in values if value for name in value.split(",")]
 
 
 def fields_parameter(known: Sequence[str]) -> Any:

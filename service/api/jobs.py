@@ -9,23 +9,25 @@ from flask_openapi3.models.tag import Tag
 from pydantic import Field
 from pydantic_core import to_json
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.job_sort import JobSort
 from fitqueue.spec import JobChange, parse_change
 from fitqueue.spec.strict import Pattern
 from fitqueue.states import JobState
 from fitqueue.views import DryRun, JobSummary, JobView, Page
-from service.api import PREFIX, languages, submission
+from service.api import PREFIX, auditing, languages, submission
 from service.api.addresses import address_of
-from service.api.context import Services, get_services, token_id
+from service.api.context import Services, get_services, principal
 from service.api.description import NEW_JOB
 from service.api.following import wait_until
 from service.api.job_answers import JobAnswer, has_changed, job_answer, read_answer, read_job
 from service.api.job_fields import JOB_FIELDS, SUMMARY_FIELDS, chosen, fields_parameter
-from service.api.job_limits import changed_runtime
 from service.api.parameters import ALWAYS, JobPath, PageQuery, Query, Text, answer, json_body, problems
 from service.api.submission import Submitted
 from service.api.views import job_fields, job_summary
 from service.store import job_changes, job_details, job_list, jobs
+from service.store.access import Viewer
+from service.store.job_changes import ChangeRules
 from service.store.job_cursors import MAX_CHARACTERS
 from service.store.job_details import Fields, JobDetails
 from service.store.job_list import Filter
@@ -103,6 +105,8 @@ class ListQuery(PageQuery):
     submitted_by: Text | None = Field(
         default=None, max_length=128, description="the name of the token that a job was submitted with"
     )
+    owner: Text | None = Field(default=None, max_length=64, description="the name of a user")
+    project: Text | None = Field(default=None, max_length=64, description="the name of a project")
     dataset: Text | None = Field(
         default=None, max_length=128, description="the id or name of a data set that a job takes data or weights from"
     )
@@ -114,8 +118,7 @@ class ListQuery(PageQuery):
         default=None, max_length=MAX_CHARACTERS, description="`next_cursor` of the page before, with the same `sort`"
     )
 
-    @property
-    def filter(self) -> Filter:
+    def filter(self, viewer: Viewer) -> Filter:
         return Filter(
             states=self.state,
             labels=self.labels,
@@ -123,6 +126,9 @@ class ListQuery(PageQuery):
             name=self.name,
             submitted_by=self.submitted_by,
             dataset=self.dataset,
+            owner=self.owner,
+            project=self.project,
+            viewer=viewer,
         )
 
     @property
@@ -186,10 +192,11 @@ def read_jobs(services: Services, query: ListQuery) -> Page[JobSummary]:
 def _read_page(
     services: Services, query: ListQuery, fields: Fields = None
 ) -> tuple[Sequence[JobDetails], str | None, int | None]:
+    filter = query.filter(principal().viewer)
     with services.database.read() as session:
-        rows, cursor = job_list.list_page(session, query.filter, query.cursor, query.limit, query.sort)
+        rows, cursor = job_list.list_page(session, filter, query.cursor, query.limit, query.sort)
         details = job_details.read_all(session, rows, services.settings.lease_seconds, services.forecaster, fields)
-        total = job_list.count(session, query.filter) if query.total else None
+        total = job_list.count(session, filter) if query.total else None
     return details, cursor, total
 
 
@@ -234,9 +241,14 @@ def _wait_for_change(
 def change_job(path: JobPath) -> Response:
     """Its name, labels, place in the queue and limits, while it is queued or paused. The spec changes with it."""
     services = get_services()
-    change = changed_runtime(parse_change(json_body()), services.settings)
+    change, who = parse_change(json_body()), principal()
+    rules = ChangeRules(who.max_priority, services.settings.default_max_runtime_seconds)
     with services.database.write() as session:
-        pool = job_changes.change(session, path.job_id, change, token_id()).pool
+        version = jobs.version(session, path.job_id)
+        job = job_changes.change(session, path.job_id, change, who.user, rules)
+        pool = job.pool
+        if job.version != version:
+            auditing.record(session, AuditAction.JOB_CHANGE, job.id, {"fields": sorted(change.model_fields_set)})
     services.notifier.notify(pool)
     return job_answer(services, path.job_id, 200)
 
@@ -246,6 +258,7 @@ def delete_job(path: JobPath) -> Response:
     """Its metrics, events, logs and weights go with it. Workers then delete its rows and files, little by little."""
     with get_services().database.write() as session:
         jobs.delete(session, path.job_id)
+        auditing.record(session, AuditAction.JOB_DELETE, path.job_id)
     return Response(status=204)
 
 

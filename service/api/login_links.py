@@ -4,10 +4,11 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.views import LoginLink
-from service.api import PREFIX
+from service.api import PREFIX, auditing
 from service.api.authentication import LOGIN_PATH
-from service.api.context import get_services, token_id
+from service.api.context import get_services, principal
 from service.api.parameters import ALWAYS, answer, problems
 from service.store import login
 
@@ -23,6 +24,7 @@ def create_login_link() -> Response:
     `&next=/jobs/ID` after it opens that page.
     """
     with get_services().database.write() as session:
-        secret, expires_at = login.create_link(session, token_id())
+        secret, expires_at = login.create_link(session, principal().token_id)
+        auditing.record(session, AuditAction.LOGIN_CREATE_LINK, principal().token_id)
     url = f"{request.root_url.rstrip('/')}{LOGIN_PATH}?link={secret}"
     return answer(LoginLink(url=url, expires_at=expires_at), 201)

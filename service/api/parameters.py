@@ -1,5 +1,6 @@
 """Parameters that several routes share, the JSON body of a request, and how answers are written."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
 from flask import Response, request
@@ -95,4 +96,23 @@ def problems(*statuses: int) -> ResponseDict:
     return {status: {"content": {"application/problem+json": {"schema": schema}}} for status in statuses}
 
 
-ALWAYS: Final[ResponseDict] = problems(401, 408, 422, 429, 431, 500, 503)
+def json_request(model: type[BaseModel], example: Mapping[str, Any], *, required: bool = True) -> dict[str, Any]:
+    """Return, for OpenAPI, that a request has this model as its JSON body."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    content = {"application/json": {"schema": _inlined(schema, definitions), "example": dict(example)}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Return a schema in which references are replaced by what they refer to: `$defs` mean nothing in OpenAPI."""
+    if isinstance(schema, list):
+        return [_inlined(entry, definitions) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if (reference := schema.get("$ref")) is not None:
+        schema = {**definitions[reference.rpartition("/")[2]], **{k: v for k, v in schema.items() if k != "$ref"}}
+    return {name: _inlined(value, definitions) for name, value in schema.items()}
+
+
+ALWAYS: Final[ResponseDict] = problems(401, 403, 408, 422, 429, 431, 500, 503)

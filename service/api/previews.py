@@ -15,7 +15,7 @@ from fitqueue.errors import ArrayNotFound, Fault, FileGone, InvalidDataset, Inva
 from fitqueue.views import DatasetPreview
 from service import npz
 from service.api import PREFIX
-from service.api.context import Services, get_services
+from service.api.context import Services, get_services, principal
 from service.api.datasets import DatasetPath
 from service.api.errors import storage_errors
 from service.api.parameters import ALWAYS, Query, Text, answer, problems
@@ -81,7 +81,7 @@ def _open_stored(services: Services, reference: str, array: str) -> BinaryIO:
         ArrayNotFound: it has no such array.
     """
     with services.database.read() as session:
-        dataset = datasets.get(session, reference)
+        dataset = datasets.get(session, reference, principal().viewer)
     info = datasets.info(dataset)
     if array in info.left_out:
         raise ArrayNotFound(f"The array '{array}' was left out at the upload: {info.left_out[array]}.")

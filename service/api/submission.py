@@ -6,13 +6,24 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from fitqueue.errors import CheckerBusy, DatasetNotFound, Fault, InvalidRequest
+from fitqueue.audit_actions import AuditAction
+from fitqueue.errors import (
+    CheckerBusy,
+    CheckpointNotFound,
+    DatasetNotFound,
+    Expired,
+    Fault,
+    InvalidRequest,
+    JobNotFound,
+    NoCheckpointYet,
+)
 from fitqueue.text import truncate
 from fitqueue.views import DryRun
-from service.api.context import Services, token_id
-from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset
+from service.api import auditing
+from service.api.context import Services, principal
+from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset, missing_weights
 from service.ids import new_id
-from service.store import jobs
+from service.store import checkpoints, jobs
 from service.store.jobs import Idempotency
 
 _logger = logging.getLogger(__name__)
@@ -54,10 +65,10 @@ def dry_run(services: Services, body: Any) -> DryRun:
         InvalidSpec: the job cannot be trained.
         CheckerBusy: too many models are being checked.
     """
-    with services.check_queue.admitted(token_id()) as is_admitted:
+    with services.check_queue.admitted(principal().user_id) as is_admitted:
         if not is_admitted:
             raise CheckerBusy()
-        checked = check_job(services, body, DatasetFinder(services))
+        checked = check_job(services, body, DatasetFinder(services, principal().viewer, body))
     return DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary)
 
 
@@ -75,8 +86,8 @@ def submit(services: Services, body: Any, idempotency: Idempotency | None) -> Su
     """
     if (earlier := _find_earlier(services, idempotency)) is not None:
         return Submitted(earlier, is_replayed=True)
-    finder = DatasetFinder(services)
-    with services.check_queue.admitted(token_id()) as is_admitted:
+    finder = DatasetFinder(services, principal().viewer, body)
+    with services.check_queue.admitted(principal().user_id) as is_admitted:
         checked = check_job(services, body, finder, with_keras=is_admitted)
     new = new_id("job")
     job_id = _store(services, new, checked, finder.id_of(checked.spec.data.dataset), idempotency)
@@ -93,7 +104,7 @@ def _find_earlier(services: Services, idempotency: Idempotency | None) -> str | 
     if idempotency is None:
         return None
     with services.database.read() as session:
-        job = jobs.find_earlier(session, token_id(), idempotency)
+        job = jobs.find_earlier(session, principal().token_id, idempotency)
         return None if job is None else job.id
 
 
@@ -103,7 +114,9 @@ def _store(
     """Store the job under this id, or return the id of the one that the same request created before."""
     try:
         with services.database.write() as session:
-            return jobs.create(
+            if (initial := checked.spec.initial_weights) is not None and initial.job is not None:
+                checkpoints.lock(session, initial.job, initial.stored_checkpoint)
+            stored = jobs.create(
                 session,
                 checked.spec,
                 checked.notices,
@@ -111,8 +124,15 @@ def _store(
                 summary=checked.summary,
                 dataset_id=dataset_id,
                 weights_dataset_id=checked.weights_dataset_id,
-                token_id=token_id(),
+                owner_id=principal().user_id,
+                project_id=checked.project_id,
+                token_id=principal().token_id,
                 idempotency=idempotency,
-            ).id
+            )
+            if stored.id == job_id:
+                auditing.record(session, AuditAction.JOB_SUBMIT, job_id, {"project": checked.spec.project})
+            return stored.id
     except DatasetNotFound as error:
         raise missing_dataset(checked.spec, error) from error
+    except (JobNotFound, NoCheckpointYet, CheckpointNotFound, Expired) as error:
+        raise missing_weights(checked.spec, error) from error

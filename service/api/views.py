@@ -10,12 +10,10 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from fitqueue.advice import Language
 from fitqueue.datasets import ArrayInfo, BuiltinDataset
-from fitqueue.diagnosis import Diagnosis, Losses, diagnose
+from fitqueue.diagnosis import Diagnosis
 from fitqueue.non_finite import word_of
-from fitqueue.spec.findings import NoticeCode
-from fitqueue.states import JobState, Reason
+from fitqueue.states import JobState
 from fitqueue.views import (
     ArrayView,
     ArtifactView,
@@ -32,8 +30,10 @@ from fitqueue.views import (
     JobView,
     LeftOutArray,
     LogLine,
+    OwnerUsage,
     Progress,
     QueuedJob,
+    RemovedView,
     StoredBytes,
     Use,
     WorkerView,
@@ -46,8 +46,10 @@ from service.forecast.estimate import Estimate
 from service.npz import Rows
 from service.store import datasets, step_metrics, usage
 from service.store.compared_jobs import Trained
+from service.store.dataset_details import DatasetDetails
 from service.store.job_details import JobDetails
 from service.store.metrics import EpochRow
+from service.store.owner_usage import OwnerUse
 from service.store.step_metrics import StepRow
 from service.store.waiting_jobs import WaitingJob
 from service.store.workers import WorkerDetails
@@ -69,7 +71,7 @@ def job_fields(details: JobDetails, diagnosis: Diagnosis | None, fields: Collect
     job = details.job
     large = {"spec": "spec", "notices": "notices", "model": "model_summary"}
     others = {name: getattr(job, column) for name, column in large.items() if name in fields}
-    return only({**_job_fields(details), **others, "diagnosis": diagnosis}, fields)
+    return only({**_job_fields(details), **others, "diagnosis": diagnosis, "removed": _removed(job)}, fields)
 
 
 def job_view(details: JobDetails, diagnosis: Diagnosis | None) -> JobView:
@@ -80,24 +82,12 @@ def job_view(details: JobDetails, diagnosis: Diagnosis | None) -> JobView:
         notices=job.notices,
         model=job.model_summary,
         diagnosis=diagnosis,
+        removed=_removed(job),
     )
 
 
-def job_diagnosis(job: models.Job, losses: Sequence[Losses], language: Language, rate_share: float) -> Diagnosis | None:
-    """Return what the losses say about the training; None before the first epoch has ended."""
-    if not losses:
-        return None
-    is_finite = losses[-1].are_finite and job.reason is not Reason.NAN_WEIGHTS
-    # Only they need the notices, which would take a statement more to read.
-    notices = [] if is_finite else job.notices
-    return diagnose(
-        losses,
-        language,
-        early_stopped=job.reason is Reason.EARLY_STOPPED,
-        rate_share=rate_share,
-        nan_weights=job.reason is Reason.NAN_WEIGHTS,
-        non_finite_data=[notice["message"] for notice in notices if notice["code"] == NoticeCode.NON_FINITE],
-    )
+def _removed(job: models.Job) -> list[RemovedView]:
+    return [RemovedView(what=what, **entry) for what, entry in job.removed.items()]
 
 
 def _job_fields(details: JobDetails) -> dict[str, Any]:
@@ -118,6 +108,9 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "priority": job.priority,
         "preemptible": job.preemptible,
         "labels": details.labels,
+        "owner": details.owner,
+        "project": details.project,
+        "keep": job.keep,
         "submitted_by": details.submitted_by,
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
@@ -163,6 +156,16 @@ def job_usage(job: models.Job, now: datetime, stored: usage.StoredBytes) -> JobU
         last_attempt=_use(usage.of_attempt(job, now)),
         all_attempts=_use(usage.of_all_attempts(job, now)),
         stored_bytes=StoredBytes(**sizes, total=sum(sizes.values())),
+    )
+
+
+def owner_usage_view(use: OwnerUse) -> OwnerUsage:
+    return OwnerUsage(
+        name=use.name,
+        gpu_seconds=round(use.gpu_seconds, 3),
+        cpu_seconds=round(use.cpu_seconds, 3),
+        stored_bytes=use.stored_bytes,
+        jobs=use.jobs,
     )
 
 
@@ -265,6 +268,8 @@ def queued_job(waiting: WaitingJob) -> QueuedJob:
         preemptible=job.preemptible,
         gpus=job.gpus,
         labels=dict(waiting.labels),
+        owner=waiting.owner,
+        project=waiting.project,
         submitted_by=waiting.submitted_by,
         position=waiting.position,
         waiting_for=waiting.waiting_for,
@@ -278,10 +283,11 @@ def queued_job(waiting: WaitingJob) -> QueuedJob:
     )
 
 
-def dataset_view(row: models.Dataset, submitted_by: str | None) -> DatasetView:
+def dataset_view(details: DatasetDetails) -> DatasetView:
+    row = details.dataset
     return DatasetView(
         id=row.id,
-        name=row.name,
+        name=row.plain_name,
         builtin=False,
         arrays=[_array_view(name, array) for name, array in datasets.info(row).arrays.items()],
         left_out=[LeftOutArray.model_validate(array) for array in row.left_out],
@@ -289,7 +295,9 @@ def dataset_view(row: models.Dataset, submitted_by: str | None) -> DatasetView:
         sha256=row.sha256,
         source=None,
         created_at=row.created_at,
-        submitted_by=submitted_by,
+        owner=details.owner,
+        project=details.project,
+        submitted_by=details.submitted_by,
     )
 
 
@@ -330,7 +338,8 @@ def _looks_like(shape: Sequence[int]) -> Literal["image", "table", "sequence", "
     return "sequence"
 
 
-def worker_view(details: WorkerDetails) -> WorkerView:
+def worker_view(details: WorkerDetails, hidden: Collection[str] = ()) -> WorkerView:
+    """Return a worker without its hidden jobs: those that the reader may not see."""
     row = details.worker
     return WorkerView(
         id=row.id,
@@ -340,11 +349,11 @@ def worker_view(details: WorkerDetails) -> WorkerView:
         devices=row.devices,
         gpus=row.gpu_uuids,
         gpus_held=list(details.gpus_held),
-        gpus_held_by=dict(details.gpus_held_by),
+        gpus_held_by={gpu: job for gpu, job in details.gpus_held_by.items() if job not in hidden},
         gpu_use=[GPUUse.model_validate(gpu) for gpu in row.gpu_use],
         versions=row.versions,
         memory_bytes=row.memory_bytes,
-        jobs=list(details.jobs),
+        jobs=[job for job in details.jobs if job not in hidden],
         alive=details.is_alive,
         draining_since=row.draining_since,
         drains_until=row.drains_until,

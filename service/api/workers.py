@@ -8,11 +8,12 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
+from fitqueue.audit_actions import AuditAction
 from fitqueue.views import Page, WorkerView
-from service.api import PREFIX
-from service.api.context import Services, get_services, token_id
+from service.api import PREFIX, auditing
+from service.api.context import Services, get_services, principal
 from service.api.errors import validated
-from service.api.parameters import ALWAYS, Text, answer, json_body, problems
+from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.api.views import worker_view
 from service.store import workers
 
@@ -41,16 +42,6 @@ class DrainRequest(BaseModel):
     )
 
 
-_DRAIN_BODY: Final = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {"schema": DrainRequest.model_json_schema(), "example": {"timeout_seconds": 600}}
-        },
-    }
-}
-
-
 @blueprint.get("", summary="List workers", responses={200: Page[WorkerView]})
 def list_workers() -> Response:
     """The workers of the last day: which are alive, what devices they have, what they train."""
@@ -60,7 +51,7 @@ def list_workers() -> Response:
 @blueprint.post(
     "/<worker_id>/drain",
     summary="Drain a worker",
-    openapi_extensions=_DRAIN_BODY,
+    openapi_extensions=json_request(DrainRequest, {"timeout_seconds": 600}, required=False),
     responses={200: WorkerView, **problems(400, 404, 413, 415)},
 )
 def drain_worker(path: WorkerPath) -> Response:
@@ -69,7 +60,8 @@ def drain_worker(path: WorkerPath) -> Response:
     services = get_services()
     with services.database.write() as session:
         workers.drain(session, path.worker_id, wanted.timeout_seconds)
-    _logger.info("A worker drains.", extra={"worker": path.worker_id, "token": token_id()})
+        auditing.record(session, AuditAction.WORKER_DRAIN, path.worker_id, {"timeout_seconds": wanted.timeout_seconds})
+    _logger.info("A worker drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 
 
@@ -80,19 +72,22 @@ def end_drain_of_worker(path: WorkerPath) -> Response:
     """It claims jobs again within a few seconds."""
     services = get_services()
     with services.database.write() as session:
-        workers.end_drain(session, path.worker_id)
-    _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "token": token_id()})
+        if workers.end_drain(session, path.worker_id):
+            auditing.record(session, AuditAction.WORKER_END_DRAIN, path.worker_id)
+    _logger.info("A worker no longer drains.", extra={"worker": path.worker_id, "user": principal().user})
     return _answer_worker(services, path.worker_id)
 
 
 def _answer_worker(services: Services, worker_id: str) -> Response:
     with services.database.read() as session:
         details = workers.get(session, worker_id, services.settings.lease_seconds)
-    return answer(worker_view(details))
+        hidden = workers.hidden_jobs(session, [details], principal().viewer)
+    return answer(worker_view(details, hidden))
 
 
 def read_workers(services: Services) -> Page[WorkerView]:
     """Return the workers of the last day, newest first."""
     with services.database.read() as session:
         details = workers.list_all(session, services.settings.lease_seconds)
-    return Page[WorkerView](data=[worker_view(worker) for worker in details])
+        hidden = workers.hidden_jobs(session, details, principal().viewer)
+    return Page[WorkerView](data=[worker_view(worker, hidden) for worker in details])

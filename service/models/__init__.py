@@ -1,17 +1,21 @@
 """The tables. An invariant of a row is a constraint here, so that no code can break it."""
 
 from service.column_types import Base
-from service.models.counters import Counter, PoolUsage, TrainingTime, TurnUsage
+from service.models.audit import AuditEntry
+from service.models.counters import Counter, OwnerUsage, PoolUsage, TrainingTime, TurnUsage
 from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, StorageIdentity
 from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
-from service.models.jobs import Job, JobLabel
+from service.models.jobs import QUEUED, Job, JobLabel
 from service.models.users import ADMIN_ID, LAB_ID, LoginLink, LoginSession, Project, ProjectMember, Token, User
+from service.models.webhooks import Webhook, WebhookDelivery
 from service.models.workers import GPUClaim, Worker
 
 __all__ = [
     "ADMIN_ID",
     "LAB_ID",
+    "QUEUED",
     "Artifact",
+    "AuditEntry",
     "Base",
     "Checkpoint",
     "Counter",
@@ -25,6 +29,7 @@ __all__ = [
     "LogLine",
     "LoginLink",
     "LoginSession",
+    "OwnerUsage",
     "PoolUsage",
     "Project",
     "ProjectMember",
@@ -35,5 +40,7 @@ __all__ = [
     "TrainingTime",
     "TurnUsage",
     "User",
+    "Webhook",
+    "WebhookDelivery",
     "Worker",
 ]

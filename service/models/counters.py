@@ -53,6 +53,21 @@ class PoolUsage(Base):
     cpu_seconds: Mapped[float]
 
 
+class OwnerUsage(Base):
+    """What the attempts of a user's jobs in a project that have ended used. Rows outlive the jobs that they count.
+
+    `deleted_jobs` counts the jobs that no longer have a row.
+    """
+
+    __tablename__ = "owner_usage"
+
+    owner_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    gpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    cpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    deleted_jobs: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
 class TurnUsage(Base):
     """What a user or a project has used of late, by which the turns go: see `service/store/turns.py`.
 

@@ -111,6 +111,11 @@ class Dataset(Base):
     def is_unnamed(self) -> bool:
         return self.name == self.id
 
+    @property
+    def plain_name(self) -> str:
+        """Its name within its project."""
+        return self.name.rpartition("/")[2]
+
 
 class StorageIdentity(Base):
     """The identity of the storage that the rows refer to: one row, which `fitqueue migrate` and `fitqueue up` write."""

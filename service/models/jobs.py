@@ -1,9 +1,9 @@
 """Jobs and their labels."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, false, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import BigInteger
 
@@ -33,6 +33,8 @@ class Job(Base):
     - `deleted_at` hides the job, whose rows and files are then deleted in steps.
     - `bounded_events` counts the events about epochs and checkpoints that are stored, `events_left_out` those that are
       not, because there were too many.
+    - `log_bytes` is how many bytes the stored lines of its log have; `log_lines_left_out` counts the lines that were
+      deleted because there were too many.
     - `running_metrics` are the metrics at `epoch` and `step`; a value that is not finite is a word.
     - `step_points` counts the points of the series within epochs, those included that were thinned out.
     - `builtin_dataset` is the name of the built-in data set that the job takes its data from, for filters. Jobs that a
@@ -51,6 +53,10 @@ class Job(Base):
     - `preemptible` jobs run on what is idle. `preempt_requested_at` is when a running one was asked to make room.
     - `turn_charge` is what the running attempt counts in the turns of its owner and its project; see
       `service/store/turns.py`.
+    - `told_verdict` is the verdict of the diagnosis that webhooks were told last.
+    - `weights_job_id` is the job whose checkpoint its training starts from.
+    - `keep` exempts the job from the retention of its project. `removed` says what that has removed: for each
+      `Removable` the fields of `RemovedView`. At `retention_due_at` the job is looked at for what is due; None: never.
     """
 
     __tablename__ = "jobs"
@@ -102,6 +108,8 @@ class Job(Base):
     outages: Mapped[int] = mapped_column(default=0, server_default="0")
     bounded_events: Mapped[int] = mapped_column(default=0, server_default="0")
     events_left_out: Mapped[int] = mapped_column(default=0, server_default="0")
+    log_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    log_lines_left_out: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     running_metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     step_points: Mapped[int] = mapped_column(default=0, server_default="0")
     attempt_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
@@ -123,9 +131,14 @@ class Job(Base):
     paced_at: Mapped[datetime | None]
     paced_epochs: Mapped[int] = mapped_column(default=0, server_default="0")
     turn_charge: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    told_verdict: Mapped[str | None] = mapped_column(String(32))
     owner_id: Mapped[str] = mapped_column(String(64), default=ADMIN_ID, server_default=ADMIN_ID)
     project_id: Mapped[str] = mapped_column(String(64), default=LAB_ID, server_default=LAB_ID)
     token_id: Mapped[str | None] = mapped_column(String(64))
+    weights_job_id: Mapped[str | None] = mapped_column(String(64))
+    keep: Mapped[bool] = mapped_column(default=False, server_default=false())
+    removed: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    retention_due_at: Mapped[datetime | None]
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     idempotency_sha256: Mapped[str | None] = mapped_column(String(64))
     deleted_at: Mapped[datetime | None]
@@ -145,15 +158,19 @@ class Job(Base):
         CheckConstraint("(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name="idempotency_whole"),
         UniqueConstraint("token_id", "idempotency_key"),
         # The queue of each owner in each project, the queue by age, and the leases that the reaper scans: partial
-        # indexes, no larger than what is queued or running. With `gpus` in it, thousands of jobs that do not fit are
-        # skipped without reading their rows. A claim does not say that `reason` is NULL, and cannot use the queue
-        # by age: without statistics, PostgreSQL would take it and sort what it finds there.
+        # indexes, no larger than what is queued or running. With `gpus` in them, thousands of jobs that do not fit are
+        # skipped without reading their rows, and with the owner and the project those that are at a limit. A claim does
+        # not say that `reason` is NULL, and cannot use the queue by age: without statistics, PostgreSQL would take it
+        # and sort what it finds there.
         Index(
             "ix_jobs_queued",
             "pool",
             "preemptible",
             text("priority DESC"),
             "id",
+            "gpus",
+            "owner_id",
+            "project_id",
             sqlite_where=text("state = 'queued' AND reason IS NULL"),
             postgresql_where=text("state = 'queued' AND reason IS NULL"),
         ),
@@ -182,6 +199,19 @@ class Job(Base):
             postgresql_where=text("not_after IS NOT NULL"),
         ),
         Index(
+            "ix_jobs_retention_due_at",
+            "retention_due_at",
+            "id",
+            sqlite_where=text("retention_due_at IS NOT NULL"),
+            postgresql_where=text("retention_due_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_weights_job_id",
+            "weights_job_id",
+            sqlite_where=text("weights_job_id IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=text("weights_job_id IS NOT NULL AND finished_at IS NULL"),
+        ),
+        Index(
             "ix_jobs_deleted",
             "deleted_at",
             "id",
@@ -200,6 +230,10 @@ class Job(Base):
         Index(None, "weights_dataset_id", "id"),
         Index(None, "builtin_dataset", "id"),
     )
+
+
+QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
+"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 
 class JobLabel(Base):

@@ -1,9 +1,9 @@
 """Users, their projects, and how they prove who they are."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, true
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fitqueue.roles import Role, Scope
@@ -21,6 +21,7 @@ class User(Base):
 
     - `share` is the part of the devices that the user has by right, relative to the shares of others.
     - `max_priority` is the highest priority that the user may give to a job. Admins may give any.
+    - `limits` has the fields of UserLimits that are set; None: the user has no limits.
     """
 
     __tablename__ = "users"
@@ -30,6 +31,7 @@ class User(Base):
     role: Mapped[Role]
     share: Mapped[float] = mapped_column(default=1.0, server_default="1")
     max_priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    limits: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
 
@@ -42,7 +44,11 @@ class User(Base):
 class Project(Base):
     """What jobs and data sets belong to. It is open to all users, or to its members alone.
 
-    `share` is the part of the devices that it has by right, where turns go by projects.
+    - `share` is the part of the devices that it has by right, where turns go by projects.
+    - `retention` has the fields of `Retention`. None: the default.
+    - `retention_cursor` is set after `retention` has changed, until the times at which jobs are looked at have changed
+      with it: the id of the last job whose time has.
+    - `limits` has the fields of Limits that are set; None: it has no limits.
     """
 
     __tablename__ = "projects"
@@ -51,6 +57,9 @@ class Project(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     is_open: Mapped[bool] = mapped_column(default=True, server_default=true())
     share: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    retention: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    retention_cursor: Mapped[str | None] = mapped_column(String(64))
+    limits: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
 
     __table_args__ = (CheckConstraint("share > 0", name="share_positive"),)

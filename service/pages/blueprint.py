@@ -7,9 +7,12 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from fitqueue.errors import FitQueueError
+from service.api.access import RULES
 from service.api.authentication import accepts_pages
+from service.api.context import find_principal
 from service.api.errors import problem, status_of
-from service.pages import compare, datasets, formats, job, jobs, new_job, queue
+from service.pages import account, admin, compare, datasets, formats, job, jobs, new_job, queue
+from service.pages.permissions import Permissions
 from service.pages.rendering import render
 
 blueprint = Blueprint("pages", __name__, template_folder="templates")
@@ -22,7 +25,10 @@ NAVIGATION: Final = (
     ("pages.new_job", "nav.new_job"),
     ("pages.queue", "nav.queue"),
     ("pages.datasets", "nav.datasets"),
+    ("pages.admin", "nav.admin"),
 )
+
+_TITLES: Final[dict[int, str]] = {HTTPStatus.FORBIDDEN: "error.forbidden", HTTPStatus.NOT_FOUND: "error.not_found"}
 
 jobs.register(blueprint)
 job.register(blueprint)
@@ -30,12 +36,19 @@ compare.register(blueprint)
 new_job.register(blueprint)
 queue.register(blueprint)
 datasets.register(blueprint)
+account.register(blueprint)
+admin.register(blueprint)
 formats.register(blueprint)
 
 
 @blueprint.app_context_processor
-def _navigation() -> dict[str, Any]:
-    return {"navigation": NAVIGATION}
+def _of_user() -> dict[str, Any]:
+    """Return who reads the page, what they may do, and the pages that they may open."""
+    who = find_principal()
+    if who is None:
+        return {"me": None}
+    navigation = [(endpoint, key) for endpoint, key in NAVIGATION if RULES[endpoint].allows(who)]
+    return {"me": who, "may": Permissions(who), "navigation": navigation, "admin_parts": admin.PARTS}
 
 
 @blueprint.errorhandler(FitQueueError)
@@ -46,6 +59,4 @@ def _show_error(error: FitQueueError) -> Response:
     status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _logger.error("The page could not be made.", exc_info=error)
-    return render(
-        "error.html", status, title="error.not_found" if status == HTTPStatus.NOT_FOUND else "error.failed", error=error
-    )
+    return render("error.html", status, title=_TITLES.get(status, "error.failed"), error=error)

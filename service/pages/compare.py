@@ -15,12 +15,13 @@ from fitqueue import differences
 from fitqueue.errors import JobNotFound
 from fitqueue.states import JobState
 from fitqueue.text import truncate
-from service.api.context import get_services
+from service.api.context import get_services, principal
 from service.api.views import job_summary
 from service.pages import comparison
 from service.pages.parameters import url_with
 from service.pages.rendering import render
 from service.store import compared_jobs, job_details, job_list, jobs
+from service.store.access import Viewer
 from service.store.job_list import Filter
 
 MAX_JOBS: Final = 20
@@ -54,17 +55,17 @@ def show() -> BaseResponse:
     """Show the jobs that the address names. With `add`, an id or a name, redirect to an address with this job, too."""
     asked = list(dict.fromkeys(filter(None, request.args.getlist("job"))))
     added = request.args.get("add", "").strip()
-    services = get_services()
+    services, viewer = get_services(), principal().viewer
     with services.database.read() as session:
-        new = _find(session, added) if added else None
+        new = _find(session, added, viewer) if added else None
         if new is not None:
             return redirect(url_with(add=None, job=list(dict.fromkeys([*asked, new]))), 303)
-        found = compared_jobs.with_specs(session, _storable(asked[:MAX_JOBS]))
+        found = compared_jobs.with_specs(session, _storable(asked[:MAX_JOBS]), viewer)
         ids = [job.id for job in found]
         specs = [job.spec for job in found]
         summaries = [job_summary(job) for job in job_details.read_all(session, found, services.settings.lease_seconds)]
         trained = compared_jobs.trained(session, ids)
-        recent, _ = job_list.list_page(session, Filter(), None, RECENT_JOBS)
+        recent, _ = job_list.list_page(session, Filter(viewer=viewer), None, RECENT_JOBS)
     shows_all = request.args.get("values") == "all"
     rows = list(islice(_rows(specs, shows_all), MAX_ROWS + 1)) if len(found) > 1 else []
     return render(
@@ -87,13 +88,15 @@ def show() -> BaseResponse:
     )
 
 
-def _find(session: Session, text: str) -> str | None:
+def _find(session: Session, text: str, viewer: Viewer) -> str | None:
     """Return the id of the job with this id, or else of the newest one with this name."""
     if not _storable([text]):
         return None
     with suppress(JobNotFound):
-        return jobs.get(session, text).id
-    named, _ = job_list.list_page(session, Filter(name=text), None, 1) if len(text) <= _MAX_NAME else ([], None)
+        return jobs.get(session, text, viewer).id
+    named, _ = (
+        job_list.list_page(session, Filter(name=text, viewer=viewer), None, 1) if len(text) <= _MAX_NAME else ([], None)
+    )
     return named[0].id if named else None
 
 

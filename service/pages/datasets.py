@@ -4,9 +4,11 @@ from typing import Final
 
 from flask import Blueprint, Response
 
+from fitqueue.roles import DEFAULT_PROJECT
 from service.api.context import get_services
 from service.api.datasets import DatasetsQuery, read_dataset, read_datasets
 from service.api.jobs import ListQuery, read_jobs
+from service.pages import visible_projects
 from service.pages.parameters import read_query, url_with
 from service.pages.rendering import render
 
@@ -20,10 +22,15 @@ def register(blueprint: Blueprint) -> None:
 
 def show_all() -> Response:
     query, fault = read_query(DatasetsQuery)
-    page = read_datasets(get_services(), query)
+    services = get_services()
+    page = read_datasets(services, query)
     return render(
         "datasets.html",
         datasets=page.data,
+        query=query,
+        is_filtered=query.owner is not None or query.project is not None,
+        projects=visible_projects.read_names(services),
+        default_project=DEFAULT_PROJECT,
         fault=fault,
         unnamed=query.unnamed,
         next_url=url_with(cursor=page.next_cursor) if page.next_cursor else None,
@@ -34,4 +41,10 @@ def show(reference: str) -> Response:
     services = get_services()
     dataset = read_dataset(services, reference)
     jobs = read_jobs(services, ListQuery(dataset=dataset.id, limit=SHOWN_JOBS))
-    return render("dataset.html", dataset=dataset, jobs=jobs.data, has_more_jobs=jobs.next_cursor is not None)
+    return render(
+        "dataset.html",
+        dataset=dataset,
+        projects=visible_projects.read_names(services),
+        jobs=jobs.data,
+        has_more_jobs=jobs.next_cursor is not None,
+    )

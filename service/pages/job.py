@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from fitqueue.states import EXTENDABLE, WAITING_STATES, JobState
 from fitqueue.views import EpochView, JobSummary
-from service.api.context import get_services
+from service.api.context import get_services, principal
 from service.api.job_answers import load_job
 from service.api.usage import read_usage
 from service.api.views import (
@@ -20,9 +20,12 @@ from service.api.views import (
     log_line,
 )
 from service.models import Event, LogLine
+from service.pages import visible_projects
+from service.pages.permissions import Permissions
 from service.pages.rendering import render
 from service.store import artifacts, checkpoints, events, logs, metrics
 from service.store.metrics import EpochRow
+from service.store.principals import Principal
 
 SHOWN_EPOCHS: Final = 100
 """The last rows of the table of epochs. All of them are in the CSV."""
@@ -40,7 +43,7 @@ def register(blueprint: Blueprint) -> None:
 
 def show(job_id: str) -> Response:
     """Show the page; with `?only=parts` just its head and files, which an open page replaces while the job trains."""
-    services = get_services()
+    services, who = get_services(), principal()
     is_whole = request.args.get("only") != "parts"
     epochs: Sequence[EpochRow] = ()
     shown_events: Sequence[Event] = ()
@@ -60,7 +63,8 @@ def show(job_id: str) -> Response:
         job=job,
         usage=usage,
         is_whole=is_whole,
-        actions=[*changes_of(job), *actions_of(job)],
+        projects=visible_projects.read_names(services),
+        actions=[*changes_for(who, job), *actions_for(who, job)],
         epochs=[EpochView(**epoch_fields(row)) for row in epochs],
         metric_names=list(dict.fromkeys(name for row in epochs for name in row.metrics if name != "learning_rate")),
         events=[event_view(row) for row in shown_events],
@@ -71,16 +75,20 @@ def show(job_id: str) -> Response:
     )
 
 
-def changes_of(job: JobSummary) -> list[str]:
-    """Return how a job that waits may be changed now."""
-    if job.state not in WAITING_STATES:
+def changes_for(who: Principal, job: JobSummary) -> list[str]:
+    """Return how this user may change a job that waits now."""
+    if job.state not in WAITING_STATES or not Permissions(who).change(job.owner):
         return []
     is_first = job.queue is not None and job.queue.position == 1
     return ["change"] if is_first else ["move-to-front", "change"]
 
 
-def actions_of(job: JobSummary) -> list[str]:
-    """Return what may be asked of a job now."""
+def actions_for(who: Principal, job: JobSummary) -> list[str]:
+    """Return what this user may ask of a job now."""
+    return _actions_of(job) if Permissions(who).change(job.owner) else []
+
+
+def _actions_of(job: JobSummary) -> list[str]:
     actions = []
     if job.state in {JobState.QUEUED, JobState.RUNNING} and job.pause_requested_at is None:
         actions.append("pause")

@@ -17,9 +17,9 @@ from fitqueue.errors import CheckerBusy, FitQueueError, JobNotFound, NotFound
 from fitqueue.spec import parse_json
 from fitqueue.views import ModelSummary, Notice
 from service.api import submission
-from service.api.context import get_services
+from service.api.context import get_services, principal
 from service.api.errors import RETRY_SECONDS, status_of
-from service.pages import example_jobs
+from service.pages import example_jobs, visible_projects
 from service.pages.pretty_json import pretty
 from service.pages.rendering import render
 from service.store import jobs
@@ -90,6 +90,7 @@ def _spec_of(job_id: str) -> str:
     if "\x00" in job_id:
         raise JobNotFound()
     with get_services().database.read() as session:
+        jobs.get(session, job_id, principal().viewer)
         return pretty(jobs.get_whole(session, job_id).spec)
 
 
@@ -107,6 +108,7 @@ def _page(
         text=text,
         error=error,
         examples=list(example_jobs.texts()),
+        projects=visible_projects.read_names(get_services()),
         key=secrets.token_urlsafe(16),
         max_bytes=get_services().settings.max_body_bytes,
         notices=notices,

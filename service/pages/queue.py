@@ -8,6 +8,7 @@ from fitqueue.views import WorkerView
 from service.api.context import Services, get_services
 from service.api.queue import QueueQuery, read_queue
 from service.api.workers import read_workers
+from service.pages import visible_projects
 from service.pages.parameters import read_query, url_with
 from service.pages.rendering import render
 from service.store import jobs
@@ -28,6 +29,9 @@ def show() -> Response:
     return render(
         "queue.html",
         waiting=queue.data,
+        query=query,
+        is_filtered=bool(query.model_fields_set - {"cursor", "limit"}),
+        projects=visible_projects.read_names(services),
         fault=fault,
         next_url=url_with(cursor=queue.next_cursor) if queue.next_cursor else None,
         workers=shown,

@@ -7,6 +7,7 @@ from flask import Response, render_template, url_for
 from service.api import languages
 from service.api.addresses import address_of
 from service.pages import assets, words
+from service.pages.parameters import url_with
 
 # Everything from this service alone. Styles may be inline, because Plotly places its legend and its buttons by `style`
 # attributes; a style cannot send anything anywhere, because pictures and fonts come from this service, too.
@@ -22,6 +23,7 @@ def render(template: str, status: int = 200, **context: Any) -> Response:
         template,
         t=words.translate,
         asset=_asset_url,
+        url_with=url_with,
         language=languages.preferred(),
         script_words=words.for_scripts(languages.preferred()),
         api=address_of(""),

@@ -21,12 +21,14 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from fitqueue.errors import FitQueueError, InternalError, RequestTimeout
 from service.api.authentication import LIVENESS_PATH
 from service.forwarding import TrustedProxies
+from service.login_proxy import LoginProxies
 from service.server.bodies import with_our_body
 from service.server.connections import Connections
 from service.server.head import Head
 from service.server.pace import PacedSocket, TooSlow
 from service.server.refusals import refusal_of, response_of
 from service.server.shares import Shares
+from service.settings import Settings
 
 HEAD_SECONDS: Final = 10.0
 """How long the head of a request may take to arrive, however it is sent."""
@@ -77,7 +79,9 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has n
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        self.wsgi: Callable[..., Any] = Shares(with_our_body(self.wsgi))
+        settings = Settings()
+        proxies = LoginProxies(settings.login_header, settings.login_proxies)
+        self.wsgi: Callable[..., Any] = Shares(with_our_body(self.wsgi), proxies)
 
     def accept(self, listener: socket) -> None:
         """Let a new connection in, if need be in place of one that only waits."""

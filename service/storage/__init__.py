@@ -6,7 +6,7 @@ from typing import Final
 from service.settings import Settings
 from service.storage.folder import FolderStorage
 from service.storage.identity import ReadIdentity
-from service.storage.interface import Storage, StorageError
+from service.storage.interface import Storage, StorageError, StoredFile
 from service.storage.keys import artifact_key, checkpoint_key, dataset_key, snapshot_key
 from service.storage_address import Bucket
 
@@ -41,6 +41,7 @@ __all__ = [
     "ReadIdentity",
     "Storage",
     "StorageError",
+    "StoredFile",
     "artifact_key",
     "checkpoint_key",
     "dataset_key",

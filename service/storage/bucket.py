@@ -15,12 +15,12 @@ from obstore.store import S3Store
 
 from service.storage.folder import delete_old_files
 from service.storage.identity import MARKER, IdentityCheck, ReadIdentity
-from service.storage.interface import Storage, StorageError
+from service.storage.interface import Storage, StorageError, StoredFile
 from service.storage.keys import KINDS, is_key, validated
 from service.storage_address import Bucket
 
 if TYPE_CHECKING:  # the library has these names for type checkers only
-    from obstore import GetResult
+    from obstore import GetResult, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 URL_LIFETIME: Final = timedelta(minutes=10)
@@ -126,15 +126,19 @@ class BucketStorage(Storage):
         with _as_os_errors():
             self._files.delete(validated(key))
 
+    def files(self, kind: str) -> Iterator[StoredFile]:
+        return (StoredFile(file["path"], file["size"]) for file in self._list(kind))
+
     def old_keys(self, older_than: timedelta) -> Iterator[str]:
-        self._verify_once()
         before = datetime.now(UTC) - older_than
         for kind in KINDS:
-            with _as_os_errors():
-                for batch in self._files.list(kind):
-                    yield from (
-                        file["path"] for file in batch if is_key(file["path"]) and file["last_modified"] < before
-                    )
+            yield from (file["path"] for file in self._list(kind) if file["last_modified"] < before)
+
+    def _list(self, kind: str) -> "Iterator[ObjectMeta]":
+        self._verify_once()
+        with _as_os_errors():
+            for batch in self._files.list(kind):
+                yield from (file for file in batch if is_key(file["path"]))
 
     def delete_old_incoming(self, older_than: timedelta) -> list[str]:
         return delete_old_files(self.temporary_folder(), older_than)

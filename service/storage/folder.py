@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from service.storage.identity import MARKER, IdentityCheck, ReadIdentity
-from service.storage.interface import Storage, StorageError
-from service.storage.keys import KINDS, is_key, validated
+from service.storage.interface import Storage, StorageError, StoredFile
+from service.storage.keys import BACKUPS, KINDS, is_key, validated
 
 _CHUNK: Final = 256 * 1024
 
@@ -151,21 +151,32 @@ class FolderStorage(Storage):
         self.verify()
         self.local_path(key).unlink(missing_ok=True)
 
+    def files(self, kind: str) -> Iterator[StoredFile]:
+        self.verify()
+        for key, path in self._walk(kind):
+            with suppress(FileNotFoundError):  # it was deleted a moment ago
+                yield StoredFile(key, path.stat().st_size)
+
     def old_keys(self, older_than: timedelta) -> Iterator[str]:
         self.verify()
         for kind in KINDS:
-            for folder, _, names in os.walk(self._root / kind):
-                for path in (Path(folder, name) for name in names):
-                    key = path.relative_to(self._root).as_posix()
-                    if is_key(key) and _is_older(path, older_than):
-                        yield key
+            for key, path in self._walk(kind):
+                if _is_older(path, older_than):
+                    yield key
+
+    def _walk(self, kind: str) -> Iterator[tuple[str, Path]]:
+        for folder, _, names in os.walk(self._root / kind):
+            for path in (Path(folder, name) for name in names):
+                key = path.relative_to(self._root).as_posix()
+                if is_key(key):
+                    yield key, path
 
     def delete_old_incoming(self, older_than: timedelta) -> list[str]:
         return delete_old_files(self.temporary_folder(), older_than)
 
     def delete_old_empty_folders(self, older_than: timedelta) -> None:
         self.verify()
-        for kind in KINDS:
+        for kind in (*KINDS, BACKUPS):
             for folder, _, _ in os.walk(self._root / kind, topdown=False):
                 path = Path(folder)
                 if path.parent != self._root and _is_older(path, older_than):

@@ -5,12 +5,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 _logger = logging.getLogger(__name__)
 
 
 class StorageError(OSError):
     """The storage cannot be reached, or refuses. This says nothing about the file."""
+
+
+class StoredFile(NamedTuple):
+    """A file in a storage."""
+
+    key: str
+    size: int
 
 
 class Storage(ABC):
@@ -90,6 +98,10 @@ class Storage(ABC):
             self.discard(key)
 
     @abstractmethod
+    def files(self, kind: str) -> Iterator[StoredFile]:
+        """Return all files of a kind, in no order."""
+
+    @abstractmethod
     def old_keys(self, older_than: timedelta) -> Iterator[str]:
         """Return the keys of the files that were put at least this long ago, in no order."""
 
@@ -99,7 +111,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete_old_empty_folders(self, older_than: timedelta) -> None:
-        """Delete the folders of jobs that have been empty for this long."""
+        """Delete the folders of jobs and backups that have been empty for this long."""
 
     @abstractmethod
     def local_path(self, key: str) -> Path | None:

@@ -5,7 +5,12 @@ import secrets
 from typing import Final
 
 KINDS: Final = ("artifacts", "checkpoints", "datasets", "snapshots")
-_KEY: Final = re.compile(rf"({'|'.join(KINDS)})(/[A-Za-z0-9_-][A-Za-z0-9_.-]*){{1,3}}")
+"""The kinds of files that rows of the database refer to."""
+
+BACKUPS: Final = "backups"
+"""The kind of the files that describe a backup. They are in a storage that holds backups, and in no other one."""
+
+_KEY: Final = re.compile(rf"({'|'.join([*KINDS, BACKUPS])})(/[A-Za-z0-9_-][A-Za-z0-9_.-]*){{1,3}}")
 
 
 def checkpoint_key(job_id: str, attempt: int, format: str) -> str:
@@ -25,6 +30,10 @@ def snapshot_key(job_id: str, attempt: int) -> str:
 
 def dataset_key(dataset_id: str) -> str:
     return f"datasets/{dataset_id}.npz"
+
+
+def backup_key(backup: str, file: str) -> str:
+    return f"{BACKUPS}/{backup}/{file}"
 
 
 def is_key(text: str) -> bool:

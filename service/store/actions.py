@@ -1,7 +1,7 @@
 """What users ask of a job: to cancel, pause, resume or extend it.
 
 A job that no worker has changes at once. For a running job the request is stored, and its worker reads it when it
-renews its lease.
+renews its lease. `by` is the name of the user who asks: events keep it.
 """
 
 from datetime import datetime
@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from fitqueue.datasets import BUILTIN
 from fitqueue.errors import JobEnded, JobNotEnded, JobNotExtendable
+from fitqueue.retention import Removable
 from fitqueue.spec import MAX_EPOCHS
 from fitqueue.states import EXTENDABLE, EventKind, JobState
 from service import clock
 from service.forecast.similar import may_end_early
-from service.models import Dataset, Epoch, Job, Snapshot, Token
-from service.store import events, jobs, transitions
+from service.models import Dataset, Epoch, Job, Snapshot
+from service.store import events, jobs, retention, submission_limits, transitions
 from service.store.transitions import Requester
 
 _HAS_ENDED: Final = {
@@ -27,7 +28,7 @@ _HAS_ENDED: Final = {
 }
 
 
-def cancel(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def cancel(session: Session, job_id: str, by: str | None = None) -> Job:
     """Cancel a queued or paused job, or ask a running one to stop. Doing it twice changes nothing.
 
     Raises:
@@ -39,14 +40,14 @@ def cancel(session: Session, job_id: str, token_id: str | None = None) -> Job:
     if job.state is JobState.CANCELLED or (job.state is JobState.RUNNING and job.cancel_requested_at is not None):
         return job
     _require_not_ended(job)
-    by = requester(session, token_id)
+    requester = {"by": by}
     if job.state is JobState.RUNNING:
-        return _request(session, job, now, by, EventKind.CANCEL_REQUESTED, "stop", cancel_requested_at=now)
+        return _request(session, job, now, requester, EventKind.CANCEL_REQUESTED, "stop", cancel_requested_at=now)
     transition = transitions.cancel_queued if job.state is JobState.QUEUED else transitions.cancel_paused
-    return transition(session, job_id, by, now) or job
+    return transition(session, job_id, requester, now) or job
 
 
-def pause(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def pause(session: Session, job_id: str, by: str | None = None) -> Job:
     """Pause a queued job, or ask a running one to pause. Doing it twice changes nothing.
 
     Raises:
@@ -58,33 +59,34 @@ def pause(session: Session, job_id: str, token_id: str | None = None) -> Job:
     if job.state is JobState.PAUSED or job.pause_requested_at is not None:
         return job
     _require_not_ended(job)
-    by = requester(session, token_id)
+    requester = {"by": by}
     if job.state is JobState.RUNNING:
-        return _request(session, job, now, by, EventKind.PAUSE_REQUESTED, "pause", pause_requested_at=now)
-    return transitions.pause_queued(session, job_id, by, now) or job
+        return _request(session, job, now, requester, EventKind.PAUSE_REQUESTED, "pause", pause_requested_at=now)
+    return transitions.pause_queued(session, job_id, requester, now) or job
 
 
-def resume(session: Session, job_id: str, token_id: str | None = None) -> Job:
+def resume(session: Session, job_id: str, by: str | None = None) -> Job:
     """Queue a paused job again, or withdraw a request to pause. Otherwise nothing changes.
 
     Raises:
         JobNotFound: there is no such job.
         JobEnded: it has ended.
+        LimitExceeded: its owner or its project has too many queued jobs. Nothing may be committed.
     """
     job = jobs.locked(session, job_id)
     now = clock.now(session)
     _require_not_ended(job)
-    by = requester(session, token_id)
+    requester = {"by": by}
     if job.state is JobState.PAUSED:
-        return transitions.unpause(session, job_id, by, now) or job
+        job = transitions.unpause(session, job_id, requester, now) or job
+        submission_limits.check_resumed_job(session, job)
+        return job
     if job.pause_requested_at is not None:
-        return _request(session, job, now, by, EventKind.UNPAUSED, "continue", pause_requested_at=None)
+        return _request(session, job, now, requester, EventKind.UNPAUSED, "continue", pause_requested_at=None)
     return job
 
 
-def extend(
-    session: Session, job_id: str, epochs: int, token_id: str | None = None, *, max_epochs: int = MAX_EPOCHS
-) -> Job:
+def extend(session: Session, job_id: str, epochs: int, by: str | None = None, *, max_epochs: int = MAX_EPOCHS) -> Job:
     """Give an ended job so many epochs beyond those that it has trained, with its runtime and attempts reset.
 
     It resumes where it stopped. An epoch that the stop interrupted has not been trained, so it is one of them. The same
@@ -97,6 +99,7 @@ def extend(
         JobNotFound: there is no such job.
         JobNotEnded: it has not ended.
         JobNotExtendable: it cannot resume; the message says why.
+        LimitExceeded: its owner or its project has no room for it. Nothing may be committed.
     """
     _lock_dataset(session, job_id)
     job = jobs.locked(session, job_id)
@@ -118,8 +121,10 @@ def extend(
         "outages": 0,
         "seconds_used": 0.0,
     }
-    data = {**requester(session, token_id), "epochs": epochs}
-    return transitions.extend(session, job_id, data, clock.now(session), **changes) or job
+    data = {"by": by, "epochs": epochs}
+    job = transitions.extend(session, job_id, data, clock.now(session), **changes) or job
+    submission_limits.check_new_job(session, job)
+    return job
 
 
 def _lock_dataset(session: Session, job_id: str) -> None:
@@ -137,6 +142,8 @@ def _check_extendable(session: Session, job: Job, epochs: int, max_epochs: int) 
     if job.reason not in EXTENDABLE:
         raise JobNotExtendable(f"The job {job.id} ended with {job.reason}: more epochs would end the same way.")
     if session.scalar(select(Snapshot.job_id).where(Snapshot.job_id == job.id).limit(1)) is None:
+        if (why := retention.why_removed(job, Removable.SNAPSHOTS)) is not None:
+            raise JobNotExtendable(f"The job {job.id} has nothing left to resume from. {why}")
         raise JobNotExtendable(f"The job {job.id} ended before it had a snapshot to resume from; submit it again.")
     dataset = job.spec["data"]["dataset"]
     if job.dataset_id is None and dataset not in BUILTIN:
@@ -148,11 +155,6 @@ def _check_extendable(session: Session, job: Job, epochs: int, max_epochs: int) 
 def _require_not_ended(job: Job) -> None:
     if job.state.is_final:
         raise JobEnded(f"The job {job.id} {_HAS_ENDED[job.state]} ({job.reason}).")
-
-
-def requester(session: Session, token_id: str | None) -> Requester:
-    """Return who asks, by the name of the token: the token may be gone when the event is read."""
-    return {"by": session.scalar(select(Token.name).where(Token.id == token_id))}
 
 
 def _request(

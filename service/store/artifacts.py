@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fitqueue.errors import ArtifactNotFound
+from fitqueue.errors import ArtifactNotFound, Expired
+from fitqueue.retention import Removable
 from service.models import Artifact
-from service.store import jobs
+from service.store import jobs, retention
 from service.store.cursors import invalid_cursor
 
 
@@ -34,9 +35,12 @@ def get(session: Session, job_id: str, name: str) -> Artifact:
     Raises:
         JobNotFound: there is no such job.
         ArtifactNotFound: the job has no such artifact.
+        Expired: the retention of its project has removed it.
     """
-    jobs.get(session, job_id)
+    job = jobs.get(session, job_id)
     artifact = session.get(Artifact, (job_id, name), populate_existing=True)
-    if artifact is None:
-        raise ArtifactNotFound(f"The job {job_id} has no artifact '{name}'.")
-    return artifact
+    if artifact is not None:
+        return artifact
+    if (why := retention.why_removed(job, Removable.ARTIFACTS)) is not None:
+        raise Expired(f"The job {job_id} has no artifact '{name}'. {why}")
+    raise ArtifactNotFound(f"The job {job_id} has no artifact '{name}'.")

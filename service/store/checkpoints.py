@@ -6,10 +6,12 @@ from typing import Final
 from sqlalchemy import case, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from fitqueue.errors import CheckpointNotFound, NoCheckpointYet
+from fitqueue.errors import CheckpointNotFound, Expired, NoCheckpointYet
+from fitqueue.retention import Removable
 from fitqueue.weights import LAST_WITH_OPTIMIZER
-from service.models import Checkpoint
-from service.store import jobs
+from service.models import Checkpoint, Job
+from service.store import jobs, retention
+from service.store.limits import ALWAYS_KEPT
 
 Cursor = tuple[int, int, int, str]
 """Where a checkpoint stands in the list: `best`, `last`, and the others by epoch, batch and name."""
@@ -51,6 +53,16 @@ def list_page(session: Session, job_id: str, after: Cursor | None, limit: int) -
     return session.scalars(query if after is None else query.where(tuple_(*_CURSOR) > tuple_(*after))).all()
 
 
+def lock(session: Session, job_id: str, name: str) -> None:
+    """Keep a checkpoint from being removed until this transaction ends.
+
+    Raises:
+        JobNotFound, NoCheckpointYet, CheckpointNotFound, Expired: as `get`.
+    """
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update(read=True))
+    get(session, job_id, name)
+
+
 def names(session: Session, job_id: str) -> list[str]:
     """Return the names of some of a job's checkpoints, in their order."""
     query = select(Checkpoint.name).where(Checkpoint.job_id == job_id).order_by(*_CURSOR).limit(_MAX_NAMES)
@@ -69,11 +81,15 @@ def get(session: Session, job_id: str, name: str) -> Checkpoint:
         JobNotFound: there is no such job.
         NoCheckpointYet: the job has not saved anything.
         CheckpointNotFound: the job has other checkpoints.
+        Expired: the retention of its project has removed it.
     """
-    jobs.get(session, job_id)
+    job = jobs.get(session, job_id)
     checkpoint = session.get(Checkpoint, (job_id, name), populate_existing=True)
     if checkpoint is not None:
         return checkpoint
+    kinds = (Removable.CHECKPOINTS,) if name in ALWAYS_KEPT else (Removable.CHECKPOINTS, Removable.OTHER_CHECKPOINTS)
+    if (why := retention.why_removed(job, *kinds)) is not None:
+        raise Expired(f"The job {job_id} has no checkpoint '{name}'. {why}")
     if session.scalar(select(Checkpoint.name).where(Checkpoint.job_id == job_id).limit(1)) is None:
         raise NoCheckpointYet()
     if name == LAST_WITH_OPTIMIZER:

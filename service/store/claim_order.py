@@ -19,20 +19,15 @@ from sqlalchemy import (
     bindparam,
     false,
     func,
-    literal,
     literal_column,
     or_,
     select,
 )
 from sqlalchemy.orm import Session
 
-from fitqueue.states import JobState
 from service.forecast.turns import Standing, TurnsBy, decay, score
-from service.models import Job, Project, TurnUsage, User
+from service.models import QUEUED, Job, Project, TurnUsage, User
 from service.store import turns
-
-QUEUED: Final = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
-"""In the text of the SQL: with a parameter, SQLite reads each row to compare it, although the index has no others."""
 
 BY_AGE: Final = Job.state == QUEUED, Job.reason.is_(None)
 """The condition of a queued job, as the index of the queue by age has it."""
@@ -44,6 +39,24 @@ _TURNS_LOCK: Final = 0x7475726E73
 
 _JOBS: Final = [Job.__table__.alias(f"job_{n}") for n in range(8)]
 
+_GROUP: Final = ("pool", "project_id", "owner_id")
+"""What the jobs of an owner in a project have in common."""
+
+
+class _JobOfGroup:
+    """The columns of a job, of which those in `_GROUP` are its group's: conditions of them are checked once for all."""
+
+    def __init__(self, job: Any, group: Any) -> None:
+        self._job = job
+        self._group = group
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._group if name in _GROUP else self._job, name)
+
+
+def all_of(*conditions: Condition) -> Condition:
+    return lambda job: and_(*(condition(job) for condition in conditions))
+
 
 def select_turns(condition: Condition, by: TurnsBy) -> Select[Any]:
     """Select the first job of each owner in each project that meets a condition, of those queued in `:pool`.
@@ -53,8 +66,8 @@ def select_turns(condition: Condition, by: TurnsBy) -> Select[Any]:
     """
     of_owner, best = _JOBS[0].c, _JOBS[1].c
     groups = _groups(of_all_pools=False)
-    of_group = [of_owner[name] == groups.c[name] for name in ("pool", "project_id", "owner_id")]
-    best_id = _first_id(of_owner, *of_group, condition(of_owner))
+    of_group = [of_owner[name] == groups.c[name] for name in _GROUP]
+    best_id = _first_id(of_owner, *of_group, condition(_JobOfGroup(of_owner, groups.c)))
     account, table = (best.owner_id, User) if by is TurnsBy.USER else (best.project_id, Project)
     columns = best.id, best.pool, best.preemptible, best.priority, best.project_id, best.owner_id
     return (

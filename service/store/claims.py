@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from service import clock
 from service.forecast.turns import TurnsBy
-from service.models import Job
-from service.store import claim_order, gpu_reservation, preemption, transitions, turns
-from service.store.claim_order import QUEUED, Condition, Turn
+from service.models import QUEUED, Job
+from service.store import claim_limits, claim_order, gpu_reservation, preemption, transitions, turns
+from service.store.claim_order import Condition, Turn
 from service.store.gpus import Machine
 from service.store.transitions import Claimed
 
@@ -34,15 +34,18 @@ def claim_first(
     session: Session, worker_id: str, pools: Sequence[str], machine: Machine, lease_seconds: float, by: TurnsBy
 ) -> Claimed | None:
     """Claim the first job in these pools that fits the machine; None if none does."""
+    within_limits = claim_limits.conditions(session)
     now = clock.now(session)
     expires_at = now + timedelta(seconds=lease_seconds)
     free_gpus = len(machine.free)
     passed: list[Turn] = []
     is_locked = False
     while True:
-        reserved = gpu_reservation.conditions(session, machine, now, lease_seconds, by)
-        others = [*reserved, *preemption.conditions(session, machine), *(_is_not(turn) for turn in passed)]
-        statement = claim_order.select_turns(_all_of(_fits_parameters, *others), by) if others else _TURNS[by]
+        reserved = gpu_reservation.conditions(session, machine, within_limits, now, lease_seconds, by)
+        made_room = preemption.conditions(session, machine)
+        others = [*within_limits, *reserved, *made_room, *(_is_not(turn) for turn in passed)]
+        may_claim = claim_order.all_of(_fits_parameters, *others)
+        statement = claim_order.select_turns(may_claim, by) if others else _TURNS[by]
         turn = claim_order.first(session, pools, statement, now, free_gpus=free_gpus)
         if turn is None:
             return None
@@ -69,7 +72,3 @@ def claim_first(
 
 def _is_not(turn: Turn) -> Condition:
     return lambda job: not_(turn.jobs(job))
-
-
-def _all_of(*conditions: Condition) -> Condition:
-    return lambda job: and_(*(condition(job) for condition in conditions))

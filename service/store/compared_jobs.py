@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, undefer
 
 from service.models import Epoch, Job
 from service.store import metrics
+from service.store.access import EVERYTHING, Viewer
 from service.store.metrics import EpochRow
 
 
@@ -18,9 +19,10 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def with_specs(session: Session, ids: Sequence[str]) -> list[Job]:
-    """Return the jobs with these ids, in their order. One that was deleted or never existed is left out."""
-    query = select(Job).where(Job.id.in_(ids), Job.deleted_at.is_(None)).options(undefer(Job.spec))
+def with_specs(session: Session, ids: Sequence[str], viewer: Viewer = EVERYTHING) -> list[Job]:
+    """Return the jobs with these ids that the viewer may see, in their order. The others are left out."""
+    is_visible = viewer.condition(Job)
+    query = select(Job).where(Job.id.in_(ids), Job.deleted_at.is_(None), *is_visible).options(undefer(Job.spec))
     found = {job.id: job for job in session.scalars(query)}
     return [found[id] for id in ids if id in found]
 

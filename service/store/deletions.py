@@ -11,6 +11,7 @@ from sqlalchemy import CursorResult, Delete, delete, func, select
 from sqlalchemy.orm import Session
 
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Event, Job, LogLine, Snapshot, StepMetrics
+from service.store import owner_usage
 
 ROWS: Final = 2000
 """Rows that one step deletes."""
@@ -37,8 +38,15 @@ def delete_some(session: Session) -> list[str] | None:
         return None
     keys = _delete_files(session, job_id)
     if not keys and not any(delete_rows(session, job_id) for delete_rows in _STEPS):
-        session.execute(delete(Job).where(Job.id == job_id))
+        _delete_job(session, job_id)
     return keys
+
+
+def _delete_job(session: Session, job_id: str) -> None:
+    job = session.get_one(Job, job_id)
+    session.execute(delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False))
+    # The row that all jobs of the owner share, so it comes last.
+    owner_usage.add(session, job, deleted_jobs=1)
 
 
 def _delete_files(session: Session, job_id: str) -> list[str]:

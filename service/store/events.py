@@ -28,9 +28,10 @@ def append(
 ) -> None:
     """Append an event. The caller holds the lock of the job's row, which keeps event ids in order.
 
-    If events of the job were left out, the `data` of an event with which it leaves its worker says how many.
+    If events or lines of the job were left out, the `data` of an event with which it leaves its worker says how many.
     """
-    left_out = {"events_left_out": job.events_left_out} if kind in _LEAVES_WORKER and job.events_left_out else {}
+    counts = {"events_left_out": job.events_left_out, "log_lines_left_out": job.log_lines_left_out}
+    left_out = {name: count for name, count in counts.items() if count and kind in _LEAVES_WORKER}
     data = finite({**(data or {}), **left_out})
     session.add(Event(job_id=job.id, kind=kind, at=now, attempt=job.attempt, message=message, data=data))
     session.flush()

@@ -1,7 +1,7 @@
 """Which stored files the database refers to."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,6 +10,23 @@ from fitqueue.states import JobState
 from service.models import Artifact, Checkpoint, Dataset, Job, Snapshot
 
 _TABLES: Final = (Artifact, Checkpoint, Dataset, Snapshot)
+
+
+class ReferencedFile(NamedTuple):
+    """A file that rows refer to, with its size and checksum."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+def referenced(session: Session) -> list[ReferencedFile]:
+    """Return all files that rows refer to, those first that are soon replaced by others."""
+    found = {}
+    for table in (Snapshot, Checkpoint, Artifact, Dataset):
+        newest_first = select(table.storage_key, table.size, table.sha256).order_by(table.created_at.desc())
+        found.update({row.storage_key: ReferencedFile(*row) for row in session.execute(newest_first)})
+    return list(found.values())
 
 
 def unreferenced(session: Session, keys: Sequence[str]) -> list[str]:

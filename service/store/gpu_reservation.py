@@ -6,6 +6,7 @@ become free, and jobs behind it in the queue that need GPUs wait until it was cl
 affected.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -23,14 +24,26 @@ RESERVATION_DELAY: Final = timedelta(seconds=RESERVATION_SECONDS)
 """How long a job lets later ones overtake it."""
 
 
-def conditions(session: Session, machine: Machine, now: datetime, lease_seconds: float, by: TurnsBy) -> list[Condition]:
-    """Return the conditions that a queued job, which fits the machine's free GPUs, overtakes no reservation."""
+def conditions(
+    session: Session,
+    machine: Machine,
+    may_run: Sequence[Condition],
+    now: datetime,
+    lease_seconds: float,
+    by: TurnsBy,
+) -> list[Condition]:
+    """Return the conditions that a queued job, which fits the machine's free GPUs, overtakes no reservation.
+
+    Args:
+        may_run: the conditions that a job may run now; GPUs are reserved for no other.
+    """
     if not machine.free:
         return []  # only jobs without GPUs fit
     reserving = [
         job
         for pool, most in _reachable_gpus(session, machine, lease_seconds).items()
-        if most > len(machine.free) and (job := _first_reserving(session, pool, len(machine.free), most, now, by))
+        if most > len(machine.free)
+        and (job := _first_reserving(session, pool, len(machine.free), most, may_run, now, by))
     ]
     if not reserving:
         return []
@@ -38,10 +51,14 @@ def conditions(session: Session, machine: Machine, now: datetime, lease_seconds:
     return [lambda job: or_(job.gpus == 0, goes_before(job))]
 
 
-def _first_reserving(session: Session, pool: str, free: int, most: int, now: datetime, by: TurnsBy) -> Turn | None:
+def _first_reserving(
+    session: Session, pool: str, free: int, most: int, may_run: Sequence[Condition], now: datetime, by: TurnsBy
+) -> Turn | None:
     """Return the pool's first job that has waited long enough for more GPUs than are free. Preemptible ones do not."""
     since = now - RESERVATION_DELAY
-    return claim_order.first(session, [pool], _RESERVING[by], now, free=free, most=most, since=since)
+    is_reserving = claim_order.all_of(_reserves, *may_run)
+    statement = claim_order.select_turns(is_reserving, by) if may_run else _RESERVING[by]
+    return claim_order.first(session, [pool], statement, now, free=free, most=most, since=since)
 
 
 def _reserves(job: Any) -> ColumnElement[bool]:

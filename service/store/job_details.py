@@ -14,7 +14,7 @@ from service import clock
 from service.forecast.estimate import Estimate
 from service.forecast.pace import time_left
 from service.models import Job, JobLabel
-from service.store import queue_position, tokens
+from service.store import projects, queue_position, tokens, users
 from service.store.forecasts import Forecaster, QueuedForecast, training_of
 
 # Each open page of a job needs these statements once a second, and it takes longer to build than to run them.
@@ -39,6 +39,8 @@ class JobDetails:
     labels: Mapping[str, str]
     submitted_by: str | None
     """The name of the token that it was submitted with."""
+    owner: str | None
+    project: str | None
 
 
 def read(
@@ -70,6 +72,8 @@ def read_all(
     left = {job.id: _left(job, queues[job.id][1] if job.id in queues else None, now) for job in jobs}
     labels = labels_of(session, jobs) if needs("labels") else {}
     names = tokens.names_of(session, {job.token_id for job in jobs}) if needs("submitted_by") else {}
+    owners = users.names_of(session, {job.owner_id for job in jobs}) if needs("owner") else {}
+    of_projects = projects.names_of(session, {job.project_id for job in jobs}) if needs("project") else {}
     return [
         JobDetails(
             job=job,
@@ -78,6 +82,8 @@ def read_all(
             finishes_at=after(now, left[job.id]),
             labels=labels.get(job.id, {}),
             submitted_by=names.get(job.token_id),
+            owner=owners.get(job.owner_id),
+            project=of_projects.get(job.project_id),
         )
         for job in jobs
     ]

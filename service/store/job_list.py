@@ -6,7 +6,7 @@ or go between two pages do not make others appear twice or be missed.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, exists, func, literal, select, tuple_, union
@@ -18,7 +18,8 @@ from fitqueue.datasets import BUILTIN
 from fitqueue.job_sort import JobSort
 from fitqueue.states import FINAL_STATES, JobState
 from service.models import Job, JobLabel
-from service.store import datasets, job_cursors, tokens
+from service.store import datasets, job_cursors, projects, tokens, users
+from service.store.access import EVERYTHING, Viewer
 from service.store.job_cursors import SortKey
 
 _FEW_JOBS: Final = 1000
@@ -49,10 +50,15 @@ class Filter:
     """The name of a token; several tokens may have it."""
     dataset: str | None = None
     """The id or name of a data set that a job takes its data or its initial weights from."""
+    owner: str | None = None
+    """The name of a user."""
+    project: str | None = None
+    """The name of a project."""
+    viewer: Viewer = EVERYTHING
 
     @property
     def has_only_labels(self) -> bool:
-        others = (self.pool, self.name, self.submitted_by, self.dataset)
+        others = (self.pool, self.name, self.submitted_by, self.dataset, self.owner, self.project)
         return not self.states and all(other is None for other in others)
 
 
@@ -92,7 +98,7 @@ def count(session: Session, filter: Filter) -> int:
     def selected(*, deleted: bool) -> Iterator[Select[str]]:
         for conditions in alternatives:
             are_met = (condition.is_met(by_index=not deleted or knows_rarest) for condition in conditions)
-            selection = select(Job.id).where(*_conditions_on(filter.labels), *are_met)
+            selection = select(Job.id).where(*filter.viewer.condition(Job), *_conditions_on(filter.labels), *are_met)
             yield selection.where(Job.deleted_at.is_not(None)) if deleted else selection
 
     return _count_of(session, [*selected(deleted=False)]) - _count_of(session, [*selected(deleted=True)])
@@ -198,14 +204,22 @@ def _alternatives(session: Session, filter: Filter) -> list[list[_Condition]]:
         by_token = [[_Condition(Job.token_id, group)] for group in groups]
     by_dataset: list[list[_Condition]] = [[]]
     if filter.dataset is not None:
-        by_dataset = [[condition] for condition in _uses(session, filter.dataset)]
-    return [one + other for one, other in product(by_token, by_dataset)]
+        by_dataset = [[condition] for condition in _uses(session, filter.dataset, filter.viewer)]
+    by_owner: list[list[_Condition]] = [[]]
+    if filter.owner is not None:
+        owner = users.find(session, filter.owner)
+        by_owner = [] if owner is None else [[_Condition(Job.owner_id, [owner.id])]]
+    by_project: list[list[_Condition]] = [[]]
+    if filter.project is not None:
+        project = projects.find(session, filter.project, filter.viewer)
+        by_project = [] if project is None else [[_Condition(Job.project_id, [project.id])]]
+    return [list(chain(*each)) for each in product(by_token, by_dataset, by_owner, by_project)]
 
 
-def _uses(session: Session, reference: str) -> list[_Condition]:
+def _uses(session: Session, reference: str, viewer: Viewer) -> list[_Condition]:
     if reference in BUILTIN:
         return [_Condition(Job.builtin_dataset, [reference])]
-    dataset = datasets.find(session, reference)
+    dataset = datasets.find(session, reference, viewer)
     columns = (Job.dataset_id, Job.weights_dataset_id)
     return [] if dataset is None else [_Condition(column, [dataset.id]) for column in columns]
 
@@ -220,7 +234,8 @@ def _query(
     conditions = [*_conditions(part.filter), *alternative]
     looked_up = conditions if first is not None else _looked_up(session, conditions, sort)
     are_met = [condition.is_met(by_index=condition in looked_up) for condition in conditions]
-    query = select(Job).where(Job.deleted_at.is_(None), *part.conditions, *are_met)
+    is_visible = part.filter.viewer.condition(Job)
+    query = select(Job).where(Job.deleted_at.is_(None), *is_visible, *part.conditions, *are_met)
     query = query.where(*_conditions_on([label for label in part.filter.labels if label != first]))
     return query if first is None else query.join(JobLabel, JobLabel.job_id == Job.id).where(*_is_label(first))
 

@@ -14,8 +14,9 @@ from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.forecast import similar
 from service.ids import new_id
-from service.models import Dataset, Job
-from service.store import datasets, transitions
+from service.models import ADMIN_ID, LAB_ID, Dataset, Job
+from service.store import datasets, submission_limits, transitions
+from service.store.access import EVERYTHING, Viewer
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ def create(
     summary: ModelSummary | None = None,
     dataset_id: str | None = None,
     weights_dataset_id: str | None = None,
+    owner_id: str = ADMIN_ID,
+    project_id: str = LAB_ID,
     token_id: str | None = None,
     idempotency: Idempotency | None = None,
 ) -> Job:
@@ -45,6 +48,7 @@ def create(
     Raises:
         IdempotencyMismatch: the key was used before with another body.
         DatasetNotFound: the data set was deleted after the job was checked.
+        LimitExceeded: the owner or the project has no room for it. Nothing may be committed.
     """
     stored, data = spec.to_json(), _data_of(session, spec, dataset_id)
     job = Job(
@@ -64,10 +68,14 @@ def create(
         max_attempts=spec.max_attempts,
         max_runtime_seconds=spec.max_runtime_seconds,
         max_queued_seconds=spec.max_queued_seconds,
+        weights_job_id=spec.initial_weights.job if spec.initial_weights else None,
+        keep=spec.keep,
         timing_key=similar.timing_key(stored, summary, dataset_id or spec.data.dataset),
         work=similar.work(spec, summary, data),
         may_end_early=similar.may_end_early(stored),
         created_at=clock.now(session),
+        owner_id=owner_id,
+        project_id=project_id,
         token_id=token_id,
         idempotency_key=idempotency.key if idempotency else None,
         idempotency_sha256=idempotency.sha256 if idempotency else None,
@@ -85,6 +93,7 @@ def create(
         if used:
             raise DatasetNotFound(f"A data set was deleted while the job was checked: {', '.join(used)}.") from error
         raise
+    submission_limits.check_new_job(session, job)
     return job
 
 
@@ -109,13 +118,16 @@ def find_earlier(session: Session, token_id: str | None, idempotency: Idempotenc
     return job
 
 
-def get(session: Session, job_id: str) -> Job:
+def get(session: Session, job_id: str, viewer: Viewer = EVERYTHING) -> Job:
     """Return a job without its spec, notices and summary, which may be large.
 
     Raises:
-        JobNotFound: there is no such job.
+        JobNotFound: there is no such job, or the viewer may not see it.
     """
-    return _unless_deleted(session.get(Job, job_id), job_id)
+    job = _unless_deleted(session.get(Job, job_id), job_id)
+    if not viewer.sees(job):
+        raise JobNotFound(f"There is no job '{job_id}'.")
+    return job
 
 
 def get_whole(session: Session, job_id: str) -> Job:
@@ -157,6 +169,7 @@ def delete(session: Session, job_id: str) -> None:
     if not job.state.is_final:
         raise JobNotEnded(f"The job {job_id} is {job.state}; cancel it first.")
     job.deleted_at = clock.now(session)
+    job.retention_due_at = None
     job.version += 1
     job.idempotency_key = job.idempotency_sha256 = None  # the same request may create a new job
 

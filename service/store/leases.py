@@ -91,7 +91,8 @@ def claim(
     """Claim the first job in these pools that fits, together with the GPUs it needs, of those that are free.
 
     `claim_order` says which one is first. A large job that has waited for its GPUs long enough goes first
-    (`gpu_reservation`). Return None if no job fits, or if the worker drains.
+    (`gpu_reservation`), and those of users and projects at their limits wait (`claim_limits`). Return None if no job
+    fits, or if the worker drains.
     """
     if not workers.may_claim(session, worker_id):
         return None
@@ -235,6 +236,21 @@ def requeue(session: Session, lease: Lease, why: str, *, preempted: bool = False
     """
     data = {"preempted": True} if preempted else {}
     return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session), data) is not None
+
+
+def requeue_all(session: Session, why: str, ended_at: datetime) -> int:
+    """Requeue every running job as `requeue` does: the workers that had them are gone for good.
+
+    Args:
+        ended_at: when the attempts ended.
+
+    Returns:
+        How many jobs left their workers.
+    """
+    running = session.execute(select(Job.id, Job.attempt).where(Job.state == JobState.RUNNING).order_by(Job.id)).all()
+    for job_id, attempt in running:
+        _requeue_pause_or_cancel(session, job_id, attempt, why, ended_at, {})
+    return len(running)
 
 
 def fail_attempt(session: Session, lease: Lease, failure: AttemptFailure) -> bool:

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from fitqueue.states import JobState
 from service import clock
 from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims
-from service.models import GPUClaim, Job
-from service.store import transitions, workers
-from service.store.claim_order import QUEUED, Condition
+from service.models import QUEUED, GPUClaim, Job
+from service.store import claim_limits, transitions, workers
+from service.store.claim_order import Condition
 from service.store.gpus import Machine
 
 MAX_WAITING: Final = 200
@@ -77,15 +77,17 @@ def _running(session: Session) -> list[RunningJob]:
 
 
 def _waiting(session: Session, pools: list[str]) -> list[WaitingJob]:
-    now = clock.now(session)
+    """Return the jobs that need devices: a job that may not run now, by a limit, needs none."""
+    room = claim_limits.read_room(session)
+    may_run = transitions.is_claimable(clock.now(session)), *(condition(Job) for condition in room.conditions())
     rows: list[Any] = []
     for pool in pools:
-        query = select(Job.id, Job.pool, Job.gpus, Job.priority).where(
+        query = select(Job.id, Job.pool, Job.gpus, Job.priority, Job.owner_id, Job.project_id).where(
             Job.state == QUEUED, Job.reason.is_(None), Job.pool == pool, Job.preemptible.is_(False)
         )
-        query = query.where(transitions.is_claimable(now)).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)
-        rows += session.execute(query).all()
-    return [WaitingJob(row.pool, row.gpus) for row in sorted(rows, key=lambda row: (-row.priority, row.id))]
+        rows += session.execute(query.where(*may_run).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
+    rows.sort(key=lambda row: (-row.priority, row.id))
+    return [WaitingJob(row.pool, row.gpus) for row in rows if room.take(row)]
 
 
 def _ask(session: Session, victim: RunningJob) -> bool:

@@ -10,9 +10,8 @@ from fitqueue.states import EventKind, JobState
 from fitqueue.views import QueuePosition
 from service import clock
 from service.forecast.turns import Standing
-from service.models import Event, Job
-from service.store import workers
-from service.store.claim_order import QUEUED
+from service.models import QUEUED, Event, Job
+from service.store import claim_limits, workers
 from service.store.queue_order import QueueOrder, QueueOrders
 from service.store.workers import LiveWorker
 
@@ -49,7 +48,11 @@ def read_waits(
     now = clock.now(session)
     alive = workers.list_alive(session, lease_seconds)
     failures = _last_failures(session, [job.id for job in queued if _pauses(job, now)])
-    return {job.id: waiting_for(job, alive, now, failures.get(job.id)) + _turn(job, order) for job in queued}
+    limits = claim_limits.waits(session, queued)
+    return {
+        job.id: waiting_for(job, alive, now, failures.get(job.id), limits.get(job.id)) + _turn(job, order)
+        for job in queued
+    }
 
 
 def _turn(job: Job, order: QueueOrder | None) -> str:
@@ -64,12 +67,15 @@ def _turn(job: Job, order: QueueOrder | None) -> str:
     return f"; {jobs}: {standing.name} used {order.share_of_use(place.account):.0%} of the last days{share}"
 
 
-def waiting_for(job: Job, alive: Sequence[LiveWorker], now: datetime, failure: str | None = None) -> str:
+def waiting_for(
+    job: Job, alive: Sequence[LiveWorker], now: datetime, failure: str | None = None, limit: str | None = None
+) -> str:
     """Return what a queued job waits for, as it reads after «waiting for».
 
     Args:
         alive: the live workers of all pools.
         failure: why its last attempt failed, if it did.
+        limit: the limit of its owner or its project that it waits for, in words.
     """
     of_pool = [worker for worker in alive if job.pool in worker.pools]
     serving = [worker for worker in of_pool if not worker.is_draining]
@@ -83,6 +89,8 @@ def waiting_for(job: Job, alive: Sequence[LiveWorker], now: datetime, failure: s
     if _pauses(job, now):
         cause = f"; the last one failed: {failure}" if failure else ""
         return f"its next attempt at {job.not_before:%Y-%m-%dT%H:%M:%SZ}{cause}"
+    if limit is not None:
+        return limit
     if job.preemptible:
         return "idle devices"
     return f"a worker with {gpus} free" if job.gpus else "a free worker"

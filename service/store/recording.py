@@ -18,7 +18,7 @@ from service import clock
 from service.forecast.pace import next_pace
 from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
-from service.store import counters, events, step_metrics, training_times, turns
+from service.store import counters, diagnoses, events, step_metrics, training_times, turns
 from service.store.counters import Duration
 from service.store.limits import check_checkpoints
 
@@ -104,6 +104,7 @@ def record_epoch(session: Session, job: Job, ended: EpochEnded, limits: JobLimit
     events.append_bounded(session, job, EventKind.EPOCH_ENDED, now, message, data, limits.events)
     if ended.next_learning_rate < ended.learning_rate:
         _append_reduction(session, job, ended, now, limits)
+    diagnoses.announce_change(session, job, now)
     counters.observe(session, Duration.EPOCH, job.pool, ended.seconds)
 
 
@@ -153,19 +154,53 @@ def record_artifact(session: Session, job: Job, written: ArtifactWritten, storag
     return replaced
 
 
-def record_lines(session: Session, job: Job, lines: Sequence[PrintedLine]) -> None:
+def record_lines(session: Session, job: Job, lines: Sequence[PrintedLine], limits: JobLimits = DEFAULT_LIMITS) -> None:
     """Append lines to the job's log, each at most 8,192 characters long and without NUL, which PostgreSQL refuses.
 
-    The last 20,000 lines of a job are kept.
+    The last 20,000 lines of a job are kept, or fewer if they have too many bytes.
     """
-    session.add_all(
+    rows = [
         LogLine(job_id=job.id, at=line.at, attempt=job.attempt, stream=line.stream, text=_storable(line.text))
         for line in lines
-    )
+    ]
+    session.add_all(rows)
     session.flush()
-    ids = select(LogLine.id).where(LogLine.job_id == job.id).order_by(LogLine.id.desc())
-    newest_to_delete = ids.offset(MAX_LINES).limit(1).scalar_subquery()
-    session.execute(delete(LogLine).where(LogLine.job_id == job.id, LogLine.id <= newest_to_delete))
+    job.log_bytes += sum(_size(row.text) for row in rows)
+    newest_to_delete = _newest_to_delete(session, job, limits.log_bytes)
+    if newest_to_delete is not None:
+        deletion = delete(LogLine).where(LogLine.job_id == job.id, LogLine.id <= newest_to_delete)
+        deleted = session.scalars(deletion.returning(LogLine.text).execution_options(synchronize_session=False)).all()
+        job.log_bytes = max(job.log_bytes - sum(map(_size, deleted)), 0)
+        _count_left_out(session, job, len(deleted), limits.log_bytes)
+
+
+def _newest_to_delete(session: Session, job: Job, most_bytes: int) -> int | None:
+    """Return the id of the newest line that is one too many; None if none is."""
+    of_job = select(LogLine.id).where(LogLine.job_id == job.id)
+    newest = session.scalar(of_job.order_by(LogLine.id.desc()).offset(MAX_LINES).limit(1))
+    left = job.log_bytes
+    if left <= most_bytes:
+        return newest
+    oldest_first = of_job.add_columns(LogLine.text).order_by(LogLine.id).execution_options(yield_per=100)
+    with session.execute(oldest_first) as rows:
+        for line_id, text in rows:
+            if left <= most_bytes:
+                break
+            left -= _size(text)
+            newest = max(newest or 0, line_id)
+    return newest
+
+
+def _count_left_out(session: Session, job: Job, count: int, most_bytes: int) -> None:
+    """Count lines that were deleted. The first time, an event says so."""
+    if job.log_lines_left_out == 0:
+        message = (
+            f"The log has reached {MAX_LINES:,} lines, or {most_bytes:,} bytes (FITQUEUE_MAX_LOG_BYTES). From now on, "
+            "its oldest lines are deleted."
+        )
+        data = {"lines": MAX_LINES, "bytes": most_bytes}
+        events.append(session, job, EventKind.LOG_LINES_LEFT_OUT, clock.now(session), message, data)
+    job.log_lines_left_out += count
 
 
 def _changed(job: Job) -> None:
@@ -218,6 +253,10 @@ def _checkpoint_row(job: Job, name: str, written: CheckpointWritten, storage_key
         attempt=job.attempt,
         created_at=now,
     )
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 def _storable(text: str) -> str:

@@ -3,40 +3,71 @@
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from fitqueue.roles import Scope
 from service import clock
 from service.ids import new_id
-from service.models import Token
+from service.models import ADMIN_ID, Token, User
 
 
-def create(session: Session, name: str) -> str:
-    """Create a token and return it. It must be shown now, because it cannot be read again."""
-    token = f"fq_{secrets.token_urlsafe(32)}"
-    session.add(Token(id=new_id("tok"), name=name, sha256=_hash(token), created_at=clock.now(session)))
+@dataclass(frozen=True)
+class NewToken:
+    """A token as it is created. `secret` must be shown now, because it cannot be read again."""
+
+    row: Token
+    secret: str
+
+
+def create(session: Session, name: str, user_id: str = ADMIN_ID) -> str:
+    """Create a token of a user that may do all that the user may, and return its secret."""
+    return issue(session, name, user_id).secret
+
+
+def issue(
+    session: Session, name: str, user_id: str, *, scope: Scope = Scope.ALL, expires_in: timedelta | None = None
+) -> NewToken:
+    """Create a token of a user.
+
+    Args:
+        scope: what it may do of what the user may.
+        expires_in: None: it does not expire.
+    """
+    secret, now = f"fq_{secrets.token_urlsafe(32)}", clock.now(session)
+    row = Token(
+        id=new_id("tok"),
+        name=name,
+        sha256=hash_of(secret),
+        user_id=user_id,
+        scope=scope,
+        created_at=now,
+        expires_at=None if expires_in is None else now + expires_in,
+    )
+    session.add(row)
     session.flush()
-    return token
+    return NewToken(row, secret)
 
 
 def verify(session: Session, token: str) -> str | None:
-    """Return the id of a valid token, or None.
-
-    A plain SHA-256 is enough, because a token has 256 random bits; and looking up the hash in an index tells an
-    attacker nothing about how close a guess was.
-    """
-    return session.scalar(select(Token.id).where(Token.sha256 == _hash(token), Token.revoked_at.is_(None)))
-
-
-def is_valid(session: Session, token_id: str) -> bool:
-    """Tell whether the token with this id was not revoked."""
-    return session.scalar(select(Token.id).where(Token.id == token_id, Token.revoked_at.is_(None))) is not None
+    """Return the id of a valid token of a user who is not disabled, or None."""
+    is_valid = (Token.revoked_at.is_(None), User.disabled_at.is_(None))
+    is_current = or_(Token.expires_at.is_(None), Token.expires_at > clock.now(session))
+    query = select(Token.id).join(User, User.id == Token.user_id)
+    return session.scalar(query.where(Token.sha256 == hash_of(token), *is_valid, is_current))
 
 
 def get(session: Session, token_id: str) -> Token:
     """Return the token with this id, which must exist."""
     return session.get_one(Token, token_id)
+
+
+def find(session: Session, token_id: str) -> Token | None:
+    """Return the token with this id."""
+    return session.get(Token, token_id)
 
 
 def ids_of(session: Session, name: str) -> Sequence[str]:
@@ -53,9 +84,10 @@ def names_of(session: Session, ids: Collection[str | None]) -> Mapping[str | Non
     return {row.id: row.name for row in rows}
 
 
-def list_all(session: Session) -> Sequence[Token]:
-    """Return all tokens ever created, oldest first."""
-    return session.scalars(select(Token).order_by(Token.id)).all()
+def list_all(session: Session, user_id: str | None = None) -> Sequence[Token]:
+    """Return all tokens ever created, or those of one user, oldest first."""
+    of_user = [] if user_id is None else [Token.user_id == user_id]
+    return session.scalars(select(Token).where(*of_user).order_by(Token.id)).all()
 
 
 def revoke(session: Session, token_id: str) -> bool:
@@ -69,5 +101,5 @@ def revoke(session: Session, token_id: str) -> bool:
     return row is not None
 
 
-def _hash(token: str) -> str:
+def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

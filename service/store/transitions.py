@@ -15,17 +15,24 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, WAITING_STATES, EventKind, JobState, Reason, state_of
+from fitqueue.webhooks import WebhookEvent
 from service.models import Job, JobLabel
-from service.store import counters, events, gpus, training_times, turns, usage
+from service.store import counters, events, gpus, training_times, turns, usage, webhook_deliveries
 from service.store.counters import Duration
+from service.store.retention import FIRST_LOOK
 
 Requester = Mapping[str, str | None]
-"""Who asked for a transition, as its event shows it: `{"by": the name of a token}`."""
+"""Who asked for a transition, as its event shows it: `{"by": the name of a user}`."""
 
 _EVENT_OF_END = {
     JobState.SUCCEEDED: EventKind.SUCCEEDED,
     JobState.FAILED: EventKind.FAILED,
     JobState.CANCELLED: EventKind.CANCELLED,
+}
+_TOLD_AT_END = {
+    JobState.SUCCEEDED: WebhookEvent.JOB_SUCCEEDED,
+    JobState.FAILED: WebhookEvent.JOB_FAILED,
+    JobState.CANCELLED: WebhookEvent.JOB_CANCELLED,
 }
 
 
@@ -133,6 +140,16 @@ def change(
     return job
 
 
+def change_kept(
+    session: Session, job_id: str, message: str, data: Mapping[str, Any], now: datetime, **changes: object
+) -> Job | None:
+    """Change whether a job is kept, in whatever state it is."""
+    job = _move(session, (Job.id == job_id,), **changes)
+    if job is not None:
+        events.append(session, job, EventKind.CHANGED, now, message, data)
+    return job
+
+
 def requeue(
     session: Session,
     job_id: str,
@@ -152,6 +169,7 @@ def requeue(
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
     if job is not None:
         events.append(session, job, EventKind.REQUEUED, now, message, data)
+        webhook_deliveries.announce(session, job, WebhookEvent.JOB_REQUEUED, message, now)
         usage.end_attempt(session, job, now)
     return job
 
@@ -212,6 +230,7 @@ def extend(
         finished_at=None,
         cancel_requested_at=None,
         worker_id=None,
+        retention_due_at=None,
         **changes,
     )
     if job is not None:
@@ -271,10 +290,12 @@ def _end(
         pause_requested_at=None,
         preempt_requested_at=None,
         finished_at=now,
+        retention_due_at=now + FIRST_LOOK,
         **changes,
     )
     if job is not None:
         events.append(session, job, _EVENT_OF_END[state], now, message, {"reason": reason, **by})
+        webhook_deliveries.announce(session, job, _TOLD_AT_END[state], message, now)
         usage.end_attempt(session, job, now)
         training_times.record(session, job, now)
         counters.count_end(session, reason)

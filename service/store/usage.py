@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from fitqueue.states import JobState
 from service import clock
 from service.models import Artifact, Checkpoint, Job, PoolUsage, Snapshot
-from service.store import turns
+from service.store import owner_usage, turns
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,16 @@ def begin_attempt(job: Job) -> None:
 
 
 def end_attempt(session: Session, job: Job, now: datetime) -> None:
-    """Count how long the attempt ran, unless no attempt runs, and add what it used to its pool's use."""
+    """Count how long the attempt ran, unless no attempt runs, and add its use to its pool's and its owner's."""
     if job.claimed_at is None:
         return
     job.attempt_seconds = _seconds_between(job.claimed_at, now)
     job.seconds_used += job.attempt_seconds
     job.claimed_at = None
+    gpu_seconds = job.gpus * job.attempt_seconds
+    _add_to_pool(session, job.pool, gpu_seconds, job.attempt_cpu_seconds)
+    owner_usage.add(session, job, gpu_seconds=gpu_seconds, cpu_seconds=job.attempt_cpu_seconds)
     turns.end_attempt(session, job, now)
-    _add_to_pool(session, job.pool, job.gpus * job.attempt_seconds, job.attempt_cpu_seconds)
 
 
 def of_attempt(job: Job, now: datetime) -> Use:

@@ -11,14 +11,18 @@ from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from service import clock
-from service.models import Job
-from service.store import claim_order, events, job_details, queue_position, tokens
+from service.models import QUEUED, Job, Project, User
+from service.store import events, job_details, projects, queue_position, tokens, users
+from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
 from service.store.queue_order import Place, QueueOrder, QueueOrders
 
 MAX_CURSOR: Final = 200
 """The characters of a cursor: what the order of claims depends on, an id and the name of a pool."""
+
+_MOST_IDS: Final = 1000
+"""Ids in one statement. Where few of the jobs that wait are listed, each page looks at many."""
 
 _CURSOR: Final = re.compile(r"([01])\.(-?[0-9]{1,3})\.([0-9]{1,20})\.([^.]+)\.(.+)", re.DOTALL)
 
@@ -35,13 +39,35 @@ class WaitingJob:
     """When it was submitted, or was last requeued, resumed or extended."""
     labels: Mapping[str, str]
     submitted_by: str | None
+    owner: str | None
+    project: str | None
     forecast: QueuedForecast
     finishes_at: datetime | None
 
 
+@dataclass(frozen=True)
+class QueueFilter:
+    """Which jobs that wait are listed: those of a pool, an owner and a project, by name, that the viewer may see."""
+
+    pool: str | None = None
+    owner: str | None = None
+    project: str | None = None
+    viewer: Viewer = EVERYTHING
+
+    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
+        """Return the conditions beside that of the pool."""
+        conditions = [_is_queued(session), *self.viewer.condition(Job)]
+        if self.owner is not None:
+            conditions.append(Job.owner_id == select(User.id).where(User.name == self.owner).scalar_subquery())
+        if self.project is not None:
+            of_project = select(Project.id).where(Project.name == self.project).scalar_subquery()
+            conditions.append(Job.project_id == of_project)
+        return conditions
+
+
 def list_page(
     session: Session,
-    pool: str | None,
+    filter: QueueFilter,
     cursor: str | None,
     limit: int,
     lease_seconds: float,
@@ -55,18 +81,19 @@ def list_page(
     after = None if cursor is None else _decode(cursor)
     order = (forecaster.orders if forecaster is not None else QueueOrders()).read(session)
     if order is None:
-        rows = _by_age(session, pool, after, limit + 1)
+        rows = _by_age(session, filter, after, limit + 1)
     else:
-        rows = _by_turns(session, order, pool, after, limit + 1)
+        rows = _by_turns(session, filter, order, after, limit + 1)
     page = rows[:limit]
     next_cursor = _encode(page[-1], order) if len(rows) > limit else None
     return _with_details(session, page, lease_seconds, forecaster, order), next_cursor
 
 
-def count(session: Session, pool: str | None) -> int:
-    """Return how many jobs wait, in one pool or in all of them."""
-    conditions = [] if pool is None else [Job.pool == pool]
-    return session.scalar(select(func.count()).select_from(Job).where(_is_queued(session), *conditions)) or 0
+def count(session: Session, filter: QueueFilter) -> int:
+    """Return how many of the jobs that wait are listed."""
+    of_pool = [] if filter.pool is None else [Job.pool == filter.pool]
+    query = select(func.count()).select_from(Job).where(*filter.conditions(session), *of_pool)
+    return session.scalar(query) or 0
 
 
 @dataclass(frozen=True)
@@ -78,28 +105,31 @@ class _Key:
     pool: str
 
 
-def _by_age(session: Session, pool: str | None, after: _Key | None, limit: int) -> list[Job]:
+def _by_age(session: Session, filter: QueueFilter, after: _Key | None, limit: int) -> list[Job]:
     rows: list[Job] = []
-    for conditions in _ranges(pool, after):
+    is_listed = filter.conditions(session)
+    for conditions in _ranges(filter.pool, after):
         missing = limit - len(rows)
         if missing:
-            query = select(Job).where(_is_queued(session), Job.reason.is_(None), *conditions)
+            query = select(Job).where(*is_listed, Job.reason.is_(None), *conditions)
             order = Job.pool, Job.preemptible, Job.priority.desc(), Job.id
             rows += session.scalars(query.order_by(*order).limit(missing))
     return rows
 
 
-def _by_turns(session: Session, order: QueueOrder, pool: str | None, after: _Key | None, limit: int) -> list[Job]:
-    places = [place for place in order.places.values() if pool in {None, place.pool}]
+def _by_turns(session: Session, filter: QueueFilter, order: QueueOrder, after: _Key | None, limit: int) -> list[Job]:
+    places = [place for place in order.places.values() if filter.pool in {None, place.pool}]
     start = 0 if after is None else _first_after(places, order.places.get(after.id), after)
+    is_listed = filter.conditions(session)
     rows: list[Job] = []
-    for chunk in range(start, len(places), limit):
-        ids = [place.id for place in places[chunk : chunk + limit]]
-        # Some may have been claimed since the order was read.
-        found = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(ids), _is_queued(session)))}
+    size = limit
+    while start < len(places) and len(rows) < limit:
+        ids = [place.id for place in places[start : start + size]]
+        # Some are not listed, or have been claimed since the order was read.
+        found = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(ids), *is_listed))}
         rows += [found[id] for id in ids if id in found]
-        if len(rows) >= limit:
-            break
+        start += size
+        size = min(2 * size, _MOST_IDS)
     return rows[:limit]
 
 
@@ -126,7 +156,7 @@ def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnEle
 
 
 def _is_queued(session: Session) -> ColumnElement[bool]:
-    is_queued = Job.state == claim_order.QUEUED
+    is_queued = Job.state == QUEUED
     if session.get_bind().dialect.name != "sqlite":
         return is_queued
     # Else SQLite takes the condition for one that few jobs meet, and sorts all that do: it does not count rows.
@@ -146,6 +176,8 @@ def _with_details(
     since = _queued_since(session, jobs)
     labels = job_details.labels_of(session, jobs)
     names = tokens.names_of(session, {job.token_id for job in jobs})
+    owners = users.names_of(session, {job.owner_id for job in jobs})
+    of_projects = projects.names_of(session, {job.project_id for job in jobs})
     forecasts = forecaster.read(session, [job.id for job in jobs]) if forecaster is not None and jobs else {}
     positions = queue_position.positions_of(session, jobs, order) if jobs else {}
     now = clock.now(session)
@@ -157,6 +189,8 @@ def _with_details(
             since=since.get(job.id, job.created_at),
             labels=labels.get(job.id, {}),
             submitted_by=names.get(job.token_id),
+            owner=owners.get(job.owner_id),
+            project=of_projects.get(job.project_id),
             forecast=(forecast := forecasts.get(job.id) or QueuedForecast(position - 1, None, None)),
             finishes_at=job_details.after(now, forecast.ends),
         )

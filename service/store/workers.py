@@ -13,6 +13,7 @@ from fitqueue.errors import WorkerNotFound
 from fitqueue.states import JobState
 from service import clock
 from service.models import GPUClaim, Job, Worker
+from service.store.access import Viewer
 from service.store.gpus import MeasuredGPU, claims
 
 FORGOTTEN_AFTER: Final = timedelta(days=1)
@@ -140,14 +141,16 @@ def drain(session: Session, worker_id: str, timeout_seconds: float | None = None
     worker.drains_until = None if timeout_seconds is None else now + timedelta(seconds=timeout_seconds)
 
 
-def end_drain(session: Session, worker_id: str) -> None:
-    """Let the worker claim jobs again. Doing it twice changes nothing.
+def end_drain(session: Session, worker_id: str) -> bool:
+    """Let the worker claim jobs again; return whether it was draining.
 
     Raises:
         WorkerNotFound: there is no such worker, or it has stopped.
     """
     worker = _running(session, worker_id)
+    was_draining = worker.draining_since is not None
     worker.draining_since = worker.drains_until = None
+    return was_draining
 
 
 def is_draining(session: Session, worker_id: str) -> bool:
@@ -208,6 +211,14 @@ def list_all(session: Session, lease_seconds: float) -> list[WorkerDetails]:
         )
         for row in session.scalars(select(Worker).order_by(Worker.started_at.desc(), Worker.id))
     ]
+
+
+def hidden_jobs(session: Session, details: Sequence[WorkerDetails], viewer: Viewer) -> frozenset[str]:
+    """Return the ids of the jobs of these workers that the viewer may not see."""
+    ids = {id for worker in details for id in (*worker.jobs, *worker.gpus_held_by.values())}
+    if not viewer.hidden or not ids:
+        return frozenset()
+    return frozenset(ids - set(session.scalars(select(Job.id).where(Job.id.in_(ids), *viewer.condition(Job)))))
 
 
 def _holders(worker: Worker, held: Sequence[GPUClaim]) -> dict[str, str]:

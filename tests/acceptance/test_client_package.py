@@ -69,6 +69,13 @@ def test_it_talks_to_a_service(environment: Path, stack: Stack) -> None:
     assert int(said) > 0
 
 
+def test_it_manages_users_and_tokens_by_the_api(environment: Path, stack: Stack) -> None:
+    service = {"FITQUEUE_URL": stack.url, "FITQUEUE_TOKEN": stack.token}
+    assert "admin" in run(environment / "bin/fitqueue", "user", "list", **service)
+    token = run(environment / "bin/fitqueue", "token", "create", "phone", "--scope", "read", **service).strip()
+    assert "phone" in run(environment / "bin/fitqueue", "me", **{**service, "FITQUEUE_TOKEN": token})
+
+
 def test_fit_md_gives_its_sizes(wheel: Path, environment: Path) -> None:
     text = (ROOT / "docs" / "fit.md").read_text()
     wheel_size, environment_size = re.search(r"The wheel has ([\d.]+) MB; .* grows by (\d+) MB", text).groups()  # type: ignore[union-attr]

@@ -4,6 +4,7 @@
 reservation shows that the GPU file gives each worker all GPUs.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -215,6 +216,35 @@ def test_up_after_a_changed_setting_keeps_the_number_of_workers(deployed: Deploy
         assert len(another.containers("worker")) == 1, "--scale goes before .env"
         another.compose("up", "--detach", "--wait")
         assert len(another.containers("worker")) == 2
+
+
+def test_a_backup_is_restored_into_another_deployment(
+    deployed: Deployment, client: fitqueue.Client, tmp_path: Path
+) -> None:
+    """With the commands of the manual, in a folder of the host that belongs to the user of the containers."""
+    deployed.up(1)
+    job = client.wait(client.submit(cnn_job("digits", SHORT)).id)
+    best = {checkpoint.name: checkpoint.sha256 for checkpoint in client.checkpoints(job.id)}["best"]
+    backups = tmp_path / "backup"
+    backups.mkdir()
+    backups.chmod(0o777)
+    volume = ("run", "--rm", "--no-deps", "--volume")
+    shown = deployed.compose(*volume, f"{backups}:/backup", "api", "fitqueue", "backup", "/backup", "--keep", "14")
+    assert " is complete: " in shown
+    deployed.compose("stop", "worker")  # two cores cannot run two sets of workers
+    (tmp_path / "new").mkdir()
+    with deployment(tmp_path / "new") as another:
+        another.compose("up", "--detach", "--wait", "postgres")
+        restored = another.compose(*volume, f"{backups}:/backup:ro", "api", "fitqueue", "restore", "/backup")
+        assert " is restored: " in restored
+        another.up(1)
+        with another.client() as restored_client:
+            assert restored_client.get(job.id).state is JobState.SUCCEEDED
+            file = restored_client.download(job.id, "best", tmp_path / "best.weights.h5")
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == best
+            more = restored_client.wait(restored_client.submit(cnn_job("digits", SHORT)).id)
+            assert more.state is JobState.SUCCEEDED
+    deployed.up(WORKERS)
 
 
 def test_nothing_starts_without_passwords(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Any, Final
 
+from tests.chaos.limits import project_of
+
 Spec = dict[str, Any]
 
 LABEL: Final = "chaos"
@@ -102,9 +104,15 @@ def spec(kind: str, number: str) -> Spec:
 
     Every third numbered one is preemptible: the jobs that are submitted while it trains make it leave its worker.
     """
-    is_preemptible = number.isdecimal() and int(number) % 3 == 0
-    job = {**KINDS[kind], "name": kind, "labels": {LABEL: number}, "preemptible": is_preemptible}
-    return {**job, "seed": 11, "max_attempts": 100}
+    return {
+        **KINDS[kind],
+        **project_of(number),
+        "name": kind,
+        "labels": {LABEL: number},
+        "preemptible": number.isdecimal() and int(number) % 3 == 0,
+        "seed": 11,
+        "max_attempts": 100,
+    }
 
 
 def kinds(count: int) -> Iterator[str]:

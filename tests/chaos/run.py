@@ -9,6 +9,7 @@ from tests.chaos import jobs
 from tests.chaos.api_calls import count_open_jobs, submit
 from tests.chaos.cluster import Cluster
 from tests.chaos.killer import DECK, PACE, Killer, Pace
+from tests.chaos.limits import create_limited_project
 from tests.chaos.other_problems import missing_moves, problems_for_clients, problems_of_processes
 from tests.chaos.outcome import Outcome, read_outcome
 from tests.chaos.report import Report, make_report
@@ -40,6 +41,7 @@ def run_chaos(
         deck: how often each kind of move comes.
         pace: how fast the moves follow each other.
     """
+    create_limited_project(cluster.database)
     began = time.monotonic()
     baseline, expected = _train_baseline(cluster)
     seconds_undisturbed = time.monotonic() - began

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from fitqueue.states import FINAL_STATES, EventKind
 from service.models import Artifact, Checkpoint, Epoch, Event, Job, Snapshot
 from service.storage.identity import MARKER
+from tests.chaos.limits import problems_of_limits
 from tests.chaos.outcome import Outcome, read_outcome
 
 _ENDED = {EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED}
@@ -48,7 +49,11 @@ def find_problems(
     problems = {job_id: list(_problems_of_job(session, job_id, expected[kind])) for job_id, kind in submitted.items()}
     return Verdict(
         jobs={job_id: lines for job_id, lines in problems.items() if lines},
-        others=[*_problems_of_all_jobs(session, submitted), *_problems_of_files(session, storage)],
+        others=[
+            *_problems_of_all_jobs(session, submitted),
+            *_problems_of_files(session, storage),
+            *problems_of_limits(session),
+        ],
         unreferenced=_unreferenced_files(session, storage),
     )
 

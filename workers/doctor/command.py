@@ -11,7 +11,7 @@ import click
 
 from fitqueue.cli.output import make_console, print_json, wrap_for_terminal
 from fitqueue.cli.text import printable
-from service.commands import database_errors_explained, read_settings
+from service.command_errors import database_errors_explained, read_settings
 from service.db import Database
 from service.settings import Settings
 from service.storage import REQUEST_RETRY_TIMEOUT, Storage, open_storage

@@ -120,7 +120,7 @@ class AttemptRecorder:
         if self._lines and (flush or len(self._lines) >= MAX_UNSTORED_LINES or waited >= LINES_SECONDS):
             lines, self._lines = self._lines, []
             self._lines_stored_at = time.monotonic()
-            self._write_once(lambda session, job: recording.record_lines(session, job, lines))
+            self._write_once(lambda session, job: recording.record_lines(session, job, lines, self._limits))
 
     # --- Files --------------------------------------------------------------------------------------------------
 

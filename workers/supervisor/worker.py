@@ -14,13 +14,14 @@ from fitqueue.errors import DatabaseUnavailable
 from service import environment
 from service.dataset_cache import DatasetCache
 from service.db import Database
+from service.delivering import deliver_due, make_sender, purge_deliveries
 from service.ids import new_id
 from service.init_process import continue_below_init
 from service.job_limits import JobLimits
 from service.logs import configure_logging
 from service.overdue import end_overdue
 from service.preempting import preempt
-from service.purging import purge, purge_unnamed_datasets
+from service.purging import apply_retention, purge, purge_audit_log, purge_unnamed_datasets
 from service.queue import Notifier
 from service.secrecy import hide_secrets
 from service.settings import Settings
@@ -56,10 +57,12 @@ PREEMPTION_SECONDS: Final = 1.0
 LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 PURGE_SECONDS: Final = 5.0
+RETENTION_SECONDS: Final = 20.0
 SPARES_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 1.0
 """A slot that was idle for so long gets a spare child. Warming it up would slow down jobs that follow each other."""
 DRAIN_SECONDS: Final = 2.0
+WEBHOOK_SECONDS: Final = 2.0
 LISTENER_STOP_SECONDS: Final = 52.0
 """A job that a notification started is trained in the listener's thread. This is what a supervisor may take when the
 worker stops, and less than the minute that our containers get."""
@@ -121,6 +124,7 @@ class Worker:
         self._database = database
         self._storage = storage
         self._notifier = Notifier(settings.redis_url)
+        self._sender = make_sender(settings)
         self._list_gpus = list_gpus
         self._read_gpu_memory = read_gpu_memory
 
@@ -149,7 +153,11 @@ class Worker:
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
             PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
             PeriodicTask("dataset purger", self.purge_datasets, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("audit purger", self.purge_audit_log, SWEEP_SECONDS, self._stopping),
             PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
+            PeriodicTask("webhooks", self.deliver_webhooks, WEBHOOK_SECONDS, self._stopping),
+            PeriodicTask("delivery purger", self.purge_deliveries, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("retention", self.apply_retention, RETENTION_SECONDS, self._stopping),
         ]
         with ExitStack() as on_exit:
             if context.spares is not None:
@@ -206,8 +214,20 @@ class Worker:
         unused_for = timedelta(days=self._settings.unnamed_dataset_days)
         purge_unnamed_datasets(self._database, self._storage, unused_for, self._stopping)
 
+    def purge_audit_log(self) -> None:
+        purge_audit_log(self._database, timedelta(days=self._settings.audit_days), self._stopping)
+
     def purge_jobs(self) -> None:
         purge(self._database, self._storage, self._stopping)
+
+    def deliver_webhooks(self) -> None:
+        deliver_due(self._database, self._sender, self._stopping)
+
+    def purge_deliveries(self) -> None:
+        purge_deliveries(self._database, self._stopping)
+
+    def apply_retention(self) -> None:
+        apply_retention(self._database, self._storage, self._stopping)
 
     def _make_context(self, directory: Path) -> WorkerContext:
         settings = self._settings
@@ -231,6 +251,7 @@ class Worker:
                 checkpoint_bytes=settings.max_checkpoint_bytes,
                 artifact_bytes=settings.max_artifact_bytes,
                 events=settings.max_events,
+                log_bytes=settings.max_log_bytes,
             ),
             spares=self._make_spares(directory, threads),
             read_gpu_memory=self._read_gpu_memory,

@@ -23,6 +23,8 @@ class JobChange(Strict):
     """Labels to add or to replace; null removes one."""
     max_runtime_seconds: Seconds | None = None
     max_queued_seconds: Seconds | None = None
+    keep: bool | None = None
+    """The only one that may change when the job no longer waits."""
 
 
 def parse_change(raw: Any) -> JobChange:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from fitqueue.roles import DEFAULT_PROJECT
 from fitqueue.spec.fields.data import DataSpec
 from fitqueue.spec.fields.logged import logged_names, metrics_of
 from fitqueue.spec.fields.training import MAX_OBJECTS, CompileSpec, FitSpec, InitialWeights, KerasObject, Resources
@@ -26,6 +27,13 @@ JobName = Annotated[
     str, Field(min_length=1, max_length=128), Pattern(r"[^\x00-\x1f\x7f]*", "a string without control characters")
 ]
 LabelValue = Annotated[str, Field(max_length=255)]
+ProjectName = Annotated[
+    str,
+    Pattern(
+        "[a-z0-9][a-z0-9_-]{0,62}",
+        "1 to 63 lower-case letters, digits, dashes and underscores, beginning with a letter or digit",
+    ),
+]
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
 Seconds = Annotated[int, Field(ge=1, le=MAX_RUNTIME_SECONDS)]
 
@@ -34,6 +42,7 @@ class JobSpec(Strict):
     """A job as the service understands it, with all defaults filled in."""
 
     name: JobName | None = Field(default=None, description="a name for people")
+    project: ProjectName = Field(default=DEFAULT_PROJECT, description="the project that the job belongs to")
     model: KerasObject = Field(description="the model: what `to_json()` returns, or its short form")
     compile: CompileSpec = Field(description="the arguments of `model.compile`")
     data: DataSpec = Field(description="the data set, and its arrays that the model trains and validates on")
@@ -63,6 +72,9 @@ class JobSpec(Strict):
         default=None, description="the job fails if no worker has claimed it after so long in the queue"
     )
     max_attempts: int = Field(default=5, ge=1, le=100, description="how often the job is tried if its worker is lost")
+    keep: bool = Field(
+        default=False, description="keep all that the job leaves, whatever the retention of its project says"
+    )
     labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, max_length=MAX_LABELS, description="pairs of strings, to filter lists of jobs"
     )

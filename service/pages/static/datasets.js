@@ -6,6 +6,8 @@ import { pageUrl, refresh, say, t } from "./dom.js";
 const form = document.getElementById("upload");
 const chosen = document.getElementById("upload-file");
 const name = document.getElementById("upload-name");
+/** Absent if there is one project alone. */
+const project = document.getElementById("upload-project");
 const state = document.getElementById("upload-state");
 const bar = document.getElementById("upload-progress");
 const text = document.getElementById("upload-text");
@@ -44,7 +46,7 @@ async function upload(file) {
   if (!form.reportValidity()) return;
   state.hidden = false;
   try {
-    const dataset = await send(file, name.value);
+    const dataset = await send(file, parameters());
     say(t("datasets.uploaded", { name: dataset.name }));
     location.assign(pageUrl(`/datasets/${encodeURIComponent(dataset.id)}`));
   } catch (error) {
@@ -55,12 +57,16 @@ async function upload(file) {
   }
 }
 
+function parameters() {
+  const given = Object.entries({ name: name.value, project: project?.value }).filter(([, value]) => value);
+  return new URLSearchParams(given);
+}
+
 /** `fetch` does not tell how much it has sent. */
-function send(file, datasetName) {
+function send(file, query) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    const query = datasetName ? `?name=${encodeURIComponent(datasetName)}` : "";
-    request.open("POST", `${document.body.dataset.api}/datasets${query}`);
+    request.open("POST", `${document.body.dataset.api}/datasets?${query}`);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => {

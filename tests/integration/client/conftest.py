@@ -4,7 +4,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,19 @@ def client(service: Served) -> Iterator[Client]:
     """A client of the service."""
     with Client(service.url, service.token) as opened:
         yield opened
+
+
+@pytest.fixture
+def log_in(service: Served, client: Client) -> Iterator[Callable[..., Client]]:
+    """A function that makes a new user, and returns a client of theirs."""
+    with ExitStack() as opened:
+
+        def make(name: str, role: str = "member", scope: str = "all") -> Client:
+            client.create_user(name, role=role)
+            token = client.create_token("laptop", user=name, scope=scope).token
+            return opened.enter_context(Client(service.url, token))
+
+        yield make
 
 
 @pytest.fixture

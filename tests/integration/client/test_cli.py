@@ -10,7 +10,6 @@ import pytest
 
 from fitqueue.client import Client
 from fitqueue.states import Phase, Reason
-from service.store import tokens
 
 
 @pytest.fixture
@@ -150,20 +149,26 @@ def test_jobs_lists_and_filters(run: Any, job: dict[str, Any], client: Client) -
 
 
 def test_one_lists_ones_own(run: Any, job: dict[str, Any], service: Any, client: Client, tmp_path: Path) -> None:
-    with service.database.write() as session:
-        token = tokens.create(session, "ada")
+    client.create_user("ada")
+    token = client.create_token("laptop", user="ada").token
     mine = client.submit(job).id
     np.savez(tmp_path / "mine.npz", x=np.zeros(3))
     np.savez(tmp_path / "hers.npz", x=np.ones(3))
     client.upload(tmp_path / "mine.npz", "mine")
     with Client(service.url, token) as ada:
-        assert (client.me().token.name, ada.me().token.name) == ("tests", "ada")
+        assert (client.me().user.name, ada.me().user.name) == ("admin", "ada")
         hers = ada.submit(job).id
         ada.upload(tmp_path / "hers.npz", "hers")
     assert [row["id"] for row in json.loads(run("jobs", "--json")[1])] == [hers, mine]
     assert [row["id"] for row in json.loads(run("jobs", "--mine", "--json")[1])] == [mine]
     assert [row["name"] for row in json.loads(run("dataset", "list", "--mine", "--json")[1])] == ["mine"]
-    assert run("jobs", "--mine", "--submitted-by", "ada")[0] == 3
+    assert [row["id"] for row in json.loads(run("jobs", "--owner", "ada", "--json")[1])] == [hers]
+    assert [row["name"] for row in json.loads(run("dataset", "list", "--owner", "ada", "--json")[1])] == ["hers"]
+    assert run("jobs", "--mine", "--owner", "ada")[0] == 3
+    heading, *rows = (line.split() for line in run("jobs")[1].splitlines())
+    assert [heading[-2], *(row[-3] for row in rows)] == ["OWNER", "ada", "admin"]
+    assert "OWNER" in run("queue")[1]
+    assert "OWNER" not in run("jobs", "--mine")[1]
 
 
 def test_jobs_shows_what_there_is_and_says_if_there_is_more(

@@ -57,3 +57,16 @@ def test_the_client_compares_two_jobs(client: Client, job: dict[str, Any]) -> No
     assert [(row.pointer, row.values) for row in diff.differences] == [("/fit/epochs", {a: 4, b: 8})]
     with pytest.raises(JobNotFound, match="job_none"):
         client.diff(a, "job_none")
+
+
+def test_use_is_shown_by_user_and_by_project(run: Any, worker: Any, client: Client) -> None:
+    code, out, err = run("usage")
+    assert (code, err) == (0, "")
+    heading, user, _, heading_of_projects, project = out.splitlines()
+    assert heading.split() == ["USER", "CPU", "TIME", "STORED", "JOBS"]
+    assert heading_of_projects.split()[0] == "PROJECT"
+    assert user.split() == ["admin", "2:00:00", "7.0", "kB", "1"]
+    assert project.split() == ["lab", "2:00:00", "7.0", "kB", "1"]
+    printed = json.loads(run("usage", "--json")[1])
+    assert printed["user"] == [client.usage_by("user")[0].model_dump()]
+    assert printed["project"][0]["stored_bytes"] == 7000

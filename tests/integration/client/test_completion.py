@@ -44,6 +44,26 @@ def test_jobs_data_sets_pools_and_workers_are_completed(
     assert [item.value for item in items] == ["gpu-box", "wk_1"]
 
 
+def test_users_projects_and_tokens_are_completed(
+    client: Client, job: dict[str, Any], run: Any, log_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.create_project("vision", open=False)
+    log_in("ada").submit(job)
+    client.create_user("grace")
+    client.change_user("grace", disabled=True)
+    assert completed("user change ") == completed("token list --user ") == ["ada", "admin", "grace"]
+    assert completed("user enable ") == ["grace"]
+    assert completed("user disable a") == ["ada", "admin"]
+    assert completed("jobs --owner ") == completed("dataset list --owner ") == ["ada"]
+    assert completed("submit job.json --project ") == completed("project change ") == ["lab", "vision"]
+    assert completed("project add-member vision a") == ["ada", "admin"]
+    assert completed("token revoke ") == [client.me().token.id]
+    monkeypatch.setenv("FITQUEUE_TOKEN", client.create_token("phone", user="ada").token)
+    assert completed("token list --user ") == [], "only admins may list users"
+    assert completed("jobs --owner ") == ["ada"]
+    assert completed("jobs --project ") == ["lab"]
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense"])
 def test_without_a_service_nothing_is_completed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITQUEUE_URL", url)

@@ -10,6 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,21 +18,30 @@ import click
 import numpy as np
 import pytest
 from rich.cells import cell_len
+from sqlalchemy import select
 
 from fitqueue import cli
 from fitqueue.cli import commands
 from fitqueue.client import Client
+from fitqueue.retention import KeptCheckpoints, Removable, Retention
 from fitqueue.states import Phase, Reason
 from fitqueue.text import strip_ansi
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
-from service.models import Job
-from service.store import tokens, workers
+from service.backup.making import make_backup
+from service.backup.place import BackupPlace
+from service.backup.progress import Progress
+from service.models import LAB_ID, Job
+from service.storage_marking import mark_storage
+from service.store import retention, tokens, webhook_leases, workers
 from service.store.gpus import MeasuredGPU
+from service.webhooks.outcome import Outcome, Verdict
 from tests.small_job import small_job
+from tests.storages import new_storage
 
 WIDTHS: Final = (60, 80, 100)
 ENDED, RUNNING, FAILED, QUEUED, PAUSED = "基线模型🚀", "digits-augmented-v2", "a" * 100, "waits", "paused"
 LAST: Final = "waits for its turn behind all of the others 等待"
+USER, FORMER_USER, PROJECT = "ada", "grace.hopper@example.org", "retina"
 UNBROKEN: Final = {FAILED, "x_" + "y" * 70}
 """Words that are longer than half of a line: these alone are broken."""
 FIGURES: Final = {
@@ -47,6 +57,7 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "jobs": ["jobs"],
     "jobs: the first ones": ["jobs", "--limit", "2"],
     "jobs: none": ["jobs", "--submitted-by", "nobody"],
+    "jobs of a project": ["jobs", "--project", PROJECT],
     "queue": ["queue"],
     "queue: empty": ["queue", "--pool", "none"],
     **{f"show {name}": ["show", name] for name in (ENDED, RUNNING, FAILED, QUEUED, PAUSED)},
@@ -54,7 +65,8 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "show: curves": ["show", ENDED, "--curve"],
     "show: model": ["show", ENDED, "--model"],
     "compare": ["compare", ENDED, RUNNING, FAILED],
-    "usage": ["usage", ENDED],
+    "usage": ["usage"],
+    "usage of a job": ["usage", ENDED],
     "usage: none": ["usage", QUEUED],
     "cancel": ["cancel", "cancelled"],
     "pause": ["pause", PAUSED, ENDED],
@@ -77,21 +89,49 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "dataset list": ["dataset", "list", "--all"],
     "dataset show": ["dataset", "show", "handwritten-letters"],
     "dataset remove": ["dataset", "remove", "nothing"],
+    "webhook add": ["webhook", "add", "mailto:ada@example.org"],
+    "webhook add: another host": ["webhook", "add", "http://127.0.0.1/"],
+    "webhook list": ["webhook", "list"],
+    "webhook remove": ["webhook", "remove", "wh_none"],
+    "webhook deliveries": ["webhook", "deliveries", "WEBHOOK"],
+    "webhook resend": ["webhook", "resend", "WEBHOOK", "msg_none"],
+    "webhook test": ["webhook", "test", "wh_none"],
     "catalogue": ["catalogue"],
     "catalogue of a class": ["catalogue", "LSTM"],
     "login": ["login", "URL"],
     "logout": ["logout"],
     "workers": ["workers", "--all"],
     "drain": ["drain", "nobody"],
+    "audit": ["audit"],
+    "audit: none": ["audit", "--user", "nobody"],
     "init": ["init"],
+    "me": ["me"],
+    "user add": ["user", "add", "admin"],
+    "user add: a name that cannot be used": ["user", "add", "Ada Lovelace"],
+    "user list": ["user", "list"],
+    "user change": ["user", "change", USER, "--share", "2.5"],
+    "user disable": ["user", "disable", FORMER_USER],
+    "user disable: the last admin": ["user", "disable", "admin"],
+    "user enable": ["user", "enable", USER],
+    "project add": ["project", "add", PROJECT],
+    "project list": ["project", "list"],
+    "project change": ["project", "change", PROJECT, "--closed"],
+    "project add-member": ["project", "add-member", PROJECT, USER, "nobody"],
+    "project remove-member": ["project", "remove-member", PROJECT, FORMER_USER],
     "token list": ["token", "list"],
+    "token list of a user": ["token", "list", "--user", USER],
     "token revoke": ["token", "revoke", "tok_none"],
     "migrate": ["migrate"],
+    "restore: a database that is not empty": ["restore", "backups"],
+    "restore: the list": ["restore", "backups", "--list"],
+    "restore: no such backup": ["restore", "backups", "--backup", "20260101T000000.000Z"],
+    "prune": ["prune", "--dry-run"],
     "no such command": ["status"],
     "no such argument": ["show"],
 }  # fmt: skip
 
 NO_SCREEN: Final[Mapping[str, str]] = {
+    "backup": "names each backup for its time; its lines are wrapped as those of `migrate` are",
     "completion": "prints a program",
     "doctor": "looks at this machine for half a minute; its lines are wrapped as those of `migrate` are",
     "open": "prints an address, which cannot be wrapped",
@@ -135,7 +175,13 @@ def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
         np.savez(folder / "letters.npz", **{"x": np.zeros((5, 28, 28), "uint8"), "x_" + "y" * 70: np.arange(5)})
         client.upload(folder / "letters.npz", "handwritten-letters")
         client.upload(folder / "letters.npz")
+        _share(shared_service, client)
     _register_workers(shared_service)
+    mark_storage(shared_service.database, shared_service.storage)
+    place = BackupPlace(new_storage(folder / "backups"), "backups")
+    make_backup(shared_service.database, shared_service.storage, place, Progress("Copying"))
+    _create_webhooks(shared_service)
+    _let_a_job_be_old(shared_service)
     (folder / "job.json").write_text(json.dumps(small_job(3)))
     (folder / "faults.json").write_text(json.dumps({**small_job(3), "fit": {"epoch": 3, "batch_size": "many"}, "x": 1}))
     (folder / "train.py").write_text("import keras\n")
@@ -165,6 +211,17 @@ def _submit_jobs(service: Any, client: Client) -> None:
             client.cancel(job_id)
 
 
+def _share(service: Any, client: Client) -> None:
+    """Add users, and a project in which one of them has a job."""
+    client.create_user(FORMER_USER, role="viewer")
+    client.create_user(USER)
+    client.create_project(PROJECT, open=False)
+    client.add_member(PROJECT, USER)
+    token = client.create_token("laptop", user=USER, scope="submit", expires_in_days=90).token
+    with Client(service.url, token) as user:
+        user.submit({**small_job(3), "name": "scans", "project": PROJECT})
+
+
 def _train(worker: Any) -> None:
     for epoch in range(1, 8):
         worker.epoch(epoch, 1.23456 / epoch, **FIGURES)
@@ -182,6 +239,20 @@ def _train(worker: Any) -> None:
         session.get_one(Job, worker.lease.job_id).model_summary = model.model_dump(mode="json")
 
 
+def _let_a_job_be_old(service: Any) -> None:
+    """Let the ended job be as old as what its project does not keep, and tell of something that was removed."""
+    months = timedelta(days=100)
+    with service.database.write() as session:
+        job = session.scalars(select(Job).where(Job.name == ENDED)).one()
+        job.created_at, job.started_at, job.finished_at = (
+            time - months for time in (job.created_at, job.started_at, job.finished_at)
+        )
+        why = {"at": job.created_at.isoformat(), "days": 30, "project": "lab"}
+        job.removed = {"snapshots": {**why, "message": retention.sentence(Removable.SNAPSHOTS, 30, "lab")}}
+        policy = Retention(logs_days=90, events_days=90, keep_checkpoints=KeptCheckpoints.BEST_AND_LAST)
+        retention.set(session, LAB_ID, policy)
+
+
 def _register_workers(service: Any) -> None:
     use = [MeasuredGPU("GPU-a", "NVIDIA H100 80GB HBM3", 97, 40 * 2**30, 80 * 2**30)]
     with service.database.write() as session:
@@ -191,6 +262,19 @@ def _register_workers(service: Any) -> None:
                 devices=["NVIDIA H100 80GB HBM3"], gpus=["GPU-a"], gpu_use=use,
             )  # fmt: skip
         tokens.create(session, "a token of the laboratory in the second building")
+
+
+def _create_webhooks(service: Any) -> None:
+    long_url = "https://ci.laboratory.example.org/hooks/of-the-laboratory/fitqueue?key=secret"
+    with Client(service.url, service.token) as client:
+        webhook = client.add_webhook(long_url, project="lab", events=["job.failed", "diagnosis.changed"])
+        for kind in ("webhook", "slack"):
+            client.add_webhook("https://hooks.slack.com/services/T0/B0/x", project="lab", kind=kind)
+        client.test_webhook(webhook.id)
+    with service.database.write() as session:
+        [leased] = webhook_leases.lease_due(session, 1)
+        outcome = Outcome(Verdict.RETRY, "308 Permanent Redirect; redirects are not followed")
+        webhook_leases.record(session, leased, outcome)
 
 
 @pytest.fixture
@@ -203,6 +287,9 @@ def show(shared_service: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("TERM", "xterm-256color")
 
+    with Client(shared_service.url, shared_service.token) as client:
+        values = {"URL": shared_service.url, "WEBHOOK": list(client.webhooks())[-1].id}
+
     def command(width: int | None, *arguments: str) -> tuple[str, str]:
         shown, remarks = Screen(width is not None), Screen(width is not None)
         with monkeypatch.context() as patch:
@@ -210,7 +297,7 @@ def show(shared_service: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp
             patch.setattr(sys, "stdin", io.StringIO(f"{shared_service.token}\n"))
             patch.setattr(sys, "stdout", shown)
             patch.setattr(sys, "stderr", remarks)
-            cli.main([shared_service.url if word == "URL" else word for word in arguments])
+            cli.main([values.get(word, word) for word in arguments])
         return strip_ansi(shown.getvalue()), strip_ansi(remarks.getvalue())
 
     return command
@@ -246,6 +333,8 @@ def _check(text: str, width: int, known: set[str]) -> None:
 
 def _is_whole(word: str, known: set[str]) -> bool:
     if word in known or any(word.strip('"') in other for other in UNBROKEN):
+        return True
+    if re.fullmatch(r"\d\d:\d\d:\d\d", word):  # the forecast of an end goes on with the clock
         return True
     return word.startswith("job_") and any(other.startswith(word) for other in known)
 
@@ -284,6 +373,15 @@ def test_columns_go_before_figures_do(show: Show) -> None:
 
 def test_the_best_value_is_shown_in_60_columns(show: Show) -> None:
     assert {"BEST", "1.235"} <= {*show(60, "jobs", "--name", ENDED)[0].split()}
+
+
+@pytest.mark.parametrize("command", ["jobs --state queued --state running", "queue"])
+def test_owners_and_projects_are_shown_in_100_columns_if_there_are_several(command: str, show: Show) -> None:
+    heading, *rows = show(100, *command.split())[0].splitlines()
+    assert {"OWNER", "PROJECT"} <= {*heading.split()}
+    assert any({USER, PROJECT} <= {*row.split()} for row in rows)
+    if command != "queue":
+        assert not {"OWNER", "PROJECT"} & {*show(None, *command.split(), "--owner", USER)[0].splitlines()[0].split()}
 
 
 def test_piped_output_has_no_width_of_its_own(show: Show) -> None:

@@ -53,6 +53,14 @@ def documented(program: str, prefix: str) -> str:
     return str(block)
 
 
+def documented_certificate() -> tuple[str, str]:
+    """Return what the manual has for a private network: the command for nginx, and Caddy's configuration."""
+    page = section(section(text_of("operating.md"), "Behind a proxy"), "A certificate of your own", 3)
+    [command] = re.findall(r"^```sh\n(openssl .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    [configuration] = re.findall(r"^```caddy\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return str(command), str(configuration)
+
+
 def find_program(program: str) -> str | None:
     """Return the path of a program, None if it is not installed."""
     return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
@@ -72,21 +80,50 @@ def replaced(text: str, **changes: str) -> str:
 
 
 @contextmanager
-def running_proxy(program: str, prefix: str, api_port: int, certificate: Certificate, folder: Path) -> Iterator[Proxy]:
-    """Run a proxy with the documented configuration, other than its ports and its certificate."""
-    path, port = find_program(program), free_port(0)
+def running_proxy(
+    program: str, prefix: str, api_port: int, certificate: Certificate, folder: Path, **changes: str
+) -> Iterator[Proxy]:
+    """Run a proxy with the documented configuration, other than its ports, its certificate and these texts."""
+    configuration = replaced(documented(program, prefix), **changes)
+    if program == "caddy":
+        configuration = configuration.replace(" {\n", f" {{\n\ttls {certificate.file} {certificate.key}\n", 1)
+    with _running(program, configuration, api_port, certificate, folder, "localhost") as port:
+        yield Proxy(f"https://localhost:{port}{prefix}", prefix, folder / "proxy.log")
+
+
+@contextmanager
+def private_proxy(program: str, api_port: int, folder: Path, host: str) -> Iterator[tuple[str, Path]]:
+    """Run a proxy with a certificate as the manual says; return its address, and the certificate to trust."""
+    command, configuration = documented_certificate()
+    certificate = Certificate(folder / "certificate.pem", folder / "key.pem")
+    trusted = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+    if program == "nginx":
+        configuration, trusted = documented("nginx", ""), certificate.file
+        command = replaced(command, **_paths(certificate, NAME), **{f"/CN={NAME}": f"/CN={host}"})
+        subprocess.run(["sh", "-c", command.replace(NAME, host)], check=True, capture_output=True)
+    with _running(program, configuration, api_port, certificate, folder, host) as port:
+        yield f"https://{host}:{port}", trusted
+
+
+@contextmanager
+def _running(
+    program: str, configuration: str, api_port: int, certificate: Certificate, folder: Path, host: str
+) -> Iterator[int]:
+    """Run a proxy on an address of this machine, and return its port."""
+    path, address = find_program(program), socket.gethostbyname(host)
     assert path is not None, f"{program} is not installed"
-    write = {"nginx": _write_nginx, "caddy": _write_caddy}[program]
-    configuration = documented(program, prefix)
-    assert "127.0.0.1:8765" in configuration
-    command = write(configuration.replace("127.0.0.1:8765", f"127.0.0.1:{api_port}"), port, certificate, folder)
-    log = folder / "proxy.log"
+    port, log = free_port(0, address), folder / "proxy.log"
+    configuration = replaced(configuration, **{"127.0.0.1:8765": f"127.0.0.1:{api_port}"})
+    if program == "nginx":
+        command = _write_nginx(configuration, host, address, port, certificate, folder)
+    else:
+        command = _write_caddy(configuration, host, address, port, folder)
     environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with log.open("wb") as file:
         process = subprocess.Popen([path, *command], env=environment, stdout=file, stderr=file)
     try:
-        until(lambda: _listens(process, port, log), 60, f"{program} listens")
-        yield Proxy(f"https://localhost:{port}{prefix}", prefix, log)
+        until(lambda: _listens(process, address, port, log), 60, f"{program} listens")
+        yield port
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -111,13 +148,18 @@ def make_certificate(folder: Path) -> Certificate:
     return made
 
 
-def _write_nginx(configuration: str, port: int, certificate: Certificate, folder: Path) -> list[str]:
-    changes = {
-        "listen 443 ": f"listen 127.0.0.1:{port} ",
-        NAME: "localhost",
-        "/etc/ssl/certs/localhost.pem": str(certificate.file),
-        "/etc/ssl/private/localhost.key": str(certificate.key),
+def _paths(certificate: Certificate, host: str) -> dict[str, str]:
+    """Return the paths that the manual names, with those of a test."""
+    return {
+        f"/etc/ssl/certs/{host}.pem": str(certificate.file),
+        f"/etc/ssl/private/{host}.key": str(certificate.key),
     }
+
+
+def _write_nginx(
+    configuration: str, host: str, address: str, port: int, certificate: Certificate, folder: Path
+) -> list[str]:
+    changes = {**_paths(certificate, NAME), "listen 443 ": f"listen {address}:{port} ", NAME: host}
     paths = "".join(
         f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -129,19 +171,20 @@ def _write_nginx(configuration: str, port: int, certificate: Certificate, folder
     return ["-p", str(folder), "-c", str(file), "-e", "stderr"]
 
 
-def _write_caddy(configuration: str, port: int, certificate: Certificate, folder: Path) -> list[str]:
-    site = f"https://localhost:{port} {{\n\tbind 127.0.0.1\n\ttls {certificate.file} {certificate.key}"
+def _write_caddy(configuration: str, host: str, address: str, port: int, folder: Path) -> list[str]:
+    site = f"https://{host}:{port} {{\n\tbind {address}"
     file = folder / "Caddyfile"
     file.write_text(
-        f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{replaced(configuration, **{f'{NAME} {{': site})}"
+        "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n}\n"
+        f"{replaced(configuration, **{f'{NAME} {{': site})}"
     )
     return ["run", "--config", str(file), "--adapter", "caddyfile"]
 
 
-def _listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> bool:
+def _listens(process: "subprocess.Popen[bytes]", address: str, port: int, log: Path) -> bool:
     assert process.poll() is None, log.read_text()
     try:
-        with socket.create_connection(("127.0.0.1", port), 5):
+        with socket.create_connection((address, port), 5):
             return True
     except OSError:
         return False

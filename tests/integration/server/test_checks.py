@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.api.context import REQUEST_THREADS
-from service.check_queue import MAX_PER_TOKEN
+from service.check_queue import MAX_PER_USER
 from tests.integration.server.conftest import PATIENCE, Serve, Server, stop
 from tests.waiting import until
 
@@ -52,7 +52,7 @@ def test_checks_of_a_large_model_stop_nobody_else(server_with_checks: Server) ->
     answers = [request.result() for request in requests]
     statuses = Counter(answer.status_code for answer in answers)
     assert asked > 1, "others were answered while the models were checked"
-    assert statuses[200] >= MAX_PER_TOKEN, "those that the token may have were checked"
+    assert statuses[200] >= MAX_PER_USER, "those that the user may have were checked"
     assert statuses.keys() <= {200, 429, 503}
     for answer in answers:
         if answer.status_code != 200:

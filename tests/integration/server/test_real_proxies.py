@@ -5,7 +5,10 @@ import html
 import io
 import os
 import re
+import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -27,6 +30,7 @@ from tests.integration.server.real_proxies import (
     Proxy,
     make_certificate,
     missing_packages,
+    private_proxy,
     running_proxy,
 )
 from tests.small_job import small_job
@@ -243,6 +247,27 @@ def test_what_the_client_itself_says_in_these_fields_is_not_believed(
     assert "Secure" in login.headers["Set-Cookie"].split("; ")
     [line] = until(lambda: [line for line in api.log_lines() if line.get("request_id") == request_id], 30, "the line")
     assert line["client"] == "127.0.0.3"
+
+
+@pytest.mark.parametrize("program", ["nginx", "caddy"])
+def test_a_certificate_of_ones_own_is_trusted_by_the_client_that_is_told_of_it(
+    api: Server, program: str, tmp_path: Path
+) -> None:
+    host = socket.gethostname()  # with a name that stands for this machine alone, the client would look at no variable
+    with private_proxy(program, api.port, tmp_path, host) as (url, certificate):
+        until(certificate.exists, 60, "the certificate is there")
+        refused = _run_client("jobs", FITQUEUE_URL=url, FITQUEUE_TOKEN=api.token)
+        assert (refused.returncode, "CERTIFICATE_VERIFY_FAILED" in refused.stderr) == (4, True)
+        trusting = {"FITQUEUE_URL": url, "FITQUEUE_TOKEN": api.token, "SSL_CERT_FILE": str(certificate)}
+        listed = _run_client("jobs", **trusting)
+        assert (listed.returncode, listed.stderr) == (0, "")
+
+
+def _run_client(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    program = "import sys; from fitqueue.cli import main; sys.exit(main())"
+    environment = {**os.environ, "NO_PROXY": "*", **variables}
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 def _log_in(http: httpx.Client, proxy: Proxy, api: Server) -> httpx.Response:

@@ -88,7 +88,7 @@ def test_a_queued_job_is_paused_and_resumed(http: FlaskClient, job: str, notifie
     assert resumed[0].state is JobState.QUEUED
     assert resumed[0].queue is not None
     assert notified == ["default"] * 2
-    assert event_data(http, job, EventKind.PAUSED) == event_data(http, job, EventKind.UNPAUSED) == [{"by": "tests"}]
+    assert event_data(http, job, EventKind.PAUSED) == event_data(http, job, EventKind.UNPAUSED) == [{"by": "admin"}]
 
 
 def test_a_running_job_is_asked_to_pause(http: FlaskClient, database: Database, job: str, claim: Claim) -> None:
@@ -102,7 +102,7 @@ def test_a_running_job_is_asked_to_pause(http: FlaskClient, database: Database, 
         leases.requeue(session, lease, "The job was paused.")
     paused = JobView.model_validate_json(http.get(f"{URL}/{job}").data)
     assert (paused.state, paused.worker, paused.pause_requested_at) == (JobState.PAUSED, None, None)
-    assert event_data(http, job, EventKind.PAUSE_REQUESTED) == [{"by": "tests"}] * 2
+    assert event_data(http, job, EventKind.PAUSE_REQUESTED) == [{"by": "admin"}] * 2
     cancelled = perform(http, job, "cancel")
     assert (cancelled.state, cancelled.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
@@ -116,7 +116,7 @@ def test_an_ended_job_is_extended(
     view = extended[0]
     assert (view.state, view.reason, view.message, view.finished_at) == (JobState.QUEUED, None, None, None)
     assert (view.progress.epochs, view.spec["fit"]["epochs"]) == (2 + 3, 2 + 3), "it had stopped after two epochs"
-    assert event_data(http, job, EventKind.EXTENDED) == [{"by": "tests", "epochs": 3}]
+    assert event_data(http, job, EventKind.EXTENDED) == [{"by": "admin", "epochs": 3}]
     assert notified == ["default"] * 2
     end(database, claim().lease, epoch=4)
     assert perform(http, job, "extend").progress.epochs == 4 + 3

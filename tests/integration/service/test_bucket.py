@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.storage import checkpoint_key
 from service.storage_address import Bucket
 from service.store import datasets, leases, recording
+from service.store.access import EVERYTHING
 from service.store.leases import Lease
 from service.sweeping import sweep
 from tests.integration.fixture_types import Claim, Submit
@@ -69,7 +70,7 @@ def test_an_upload_deletes_what_a_dead_api_had_received(http: FlaskClient, tmp_p
 def test_a_job_is_checked_without_its_file(http: FlaskClient, services: Services, s3: S3Server) -> None:
     upload(http, "numbers")
     s3.stop()
-    info = DatasetFinder(services)("numbers")
+    info = DatasetFinder(services, EVERYTHING, {})("numbers")
     assert info is not None
     values = info.arrays["x"].values
     assert values is not None

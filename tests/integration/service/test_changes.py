@@ -48,7 +48,7 @@ def test_a_waiting_job_is_changed(http: FlaskClient, submit: Submit, notified: l
     assert (job.spec["resources"]["pool"], job.spec["max_queued_seconds"]) == ("gpu", 60)
     assert notified == ["gpu"]
     [data] = event_data(http, job_id, EventKind.CHANGED)
-    assert (data["by"], data["changes"]["name"]) == ("tests", {"from": None, "to": "new"})
+    assert (data["by"], data["changes"]["name"]) == ("admin", {"from": None, "to": "new"})
     read = http.get(f"{URL}/{job_id}", headers={"If-None-Match": answer.headers["ETag"]})
     assert read.status_code == 304
     assert http.patch(f"{URL}/{job_id}", json=body).headers["ETag"] == answer.headers["ETag"]

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from fitqueue.cli import main
 from fitqueue.cli.failures import NO_SERVICE, REFUSED
 from service.db import Database
 from service.migrate import upgrade
+from service.models import AuditEntry
 from service.store import tokens
 
 RunCommand = Callable[..., tuple[int, str, str]]
@@ -60,12 +61,16 @@ def test_the_environment_names_the_database_of_the_tokens(
     code, token, _ = fitqueue("token", "create", "me")
     assert (code, _is_valid(database, token)) == (0, True)
     heading, row = fitqueue("token", "list")[1].splitlines()
-    assert heading.split() == ["ID", "NAME", "CREATED"]
+    assert heading.split() == ["ID", "NAME", "USER", "SCOPE", "CREATED"]
     assert row.split()[1] == "me"
     assert fitqueue("token", "revoke", row.split()[0])[0] == 0
-    assert fitqueue("token", "list")[1].splitlines()[0].split() == ["ID", "NAME", "CREATED", "REVOKED"]
+    assert fitqueue("token", "list")[1].splitlines()[0].split() == ["ID", "NAME", "USER", "SCOPE", "CREATED", "REVOKED"]
     assert not _is_valid(database, token)
     assert fitqueue("token", "revoke", "tok_none")[0] == REFUSED
+    with database.read() as session:
+        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
+    expected = [("operator", None, action, row.split()[0]) for action in ("token.create", "token.revoke")]
+    assert [(entry.user, entry.user_id, entry.action, entry.target_id) for entry in entries] == expected
 
 
 def test_without_a_name_the_nearest_database_above_is_used(

@@ -119,6 +119,8 @@ def test_the_queue_is_listed_in_pages(http: FlaskClient, raw_spec: RawSpec, clai
         priority=0,
         gpus=2,
         labels={"team": "vision"},
+        owner="admin",
+        project="lab",
         submitted_by="tests",
         position=1,
         waiting_for="a worker that serves the pool 'large'; none is alive",

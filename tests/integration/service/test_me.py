@@ -2,7 +2,7 @@
 
 from flask.testing import FlaskClient
 
-from fitqueue.views import MeView
+from fitqueue.account_views import MeView
 from service.db import Database
 from service.store import tokens
 

@@ -192,7 +192,7 @@ def busy(
         started.release()
         assert may_end.wait(120)
 
-    call_during_check(wait, check_queue=CheckQueue(limit=3, limit_per_token=2))
+    call_during_check(wait, check_queue=CheckQueue(limit=3, limit_per_user=2))
     with ThreadPoolExecutor(2) as threads:
         checked = [threads.submit(http.post, f"{URL}?dry_run=true", json=raw_spec) for _ in range(2)]
         for _ in checked:

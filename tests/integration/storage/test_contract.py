@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.storage import Storage
+from service.storage import Storage, StoredFile
 from service.storage.fetching import fetch
 
 KEY = "checkpoints/job_1/1-abc.weights.h5"
@@ -78,6 +78,16 @@ def test_old_keys_are_listed_by_age(storage: Storage, write_file: WriteFile) -> 
         storage.put(key, write_file(b"x"))
     assert list(storage.old_keys(timedelta(hours=1))) == []
     assert sorted(storage.old_keys(ANY_AGE)) == sorted(keys)
+
+
+def test_files_of_a_kind_are_listed_with_their_sizes(storage: Storage, write_file: WriteFile) -> None:
+    storage.put(KEY, write_file(b"123"))
+    storage.put(OTHER_KEY, write_file(b"4567"))
+    storage.put("backups/1/jobs.jsonl.gz", write_file(b"x"))
+    assert list(storage.files("checkpoints")) == [StoredFile(KEY, 3)]
+    assert list(storage.files("backups")) == [StoredFile("backups/1/jobs.jsonl.gz", 1)]
+    assert list(storage.files("snapshots")) == []
+    assert sorted(storage.old_keys(ANY_AGE)) == [KEY, OTHER_KEY], "nobody sweeps backups"
 
 
 def test_many_keys_are_all_listed(storage: Storage, write_file: WriteFile) -> None:

@@ -72,7 +72,7 @@ def ada(database: Database) -> str:
 
 
 @pytest.fixture
-def perform(database: Database, ada: str) -> Perform:
+def perform(database: Database) -> Perform:
     """A function that performs an action on a job as Ada, and returns the job as the store returns it."""
     by_name: dict[str, Callable[..., Job]] = {
         "cancel": actions.cancel,
@@ -83,7 +83,7 @@ def perform(database: Database, ada: str) -> Perform:
 
     def perform(action: str, job_id: str) -> Job:
         with database.write() as session:
-            return by_name[action](session, job_id, ada)
+            return by_name[action](session, job_id, "ada")
 
     return perform
 

@@ -5,6 +5,7 @@ from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
 from fitqueue.views import LeftOutArray
 from service.db import Database
 from service.store import actions, datasets, jobs, leases, tokens
+from service.store.datasets import DatasetFilter
 from tests.integration.fixture_types import Claim, MakeSpec
 
 ARRAYS = {"x": ArrayInfo((3, 2), "float32")}
@@ -28,7 +29,7 @@ def test_the_same_content_may_have_two_names(database: Database) -> None:
     with pytest.raises(NameTaken, match=r"^'mnist' is the name of a built-in data set\.$"):
         _create(database, "mnist", "cc")
     with database.write() as session:
-        assert datasets.delete(session, "one") == f"datasets/{first}.npz"
+        assert datasets.delete(session, "one").storage_key == f"datasets/{first}.npz"
     with database.read() as session:
         assert datasets.get(session, "two").id == datasets.get(session, second).id == second
         with pytest.raises(DatasetNotFound, match=r"^There is no data set 'one'\.$"):
@@ -71,8 +72,8 @@ def test_data_sets_are_listed_in_pages_newest_first(database: Database) -> None:
     for n in range(3):
         _create(database, f"set{n}", f"{n}")
     with database.read() as session:
-        first_page, cursor = datasets.list_page(session, None, 2)
-        second_page, end = datasets.list_page(session, cursor, 2)
+        first_page, cursor = datasets.list_page(session, None, 2, DatasetFilter())
+        second_page, end = datasets.list_page(session, cursor, 2, DatasetFilter())
     assert [row.name for row in [*first_page, *second_page]] == ["set2", "set1", "set0"]
     assert end is None
 
@@ -84,9 +85,9 @@ def test_data_sets_are_filtered_by_the_name_of_their_token(database: Database, a
         for n, token_id in enumerate(by):
             datasets.create(session, f"ds_{n}", f"name{n}", f"{n}", 10, ARRAYS, token_id=token_id)
     with database.read() as session:
-        first, cursor = datasets.list_page(session, None, 2, submitted_by="ada")
-        rest, end = datasets.list_page(session, cursor, 2, submitted_by="ada")
-        nobodys = datasets.list_page(session, None, 2, submitted_by="nobody")
+        first, cursor = datasets.list_page(session, None, 2, DatasetFilter(submitted_by="ada"))
+        rest, end = datasets.list_page(session, cursor, 2, DatasetFilter(submitted_by="ada"))
+        nobodys = datasets.list_page(session, None, 2, DatasetFilter(submitted_by="nobody"))
     assert ([row.id for row in [*first, *rest]], end) == (["ds_4", "ds_3", "ds_0"], None)
     assert nobodys == ([], None)
 
@@ -107,6 +108,6 @@ def test_a_data_set_cannot_be_deleted_while_a_job_needs_it(
         actions.cancel(session, job_id)
         leases.requeue(session, claimed.lease, "The worker was shut down.")
     with database.write() as session:
-        assert datasets.delete(session, "one") == f"datasets/{dataset_id}.npz"
+        assert datasets.delete(session, "one").storage_key == f"datasets/{dataset_id}.npz"
     with database.read() as session:
         assert jobs.get(session, job_id).dataset_id is None

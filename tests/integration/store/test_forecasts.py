@@ -15,6 +15,7 @@ from service.models import Job, TrainingTime
 from service.store import job_details, jobs, leases, recording, training_times, waiting_jobs
 from service.store.forecasts import MAX_WAITING, Forecaster, QueuedForecast, make_forecast
 from service.store.leases import Lease
+from service.store.waiting_jobs import QueueFilter
 from tests.integration.fixture_types import AdvanceClock, Claim, MakeSpec, RegisterWorker, Submit
 from tests.integration.store.operations import finish, get_job, requeue
 from tests.reports import epoch_ended
@@ -82,7 +83,7 @@ def test_a_queued_job_starts_when_the_running_one_ends_and_takes_as_long_as_othe
     assert forecast[second].starts == Estimate(pytest.approx(1040.0, abs=30), False)
     assert (forecast[first].ahead, forecast[second].ahead) == (0, 1)
     with database.read() as session:
-        [row] = [row for row in waiting_jobs.list_page(session, None, None, 10, 30.0)[0] if row.job.id == gone]
+        [row] = [row for row in waiting_jobs.list_page(session, QueueFilter(), None, 10, 30.0)[0] if row.job.id == gone]
     assert row.forecast == QueuedForecast(0, None, None)
     assert get_job(database, lease.job_id).seconds_per_epoch == pytest.approx(100.0, abs=10), "from its kind"
 

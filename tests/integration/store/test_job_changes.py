@@ -11,6 +11,7 @@ from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import Event, Job, JobLabel
 from service.store import job_changes, jobs, waiting_jobs
+from service.store.waiting_jobs import QueueFilter
 from tests.integration.fixture_types import AdvanceClock, Claim, Perform, Submit
 from tests.integration.store.operations import finish, get_job, requeue
 
@@ -40,19 +41,19 @@ def _labels(database: Database, job_id: str) -> dict[str, str]:
 
 def _queue(database: Database, pool: str = "default") -> list[str]:
     with database.read() as session:
-        return [row.job.id for row in waiting_jobs.list_page(session, pool, None, 10, 30)[0]]
+        return [row.job.id for row in waiting_jobs.list_page(session, QueueFilter(pool), None, 10, 30)[0]]
 
 
 @pytest.mark.parametrize("state", ["queued", "paused"])
 def test_a_change_reaches_the_row_the_spec_and_the_labels(
-    database: Database, submit: Submit, perform: Perform, ada: str, state: str
+    database: Database, submit: Submit, perform: Perform, state: str
 ) -> None:
     job_id = submit(name="old", labels={"team": "a", "kept": "b"}, max_runtime_seconds=60)
     if state == "paused":
         perform("pause", job_id)
     before = get_job(database, job_id)
     job = _change(
-        database, job_id, ada,
+        database, job_id, "ada",
         name="new", pool="gpu", priority=7, labels={"team": "c", "more": "d"}, max_runtime_seconds=None,
     )  # fmt: skip
     labels = {"team": "c", "kept": "b", "more": "d"}
@@ -130,7 +131,7 @@ def test_a_change_does_not_restart_the_wait(database: Database, submit: Submit, 
     advance_clock(100)
     _change(database, job_id, priority=1)
     with database.read() as session:
-        [row], _ = waiting_jobs.list_page(session, None, None, 10, 30)
+        [row], _ = waiting_jobs.list_page(session, QueueFilter(), None, 10, 30)
     assert row.since == get_job(database, job_id).created_at
 
 

@@ -10,14 +10,24 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, text
 
-from fitqueue.diagnosis import Losses
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
 from fitqueue.reports import Position
 from fitqueue.states import JobState, Reason
 from fitqueue.views import Notice
-from service.api.views import job_diagnosis, job_view
+from service.api.views import job_view
 from service.db import Database
-from service.store import actions, deletions, job_details, job_list, jobs, leases, recording, step_metrics, tokens
+from service.store import (
+    actions,
+    deletions,
+    diagnoses,
+    job_details,
+    job_list,
+    jobs,
+    leases,
+    recording,
+    step_metrics,
+    tokens,
+)
 from service.store.job_list import Filter
 from service.store.jobs import Idempotency
 from tests.integration.fixture_types import Claim, MakeSpec, Submit
@@ -65,10 +75,12 @@ def test_a_job_of_which_the_loss_is_nan_is_told_which_data_is_the_cause(
         Notice(pointer="/fit", code="suspicious", message="Another notice."),
     ]
     with database.write() as session:
-        job_id = jobs.create(session, make_spec(), notices).id
-    with database.read() as session:
-        details = job_details.read(session, jobs.get_whole(session, job_id), 30)
-    diagnosis = job_diagnosis(details.job, [Losses(1, math.nan, 1.0)], "en", 1.0)
+        jobs.create(session, make_spec(), notices)
+        claimed = leases.claim(session, "w1", ["default"], [], 30)
+        assert claimed is not None
+        job = leases.held_job(session, claimed.lease)
+        recording.record_epoch(session, job, epoch_ended(1, {"loss": math.nan, "val_loss": 1.0}))
+        diagnosis = diagnoses.read(session, job)
     assert diagnosis is not None
     assert "The array 'x' has NaN in 1 of 256 values." in diagnosis.summary
     assert "Another notice." not in diagnosis.summary

@@ -10,12 +10,12 @@ from fitqueue.reports import CheckpointWritten
 from fitqueue.states import EventKind, Reason
 from service.db import Database
 from service.models import Job
-from service.store import checkpoints, leases, recording
+from service.store import checkpoints, leases, logs, recording
 from service.store.leases import Lease
 from service.store.limits import JobLimits, LimitReached
 from tests.integration.fixture_types import Claim, Submit
 from tests.integration.store.operations import events_of, get_job, requeue
-from tests.reports import checkpoint_written, epoch_ended
+from tests.reports import checkpoint_written, epoch_ended, printed
 
 
 @pytest.fixture
@@ -92,3 +92,41 @@ def test_the_end_of_a_job_says_how_many_events_were_left_out(database: Database,
         assert leases.finish(session, lease, Reason.COMPLETED, "All was trained.")
     event = events_of(database, lease.job_id)[-1]
     assert (event.kind, event.data) == (EventKind.SUCCEEDED, {"reason": "completed", "events_left_out": 2})
+
+
+def print_lines(database: Database, lease: Lease, texts: list[str], limits: JobLimits) -> None:
+    lines = [printed(text) for text in texts]
+    write(database, lease, lambda session, job: recording.record_lines(session, job, lines, limits))
+
+
+def log_of(database: Database, lease: Lease) -> list[str]:
+    with database.read() as session:
+        return [line.text for line in logs.tail(session, lease.job_id, 1000)]
+
+
+def test_the_oldest_lines_go_when_a_log_has_too_many_bytes(database: Database, lease: Lease) -> None:
+    limits = JobLimits(log_bytes=100)
+    print_lines(database, lease, ["é" * 20, "b" * 60], limits)  # 40 and 60 bytes
+    assert EventKind.LOG_LINES_LEFT_OUT not in [event.kind for event in events_of(database, lease.job_id)]
+    print_lines(database, lease, ["c"], limits)
+    assert log_of(database, lease) == ["b" * 60, "c"]
+    print_lines(database, lease, [str(n) * 10 for n in range(8)], limits)
+    assert log_of(database, lease) == ["c", *(str(n) * 10 for n in range(8))]
+    job = get_job(database, lease.job_id)
+    assert (job.log_bytes, job.log_lines_left_out) == (81, 2)
+    kinds = [event.kind for event in events_of(database, lease.job_id)]
+    assert kinds.count(EventKind.LOG_LINES_LEFT_OUT) == 1
+    requeue(database, lease)
+    assert events_of(database, lease.job_id)[-1].data["log_lines_left_out"] == 2
+
+
+def test_the_oldest_lines_go_when_there_are_too_many(
+    database: Database, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "MAX_LINES", 3)
+    for n in range(5):
+        print_lines(database, lease, [f"line {n}"], JobLimits())
+    assert log_of(database, lease) == ["line 2", "line 3", "line 4"]
+    job = get_job(database, lease.job_id)
+    assert (job.log_bytes, job.log_lines_left_out) == (18, 2)
+    assert [event.kind for event in events_of(database, lease.job_id)].count(EventKind.LOG_LINES_LEFT_OUT) == 1

@@ -4,6 +4,7 @@ import pytest
 
 from fitqueue.states import EventKind, JobState
 from service.db import Database
+from service.models import ADMIN_ID, User
 from service.store import leases, preemption, workers
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim, RegisterWorker, Submit, TryClaim
@@ -92,3 +93,21 @@ def test_so_many_jobs_make_room_as_a_large_one_needs_and_others_do_not_take_it(
     _make_room(database, held[2])
     assert claim(gpus=FOUR_GPUS).lease.job_id == large
     assert get_job(database, idle[0]).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"), [(None, 3), ({"gpus": 6}, 2), ({"running_jobs": 5}, 1), ({"gpus": 4}, 0)]
+)
+def test_no_job_makes_room_for_those_that_are_at_a_limit(
+    limits: dict[str, int] | None, expected: int, database: Database, submit: Submit, claim: Claim
+) -> None:
+    with database.write() as session:
+        workers.register(session, "w1", host="h", pools=["default"], slots=9, devices=[], gpus=FOUR_GPUS)
+    idle = [submit(preemptible=True, resources={"gpus": 1}) for _ in range(3)]
+    for _ in idle:
+        claim(gpus=FOUR_GPUS)
+    with database.write() as session:
+        session.get_one(User, ADMIN_ID).limits = limits
+    for _ in range(4):
+        submit(resources={"gpus": 1})
+    assert len(_request(database)) == expected, "one GPU is free"

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState, Reason
 from service.db import Database, make_engine
-from service.models import Job
-from service.store import claim_order, datasets, job_list, jobs, tokens, waiting_jobs
+from service.models import QUEUED, Job
+from service.store import datasets, job_list, jobs, tokens, waiting_jobs
 from service.store.job_list import Filter
+from service.store.waiting_jobs import QueueFilter
 from tests.integration.fixture_types import MakeSpec
 
 MANY = 4_000
@@ -119,7 +120,7 @@ def _read_two_pages(database: Database, sort: JobSort, **filters: Any) -> int:
 def _read_queue(database: Database, pool: str | None) -> int:
     """Return what the first page of the queue reads."""
     with database.read() as session, _counted(session) as counts:
-        rows, _ = waiting_jobs.list_page(session, pool, None, LIMIT, 30)
+        rows, _ = waiting_jobs.list_page(session, QueueFilter(pool), None, LIMIT, 30)
     assert len(rows) == LIMIT
     return counts[0]
 
@@ -139,6 +140,6 @@ def test_without_being_told_which_index_to_use_sqlite_reads_all_jobs(
     many_jobs: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_list, "_looked_up", lambda _session, conditions, _sort: conditions)
-    monkeypatch.setattr(waiting_jobs, "_is_queued", lambda _session: Job.state == claim_order.QUEUED)
+    monkeypatch.setattr(waiting_jobs, "_is_queued", lambda _session: Job.state == QUEUED)
     assert _read_two_pages(many_jobs, JobSort.NAME, **FILTERS["common state"]) > MANY
     assert _read_queue(many_jobs, None) > MANY

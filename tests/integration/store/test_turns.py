@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
+from fitqueue.errors import JobNotChangeable
 from fitqueue.roles import Role
 from fitqueue.spec import JobSpec
 from fitqueue.states import JobState
@@ -19,9 +20,11 @@ from service.db import Database
 from service.forecast.turns import DEFAULT_SECONDS, HALF_LIFE_SECONDS, TurnsBy
 from service.models import Event, GPUClaim, Job, Project, TurnUsage, User, Worker
 from service.store import job_changes, jobs, leases, waiting_jobs, workers
+from service.store.access import Viewer
 from service.store.forecasts import Forecaster, make_forecast
 from service.store.gpus import VisibleGPU
 from service.store.leases import ClaimedJob
+from service.store.waiting_jobs import QueueFilter
 from tests.integration.fixture_types import AdvanceClock, Claim, MakeSpec, Submit
 from tests.integration.store.operations import FOUR_GPUS, finish, get_job, requeue
 
@@ -159,7 +162,7 @@ def _order(database: Database, limit: int = 100, by: TurnsBy = TurnsBy.USER) -> 
     while True:
         with database.read() as session:
             forecaster = Forecaster(30.0, by)
-            rows, cursor = waiting_jobs.list_page(session, None, cursor, limit, 30.0, forecaster)
+            rows, cursor = waiting_jobs.list_page(session, QueueFilter(), cursor, limit, 30.0, forecaster)
         ids += [row.job.id for row in rows]
         assert [row.position for row in rows] == list(range(len(ids) - len(rows) + 1, len(ids) + 1))
         if cursor is None:
@@ -183,13 +186,55 @@ def test_a_page_goes_on_after_jobs_that_were_claimed(database: Database, submit_
     for owner in USERS * 3:
         submit_as(owner)
     with database.read() as session:
-        _, cursor = waiting_jobs.list_page(session, None, None, 5, 30.0)
+        _, cursor = waiting_jobs.list_page(session, QueueFilter(), None, 5, 30.0)
     rest = _order(database)[5:]
     for _ in range(5):
         claim()
     with database.read() as session:
-        rows, _ = waiting_jobs.list_page(session, None, cursor, 20, 30.0)
+        rows, _ = waiting_jobs.list_page(session, QueueFilter(), cursor, 20, 30.0)
     assert [row.job.id for row in rows] == rest
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_who_does_not_see_a_project_sees_its_jobs_in_no_page_and_in_the_positions(
+    limit: int, database: Database, submit_as: Submit
+) -> None:
+    with database.write() as session:
+        session.add(Project(id="prj_x", name="x", created_at=clock.now(session), is_open=False))
+    hers = [submit_as("usr_a") for _ in range(3)]
+    his = [submit_as("usr_b", "prj_x") for _ in range(4)]
+    assert len(_order(database)) == len(hers) + len(his)
+    for viewer, ids in (("usr_a", hers), ("usr_b", hers + his)):
+        seen: list[str] = []
+        positions: list[int] = []
+        cursor = None
+        filter = QueueFilter(viewer=Viewer(viewer, frozenset({"prj_x"})))
+        while True:
+            with database.read() as session:
+                rows, cursor = waiting_jobs.list_page(session, filter, cursor, limit, 30.0)
+                total = waiting_jobs.count(session, filter)
+            seen += [row.job.id for row in rows]
+            positions += [row.position for row in rows]
+            if cursor is None:
+                break
+        assert (sorted(seen), total) == (sorted(ids), len(ids))
+        assert positions == ([1, 3, 5] if viewer == "usr_a" else [1, 2, 3, 4, 5, 6, 7])
+    with database.read() as session:
+        rows, _ = waiting_jobs.list_page(session, QueueFilter(owner="b", project="x"), None, 100, 30.0)
+    assert [(row.job.id, row.position) for row in rows] == list(zip(his, [2, 4, 6, 7], strict=True))
+
+
+def test_a_job_that_cannot_be_seen_is_not_named_by_the_one_that_cannot_be_moved_before_it(
+    database: Database, submit_as: Submit
+) -> None:
+    with database.write() as session:
+        session.add(Project(id="prj_x", name="x", created_at=clock.now(session), is_open=False))
+    hidden = submit_as("usr_b", "prj_x", priority=100)
+    job_id = submit_as("usr_a")
+    for viewer, named in ((Viewer("usr_a", frozenset({"prj_x"})), "another job, which you do not see"), (None, hidden)):
+        with database.write() as session, pytest.raises(JobNotChangeable, match=named) as caught:
+            job_changes.move_to_front(session, job_id, "a", **({"viewer": viewer} if viewer else {}))
+        assert (hidden in str(caught.value)) is (viewer is None)
 
 
 def test_a_job_says_why_others_go_first(database: Database, submit_as: Submit, claim: Claim) -> None:
@@ -202,7 +247,7 @@ def test_a_job_says_why_others_go_first(database: Database, submit_as: Submit, c
     for _ in range(3):
         submit_as("usr_c")
     with database.read() as session:
-        rows, _ = waiting_jobs.list_page(session, None, None, 10, 30.0)
+        rows, _ = waiting_jobs.list_page(session, QueueFilter(), None, 10, 30.0)
         forecast = make_forecast(session, 30.0)
     assert {row.job.id: row.waiting_for for row in rows}[mine] == (
         "a free worker; 2 jobs of others go first: a used 67% of the last days"

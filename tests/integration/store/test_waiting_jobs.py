@@ -10,7 +10,7 @@ from fitqueue.errors import InvalidRequest
 from service.db import Database
 from service.models import Event
 from service.store import jobs, queue_position, tokens, waiting_jobs
-from service.store.waiting_jobs import WaitingJob
+from service.store.waiting_jobs import QueueFilter, WaitingJob
 from tests.integration.fixture_types import AdvanceClock, Claim, MakeSpec, Perform, Submit, TryClaim
 from tests.integration.store.operations import fail_attempt, finish, get_job, requeue
 from tests.integration.store.test_queue_position import FULL_DISK
@@ -22,7 +22,7 @@ def _queue(database: Database, pool: str | None = None, limit: int = 100) -> lis
     cursor = None
     while True:
         with database.read() as session:
-            rows, cursor = waiting_jobs.list_page(session, pool, cursor, limit, 30)
+            rows, cursor = waiting_jobs.list_page(session, QueueFilter(pool), cursor, limit, 30)
         waiting += rows
         if cursor is None:
             return waiting
@@ -61,11 +61,11 @@ def test_jobs_that_are_claimed_between_two_pages_move_no_other(
 ) -> None:
     ids = [submit() for _ in range(5)]
     with database.read() as session:
-        _, cursor = waiting_jobs.list_page(session, None, None, 2, 30)
+        _, cursor = waiting_jobs.list_page(session, QueueFilter(), None, 2, 30)
     for _ in range(2):
         claim()
     with database.read() as session:
-        rows, _ = waiting_jobs.list_page(session, None, cursor, 10, 30)
+        rows, _ = waiting_jobs.list_page(session, QueueFilter(), cursor, 10, 30)
     assert [(row.job.id, row.position) for row in rows] == [(ids[2], 1), (ids[3], 2), (ids[4], 3)]
 
 
@@ -116,5 +116,5 @@ def test_a_waiting_job_has_its_labels_and_who_submitted_it(database: Database, m
 @pytest.mark.parametrize("cursor", ["", "job_1", "1.2", "x.job_1.a", "1000.job_1.a", "0..a", "0.job_1."])
 def test_a_cursor_that_no_page_has_given_is_refused(database: Database, cursor: str) -> None:
     with database.read() as session, pytest.raises(InvalidRequest) as caught:
-        waiting_jobs.list_page(session, None, cursor, 1, 30)
+        waiting_jobs.list_page(session, QueueFilter(), cursor, 1, 30)
     assert [(fault.pointer, fault.code) for fault in caught.value.errors] == [("cursor", "invalid_cursor")]

@@ -3,12 +3,14 @@
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import click
 import pytest
 
 from fitqueue import states
 from fitqueue.advice import Verdict
+from fitqueue.audit_actions import AuditAction
 from fitqueue.cli import cli
 from fitqueue.diagnosis import RULES
 from fitqueue.errors import ERRORS_BY_CODE, FitQueueError
@@ -17,8 +19,10 @@ from fitqueue.spec.findings import FaultCode, NoticeCode
 from fitqueue.spec.keras_objects.catalogue import raw_catalogue
 from fitqueue.states import DescribedEnum, EventKind, JobState, Phase, Reason
 from fitqueue.trends import Trend
+from fitqueue.webhooks import DeliveryState, WebhookEvent, WebhookKind
 from service.api.errors import status_of
 from service.api.prometheus import ServiceCollector
+from service.backup.errors import BackupFailed
 from service.db import Database
 from service.settings import Settings
 from service.stack import StackFailed
@@ -28,6 +32,9 @@ from tests.unit.docs.pages import DOCS, ROOT, list_items, section, table_rows, t
 from workers.doctor.command import make_checks
 from workers.doctor.training import SmokeTest
 
+OF_COMMANDS: Final[dict[str, type[FitQueueError]]] = {error.code: error for error in (StackFailed, BackupFailed)}
+"""Errors of commands of the service, which the API never answers."""
+
 
 @pytest.mark.parametrize(
     ("page", "heading", "words"),
@@ -36,10 +43,25 @@ from workers.doctor.training import SmokeTest
         ("states.md", "Reasons", Reason),
         ("states.md", "Phases", Phase),
         ("states.md", "Events", EventKind),
+        ("webhooks.md", "Kinds", WebhookKind),
+        ("webhooks.md", "Events", WebhookEvent),
+        ("webhooks.md", "Deliveries", DeliveryState),
         ("spec.md", "Faults", FaultCode),
         ("spec.md", "Notices", NoticeCode),
+        ("operating.md", "The audit log", AuditAction),
     ],
-    ids=["states", "reasons", "phases", "events", "faults", "notices"],
+    ids=[
+        "states",
+        "reasons",
+        "phases",
+        "events",
+        "kinds",
+        "told events",
+        "deliveries",
+        "faults",
+        "notices",
+        "audit actions",
+    ],
 )
 def test_a_page_lists_each_word_with_its_description(page: str, heading: str, words: type[DescribedEnum]) -> None:
     items = list_items(section(text_of(page), heading))
@@ -62,9 +84,9 @@ def test_states_md_gives_each_reason_its_state_and_whether_the_job_can_be_extend
 def test_api_md_gives_each_error_its_message_and_its_status() -> None:
     errors = section(text_of("api.md"), "Errors")
     listed = re.findall(r"^- `(\w+)`(?: \((\d+)\))?: ((?:.|\n  )*)", errors, re.MULTILINE)
-    assert {code for code, _, _ in listed} == ERRORS_BY_CODE.keys() - {FitQueueError.code} | {StackFailed.code}
+    assert {code for code, _, _ in listed} == ERRORS_BY_CODE.keys() - {FitQueueError.code} | OF_COMMANDS.keys()
     for code, status, text in listed:
-        error = StackFailed() if code == StackFailed.code else ERRORS_BY_CODE[code]()
+        error = (OF_COMMANDS | ERRORS_BY_CODE)[code]()
         assert text.replace("\n  ", " ").startswith(error.message)
         if status:
             assert int(status) == status_of(error)

@@ -4,23 +4,28 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from fitqueue.cli import cli
 from service.api.prometheus import ServiceCollector
 from service.settings import Settings
+from service.storage_address import Bucket
 from service.store.counters import Counters
 from service.store.gauges import Gauges
-from tests.unit.docs.pages import ROOT, text_of
+from tests.unit.docs.pages import ROOT, section, text_of
 from workers.doctor.machine import MIN_SHARED_BYTES
 
 MANIFESTS = sorted((ROOT / "examples" / "kubernetes").glob("*.yaml"))
 DOCUMENTS: list[dict[str, Any]] = [document for path in MANIFESTS for document in yaml.safe_load_all(path.read_text())]
 PODS = {
-    document["metadata"]["name"]: document["spec"]["template"]
+    document["metadata"]["name"]: document["spec"].get("jobTemplate", document)["spec"]["template"]
     for document in DOCUMENTS
-    if document["kind"] in {"Deployment", "Job"}
+    if document["kind"] in {"CronJob", "Deployment", "Job"}
 }
+IN_COMPOSE = ("fitqueue-api", "fitqueue-migrate", "fitqueue-worker")
+"""The pods whose programs the compose file starts, too."""
 COMPOSE_SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
@@ -45,7 +50,7 @@ def _mount_paths(container: dict[str, Any]) -> dict[str, str]:
 def test_each_document_has_a_version_and_a_name() -> None:
     assert all(document["apiVersion"] and document["metadata"]["name"] for document in DOCUMENTS)
     assert sorted(document["kind"] for document in DOCUMENTS) == [
-        "ConfigMap", "Deployment", "Deployment", "Job", "ScaledObject", "Secret", "Service",
+        "ConfigMap", "CronJob", "Deployment", "Deployment", "Job", "Job", "ScaledObject", "Secret", "Service",
     ]  # fmt: skip
 
 
@@ -94,7 +99,7 @@ def test_each_container_has_the_settings_and_only_the_rights_that_it_needs(name:
     assert _mount_paths(container).keys() == {volume["name"] for volume in pod.get("volumes", [])}
 
 
-@pytest.mark.parametrize("name", ["fitqueue-api", "fitqueue-worker"])
+@pytest.mark.parametrize("name", ["fitqueue-api", "fitqueue-worker", "fitqueue-backup", "fitqueue-restore"])
 def test_the_work_directory_is_a_volume(name: str) -> None:
     container = _only_container(name)
     assert _mount_paths(container)["work"] == _variables(container)["FITQUEUE_WORK_DIR"]
@@ -104,15 +109,32 @@ def test_the_tables_are_created_before_the_programs_that_need_them() -> None:
     kinds = {path.name: {document["kind"] for document in yaml.safe_load_all(path.read_text())} for path in MANIFESTS}
     assert kinds["settings.yaml"] == {"ConfigMap", "Secret"}
     assert kinds["migrate.yaml"] == {"Job"}
-    steps = re.findall(r"kubectl (?:apply|wait).*?(\S+\.yaml|fitqueue-migrate)", text_of("kubernetes.md"))
+    steps = re.findall(
+        r"kubectl (?:apply|wait).*?(\S+\.yaml|fitqueue-migrate)", section(text_of("kubernetes.md"), "Steps")
+    )
     names = [Path(step).name for step in steps]
     assert names == ["settings.yaml", "migrate.yaml", "fitqueue-migrate", "fitqueue.yaml", "autoscaler.yaml"]
 
 
 def test_commands_are_those_of_the_compose_file() -> None:
-    for name in PODS:
+    for name in IN_COMPOSE:
         command = COMPOSE_SERVICES[name.removeprefix("fitqueue-")]["command"]
         assert " ".join(_only_container(name)["command"]) == command
+
+
+@pytest.mark.parametrize("name", ["backup", "restore"])
+def test_backups_are_made_and_restored_by_commands_that_exist_in_the_same_place(name: str) -> None:
+    command = _only_container(f"fitqueue-{name}")["command"]
+    click_command = cli.get_command(click.Context(cli), name)
+    assert click_command is not None
+    assert command[:2] == ["fitqueue", name]
+    context = click_command.make_context(name, [part.replace("CHANGE-ME", "bucket") for part in command[2:]])
+    assert Bucket("bucket", "backups") in context.params.values()
+    assert _only_container(f"fitqueue-{name}")["image"] == _only_container("fitqueue-api")["image"]
+
+
+def test_only_one_backup_is_made_at_a_time() -> None:
+    assert _only_document("CronJob")["spec"]["concurrencyPolicy"] == "Forbid"
 
 
 def test_the_probes_of_a_worker_are_the_health_check_of_the_compose_file() -> None:

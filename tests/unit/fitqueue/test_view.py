@@ -22,8 +22,8 @@ def test_long_texts_are_cut_and_what_is_empty_is_left_out() -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
     line = views.LogLine(id=1, at=at, attempt=1, stream="stdout", text="x" * 500)
     assert repr(line) == f"LogLine(id=1, stream='stdout', text='{'x' * 79}…')"
-    token = views.TokenView(id="tok_1", name="ada", created_at=at)
-    assert repr(token) == "TokenView(id='tok_1', name='ada', created_at='2026-01-02T03:04:05+00:00')"
+    link = views.LoginLink(url="http://x/login", expires_at=at)
+    assert repr(link) == "LoginLink(url='http://x/login', expires_at='2026-01-02T03:04:05+00:00')"
     assert repr(views.Best(epoch=3, monitor="val_loss", value=None)) == "Best(epoch=3, monitor='val_loss')"
 
 

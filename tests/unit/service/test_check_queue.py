@@ -8,7 +8,7 @@ from service.check_queue import CheckQueue
 
 
 def test_a_token_has_its_share_and_all_have_theirs() -> None:
-    queue = CheckQueue(limit=3, limit_per_token=2)
+    queue = CheckQueue(limit=3, limit_per_user=2)
     with ExitStack() as waiting:
         admitted = [waiting.enter_context(queue.admitted(token)) for token in "aaabbc"]
 

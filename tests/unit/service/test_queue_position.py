@@ -48,3 +48,11 @@ def test_what_a_queued_job_waits_for_is_a_noun_phrase(
     job: Job, alive: list[LiveWorker], failure: str | None, expected: str
 ) -> None:
     assert waiting_for(job, alive, NOW, failure) == expected
+
+
+def test_a_limit_matters_when_a_worker_could_take_the_job() -> None:
+    limit = "a place: ada runs 4 of at most 4 jobs"
+    assert waiting_for(_job(), [CPU_WORKER], NOW, limit=limit) == limit
+    assert waiting_for(_job(), [], NOW, limit=limit) == "a worker that serves the pool 'default'; none is alive"
+    pausing = waiting_for(_job(not_before=IN_TEN_SECONDS), [CPU_WORKER], NOW, limit=limit)
+    assert pausing == "its next attempt at 2026-01-02T03:04:15Z"

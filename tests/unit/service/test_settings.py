@@ -38,3 +38,20 @@ def test_every_setting_has_a_description() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+def test_a_mail_server_needs_a_sender_and_a_wrong_one_is_not_repeated() -> None:
+    with pytest.raises(ValidationError, match="FITQUEUE_MAIL_FROM"):
+        Settings(smtp_url="smtp://mail.example.org")
+    with pytest.raises(ValidationError, match="not the address of an SMTP server") as raised:
+        Settings(smtp_url="http://ada:secret@mail.example.org", mail_from="fitqueue@example.org")
+    assert "secret" not in str(raised.value)
+    assert Settings(smtp_url="smtp://mail.example.org", mail_from="fitqueue@example.org").mail_from
+
+
+def test_networks_of_webhooks_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FITQUEUE_WEBHOOK_NETWORKS", "10.1.0.0/16, fd00::/64")
+    assert Settings().webhook_networks == ("10.1.0.0/16", "fd00::/64")
+    monkeypatch.setenv("FITQUEUE_WEBHOOK_NETWORKS", "the lab")
+    with pytest.raises(ValidationError, match="webhook_networks"):
+        Settings()

@@ -13,11 +13,11 @@ JOB = {"fit": {"epochs": 1}, "callbacks": [{"config": {"patience": 2}}], "compil
 
 
 def overridden(*assignments: str, name: str | None = None) -> Any:
-    return json.loads(apply_overrides(json.dumps(JOB).encode(), name, assignments))
+    return json.loads(apply_overrides(json.dumps(JOB).encode(), {"name": name}, assignments))
 
 
 def test_without_overrides_the_bytes_are_unchanged() -> None:
-    assert apply_overrides(b"{broken", None, []) == b"{broken"
+    assert apply_overrides(b"{broken", {"name": None}, []) == b"{broken"
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_an_assignment_that_cannot_be_applied(assignment: str, message: str) -> 
 
 def test_a_body_that_is_not_json() -> None:
     with pytest.raises(MalformedJSON):
-        apply_overrides(b"{broken", "name", [])
+        apply_overrides(b"{broken", {"name": "name"}, [])

@@ -162,7 +162,7 @@ def test_an_upload_is_sent_in_chunks_and_repeated_after_an_outage(
     view = files.upload(transport, path, "my letters", lambda done, total: progress.append((done, total)))
     assert view.id == "ds_1"
     lost, request = service.requests
-    assert request.path == "/api/v1/datasets?name=my+letters"
+    assert request.path == "/api/v1/datasets?project=lab&name=my+letters"
     assert lost.body == request.body == CONTENT * 10
     assert request.headers["Content-Length"] == str(len(CONTENT) * 10)
     assert progress[-1] == (len(CONTENT) * 10, len(CONTENT) * 10)

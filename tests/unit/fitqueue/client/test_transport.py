@@ -1,6 +1,7 @@
 """Requests to a service: headers, retries, and answers that are not successful."""
 
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -67,6 +68,17 @@ def test_a_short_outage_is_retried(service: Any, transport: Transport) -> None:
     service.script = [busy, busy, busy, service.Answer(body=b'"done"')]
     assert transport.request(ONCE).json() == "done"
     assert len(service.requests) == 4
+
+
+def test_a_user_who_sends_too_many_requests_waits_as_long_as_the_service_says(
+    service: Any, transport: Transport
+) -> None:
+    limited = service.problem(429, "request_limit_reached")
+    limited.headers["Retry-After"] = "1"
+    service.script = [limited, service.Answer(body=b'"done"')]
+    began = time.monotonic()
+    assert transport.request(ONCE).json() == "done"
+    assert time.monotonic() - began >= 1
 
 
 def test_a_lasting_outage_raises_the_error_of_the_service(service: Any, transport: Transport) -> None:

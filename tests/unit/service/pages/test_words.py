@@ -9,7 +9,7 @@ from service.pages.words import all_words
 PAGES = Path(__file__).parents[4] / "service" / "pages"
 TEMPLATES = "".join(path.read_text("utf-8") for path in sorted((PAGES / "templates").rglob("*.html")))
 SCRIPTS = "".join(path.read_text("utf-8") for path in sorted((PAGES / "static").glob("*.js")))
-CODE = "".join(path.read_text("utf-8") for path in sorted(PAGES.glob("*.py")))
+CODE = "".join(path.read_text("utf-8") for path in sorted(PAGES.rglob("*.py")))
 
 KEY = r"[a-z_]+(?:\.[a-z_]+)*"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")

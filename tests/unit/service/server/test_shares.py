@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.test import create_environ
 
+from service.login_proxy import LoginProxies
 from service.server.shares import Shares
 
 Application = Callable[..., Iterable[bytes]]
@@ -51,3 +52,19 @@ def test_an_application_that_fails_gives_its_share_back() -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             call(shares, "Bearer a")
+
+
+def test_each_user_of_a_login_proxy_has_a_share_and_others_cannot_take_it() -> None:
+    shares = Shares(answers, LoginProxies("X-Remote-User", ["192.0.2.1"]), limit=1)
+
+    def status(user: str, peer: str) -> str:
+        environ = create_environ(
+            "/api/v1/jobs", headers={"X-Remote-User": user}, environ_overrides={"REMOTE_ADDR": peer}
+        )
+        statuses: list[str] = []
+        shares(environ, lambda status, _headers: statuses.append(status))
+        return statuses[0]
+
+    assert status("ada", "192.0.2.1") == "200 OK"
+    assert status("ada", "192.0.2.1") == "429 Too Many Requests"
+    assert [status("eve", peer) for peer in ("192.0.2.2", "192.0.2.2", "192.0.2.1")] == ["200 OK"] * 3

@@ -1,0 +1,76 @@
+"""Limits at the POST: what is queued and stored, checked in the transaction that adds to it.
+
+A job that runs is never ended because of them, nor is one refused that returns to the queue by itself.
+"""
+
+from collections.abc import Iterator
+
+from sqlalchemy.orm import Session
+
+from fitqueue.errors import Fault, LimitExceeded
+from service.models import Job
+from service.store import holders, holdings
+from service.store.account_faults import limit_fault
+from service.store.holders import Holder
+
+
+def check_new_job(session: Session, job: Job) -> None:
+    """Check that the owner and the project of a job have room for it, which is queued now.
+
+    Raises:
+        LimitExceeded: they have too many queued jobs, or as many bytes stored as they may. Nothing may be committed.
+    """
+    _check(session, job, stored=True)
+
+
+def check_resumed_job(session: Session, job: Job) -> None:
+    """Check that the owner and the project of a job, which is queued now, have not too many of them.
+
+    Raises:
+        LimitExceeded: they have. Nothing may be committed.
+    """
+    _check(session, job, stored=False)
+
+
+def check_new_dataset(session: Session, owner_id: str, project_id: str, size: int) -> None:
+    """Check that the owner and the project of a data set, which is not stored yet, have room for its bytes.
+
+    Raises:
+        LimitExceeded: they would have too many bytes. Nothing may be committed.
+    """
+    limited = holders.lock(session, holders.limited(session, owner_id, project_id))
+    _raise_if_any([fault for holder in limited for fault in _stored_faults(session, holder, size)])
+
+
+def _check(session: Session, job: Job, *, stored: bool) -> None:
+    limited = holders.lock(session, holders.limited(session, job.owner_id, job.project_id))
+    faults = [fault for holder in limited for fault in _queued_faults(session, holder)]
+    if stored:
+        faults += [fault for holder in limited for fault in _stored_faults(session, holder)]
+    _raise_if_any(faults)
+
+
+def _raise_if_any(faults: list[Fault]) -> None:
+    if faults:
+        raise LimitExceeded(" ".join(fault.message for fault in faults), errors=faults)
+
+
+def _queued_faults(session: Session, holder: Holder) -> Iterator[Fault]:
+    limit = holder.limits.queued_jobs
+    if limit is None:
+        return
+    count = holdings.queued(session, [holder.id], projects=holder.is_project).get(holder.id, 0)
+    if count > limit:
+        message = f"{holder.subject} may have at most {limit:,} queued jobs, and has {count - 1:,}."
+        yield limit_fault("", message, None, f"at most {limit:,} queued jobs")
+
+
+def _stored_faults(session: Session, holder: Holder, size: int | None = None) -> Iterator[Fault]:
+    limit = holder.limits.stored_bytes
+    if limit is None:
+        return
+    stored = holdings.stored_bytes(session, [holder.id], projects=holder.is_project).get(holder.id, 0)
+    if stored + (size or 1) > limit:
+        more = "" if size is None else f"; this would be {size:,} more"
+        message = f"{holder.subject} may have at most {limit:,} bytes stored, and has {stored:,}{more}."
+        yield limit_fault("", message, None, f"at most {limit:,} bytes stored")

@@ -1,0 +1,1 @@
+"""Sends what happened to jobs: as signed messages, to Slack, and by mail."""

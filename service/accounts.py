@@ -3,14 +3,14 @@
 They find it through the entry point in `pyproject.toml`. Whoever can use the database may do everything.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from fitqueue.account_views import NewTokenView, TokenView, UserView
 from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import TokenNotFound
-from fitqueue.limits import ChangedUserLimits
+from fitqueue.limits import ChangedUserLimits, merged
 from fitqueue.roles import Role, Scope
 from service.api.account_views import token_view, user_view, user_views
 from service.api.auditing import changes_between
@@ -63,13 +63,17 @@ class DatabaseAccounts:
         share: float | None = None,
         max_priority: int | None = None,
         disabled: bool | None = None,
+        limits: Mapping[str, int | None] | None = None,
     ) -> UserView:
-        values = {"role": role, "share": share, "max_priority": max_priority}
+        values = {"role": role, "share": share, "max_priority": max_priority, "limits": limits}
         change = validated(UserChange, {field: value for field, value in values.items() if value is not None})
-        columns = change.model_dump(exclude_unset=True)
+        columns = change.model_dump(exclude_unset=True, exclude={"limits"})
         with self._database.write() as session:
             before = user_view(session, users.get(session, name))
-            after = user_view(session, users.change(session, name, columns, disabled=disabled))
+            user = users.change(session, name, columns, disabled=disabled)
+            if change.limits is not None:
+                user.limits = merged(user.limits, change.limits)
+            after = user_view(session, user)
             if changes := changes_between(before, after):
                 data: dict[str, object] = {"name": after.name, "changes": changes}
                 audit.record(session, OPERATOR, AuditAction.USER_CHANGE, after.id, data)

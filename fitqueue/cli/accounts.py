@@ -1,7 +1,7 @@
 """Where `fitqueue user` and `fitqueue token` work: in the database beside them, or at the service, by its API."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -38,6 +38,7 @@ class Accounts(Protocol):
         share: float | None = ...,
         max_priority: int | None = ...,
         disabled: bool | None = ...,
+        limits: Mapping[str, int | None] | None = ...,
     ) -> UserView:
         """Change a user. What is None stays as it is."""
 

@@ -6,11 +6,13 @@ import click
 
 from fitqueue.account_views import ProjectView
 from fitqueue.cli.batch import for_each
+from fitqueue.cli.limits import limit_option, limits_of, retention_of
 from fitqueue.cli.options import json_option, present
 from fitqueue.cli.output import print_json, print_table, remark
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.tables import Column
 from fitqueue.client import Client
+from fitqueue.limits import Limits
 
 
 @click.group(cls=SuggestingGroup)
@@ -48,12 +50,26 @@ def list_projects(as_json: bool) -> None:
 @click.argument("project")
 @click.option("--open/--closed", "is_open", default=None, help="Whether all users see it, or its members alone.")
 @click.option("--share", type=float, help="The part of the devices that is its by right; 1, unless it was changed.")
-def change(project: str, is_open: bool | None, share: float | None) -> None:
-    """Open or close PROJECT, or change its share."""
-    if not present(is_open, share):
-        raise click.UsageError("Nothing to change: expected --open, --closed or --share.")
+@limit_option
+@click.option(
+    "--retention",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set for how many days something of ended jobs is kept; `none`: for ever. Repeatable.",
+)
+def change(
+    project: str, is_open: bool | None, share: float | None, limits: tuple[str, ...], retention: tuple[str, ...]
+) -> None:
+    """Open or close PROJECT, or change its share, its limits or its retention.
+
+    Limits are running_jobs, gpus, queued_jobs, stored_bytes and runtime_seconds. Retention has logs_days, events_days,
+    snapshots_days, checkpoints_days and artifacts_days, and keep_checkpoints, which is best_and_last or all.
+    """
+    changed, kept = limits_of(limits, Limits), retention_of(retention)
+    if not present(is_open, share, changed, kept):
+        raise click.UsageError("Nothing to change: expected --open, --closed, --share, --limit or --retention.")
     with Client() as client:
-        view = client.change_project(project, open=is_open, share=share)
+        view = client.change_project(project, open=is_open, share=share, limits=changed, retention=kept)
     remark(f"{view.name}: {_state(view)}, share {view.share:g}.")
 
 

@@ -6,12 +6,14 @@ import click
 
 from fitqueue.account_views import UserView
 from fitqueue.cli.accounts import open_accounts
+from fitqueue.cli.limits import limit_facts, limit_option, limits_of
 from fitqueue.cli.options import json_option, present
 from fitqueue.cli.output import print_facts, print_json, print_table, remark
 from fitqueue.cli.suggestions import SuggestingGroup
 from fitqueue.cli.tables import Column
 from fitqueue.cli.text import local_time
 from fitqueue.client import Client
+from fitqueue.limits import UserLimits
 from fitqueue.roles import Role, Scope
 
 _ROLE: click.Choice[str] = click.Choice([str(role) for role in Role])
@@ -20,7 +22,10 @@ _ROLE: click.Choice[str] = click.Choice([str(role) for role in Role])
 @click.command()
 @json_option
 def me(as_json: bool) -> None:
-    """Show who you are for the service: your user and role, your token and what it may do, and the projects you see."""
+    """Show who you are for the service: your user and role, your token and what it may do, and the projects you see.
+
+    Below stands what you have now, and what you may have at the most.
+    """
     with Client() as client:
         view = client.me()
     if as_json:
@@ -35,6 +40,7 @@ def me(as_json: bool) -> None:
         ("Scope", str(token.scope) if token.scope is not Scope.ALL else "all that the role may"),
         ("Expires", local_time(token.expires_at) or "never"),
         ("Projects", ", ".join(view.projects)),
+        *limit_facts(user.limits, user.usage),
     ]
     print_facts(facts)
 
@@ -80,12 +86,17 @@ def list_users(as_json: bool) -> None:
 @click.option("--role", type=_ROLE, help="What the user may do.")
 @click.option("--share", type=float, help="The part of the devices that is theirs by right; 1, unless it was changed.")
 @click.option("--max-priority", type=int, help="The highest priority that they may give to a job. Admins may give any.")
-def change(user: str, role: str | None, share: float | None, max_priority: int | None) -> None:
-    """Change the role, the share or the highest priority of USER."""
-    if not present(role, share, max_priority):
-        raise click.UsageError("Nothing to change: expected --role, --share or --max-priority.")
+@limit_option
+def change(user: str, role: str | None, share: float | None, max_priority: int | None, limits: tuple[str, ...]) -> None:
+    """Change the role, the share, the highest priority or the limits of USER.
+
+    Limits are running_jobs, gpus, queued_jobs, stored_bytes, runtime_seconds and requests_per_minute.
+    """
+    changed = limits_of(limits, UserLimits)
+    if not present(role, share, max_priority, changed):
+        raise click.UsageError("Nothing to change: expected --role, --share, --max-priority or --limit.")
     with open_accounts() as accounts:
-        view = accounts.change_user(user, role=role, share=share, max_priority=max_priority)
+        view = accounts.change_user(user, role=role, share=share, max_priority=max_priority, limits=changed)
     remark(f"{view.name}: {view.role}, share {view.share:g}, priority {view.max_priority} at most.")
 
 

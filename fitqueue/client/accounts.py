@@ -47,6 +47,7 @@ class AccountMethods(ClientBase):
         share: float | None = None,
         max_priority: int | None = None,
         disabled: bool | None = None,
+        limits: Mapping[str, int | None] | None = None,
     ) -> UserView:
         """Change a user. What is None stays as it is.
 
@@ -56,6 +57,7 @@ class AccountMethods(ClientBase):
             share: the part of the devices that the user has by right, relative to others.
             max_priority: the highest priority that the user may give to a job; admins may give any.
             disabled: whether no token of the user is valid.
+            limits: limits to set, by name; None as a value removes one.
 
         Raises:
             Forbidden: you are not an admin.
@@ -63,7 +65,7 @@ class AccountMethods(ClientBase):
             LastAdmin: no admin would be left.
             InvalidRequest: a value is invalid.
         """
-        changes = {"role": role, "share": share, "max_priority": max_priority, "disabled": disabled}
+        changes = {"role": role, "share": share, "max_priority": max_priority, "disabled": disabled, "limits": limits}
         return UserView.model_validate_json(self._change(f"/users/{_quoted(name)}", changes))
 
     def projects(self) -> Sequence[ProjectView]:
@@ -84,20 +86,31 @@ class AccountMethods(ClientBase):
         """
         return ProjectView.model_validate_json(self._create("/projects", {"name": name, "open": open}))
 
-    def change_project(self, name: str, *, open: bool | None = None, share: float | None = None) -> ProjectView:
+    def change_project(
+        self,
+        name: str,
+        *,
+        open: bool | None = None,
+        share: float | None = None,
+        limits: Mapping[str, int | None] | None = None,
+        retention: Mapping[str, Any] | None = None,
+    ) -> ProjectView:
         """Change a project. What is None stays as it is.
 
         Args:
             name: the project's name.
             open: whether all users see it, or its members alone.
             share: the part of the devices that it has by right, relative to others.
+            limits: limits to set, by name; None as a value removes one.
+            retention: how many days something of ended jobs is kept, by name; None as a value: for ever.
 
         Raises:
             Forbidden: you are not an admin.
             ProjectNotFound: there is no project with this name that you see.
             InvalidRequest: a value is invalid.
         """
-        return ProjectView.model_validate_json(self._change(_project_path(name), {"open": open, "share": share}))
+        changes = {"open": open, "share": share, "limits": limits, "retention": retention}
+        return ProjectView.model_validate_json(self._change(_project_path(name), changes))
 
     def add_member(self, project: str, user: str) -> ProjectView:
         """Let a user see a project that is not open. Doing it twice is allowed.

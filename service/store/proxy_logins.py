@@ -25,8 +25,8 @@ _PREFIX: Final = "tok_proxy_"
 
 def find(session: Session, name: str) -> Verified | None:
     """Return the user with this name; None if they may not log in, or have not done so before."""
-    user_id = session.scalar(select(User.id).where(User.name == name))
-    return None if user_id is None else principals.by_token_id(session, _token_id(user_id))
+    user = _user(session, name)
+    return None if user is None else principals.by_token_id(session, _token_id(user.id))
 
 
 def begin(session: Session, name: str, address: str | None) -> Verified:
@@ -35,7 +35,7 @@ def begin(session: Session, name: str, address: str | None) -> Verified:
     Raises:
         Forbidden: there is no such user, the user is disabled, or the token was revoked.
     """
-    user = session.scalar(select(User).where(User.name == name))
+    user = _user(session, name)
     if user is None:
         raise Forbidden(f"The login proxy names the user '{truncate(name, 100)}', whom this service does not know.")
     if user.disabled_at is not None:
@@ -46,6 +46,11 @@ def begin(session: Session, name: str, address: str | None) -> Verified:
     if found is None:
         raise Forbidden(f"The token '{NAME}' of {user.name}, which stands for logins by the proxy, was revoked.")
     return found
+
+
+def _user(session: Session, name: str) -> User | None:
+    """Return the user with this name. PostgreSQL cannot compare anything with the character NUL."""
+    return None if "\0" in name else session.scalar(select(User).where(User.name == name))
 
 
 def is_token(token: Token) -> bool:

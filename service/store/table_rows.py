@@ -10,17 +10,45 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, Float, Integer, MetaData, String, Table, func, select, text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from service.column_types import Base
-from service.models import GPUClaim, LoginLink, LoginSession, StorageIdentity, Worker
+from service.models import (
+    ADMIN_ID,
+    LAB_ID,
+    GPUClaim,
+    LoginLink,
+    LoginSession,
+    Project,
+    StorageIdentity,
+    User,
+    Worker,
+)
 
 LEFT_OUT: Final = frozenset(
     table.__tablename__ for table in (GPUClaim, LoginLink, LoginSession, StorageIdentity, Worker)
 )
 """Tables that mean nothing elsewhere: running workers and what they hold, open browsers, and the storage's identity."""
+
+_MIGRATED: Final = {User.__tablename__: ADMIN_ID, Project.__tablename__: LAB_ID}
+"""The ids of the rows that every database has, because a migration creates them."""
 
 _READ: Final = 1000
 """Rows that are in memory while a table is read."""
@@ -48,10 +76,13 @@ def read(session: Session, table: str) -> Iterator[list[Any]]:
 
 
 def count_all(session: Session) -> dict[str, int]:
-    """Return how many rows each table of the database has, other than Alembic's; a table without rows is left out."""
+    """Return how many rows each table of the database has, other than those that a migration has created.
+
+    A table without rows is left out.
+    """
     metadata = _reflected(session)
     counts = {
-        table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
+        table.name: session.execute(select(func.count()).select_from(table).where(*_is_own(table))).scalar_one()
         for table in metadata.sorted_tables
         if table.name != "alembic_version"
     }
@@ -75,6 +106,8 @@ class RowWriter:
             ValueError: the table, its columns or a value are not those of this version.
         """
         table = self._table(name, columns)
+        if name in _MIGRATED:  # the backup has these rows as they were
+            self._session.execute(delete(table).where(table.columns["id"] == _MIGRATED[name]))
         decoders = [_decoder(table.columns[column], self._is_on_sqlite) for column in columns]
         count = 0
         for batch in _batches(rows):
@@ -113,6 +146,10 @@ class RowWriter:
             f' HAVING max("{column.name}") IS NOT NULL AND pg_get_serial_sequence(:name, :column) IS NOT NULL'
         )
         self._session.execute(query, {"name": table.name, "column": column.name})
+
+
+def _is_own(table: Table) -> list[ColumnElement[bool]]:
+    return [table.columns["id"] != _MIGRATED[table.name]] if table.name in _MIGRATED else []
 
 
 def _reflected(session: Session) -> MetaData:

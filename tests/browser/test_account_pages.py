@@ -155,7 +155,7 @@ def test_an_admin_manages_users_and_projects_without_a_script(open_page: OpenPag
     entry = page.locator("details.entry", has_text="grace")
     entry.locator("summary").click()
     entry.get_by_label("Share").fill("2")
-    entry.get_by_role("button", name="Save").click()
+    entry.get_by_role("button", name="Save", exact=True).click()
     expect(entry.locator("summary")).to_contain_text("share 2")
     entry.get_by_role("button", name="Disable").click()
     expect(entry.locator("summary")).to_contain_text("disabled")

@@ -65,6 +65,21 @@ def test_users_and_tokens_are_the_same_by_the_api_and_in_the_database(
         assert "REVOKED" in anywhere("token", "list", "--user", "ada")[1]
 
 
+def test_limits_are_set_anywhere_and_shown_to_the_user(anywhere: Run, client: Client, run: Run) -> None:
+    assert anywhere("user", "change", "admin", "--limit", "running_jobs=4", "--limit", "gpus=2")[0] == 0
+    assert anywhere("user", "change", "admin", "--limit", "gpus=none")[0] == 0
+    limits = client.me().user.limits
+    assert (limits.running_jobs, limits.gpus) == (4, None)
+    assert client.change_user("admin", limits={"running_jobs": None}).limits.running_jobs is None
+
+
+def test_a_project_gets_limits_and_a_retention(run: Run, client: Client) -> None:
+    code, _, err = run("project", "change", "lab", "--limit", "gpus=8", "--retention", "logs_days=90")
+    assert (code, err) == (0, "lab: open, share 1.\n")
+    [lab] = client.projects()
+    assert (lab.limits.gpus, lab.retention.logs_days, lab.retention.snapshots_days) == (8, 90, 30)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,7 +87,7 @@ def test_users_and_tokens_are_the_same_by_the_api_and_in_the_database(
         (["user", "add", "Ada"], "  /name: Expected 1 to 64 lower-case letters"),
         (["user", "change", "nobody", "--share", "2"], "Error: There is no user 'nobody'."),
         (["user", "change", "admin", "--share", "0"], "  /share: "),
-        (["user", "change", "admin"], "expected --role, --share or --max-priority."),
+        (["user", "change", "admin"], "expected --role, --share, --max-priority or --limit."),
         (["user", "change", "admin", "--role", "member"], "Error: admin is the last admin"),
         (["user", "disable", "admin"], "Error: admin is the last admin"),
         (["token", "create", "x", "--user", "nobody"], "Error: There is no user 'nobody'."),
@@ -161,11 +176,11 @@ def test_me_says_who_one_is(
     log_in("ada")
     token = client.create_token("phone", user="ada", scope="read", expires_in_days=1)
     monkeypatch.setenv("FITQUEUE_TOKEN", token.token)
-    facts = dict(line.split(maxsplit=1) for line in run("me")[1].splitlines())
+    facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in run("me")[1].splitlines())
     assert facts.pop("Expires") > "2026"
     assert facts == {
         "User": "ada", "Role": "member", "Priority": "0 at most", "Token": f"phone, {token.id}", "Scope": "read",
-        "Projects": "lab",
+        "Projects": "lab", "Running jobs": "0", "GPUs": "0", "Queued jobs": "0", "Stored": "0 B",
     }  # fmt: skip
     assert json.loads(run("me", "--json")[1])["user"]["name"] == "ada"
 

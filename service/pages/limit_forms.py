@@ -1,4 +1,4 @@
-"""The forms in which admins write the limits of users and projects. A field that is left empty is no limit."""
+"""The forms in which admins write the limits of users and projects. A field that is left empty removes a limit."""
 
 from typing import Final
 

@@ -19,6 +19,7 @@ def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:
     spec = parse(cnn).spec
     assert spec.to_json() | {"seed": None} == {
         "name": None,
+        "keep": False,
         "project": "lab",
         "model": {
             "class_name": "Sequential",

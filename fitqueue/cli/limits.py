@@ -62,10 +62,8 @@ def _parsed(text: str, known: Iterable[str], option: str) -> tuple[str, int | No
     names = list(known)
     if not equals or name not in names:
         similar = nearest(name, names)
-        hint = f" Did you mean '{similar}'?" if similar else ""
-        raise click.BadParameter(
-            f"'{text}' is not understood; expected NAME=N with one of {', '.join(names)}.{hint}", param_hint=option
-        )
+        expected = f"Did you mean '{similar}'?" if similar else f"Names are {', '.join(names)}."
+        raise click.BadParameter(f"'{text}' is not understood; expected NAME=N. {expected}", param_hint=option)
     if value == _NONE:
         return name, None
     if not value.isascii() or not value.isdigit():

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from service import clock
 from service.models import QUEUED, Job, Project, User
-from service.store import events, job_details, projects, queue_position, tokens, users
+from service.store import events, job_details, ownership, queue_position
 from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
+from service.store.ownership import Ownership
 
 MAX_CURSOR: Final = 200
 """The characters of a cursor: a priority, an id and the name of a pool."""
@@ -33,9 +34,7 @@ class WaitingJob:
     since: datetime
     """When it was submitted, or was last requeued, resumed or extended."""
     labels: Mapping[str, str]
-    submitted_by: str | None
-    owner: str | None
-    project: str | None
+    ownership: Ownership
     forecast: QueuedForecast
     finishes_at: datetime | None
 
@@ -134,9 +133,7 @@ def _with_details(
     waits = queue_position.read_waits(session, jobs, lease_seconds)
     since = _queued_since(session, jobs)
     labels = job_details.labels_of(session, jobs)
-    names = tokens.names_of(session, {job.token_id for job in jobs})
-    owners = users.names_of(session, {job.owner_id for job in jobs})
-    of_projects = projects.names_of(session, {job.project_id for job in jobs})
+    owned = ownership.read(session, jobs)
     forecasts = forecaster.read(session, [job.id for job in jobs]) if forecaster is not None and jobs else {}
     now = clock.now(session)
     return [
@@ -146,13 +143,11 @@ def _with_details(
             waiting_for=waits[job.id],
             since=since.get(job.id, job.created_at),
             labels=labels.get(job.id, {}),
-            submitted_by=names.get(job.token_id),
-            owner=owners.get(job.owner_id),
-            project=of_projects.get(job.project_id),
+            ownership=names,
             forecast=(forecast := forecasts.get(job.id) or QueuedForecast(position - 1, None, None)),
             finishes_at=job_details.after(now, forecast.ends),
         )
-        for job, position in zip(jobs, _positions(session, jobs, has_gaps=has_gaps), strict=True)
+        for job, names, position in zip(jobs, owned, _positions(session, jobs, has_gaps=has_gaps), strict=True)
     ]
 
 

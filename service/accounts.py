@@ -5,18 +5,19 @@ They find it through the entry point in `pyproject.toml`. Whoever can use the da
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import timedelta
 
 from fitqueue.account_views import NewTokenView, TokenView, UserView
 from fitqueue.audit_actions import AuditAction
 from fitqueue.errors import TokenNotFound
-from fitqueue.limits import ChangedUserLimits, merged
+from fitqueue.limits import ChangedUserLimits
 from fitqueue.roles import Role, Scope
-from service.api.account_views import token_view, user_view, user_views
-from service.api.auditing import changes_between
+from service.api.account_views import token_view, user_views
 from service.api.errors import validated
 from service.api.tokens import NewToken
+from service.api.tokens import create_as as create_token_as
 from service.api.users import NewUser, UserChange
+from service.api.users import change_as as change_user_as
+from service.api.users import create_as as create_user_as
 from service.command_errors import database_errors_explained, service_settings
 from service.db import Database
 from service.models import ADMIN_ID
@@ -50,10 +51,7 @@ class DatabaseAccounts:
     def create_user(self, name: str, *, role: Role | str = Role.MEMBER) -> UserView:
         wanted = validated(NewUser, {"name": name, "role": role})
         with self._database.write() as session:
-            user = users.create(session, wanted.name, wanted.role, self._new_user_limits)
-            data: dict[str, object] = {"name": wanted.name, "role": wanted.role}
-            audit.record(session, OPERATOR, AuditAction.USER_CREATE, user.id, data)
-            return user_view(session, user)
+            return create_user_as(OPERATOR, session, wanted, self._new_user_limits)
 
     def change_user(
         self,
@@ -65,19 +63,16 @@ class DatabaseAccounts:
         disabled: bool | None = None,
         limits: Mapping[str, int | None] | None = None,
     ) -> UserView:
-        values = {"role": role, "share": share, "max_priority": max_priority, "limits": limits}
-        change = validated(UserChange, {field: value for field, value in values.items() if value is not None})
-        columns = change.model_dump(exclude_unset=True, exclude={"limits"})
+        given = {
+            "role": role,
+            "share": share,
+            "max_priority": max_priority,
+            "disabled": disabled,
+            "limits": limits,
+        }
+        change = validated(UserChange, {field: value for field, value in given.items() if value is not None})
         with self._database.write() as session:
-            before = user_view(session, users.get(session, name))
-            user = users.change(session, name, columns, disabled=disabled)
-            if change.limits is not None:
-                user.limits = merged(user.limits, change.limits)
-            after = user_view(session, user)
-            if changes := changes_between(before, after):
-                data: dict[str, object] = {"name": after.name, "changes": changes}
-                audit.record(session, OPERATOR, AuditAction.USER_CHANGE, after.id, data)
-            return after
+            return change_user_as(OPERATOR, session, name, change)
 
     def tokens(self, user: str | None = None) -> Sequence[TokenView]:
         """Return the tokens of a user, or all tokens."""
@@ -96,13 +91,9 @@ class DatabaseAccounts:
     ) -> NewTokenView:
         """Create a token of a user, or of the user `admin`, whom every database has."""
         wanted = validated(NewToken, {"name": name, "scope": scope, "expires_in_days": expires_in_days})
-        expires_in = None if wanted.expires_in_days is None else timedelta(days=wanted.expires_in_days)
         with self._database.write() as session:
             owner = users.get(session, ADMIN_ID if user is None else user)
-            new = tokens.issue(session, wanted.name, owner.id, scope=wanted.scope, expires_in=expires_in)
-            audit.record(session, OPERATOR, AuditAction.TOKEN_CREATE, new.row.id, {"name": name, "user": owner.name})
-            view = token_view(new.row, owner.name)
-        return NewTokenView(**view.model_dump(), token=new.secret)
+            return create_token_as(OPERATOR, session, wanted, owner)
 
     def revoke_token(self, token_id: str) -> None:
         with self._database.write() as session:

@@ -21,7 +21,7 @@ def limits_of(texts: Iterable[str], kind: type[Limits]) -> dict[str, int | None]
     """Return the limits that were given as NAME=N; None if there are none.
 
     Raises:
-        click.BadParameter: one of them is not a limit of this kind.
+        click.UsageError: one of them is not a limit of this kind.
     """
     return dict(_parsed(text, kind.model_fields, "--limit") for text in texts) or None
 
@@ -30,7 +30,7 @@ def retention_of(texts: Iterable[str]) -> dict[str, Any] | None:
     """Return the retention that was given as NAME=VALUE; None if nothing of it was.
 
     Raises:
-        click.BadParameter: one of them is not a part of a retention.
+        click.UsageError: one of them is not a part of a retention.
     """
     values: dict[str, Any] = {}
     for text in texts:
@@ -62,12 +62,10 @@ def _parsed(text: str, known: Iterable[str], option: str) -> tuple[str, int | No
     names = list(known)
     if not equals or name not in names:
         similar = nearest(name, names)
-        hint = f" Did you mean '{similar}'?" if similar else ""
-        raise click.BadParameter(
-            f"'{text}' is not understood; expected NAME=N with one of {', '.join(names)}.{hint}", param_hint=option
-        )
+        expected = f"Did you mean '{similar}'?" if similar else f"Names are {', '.join(names)}."
+        raise click.UsageError(f"{option}: '{text}' is not understood; expected NAME=N. {expected}")
     if value == _NONE:
         return name, None
     if not value.isascii() or not value.isdigit():
-        raise click.BadParameter(f"'{value}' is not a number, nor `none`, for {name}", param_hint=option)
+        raise click.UsageError(f"{option}: '{value}' is not a number, nor `none`, for {name}.")
     return name, int(value)

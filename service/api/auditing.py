@@ -28,20 +28,24 @@ def record(
         data: what else matters. It must not have a secret.
         by: who does it, where a request logs somebody in or out.
     """
+    audit.record(session, actor(by), action, target_id, data)
+
+
+def actor(by: Principal | None = None) -> Actor:
+    """Return the request's user as the audit log names them, or who logs in or out with it."""
     who = principal() if by is None else by
-    audit.record(session, Actor(who.user_id, who.user, who.token_id, request.remote_addr), action, target_id, data)
+    return Actor(who.user_id, who.user, who.token_id, request.remote_addr)
 
 
 def record_change(
-    session: Session, action: AuditAction, before: UserView | ProjectView, after: UserView | ProjectView
+    session: Session,
+    by: Actor,
+    action: AuditAction,
+    before: UserView | ProjectView,
+    after: UserView | ProjectView,
 ) -> None:
-    """Record what the request's user changed of a user or project, if anything: each field's old and new value."""
-    changes = changes_between(before, after)
-    if changes:
-        record(session, action, after.id, {"name": after.name, "changes": changes})
-
-
-def changes_between(before: UserView | ProjectView, after: UserView | ProjectView) -> dict[str, object]:
-    """Return the old and the new value of each field that differs."""
+    """Record what somebody changed of a user or project, if anything: each field's old and new value."""
     old, new = (view.model_dump(mode="json", exclude={"usage"}) for view in (before, after))
-    return {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
+    changes = {name: {"from": old[name], "to": new[name]} for name in new if new[name] != old[name]}
+    if changes:
+        audit.record(session, by, action, after.id, {"name": after.name, "changes": changes})

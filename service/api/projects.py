@@ -1,9 +1,12 @@
 """Projects: everybody lists those that they see; admins create and change them."""
 
+from collections.abc import Callable
+
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from fitqueue.account_views import ProjectView
 from fitqueue.audit_actions import AuditAction
@@ -18,6 +21,7 @@ from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
 from service.api.users import MAX_SHARE
+from service.models import Project, User
 from service.store import projects, retention, users
 
 blueprint = APIBlueprint(
@@ -127,7 +131,7 @@ def change(reference: str, body: object) -> ProjectView:
             retention.set(session, project.id, _patched(before.retention, asked.retention))
             session.refresh(project)
         after = project_view(session, project)
-        auditing.record_change(session, AuditAction.PROJECT_CHANGE, before, after)
+        auditing.record_change(session, auditing.actor(), AuditAction.PROJECT_CHANGE, before, after)
         return after
 
 
@@ -151,13 +155,7 @@ def add_member(reference: str, user: str) -> ProjectView:
         ProjectNotFound: there is no such project.
         UserNotFound: there is no such user.
     """
-    with get_services().database.write() as session:
-        project = projects.get(session, reference)
-        member = users.get(session, user)
-        if projects.add_member(session, project, member):
-            data: dict[str, object] = {"name": project.name, "user": member.name}
-            auditing.record(session, AuditAction.PROJECT_ADD_MEMBER, project.id, data)
-        return project_view(session, project)
+    return _change_members(reference, user, projects.add_member, AuditAction.PROJECT_ADD_MEMBER)
 
 
 @blueprint.delete(
@@ -177,10 +175,16 @@ def remove_member(reference: str, user: str) -> ProjectView:
         ProjectNotFound: there is no such project.
         UserNotFound: there is no such user.
     """
+    return _change_members(reference, user, projects.remove_member, AuditAction.PROJECT_REMOVE_MEMBER)
+
+
+def _change_members(
+    reference: str, user: str, change: Callable[[Session, Project, User], bool], action: AuditAction
+) -> ProjectView:
     with get_services().database.write() as session:
         project = projects.get(session, reference)
         member = users.get(session, user)
-        if projects.remove_member(session, project, member):
+        if change(session, project, member):
             data: dict[str, object] = {"name": project.name, "user": member.name}
-            auditing.record(session, AuditAction.PROJECT_REMOVE_MEMBER, project.id, data)
+            auditing.record(session, action, project.id, data)
         return project_view(session, project)

@@ -21,7 +21,8 @@ from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Query, Text, answer, json_body, json_request, problems
 from service.models import User
-from service.store import proxy_logins, tokens, users
+from service.store import audit, proxy_logins, tokens, users
+from service.store.audit import Actor
 
 blueprint = APIBlueprint(
     "tokens", __name__, url_prefix=f"{PREFIX}/tokens", abp_tags=[Tag(name="accounts")], abp_responses=ALWAYS
@@ -77,14 +78,17 @@ def create(body: object) -> NewTokenView:
     """
     wanted = validated(NewToken, body)
     _require_no_more(wanted.scope)
-    expires_in = None if wanted.expires_in_days is None else timedelta(days=wanted.expires_in_days)
     with get_services().database.write() as session:
-        user = _user(session, wanted.user)
-        new = tokens.issue(session, wanted.name, user.id, scope=wanted.scope, expires_in=expires_in)
-        view = token_view(new.row, user.name)
-        data: dict[str, object] = {"name": wanted.name, "user": user.name, "scope": wanted.scope}
-        auditing.record(session, AuditAction.TOKEN_CREATE, new.row.id, data)
-    return NewTokenView(**view.model_dump(), token=new.secret)
+        return create_as(auditing.actor(), session, wanted, _user(session, wanted.user))
+
+
+def create_as(by: Actor, session: Session, wanted: NewToken, user: User) -> NewTokenView:
+    """Create a token of a user, as somebody who may do so."""
+    expires_in = None if wanted.expires_in_days is None else timedelta(days=wanted.expires_in_days)
+    new = tokens.issue(session, wanted.name, user.id, scope=wanted.scope, expires_in=expires_in)
+    data = {"name": wanted.name, "user": user.name, "scope": wanted.scope}
+    audit.record(session, by, AuditAction.TOKEN_CREATE, new.row.id, data)
+    return NewTokenView(**token_view(new.row, user.name).model_dump(), token=new.secret)
 
 
 def read_tokens(name: str | None = None) -> list[TokenView]:

@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from fitqueue.account_views import UserView
 from fitqueue.audit_actions import AuditAction
@@ -20,7 +21,8 @@ from service.api.addresses import address_of
 from service.api.context import get_services
 from service.api.errors import validated
 from service.api.parameters import ALWAYS, Text, answer, json_body, json_request, problems
-from service.store import users
+from service.store import audit, users
+from service.store.audit import Actor
 
 blueprint = APIBlueprint(
     "users", __name__, url_prefix=f"{PREFIX}/users", abp_tags=[Tag(name="accounts")], abp_responses=ALWAYS
@@ -92,9 +94,18 @@ def create(body: object) -> UserView:
     """
     wanted, services = validated(NewUser, body), get_services()
     with services.database.write() as session:
-        view = user_view(session, users.create(session, wanted.name, wanted.role, services.settings.new_user_limits))
-        auditing.record(session, AuditAction.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
-        return view
+        return create_as(auditing.actor(), session, wanted, services.settings.new_user_limits)
+
+
+def create_as(by: Actor, session: Session, wanted: NewUser, limits: ChangedUserLimits | None) -> UserView:
+    """Create a user with these limits, as somebody who may do so.
+
+    Raises:
+        NameTaken: another user has this name.
+    """
+    view = user_view(session, users.create(session, wanted.name, wanted.role, limits))
+    audit.record(session, by, AuditAction.USER_CREATE, view.id, {"name": wanted.name, "role": wanted.role})
+    return view
 
 
 @blueprint.get("/<user>", summary="Get a user", responses={200: UserView, **problems(403, 404)})
@@ -123,13 +134,23 @@ def change(reference: str, body: object) -> UserView:
         LastAdmin: no admin would be left.
     """
     asked = validated(UserChange, body)
+    with get_services().database.write() as session:
+        return change_as(auditing.actor(), session, reference, asked)
+
+
+def change_as(by: Actor, session: Session, reference: str, asked: UserChange) -> UserView:
+    """Change a user, as somebody who may do so.
+
+    Raises:
+        UserNotFound: there is no such user.
+        LastAdmin: no admin would be left.
+    """
     given = asked.model_fields_set
     wanted = {name: getattr(asked, name) for name in given - {"disabled", "limits"}}
-    with get_services().database.write() as session:
-        before = user_view(session, users.get(session, reference))
-        user = users.change(session, reference, wanted, disabled=asked.disabled if "disabled" in given else None)
-        if "limits" in given:
-            user.limits = merged(user.limits, asked.limits)
-        after = user_view(session, user)
-        auditing.record_change(session, AuditAction.USER_CHANGE, before, after)
-        return after
+    before = user_view(session, users.get(session, reference))
+    user = users.change(session, reference, wanted, disabled=asked.disabled if "disabled" in given else None)
+    if "limits" in given:
+        user.limits = merged(user.limits, asked.limits)
+    after = user_view(session, user)
+    auditing.record_change(session, by, AuditAction.USER_CHANGE, before, after)
+    return after

@@ -108,10 +108,8 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "priority": job.priority,
         "preemptible": job.preemptible,
         "labels": details.labels,
-        "owner": details.owner,
-        "project": details.project,
         "keep": job.keep,
-        "submitted_by": details.submitted_by,
+        **details.ownership._asdict(),
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
         "pause_requested_at": job.pause_requested_at,
@@ -268,9 +266,7 @@ def queued_job(waiting: WaitingJob) -> QueuedJob:
         preemptible=job.preemptible,
         gpus=job.gpus,
         labels=dict(waiting.labels),
-        owner=waiting.owner,
-        project=waiting.project,
-        submitted_by=waiting.submitted_by,
+        **waiting.ownership._asdict(),
         position=waiting.position,
         waiting_for=waiting.waiting_for,
         created_at=job.created_at,
@@ -295,9 +291,7 @@ def dataset_view(details: DatasetDetails) -> DatasetView:
         sha256=row.sha256,
         source=None,
         created_at=row.created_at,
-        owner=details.owner,
-        project=details.project,
-        submitted_by=details.submitted_by,
+        **details.ownership._asdict(),
     )
 
 

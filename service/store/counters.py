@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from fitqueue.states import Reason
 from service.models import Counter
+from service.store import shared_rows
 
 ENDED: Final = "ended"
 
@@ -88,7 +88,4 @@ def _add_to(histograms: dict[str, Histogram], duration: Duration, row: Counter) 
 
 
 def _add(session: Session, name: str, pool: str, bucket: str, seconds: float) -> None:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(Counter).values(name=name, pool=pool, bucket=bucket, count=1, total=seconds)
-    grown = {"count": Counter.count + 1, "total": Counter.total + seconds}
-    session.execute(row.on_conflict_do_update(index_elements=[Counter.name, Counter.pool, Counter.bucket], set_=grown))
+    shared_rows.add(session, Counter, {"name": name, "pool": pool, "bucket": bucket}, {"count": 1, "total": seconds})

@@ -46,7 +46,7 @@ def _delete_job(session: Session, job_id: str) -> None:
     job = session.get_one(Job, job_id)
     session.execute(delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False))
     # The row that all jobs of the owner share, so it comes last.
-    owner_usage.add(session, job, deleted_jobs=1)
+    owner_usage.add(session, job, {"deleted_jobs": 1})
 
 
 def _delete_files(session: Session, job_id: str) -> list[str]:

@@ -14,8 +14,9 @@ from service import clock
 from service.forecast.estimate import Estimate
 from service.forecast.pace import time_left
 from service.models import Job, JobLabel
-from service.store import projects, queue_position, tokens, users
+from service.store import ownership, queue_position
 from service.store.forecasts import Forecaster, QueuedForecast, training_of
+from service.store.ownership import NOBODY, Ownership
 
 # Each open page of a job needs these statements once a second, and it takes longer to build than to run them.
 _IDS: Final = bindparam("ids", expanding=True, type_=String)
@@ -37,10 +38,7 @@ class JobDetails:
     """How long it takes until it has ended; None if nobody knows."""
     finishes_at: datetime | None
     labels: Mapping[str, str]
-    submitted_by: str | None
-    """The name of the token that it was submitted with."""
-    owner: str | None
-    project: str | None
+    ownership: Ownership
 
 
 def read(
@@ -71,9 +69,8 @@ def read_all(
     now = clock.now(session) if has_end else None
     left = {job.id: _left(job, queues[job.id][1] if job.id in queues else None, now) for job in jobs}
     labels = labels_of(session, jobs) if needs("labels") else {}
-    names = tokens.names_of(session, {job.token_id for job in jobs}) if needs("submitted_by") else {}
-    owners = users.names_of(session, {job.owner_id for job in jobs}) if needs("owner") else {}
-    of_projects = projects.names_of(session, {job.project_id for job in jobs}) if needs("project") else {}
+    needs_names = needs("owner", "project", "submitted_by")
+    owned = ownership.read(session, jobs) if needs_names else [NOBODY] * len(jobs)
     return [
         JobDetails(
             job=job,
@@ -81,11 +78,9 @@ def read_all(
             left=left[job.id],
             finishes_at=after(now, left[job.id]),
             labels=labels.get(job.id, {}),
-            submitted_by=names.get(job.token_id),
-            owner=owners.get(job.owner_id),
-            project=of_projects.get(job.project_id),
+            ownership=names,
         )
-        for job in jobs
+        for job, names in zip(jobs, owned, strict=True)
     ]
 
 

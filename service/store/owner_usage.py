@@ -1,16 +1,17 @@
 """What the jobs of each user, and of each project, have used and store."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Select, cast, func, literal, null, select, union_all
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from fitqueue.states import JobState
 from service import clock
-from service.models import Artifact, Checkpoint, Dataset, Job, OwnerUsage, Project, Snapshot, User
+from service.models import Job, OwnerUsage, Project, User
+from service.store import holdings, shared_rows
 from service.store.access import EVERYTHING, Viewer
 
 By = Literal["user", "project"]
@@ -30,13 +31,9 @@ class OwnerUse:
     stored_bytes: int
 
 
-def add(session: Session, job: Job, **amounts: float) -> None:
-    """Add to the row that the owner's jobs in a project share, so a transaction does it late."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(OwnerUsage).values(owner_id=job.owner_id, project_id=job.project_id, **amounts)
-    grown = {name: getattr(OwnerUsage, name) + amount for name, amount in amounts.items()}
-    key = [OwnerUsage.owner_id, OwnerUsage.project_id]
-    session.execute(row.on_conflict_do_update(index_elements=key, set_=grown))
+def add(session: Session, job: Job, amounts: Mapping[str, float]) -> None:
+    """Add to the row that the owner's jobs in a project share."""
+    shared_rows.add(session, OwnerUsage, {"owner_id": job.owner_id, "project_id": job.project_id}, amounts)
 
 
 def read(session: Session, by: By, viewer: Viewer = EVERYTHING, only_user: str | None = None) -> list[OwnerUse]:
@@ -52,11 +49,13 @@ def read(session: Session, by: By, viewer: Viewer = EVERYTHING, only_user: str |
         names = names.where(User.id == only_user)
     if by == "project":
         names = select(Project.id, Project.name).order_by(Project.name).where(Project.id.not_in(sorted(viewer.hidden)))
+    shown = session.execute(names).all()
     gpu_seconds, cpu_seconds = _seconds(session, column)
-    jobs, stored = _jobs(session, column), _stored_bytes(session, column)
+    jobs = _jobs(session, column)
+    stored = holdings.stored_bytes(session, [row.id for row in shown], projects=by == "project")
     return [
-        OwnerUse(name, float(gpu_seconds[id]), float(cpu_seconds[id]), jobs[id], stored[id])
-        for id, name in session.execute(names)
+        OwnerUse(name, float(gpu_seconds[id]), float(cpu_seconds[id]), jobs[id], stored.get(id, 0))
+        for id, name in shown
     ]
 
 
@@ -85,18 +84,7 @@ def _jobs(session: Session, column: str) -> _Totals:
     )
 
 
-def _stored_bytes(session: Session, column: str) -> _Totals:
-    of_job, of_dataset = _of(Job, column), _of(Dataset, column)
-    queries: list[Select[str, Any]] = [select(of_dataset, func.sum(Dataset.size)).group_by(of_dataset)]
-    for table in (Checkpoint, Artifact, Snapshot):
-        # A file with several names counts once.
-        file = select(table.job_id, table.storage_key, table.size).distinct().subquery()
-        sizes = select(of_job, func.sum(file.c.size)).select_from(Job).join(file, file.c.job_id == Job.id)
-        queries.append(sizes.group_by(of_job))
-    return _totals(session, *queries)
-
-
-def _of(table: type[Job | OwnerUsage | Dataset], column: str) -> InstrumentedAttribute[str]:
+def _of(table: type[Job | OwnerUsage], column: str) -> InstrumentedAttribute[str]:
     attribute: InstrumentedAttribute[str] = getattr(table, column)
     return attribute
 

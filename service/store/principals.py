@@ -13,7 +13,7 @@ from service import clock
 from service.models import LoginSession, Token, User
 from service.store import access
 from service.store.access import Viewer
-from service.store.tokens import hash_of
+from service.store.tokens import VALID, hash_of
 
 USE_RECORDED_EVERY: Final = timedelta(minutes=1)
 """How exactly the last use of a token or a session is known. A page asks once a second: not each time is a write."""
@@ -66,21 +66,20 @@ _COLUMNS: Final = (
     Token.scope,
     Token.expires_at,
 )
-_VALID: Final = (Token.revoked_at.is_(None), User.disabled_at.is_(None))
 _SHA256: Final = bindparam("sha256", type_=String)
 _BY_TOKEN: Final = (
-    select(*_COLUMNS, Token.last_used_at).join(User, User.id == Token.user_id).where(Token.sha256 == _SHA256, *_VALID)
+    select(*_COLUMNS, Token.last_used_at).join(User, User.id == Token.user_id).where(Token.sha256 == _SHA256, *VALID)
 )
 _BY_SESSION: Final = (
     select(*_COLUMNS, LoginSession.last_used_at)
     .join(Token, Token.id == LoginSession.token_id)
     .join(User, User.id == Token.user_id)
-    .where(LoginSession.sha256 == _SHA256, *_VALID)
+    .where(LoginSession.sha256 == _SHA256, *VALID)
 )
 _BY_ID: Final = (
     select(*_COLUMNS, Token.last_used_at)
     .join(User, User.id == Token.user_id)
-    .where(Token.id == bindparam("token_id", type_=String), *_VALID)
+    .where(Token.id == bindparam("token_id", type_=String), *VALID)
 )
 
 

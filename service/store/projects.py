@@ -52,14 +52,6 @@ def list_all(session: Session, viewer: Viewer = EVERYTHING) -> Sequence[Project]
     return session.scalars(query).all()
 
 
-def names_of(session: Session, ids: Collection[str]) -> Mapping[str, str]:
-    """Return the names of projects by their ids."""
-    if not ids:
-        return {}
-    rows = session.execute(select(Project.id, Project.name).where(Project.id.in_(set(ids))))
-    return {row.id: row.name for row in rows}
-
-
 def members(session: Session, project_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
     """Return the names of the members of each project, by its id, in alphabetical order."""
     rows = session.execute(

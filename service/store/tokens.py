@@ -2,9 +2,10 @@
 
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -13,6 +14,9 @@ from fitqueue.roles import Scope
 from service import clock
 from service.ids import new_id
 from service.models import ADMIN_ID, Token, User
+
+VALID: Final = (Token.revoked_at.is_(None), User.disabled_at.is_(None))
+"""The conditions that a token, joined with its user, is valid as long as it has not expired."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,9 @@ def issue(
 
 def verify(session: Session, token: str) -> str | None:
     """Return the id of a valid token of a user who is not disabled, or None."""
-    is_valid = (Token.revoked_at.is_(None), User.disabled_at.is_(None))
     is_current = or_(Token.expires_at.is_(None), Token.expires_at > clock.now(session))
     query = select(Token.id).join(User, User.id == Token.user_id)
-    return session.scalar(query.where(Token.sha256 == hash_of(token), *is_valid, is_current))
+    return session.scalar(query.where(Token.sha256 == hash_of(token), *VALID, is_current))
 
 
 def get(session: Session, token_id: str) -> Token:
@@ -73,15 +76,6 @@ def find(session: Session, token_id: str) -> Token | None:
 def ids_of(session: Session, name: str) -> Sequence[str]:
     """Return the ids of the tokens with this name, also of those that were revoked."""
     return session.scalars(select(Token.id).where(Token.name == name).order_by(Token.id)).all()
-
-
-def names_of(session: Session, ids: Collection[str | None]) -> Mapping[str | None, str]:
-    """Return the names of tokens by their ids, also of those that were revoked. An unknown id has none."""
-    known = {id for id in ids if id is not None}
-    if not known:
-        return {}
-    rows = session.execute(select(Token.id, Token.name).where(Token.id.in_(known)))
-    return {row.id: row.name for row in rows}
 
 
 def list_all(session: Session, user_id: str | None = None) -> Sequence[Token]:

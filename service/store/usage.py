@@ -10,13 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import cast, func, literal, null, select, union_all
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
 from service import clock
 from service.models import Artifact, Checkpoint, Job, PoolUsage, Snapshot
-from service.store import owner_usage, turns
+from service.store import owner_usage, shared_rows, turns
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,9 @@ def end_attempt(session: Session, job: Job, now: datetime) -> None:
     job.seconds_used += job.attempt_seconds
     job.claimed_at = None
     gpu_seconds = job.gpus * job.attempt_seconds
-    _add_to_pool(session, job.pool, gpu_seconds, job.attempt_cpu_seconds)
-    owner_usage.add(session, job, gpu_seconds=gpu_seconds, cpu_seconds=job.attempt_cpu_seconds)
+    used = {"gpu_seconds": gpu_seconds, "cpu_seconds": job.attempt_cpu_seconds}
+    shared_rows.add(session, PoolUsage, {"pool": job.pool}, used)
+    owner_usage.add(session, job, used)
     turns.end_attempt(session, job, now)
 
 
@@ -128,17 +128,6 @@ def by_pool(session: Session) -> dict[str, PoolUse]:
         held = 0.0 if since is None else gpus * _seconds_between(since, now)
         uses[pool] = PoolUse(use.gpu_seconds + gpu_seconds + held, use.cpu_seconds + cpu_seconds)
     return uses
-
-
-def _add_to_pool(session: Session, pool: str, gpu_seconds: float, cpu_seconds: float) -> None:
-    """Add to the row that all jobs of the pool share, so a transaction does it late."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(PoolUsage).values(pool=pool, gpu_seconds=gpu_seconds, cpu_seconds=cpu_seconds)
-    grown = {
-        "gpu_seconds": PoolUsage.gpu_seconds + gpu_seconds,
-        "cpu_seconds": PoolUsage.cpu_seconds + cpu_seconds,
-    }
-    session.execute(row.on_conflict_do_update(index_elements=[PoolUsage.pool], set_=grown))
 
 
 def _of_attempt(job: Job) -> MeasuredUse:

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from service import clock
 from service.models import QUEUED, Job, Project, User
-from service.store import events, job_details, projects, queue_position, tokens, users
+from service.store import events, job_details, ownership, queue_position
 from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
+from service.store.ownership import Ownership
 from service.store.queue_order import Place, QueueOrder, QueueOrders
 
 MAX_CURSOR: Final = 200
@@ -38,9 +39,7 @@ class WaitingJob:
     since: datetime
     """When it was submitted, or was last requeued, resumed or extended."""
     labels: Mapping[str, str]
-    submitted_by: str | None
-    owner: str | None
-    project: str | None
+    ownership: Ownership
     forecast: QueuedForecast
     finishes_at: datetime | None
 
@@ -175,9 +174,7 @@ def _with_details(
     waits = queue_position.read_waits(session, jobs, lease_seconds, order)
     since = _queued_since(session, jobs)
     labels = job_details.labels_of(session, jobs)
-    names = tokens.names_of(session, {job.token_id for job in jobs})
-    owners = users.names_of(session, {job.owner_id for job in jobs})
-    of_projects = projects.names_of(session, {job.project_id for job in jobs})
+    owned = ownership.read(session, jobs)
     forecasts = forecaster.read(session, [job.id for job in jobs]) if forecaster is not None and jobs else {}
     positions = queue_position.positions_of(session, jobs, order) if jobs else {}
     now = clock.now(session)
@@ -188,13 +185,11 @@ def _with_details(
             waiting_for=waits[job.id],
             since=since.get(job.id, job.created_at),
             labels=labels.get(job.id, {}),
-            submitted_by=names.get(job.token_id),
-            owner=owners.get(job.owner_id),
-            project=of_projects.get(job.project_id),
+            ownership=names,
             forecast=(forecast := forecasts.get(job.id) or QueuedForecast(position - 1, None, None)),
             finishes_at=job_details.after(now, forecast.ends),
         )
-        for job in jobs
+        for job, names in zip(jobs, owned, strict=True)
     ]
 
 

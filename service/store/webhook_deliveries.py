@@ -14,7 +14,7 @@ from fitqueue.webhooks import DeliveryState, WebhookEvent
 from service import clock
 from service.ids import new_id
 from service.models import Job, Webhook, WebhookDelivery
-from service.store import projects, users, webhooks
+from service.store import ownership, webhooks
 
 KEPT_FOR: Final = timedelta(days=30)
 _DELETED_AT_ONCE: Final = 1_000
@@ -91,13 +91,14 @@ def _add(
 
 
 def _summary(session: Session, job: Job) -> dict[str, Any]:
+    [names] = ownership.read(session, [job])
     return {
         "id": job.id,
         "name": job.name,
         "state": job.state,
         "reason": job.reason,
-        "project": projects.names_of(session, [job.project_id])[job.project_id],
-        "owner": users.names_of(session, [job.owner_id])[job.owner_id],
+        "project": names.project,
+        "owner": names.owner,
         "epoch": job.epoch,
         "epochs": job.epochs,
         "best": _best(job),

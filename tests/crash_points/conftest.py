@@ -24,6 +24,7 @@ from service.models import Job
 from service.store import events, jobs, leases, retry_policy
 from tests.crash_points.plan import NO_CRASH, Plan
 from tests.results import result
+from tests.small_job import WITH_DROPOUT
 from tests.storages import new_storage
 from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import ForkServer
@@ -33,22 +34,7 @@ LEASE_SECONDS = 30.0
 MAX_ATTEMPTS = 6
 
 JOB: dict[str, Any] = {
-    "model": {
-        "class_name": "Sequential",
-        "config": {
-            "layers": [
-                {"class_name": "InputLayer", "config": {"batch_shape": [None, 8, 8]}},
-                {"class_name": "Flatten", "config": {}},
-                {"class_name": "Dropout", "config": {"rate": 0.3}},
-                {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
-            ]
-        },
-    },
-    "compile": {
-        "optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.01}},
-        "loss": "sparse_categorical_crossentropy",
-        "metrics": ["accuracy"],
-    },
+    **WITH_DROPOUT,
     "data": {"dataset": "digits", "x": "x_train", "y": "y_train", "prepare": {"x": [{"scale": 0.0625}]}},
     "fit": {"epochs": 12, "batch_size": 512, "shuffle": True, "verbose": 0},
     "callbacks": [

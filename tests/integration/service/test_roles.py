@@ -239,7 +239,7 @@ def _names_something_hidden(route: str) -> bool:
     return "404" in LINES[route].by_actor.values() and "/account/tokens" not in route
 
 
-@pytest.mark.parametrize("route", filter(_names_something_hidden, LINES))
+@pytest.mark.parametrize("route", list(filter(_names_something_hidden, LINES)))
 def test_what_somebody_may_not_see_is_answered_as_what_does_not_exist(route: str, app: Flask, lab: Lab) -> None:
     targets = _new_targets(lab)
     for actor in (actor for actor, answer in LINES[route].by_actor.items() if answer == "404"):

@@ -106,11 +106,11 @@ def test_a_waiting_job_has_its_labels_and_who_submitted_it(database: Database, m
         for token_id in (ada, None, "tok_unknown"):
             jobs.create(session, spec, [], token_id=token_id)
     rows = _queue(database)
-    assert [row.submitted_by for row in rows] == ["ada", None, None]
+    assert [row.ownership.submitted_by for row in rows] == ["ada", None, None]
     assert all((row.labels, row.job.gpus) == ({"team": "vision"}, 2) for row in rows)
     with database.write() as session:
         tokens.revoke(session, ada)
-    assert _queue(database)[0].submitted_by == "ada"
+    assert _queue(database)[0].ownership.submitted_by == "ada"
 
 
 @pytest.mark.parametrize("cursor", ["", "job_1", "1.2", "x.job_1.a", "1000.job_1.a", "0..a", "0.job_1."])

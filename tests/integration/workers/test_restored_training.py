@@ -26,6 +26,7 @@ from service.settings import Settings
 from service.store import jobs, snapshots, tokens
 from tests.integration.workers.conftest import ROOT
 from tests.results import result
+from tests.small_job import WITH_DROPOUT
 
 EPOCHS = 120
 TRAINED = 5
@@ -38,22 +39,7 @@ LONG = 400.0
 """Seconds for a whole training on a busy machine."""
 
 JOB: dict[str, Any] = {
-    "model": {
-        "class_name": "Sequential",
-        "config": {
-            "layers": [
-                {"class_name": "InputLayer", "config": {"batch_shape": [None, 8, 8]}},
-                {"class_name": "Flatten", "config": {}},
-                {"class_name": "Dropout", "config": {"rate": 0.3}},
-                {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
-            ]
-        },
-    },
-    "compile": {
-        "optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.01}},
-        "loss": "sparse_categorical_crossentropy",
-        "metrics": ["accuracy"],
-    },
+    **WITH_DROPOUT,
     "fit": {"epochs": EPOCHS, "batch_size": 64, "shuffle": True, "verbose": 0},
     "callbacks": [
         {"class_name": "ReduceLROnPlateau", "config": {"monitor": "loss", "patience": 7, "min_delta": 0.001}},

@@ -19,6 +19,7 @@ from service.processes import free_port
 from service.queue import queue_name
 from service.store import actions, jobs, snapshots, workers
 from tests.results import result
+from tests.small_job import WITH_DROPOUT
 
 ENDLESS = {"epochs": 100_000, "batch_size": 64, "verbose": 0}
 LEASE_SECONDS = 3.0
@@ -28,22 +29,7 @@ LookAt = Callable[[Database, str], Job]
 Until = Callable[..., Any]
 
 JOB: dict[str, Any] = {
-    "model": {
-        "class_name": "Sequential",
-        "config": {
-            "layers": [
-                {"class_name": "InputLayer", "config": {"batch_shape": [None, 8, 8]}},
-                {"class_name": "Flatten", "config": {}},
-                {"class_name": "Dropout", "config": {"rate": 0.3}},
-                {"class_name": "Dense", "config": {"units": 10, "activation": "softmax"}},
-            ]
-        },
-    },
-    "compile": {
-        "optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.01}},
-        "loss": "sparse_categorical_crossentropy",
-        "metrics": ["accuracy"],
-    },
+    **WITH_DROPOUT,
     "fit": {"epochs": 40, "batch_size": 128, "shuffle": True, "verbose": 0},
     "callbacks": [
         {"class_name": "EarlyStopping", "config": {

@@ -29,7 +29,7 @@ def test_a_retention_has_days_and_a_word() -> None:
     ],
 )
 def test_what_is_not_a_limit_of_a_project_is_refused(text: str, message: str) -> None:
-    with pytest.raises(click.BadParameter, match=message.replace("?", r"\?")):
+    with pytest.raises(click.UsageError, match=message.replace("?", r"\?")):
         limits_of([text], Limits)
 
 

@@ -5,7 +5,7 @@ Jobs that are not preemptible go first, then higher priorities, then the turns o
 accounts have the same priority, it looks at the first job of each owner in each project, which an index gives, too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -41,6 +41,10 @@ _JOBS: Final = [Job.__table__.alias(f"job_{n}") for n in range(8)]
 
 _GROUP: Final = ("pool", "project_id", "owner_id")
 """What the jobs of an owner in a project have in common."""
+
+
+_OF_TURN: Final = (*_GROUP, "preemptible", "priority")
+"""What the jobs that have the same turn have in common."""
 
 
 class _JobOfGroup:
@@ -132,30 +136,32 @@ class Turn:
 
     def jobs(self, job: Any) -> ColumnElement[bool]:
         """Return the condition of the jobs whose turn it is, too: the next of them goes if somebody claims this one."""
-        return and_(
-            job.pool == self.pool,
-            job.preemptible == self.preemptible,
-            job.priority == self.priority,
-            job.project_id == self.project_id,
-            job.owner_id == self.owner_id,
-        )
+        return and_(*(getattr(job, name) == getattr(self, name) for name in _OF_TURN))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of `jobs_of_turn`."""
+        return {f"turn_{name}": getattr(self, name) for name in _OF_TURN}
+
+
+def jobs_of_turn(job: Any) -> ColumnElement[bool]:
+    """Return the condition that `Turn.jobs` returns, of any turn, with its `parameters`."""
+    return and_(*(getattr(job, name) == bindparam(f"turn_{name}", type_=getattr(Job, name).type) for name in _OF_TURN))
 
 
 def first_of_queue(session: Session, pool: str, *, preemptible: bool, by: TurnsBy, now: datetime) -> Turn | None:
     """Return which job of a pool goes first, whether it fits anywhere or not."""
-    return first(session, [pool], select_turns(lambda job: job.preemptible == preemptible, by), now)
+    return first(session, [pool], select_turns(lambda job: job.preemptible == preemptible, by), {"now": now})
 
 
-def first(
-    session: Session, pools: Sequence[str], statement: Select[Any], now: datetime, **parameters: Any
-) -> Turn | None:
+def first(session: Session, pools: Sequence[str], statement: Select[Any], parameters: Mapping[str, Any]) -> Turn | None:
     """Return whose turn it is among the queued jobs of these pools that meet a condition; None if none does.
 
     Args:
         statement: what `select_turns` returned.
-        parameters: those of its condition, but for `now`.
+        parameters: those of its condition, and `now`.
     """
-    parameters["now"] = now
+    now: datetime = parameters["now"]
     rows = [row for pool in pools for row in session.execute(statement, {"pool": pool, **parameters})]
     if not rows:
         return None

@@ -58,13 +58,13 @@ def _first_reserving(
     since = now - RESERVATION_DELAY
     is_reserving = claim_order.all_of(_reserves, *may_run)
     statement = claim_order.select_turns(is_reserving, by) if may_run else _RESERVING[by]
-    return claim_order.first(session, [pool], statement, now, free=free, most=most, since=since)
+    return claim_order.first(session, [pool], statement, {"now": now, "free": free, "most": most, "since": since})
 
 
 def _reserves(job: Any) -> ColumnElement[bool]:
-    now, since = bindparam("now", type_=Job.not_before.type), bindparam("since", type_=Job.created_at.type)
+    since = bindparam("since", type_=Job.created_at.type)
     is_large = and_(job.gpus > bindparam("free"), job.gpus <= bindparam("most"), job.created_at <= since)
-    return and_(is_large, job.preemptible == false(), transitions.is_claimable(now, job))
+    return and_(is_large, job.preemptible == false(), transitions.is_claimable(transitions.NOW, job))
 
 
 _RESERVING: Final = {by: claim_order.select_turns(_reserves, by) for by in TurnsBy}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import Fault, Forbidden, InvalidRequest, JobNotChangeable
@@ -165,7 +165,7 @@ def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], by: 
     after = {name: changed.after for name, changed in differences.items()}
     columns: dict[str, object] = {name: value for name, value in after.items() if name != "labels"}
     if "max_queued_seconds" in after and job.state is JobState.QUEUED and job.started_at is None:
-        queued_since = session.scalar(select(events.last_at(job.id))) or job.created_at
+        queued_since = events.queued_since(session, job)
         columns["not_after"] = transitions.deadline_of(after["max_queued_seconds"], queued_since)
     if "labels" in after:
         _replace_labels(session, job.id, after["labels"])

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ScalarSelect, and_, or_, select, update
+from sqlalchemy import ScalarSelect, Update, and_, bindparam, or_, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -20,6 +20,9 @@ from service.models import Job, JobLabel
 from service.store import counters, events, gpus, training_times, turns, usage, webhook_deliveries
 from service.store.counters import Duration
 from service.store.retention import FIRST_LOOK
+
+NOW: Final = bindparam("now", type_=Job.not_before.type)
+"""The time of a claim, as a parameter: building a statement takes longer than running it."""
 
 Requester = Mapping[str, str | None]
 """Who asked for a transition, as its event shows it: `{"by": the name of a user}`."""
@@ -67,32 +70,43 @@ def deadline_of(max_queued_seconds: int | None, queued_since: datetime) -> datet
     return None if max_queued_seconds is None else queued_since + timedelta(seconds=max_queued_seconds)
 
 
-def claim(
-    session: Session,
-    candidate: ScalarSelect[str],
-    worker_id: str,
-    free_gpus: Sequence[str],
-    lease_expires_at: datetime,
-    now: datetime,
-    turn_charge: ColumnElement[float],
-) -> Claimed | None:
-    """Give the job that `candidate` selects to the worker, as a new attempt with its GPUs (queued → running).
+def claim_statement(candidate: ScalarSelect[str], turn_charge: ColumnElement[float]) -> Update:
+    """Return the statement that `claim` runs, with parameters that no column is named like.
 
-    `turn_charge` is what it counts in the turns.
+    Args:
+        candidate: selects the job.
+        turn_charge: what it counts in the turns.
     """
-    job = _move(
-        session,
+    return _update(
         (Job.id == candidate, Job.state == JobState.QUEUED),
         state=JobState.RUNNING,
         attempt=Job.attempt + 1,
-        worker_id=worker_id,
-        lease_expires_at=lease_expires_at,
-        claimed_at=now,
+        worker_id=bindparam("claimed_by"),
+        lease_expires_at=bindparam("expires_at", type_=Job.lease_expires_at.type),
+        claimed_at=NOW,
         not_before=None,
         not_after=None,
         last_write=0,
         turn_charge=turn_charge,
     )
+
+
+def claim(
+    session: Session,
+    statement: Update,
+    parameters: Mapping[str, Any],
+    worker_id: str,
+    free_gpus: Sequence[str],
+    lease_expires_at: datetime,
+) -> Claimed | None:
+    """Give the job that the statement selects to the worker, as a new attempt with its GPUs (queued → running).
+
+    Args:
+        statement: what `claim_statement` returned.
+        parameters: those of its candidate, and `now`.
+    """
+    now: datetime = parameters["now"]
+    job = _run(session, statement, {**parameters, "claimed_by": worker_id, "expires_at": lease_expires_at})
     if job is None:
         return None
     if job.started_at is None:
@@ -101,7 +115,7 @@ def claim(
     held = tuple(free_gpus[: job.gpus])
     if held:
         gpus.hold(session, job, held, now)
-    queued_since = session.scalar(select(events.last_at(job.id))) or job.created_at
+    queued_since = events.queued_since(session, job)
     message = f"The worker {worker_id} claimed the job for attempt {job.attempt}."
     events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": list(held)})
     turns.begin_attempt(session, job, now)
@@ -303,15 +317,17 @@ def _end(
 
 
 def _move(session: Session, condition: tuple[ColumnElement[bool], ...], **values: object) -> Job | None:
-    statement = (
-        update(Job)
-        .where(*condition)
-        .values(version=Job.version + 1, **values)
-        .returning(Job)
-        # Objects in the session are refreshed from what the database returns, never from a guess.
-        .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    job = session.scalars(statement).one_or_none()
+    return _run(session, _update(condition, **values))
+
+
+def _update(condition: tuple[ColumnElement[bool], ...], **values: object) -> Update:
+    return update(Job).where(*condition).values(version=Job.version + 1, **values)
+
+
+def _run(session: Session, statement: Update, parameters: Mapping[str, Any] | None = None) -> Job | None:
+    # Objects in the session are refreshed from what the database returns, never from a guess.
+    returning = statement.returning(Job).execution_options(synchronize_session=False, populate_existing=True)
+    job = session.scalars(returning, parameters).one_or_none()
     # Every transition passes here, so none can forget it. After an expired lease a silent worker may still have a
     # process on the GPU, but each process exits when 0.9 of a lease has passed without a renewal.
     if job is not None and job.gpus and job.state is not JobState.RUNNING:

@@ -201,7 +201,10 @@ class EventKind(DescribedEnum):
         "The retention of the project removed something that the ended job had left; `data` says what, and after how "
         "many days.",
     )
-    REQUEUED = ("requeued", "The attempt failed, or its worker shut down; the job waits for another worker.")
+    REQUEUED = (
+        "requeued",
+        "The attempt failed, its worker shut down, or it made room; the job waits for another worker.",
+    )
     SUCCEEDED = ("succeeded", "The job succeeded.")
     FAILED = ("failed", "The job failed.")
     CANCELLED = ("cancelled", "The job was cancelled.")

@@ -173,6 +173,7 @@ class QueuedJob(QueueForecast):
     name: str | None
     pool: str
     priority: int
+    preemptible: bool = Field(default=False, description="whether it runs on idle devices, and makes room for others")
     gpus: int
     labels: dict[str, str]
     owner: str | None = Field(default=None, description="name of the user whose job it is")
@@ -209,6 +210,7 @@ class JobSummary(View, Pictured):
     max_attempts: int
     pool: str
     priority: int
+    preemptible: bool = Field(default=False, description="whether it runs on idle devices, and makes room for others")
     labels: dict[str, str]
     owner: str | None = Field(default=None, description="name of the user whose job it is")
     project: str | None = None

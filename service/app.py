@@ -119,7 +119,7 @@ def create_app(settings: Settings, checker: Checker | None = None) -> Flask:
         storage=open_storage(settings, REQUEST_RETRY_TIMEOUT, identity_reader(database)),
         notifier=Notifier(settings.redis_url),
         checker=checker,
-        forecaster=Forecaster(settings.lease_seconds),
+        forecaster=Forecaster(settings.lease_seconds, settings.turns_by),
     )
     forwarded = ForwardedRequests(app.wsgi_app, TrustedProxies(settings.trusted_proxies))
     app.wsgi_app = LoggedInRequests(  # type: ignore[method-assign]  # as Flask documents it

@@ -14,7 +14,7 @@ from service.db import make_engine, outages_as_unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0019"
+HEAD: Final = "0020"
 """The newest migration. The API compares it with the database's version without loading Alembic."""
 
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"

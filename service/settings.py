@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from fitqueue.limits import ChangedUserLimits
 from fitqueue.spec import MAX_EPOCHS, MAX_RUNTIME_SECONDS
 from service import db
+from service.forecast.turns import TurnsBy
 from service.job_limits import DEFAULT_LIMITS
 from service.login_proxy import validated_field
 from service.mail_server import parse_mail_server
@@ -133,6 +134,13 @@ class Settings(BaseSettings):
     )
     pools: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("default",), min_length=1, description="The pools that this worker serves, separated by commas."
+    )
+    turns_by: TurnsBy = Field(
+        default=TurnsBy.USER,
+        description=(
+            "Whose turns decide between jobs of equal priority: those of each `user`, or of each `project`. It must be "
+            "the same everywhere."
+        ),
     )
     slots: int = Field(default=1, ge=1, le=64, description="How many jobs this worker trains at the same time.")
     drain_seconds: float = Field(

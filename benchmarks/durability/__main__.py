@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.common import Figures, Rows, measure_parts, mnist_or_synthetic
-from benchmarks.durability.claims import CLAIMERS, QUEUED, measure_claims_on_both_databases
+from benchmarks.durability.claims import CLAIMERS, QUEUED, USERS, measure_claims_on_both_databases
 from benchmarks.durability.resuming import measure_resuming
 from benchmarks.durability.snapshots import measure_snapshots
 
@@ -33,11 +33,13 @@ SHORT: Final = Extent(runs=1, epochs=1, samples=6_000, lease_seconds=6.0, claims
 
 
 def claims(extent: Extent, data: Path | None) -> tuple[Rows, Figures]:
-    by_database = measure_claims_on_both_databases(extent.claims_each)
-    title = f"claims per second, {QUEUED:,} queued jobs, {CLAIMERS} workers"
-    return [(f"{title}, {name}", f"{count:.0f}") for name, count in by_database.items()], {
-        "claims_per_second": by_database
-    }
+    rows, figures = [], {}
+    for users in (1, USERS):
+        by_database = measure_claims_on_both_databases(extent.claims_each, users)
+        title = f"claims per second, {QUEUED:,} queued jobs of {users} users, {CLAIMERS} workers"
+        rows += [(f"{title}, {name}", f"{count:.0f}") for name, count in by_database.items()]
+        figures[f"of_{users}_users"] = by_database
+    return rows, {"claims_per_second": figures}
 
 
 def sigkill(extent: Extent, data: Path | None) -> tuple[Rows, Figures]:

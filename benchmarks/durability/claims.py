@@ -19,13 +19,15 @@ from service.store import jobs, leases
 
 CLAIMERS: Final = 8
 QUEUED: Final = 10_000
+USERS: Final = 30
+"""Among whom the claims go by turns. With one user, they go by age."""
 LEASE_SECONDS: Final = 30.0
 
 
-def measure_claims(url: str, each: int) -> float:
+def measure_claims(url: str, each: int, users: int) -> float:
     """Return how many claims per second eight processes make, with 10,000 queued jobs; no job is claimed twice."""
     database = Database(url)
-    _submit_jobs(database)
+    _submit_jobs(database, users)
     start = multiprocessing.Event()
     answers: Any = multiprocessing.Queue()
     claimers = [
@@ -62,21 +64,22 @@ def _claim_jobs(url: str, worker_id: str, each: int, start: Any, answers: Any) -
     database.close()
 
 
-def _submit_jobs(database: Database) -> None:
+def _submit_jobs(database: Database, users: int) -> None:
+    """Submit jobs of so many users, one after the other."""
     spec = parse_job(cnn_job("digits", epochs=1), lambda _: None).spec
     with database.write() as session:
         first = jobs.create(session, spec, [])
         columns = columns_of(first)
-        rows = [{**columns, "id": f"{first.id}_{n:05d}"} for n in range(QUEUED - 1)]
+        rows = [{**columns, "id": f"{first.id}_{n:05d}", "owner_id": f"usr_{n % users:02d}"} for n in range(QUEUED - 1)]
         session.execute(insert(Job), rows)
     assert first.state is JobState.QUEUED
 
 
-def measure_claims_on_both_databases(each: int) -> dict[str, float]:
+def measure_claims_on_both_databases(each: int, users: int) -> dict[str, float]:
     """Return the claims per second by database; each of the eight claims so many jobs."""
     with tempfile.TemporaryDirectory(prefix="fitqueue-") as folder:
         url = f"sqlite:///{Path(folder) / 'fitqueue.db'}"
         upgrade(url)
-        sqlite = measure_claims(url, each)
+        sqlite = measure_claims(url, each, users)
     with running_postgres() as url:
-        return {"sqlite": sqlite, "postgresql": measure_claims(url, each)}
+        return {"sqlite": sqlite, "postgresql": measure_claims(url, each, users)}

@@ -77,7 +77,8 @@ def extend_job(path: JobPath) -> Response:
 
 def _move_to_front(session: Session, job_id: str, by: str) -> Job:
     who = principal()
-    return job_changes.move_to_front(session, job_id, by, who.max_priority, who.viewer)
+    turns = get_services().settings.turns_by
+    return job_changes.move_to_front(session, job_id, by, who.max_priority, who.viewer, turns)
 
 
 def _perform(

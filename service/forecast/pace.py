@@ -84,12 +84,12 @@ def start_seconds(seconds_used: float, epochs: int, pace: float, attempts: int) 
     return max(0.0, seconds_used - epochs * pace) / max(1, attempts)
 
 
-def blended(known: Any, newest: float) -> Any:
+def blended(known: Any, newest: Any) -> Any:
     """Return what is known of a kind of jobs after another job of it: the newest ones count most.
 
     Args:
         known: what was known, as a number or as a column in SQL.
-        newest: the value of the newest job.
+        newest: the value of the newest job, likewise.
     """
     return (1 - _WEIGHT) * known + _WEIGHT * newest
 

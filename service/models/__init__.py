@@ -2,7 +2,7 @@
 
 from service.column_types import Base
 from service.models.audit import AuditEntry
-from service.models.counters import Counter, OwnerUsage, PoolUsage, TrainingTime
+from service.models.counters import Counter, OwnerUsage, PoolUsage, TrainingTime, TurnUsage
 from service.models.files import Artifact, Checkpoint, Dataset, Snapshot, StorageIdentity
 from service.models.history import Epoch, EpochMetric, Event, LogLine, StepMetrics
 from service.models.jobs import QUEUED, Job, JobLabel
@@ -38,6 +38,7 @@ __all__ = [
     "StorageIdentity",
     "Token",
     "TrainingTime",
+    "TurnUsage",
     "User",
     "Webhook",
     "WebhookDelivery",

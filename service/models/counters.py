@@ -66,3 +66,19 @@ class OwnerUsage(Base):
     gpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     cpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     deleted_jobs: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class TurnUsage(Base):
+    """What a user or a project has used of late, by which the turns go: see `service/store/turns.py`.
+
+    - `account_id` is the id of the user or of the project.
+    - `used` is in GPU-seconds, as they counted at `used_at`, in seconds since 1970. It halves every two days.
+    - `mean_seconds` is how long the latest jobs took.
+    """
+
+    __tablename__ = "turn_usage"
+
+    account_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    used: Mapped[float]
+    used_at: Mapped[float]
+    mean_seconds: Mapped[float | None]

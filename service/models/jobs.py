@@ -50,6 +50,9 @@ class Job(Base):
     - `seconds_per_epoch` is the pace of the training, from the end of one epoch to that of the next. `paced_epochs` of
       this attempt are in it; while there is none, it is that of the attempt before or of similar jobs. `paced_at` is
       when the last epoch of this attempt ended, or its training began.
+    - `preemptible` jobs run on what is idle. `preempt_requested_at` is when a running one was asked to make room.
+    - `turn_charge` is what the running attempt counts in the turns of its owner and its project; see
+      `service/store/turns.py`.
     - `told_verdict` is the verdict of the diagnosis that webhooks were told last.
     - `weights_job_id` is the job whose checkpoint its training starts from.
     - `keep` exempts the job from the retention of its project. `removed` says what that has removed: for each
@@ -67,6 +70,7 @@ class Job(Base):
     pool: Mapped[str] = mapped_column(String(64))
     gpus: Mapped[int]
     priority: Mapped[int]
+    preemptible: Mapped[bool] = mapped_column(default=False, server_default=false())
     spec: Mapped[dict[str, Any]] = mapped_column(deferred=True)
     notices: Mapped[list[Any]] = mapped_column(deferred=True)
     # Without `none_as_null` the column would hold JSON's null.
@@ -94,6 +98,7 @@ class Job(Base):
     not_after: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
+    preempt_requested_at: Mapped[datetime | None]
     extended_at_epoch: Mapped[int | None]
     extended_by_epochs: Mapped[int | None]
     stalled_attempts: Mapped[int] = mapped_column(default=0)
@@ -125,6 +130,7 @@ class Job(Base):
     seconds_per_epoch: Mapped[float | None]
     paced_at: Mapped[datetime | None]
     paced_epochs: Mapped[int] = mapped_column(default=0, server_default="0")
+    turn_charge: Mapped[float] = mapped_column(default=0.0, server_default="0")
     told_verdict: Mapped[str | None] = mapped_column(String(32))
     owner_id: Mapped[str] = mapped_column(String(64), default=ADMIN_ID, server_default=ADMIN_ID)
     project_id: Mapped[str] = mapped_column(String(64), default=LAB_ID, server_default=LAB_ID)
@@ -151,17 +157,32 @@ class Job(Base):
         CheckConstraint("epoch >= 0 AND epoch <= epochs", name="epoch_in_range"),
         CheckConstraint("(idempotency_key IS NULL) = (idempotency_sha256 IS NULL)", name="idempotency_whole"),
         UniqueConstraint("token_id", "idempotency_key"),
-        # The queue in claim order, and the leases that the reaper scans: partial indexes, no larger than what is queued
-        # or running. With the columns after `id`, thousands of jobs that do not fit, or whose owner or project is at a
-        # limit, are skipped without reading their rows.
+        # The queue of each owner in each project, the queue by age, and the leases that the reaper scans: partial
+        # indexes, no larger than what is queued or running. With `gpus` in them, thousands of jobs that do not fit are
+        # skipped without reading their rows, and with the owner and the project those that are at a limit. A claim does
+        # not say that `reason` is NULL, and cannot use the queue by age: without statistics, PostgreSQL would take it
+        # and sort what it finds there.
         Index(
             "ix_jobs_queued",
             "pool",
+            "preemptible",
             text("priority DESC"),
             "id",
             "gpus",
             "owner_id",
             "project_id",
+            sqlite_where=text("state = 'queued' AND reason IS NULL"),
+            postgresql_where=text("state = 'queued' AND reason IS NULL"),
+        ),
+        Index(
+            "ix_jobs_turns",
+            "pool",
+            "project_id",
+            "owner_id",
+            "preemptible",
+            text("priority DESC"),
+            "id",
+            "gpus",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
         ),

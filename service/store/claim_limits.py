@@ -2,16 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
 
-from sqlalchemy import and_, or_, true
+from sqlalchemy import ColumnElement, or_
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.text import plural
 from service.models import Job
 from service.store import holders, holdings
+from service.store.access import Owned
+from service.store.claim_order import Condition
 from service.store.holders import Holder
+
+
+class _Queued(Owned, Protocol):
+    """What the limits of a job's owner and its project are about."""
+
+    @property
+    def gpus(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -33,17 +43,40 @@ class _Running:
         return None if limit is None else max(limit - self.gpus, 0)
 
 
-def is_within_limits(session: Session) -> ColumnElement[bool]:
-    """Return the condition that a queued job may run now, by the limits of its owner and its project.
+class Room:
+    """What may still run for those with limits, as one job after the other takes it."""
+
+    def __init__(self, running: Collection[_Running]) -> None:
+        self._running = {each.holder.id: each for each in running}
+
+    def conditions(self) -> list[Condition]:
+        """Return the conditions that a queued job may run now."""
+        running = self._running.values()
+        return [condition for projects in (False, True) for condition in _conditions(running, projects)]
+
+    def take(self, job: _Queued) -> bool:
+        """Let a job take what it needs; return False if it may not run."""
+        if _limit(job, self._running) is not None:
+            return False
+        for each in (self._running.get(job.owner_id), self._running.get(job.project_id)):
+            if each is not None:
+                self._running[each.holder.id] = replace(each, jobs=each.jobs + 1, gpus=each.gpus + job.gpus)
+        return True
+
+
+def conditions(session: Session) -> list[Condition]:
+    """Return the conditions that a queued job may run now, by the limits of its owner and its project.
 
     What runs for somebody with limits is counted while their row is locked, until the claim is committed: two claims at
     once would otherwise count the same jobs and both add one. Without any limits, this only asks whether there are any.
     """
     limited = _with_claim_limits(holders.all_limited(session))
-    if not limited:
-        return true()
-    running = _running(session, holders.lock(session, limited))
-    return and_(true(), *(condition for projects in (False, True) for condition in _conditions(running, projects)))
+    return Room(_running(session, holders.lock(session, limited))).conditions() if limited else []
+
+
+def read_room(session: Session) -> Room:
+    """Return what may still run at this moment. Nothing is locked, so the claim checks it again."""
+    return Room(_running(session, _with_claim_limits(holders.all_limited(session))))
 
 
 def waits(session: Session, queued: Sequence[Job]) -> dict[str, str]:
@@ -71,22 +104,30 @@ def _running(session: Session, limited: Collection[Holder]) -> list[_Running]:
     return counted
 
 
-def _conditions(running: Collection[_Running], projects: bool) -> Iterator[ColumnElement[bool]]:
-    column = holders.column(Job, projects=projects)
+def _conditions(running: Collection[_Running], projects: bool) -> Iterator[Condition]:
     of_kind = [each for each in running if each.holder.is_project is projects]
     full = [each.holder.id for each in of_kind if each.is_full]
     if full:
-        yield column.not_in(full)
-    by_free_gpus = defaultdict(list)
+        yield lambda job: _holder_id(job, projects).not_in(full)
+    by_free_gpus = defaultdict[int, list[str]](list)
     for each in of_kind:
         if each.free_gpus is not None:
             by_free_gpus[each.free_gpus].append(each.holder.id)
     # One condition for all who have as many: a condition for each of them would be another statement each time.
     for free, ids in by_free_gpus.items():
-        yield or_(Job.gpus <= free, column.not_in(ids))
+        yield partial(_has_gpus, free, ids, projects)
 
 
-def _limit(job: Job, running: Mapping[str, _Running]) -> str | None:
+def _has_gpus(free: int, ids: Collection[str], projects: bool, job: Any) -> ColumnElement[bool]:
+    return or_(job.gpus <= free, _holder_id(job, projects).not_in(ids))
+
+
+def _holder_id(job: Any, projects: bool) -> ColumnElement[str]:
+    column: ColumnElement[str] = job.project_id if projects else job.owner_id
+    return column
+
+
+def _limit(job: _Queued, running: Mapping[str, _Running]) -> str | None:
     for each in (running.get(job.owner_id), running.get(job.project_id)):
         if each is None:
             continue

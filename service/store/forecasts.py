@@ -1,9 +1,10 @@
 """The forecast of the queue: what `service/forecast` needs is read here, and its answer is kept for a while."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import nsmallest
 from threading import Lock
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ from service import clock
 from service.forecast.estimate import Estimate
 from service.forecast.pace import Training, time_left, whole_time
 from service.forecast.schedule import RunningJob, WaitingJob, Worker, count_ahead, schedule
-from service.models import QUEUED, Job, TrainingTime
-from service.store import training_times, workers
+from service.forecast.turns import TurnsBy
+from service.models import Job, TrainingTime
+from service.store import claim_order, training_times, workers
+from service.store.queue_order import QueueOrder, QueueOrders
 
 MAX_WAITING: Final = 1000
 """Jobs of the queue that are forecast, in the order of claims. What is after them waits long, and nobody knows yet."""
@@ -57,8 +60,11 @@ class QueuedForecast:
 class Forecaster:
     """Forecasts the queue, at most once a second and at little cost. Thread-safe."""
 
-    def __init__(self, lease_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lease_seconds: float, by: TurnsBy = TurnsBy.USER, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """Make a forecaster of the jobs on all live workers: those that were seen within the time of a lease."""
+        self.orders = QueueOrders(by, monotonic)
         self._lease_seconds = lease_seconds
         self._monotonic = monotonic
         self._made: tuple[Mapping[str, QueuedForecast], float] = {}, 0.0
@@ -82,15 +88,18 @@ class Forecaster:
         try:
             began = self._monotonic()
             if self._expires_at is None or began >= self._expires_at:
-                self._made = make_forecast(session, self._lease_seconds), began
+                self._made = make_forecast(session, self._lease_seconds, self.orders), began
                 cost = self._monotonic() - began
                 self._expires_at = began + min(max(_SECONDS, _COST_RATIO * cost), _MOST_SECONDS)
         finally:
             self._making.release()
 
 
-def make_forecast(session: Session, lease_seconds: float) -> dict[str, QueuedForecast]:
+def make_forecast(
+    session: Session, lease_seconds: float, orders: QueueOrders | None = None
+) -> dict[str, QueuedForecast]:
     """Return what is forecast of the first queued jobs, by job id."""
+    order = (orders or QueueOrders()).read(session)
     now = clock.now(session)
     alive = workers.list_alive(session, lease_seconds)
     # A draining worker trains its jobs, and claims none of any pool.
@@ -99,7 +108,7 @@ def make_forecast(session: Session, lease_seconds: float) -> dict[str, QueuedFor
     query = select(Job.worker_id, Job.paced_epochs, *_KIND, *_TRAINING).where(Job.state == JobState.RUNNING)
     running = session.execute(query).all()
     paces = {job.timing_key: job.seconds_per_epoch for job in running if job.timing_key and job.paced_epochs > 1}
-    waiting = _waiting(session, sorted(frozenset[str]().union(*pools)), paces, now)
+    waiting = _waiting(session, frozenset[str]().union(*pools), order, paces, now)
     runs = schedule(fleet, _running_jobs(running, {worker.id: i for i, worker in enumerate(alive)}, now), waiting)
     ahead = count_ahead(fleet, waiting)
     return {
@@ -147,26 +156,45 @@ def _running_jobs(rows: Sequence[Any], indexes: Mapping[str, int], now: datetime
     ]
 
 
-def _waiting(session: Session, pools: Sequence[str], paces: Mapping[str, float], now: datetime) -> list[WaitingJob]:
+def _waiting(
+    session: Session, pools: Set[str], order: QueueOrder | None, paces: Mapping[str, float], now: datetime
+) -> list[WaitingJob]:
     """Return the first queued jobs of these pools in the order of claims.
 
     Args:
         session: the session.
         pools: the pools that live workers serve.
+        order: the order of the queue; None: jobs go by age alone.
         paces: the paces of running jobs, by their kind.
         now: the time of the database.
     """
-    rows: list[Any] = []
-    for pool in pools:
-        # One range of the index of the queue each: a sort of all queued jobs would read all of them.
-        query = select(*_KIND, Job.priority, Job.not_before, Job.created_at, *_TRAINING)
-        query = query.where(Job.state == QUEUED, Job.pool == pool)
-        rows += session.execute(query.order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
-    rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:MAX_WAITING]
+    rows = _first_by_age(session, pools) if order is None else _first_by_turns(session, pools, order)
     times = training_times.read(session, rows)
     return [
         _waiting_job(row, similar, paces.get(row.timing_key), now) for row, similar in zip(rows, times, strict=True)
     ]
+
+
+_WAITING: Final = select(*_KIND, Job.preemptible, Job.priority, Job.not_before, Job.created_at, *_TRAINING).where(
+    *claim_order.BY_AGE
+)
+
+
+def _first_by_age(session: Session, pools: Set[str]) -> list[Any]:
+    rows: list[Any] = []
+    for pool in sorted(pools):
+        # One range of the index of the queue each: a sort of all queued jobs would read all of them.
+        order = Job.preemptible, Job.priority.desc(), Job.id
+        rows += session.execute(_WAITING.where(Job.pool == pool).order_by(*order).limit(MAX_WAITING)).all()
+    return sorted(rows, key=lambda row: (row.preemptible, -row.priority, row.id))[:MAX_WAITING]
+
+
+def _first_by_turns(session: Session, pools: Set[str], order: QueueOrder) -> list[Any]:
+    places = [place for place in order.places.values() if place.pool in pools]
+    first = nsmallest(MAX_WAITING, places, key=lambda place: place.key[1:])
+    rows = session.execute(_WAITING.where(Job.id.in_([place.id for place in first]))).all()
+    found = {row.id: row for row in rows}
+    return [found[place.id] for place in first if place.id in found]
 
 
 def _waiting_job(row: Any, similar: TrainingTime | None, pace: float | None, now: datetime) -> WaitingJob:

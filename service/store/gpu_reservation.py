@@ -6,64 +6,68 @@ become free, and jobs behind it in the queue that need GPUs wait until it was cl
 affected.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import and_, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, false, or_
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.elements import ColumnElement
 
-from fitqueue.states import JobState
 from service.forecast.schedule import RESERVATION_SECONDS
+from service.forecast.turns import TurnsBy
 from service.models import Job
-from service.store import transitions, workers
+from service.store import claim_order, transitions, workers
+from service.store.claim_order import Condition, Turn
 from service.store.gpus import Machine
 
 RESERVATION_DELAY: Final = timedelta(seconds=RESERVATION_SECONDS)
 """How long a job lets later ones overtake it."""
 
 
-def may_claim_gpus(
-    session: Session, machine: Machine, may_run: ColumnElement[bool], now: datetime, lease_seconds: float
-) -> ColumnElement[bool]:
-    """Return the condition that a queued job, which fits the machine's free GPUs, overtakes no reservation.
+def conditions(
+    session: Session,
+    machine: Machine,
+    may_run: Sequence[Condition],
+    now: datetime,
+    lease_seconds: float,
+    by: TurnsBy,
+) -> list[Condition]:
+    """Return the conditions that a queued job, which fits the machine's free GPUs, overtakes no reservation.
 
     Args:
-        may_run: the condition that a job may run now; GPUs are reserved for no other.
+        may_run: the conditions that a job may run now; GPUs are reserved for no other.
     """
     if not machine.free:
-        return true()  # only jobs without GPUs fit
-    reservations = [
+        return []  # only jobs without GPUs fit
+    reserving = [
         job
         for pool, most in _reachable_gpus(session, machine, lease_seconds).items()
-        if most > len(machine.free) and (job := _first_reserving(session, pool, len(machine.free), most, may_run, now))
+        if most > len(machine.free)
+        and (job := _first_reserving(session, pool, len(machine.free), most, may_run, now, by))
     ]
-    if not reservations:
-        return true()
-    priority, job_id = min(reservations, key=lambda reservation: (-reservation[0], reservation[1]))
-    return or_(Job.gpus == 0, Job.priority > priority, and_(Job.priority == priority, Job.id < job_id))
+    if not reserving:
+        return []
+    goes_before = claim_order.before(session, reserving, by, now)
+    return [lambda job: or_(job.gpus == 0, goes_before(job))]
 
 
 def _first_reserving(
-    session: Session, pool: str, free: int, most: int, may_run: ColumnElement[bool], now: datetime
-) -> tuple[int, str] | None:
-    """Return priority and id of the pool's first job that has waited long enough for more GPUs than are free."""
-    query = (
-        select(Job.priority, Job.id)
-        .where(
-            Job.state == JobState.QUEUED,
-            Job.pool == pool,
-            Job.gpus > free,
-            Job.gpus <= most,
-            Job.created_at <= now - RESERVATION_DELAY,
-            transitions.is_claimable(now),
-            may_run,
-        )
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-    )
-    row = session.execute(query).one_or_none()
-    return None if row is None else (row.priority, row.id)
+    session: Session, pool: str, free: int, most: int, may_run: Sequence[Condition], now: datetime, by: TurnsBy
+) -> Turn | None:
+    """Return the pool's first job that has waited long enough for more GPUs than are free. Preemptible ones do not."""
+    since = now - RESERVATION_DELAY
+    is_reserving = claim_order.all_of(_reserves, *may_run)
+    statement = claim_order.select_turns(is_reserving, by) if may_run else _RESERVING[by]
+    return claim_order.first(session, [pool], statement, {"now": now, "free": free, "most": most, "since": since})
+
+
+def _reserves(job: Any) -> ColumnElement[bool]:
+    since = bindparam("since", type_=Job.created_at.type)
+    is_large = and_(job.gpus > bindparam("free"), job.gpus <= bindparam("most"), job.created_at <= since)
+    return and_(is_large, job.preemptible == false(), transitions.is_claimable(transitions.NOW, job))
+
+
+_RESERVING: Final = {by: claim_order.select_turns(_reserves, by) for by in TurnsBy}
 
 
 def _reachable_gpus(session: Session, machine: Machine, lease_seconds: float) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete
 from sqlalchemy.orm import Session
 
 from fitqueue.errors import Fault, Forbidden, InvalidRequest, JobNotChangeable
@@ -18,8 +18,9 @@ from fitqueue.states import WAITING_STATES, JobState
 from fitqueue.views import ModelSummary
 from service import clock
 from service.forecast import similar
+from service.forecast.turns import TurnsBy
 from service.models import Job, JobLabel
-from service.store import events, holders, job_details, jobs, transitions
+from service.store import claim_order, events, holders, job_details, jobs, transitions
 from service.store.access import EVERYTHING, Viewer
 from service.store.account_faults import longest_runtime, time_and_priority_faults
 from service.store.holders import Holder
@@ -72,8 +73,11 @@ def move_to_front(
     by: str | None = None,
     max_priority: int = MAX_PRIORITY,
     viewer: Viewer = EVERYTHING,
+    turns: TurnsBy = TurnsBy.USER,
 ) -> Job:
     """Give a job the lowest priority with which it is before all other jobs of its pool, unless it is that already.
+
+    A preemptible job goes before the other preemptible ones.
 
     Raises:
         JobNotFound: there is no such job.
@@ -82,20 +86,16 @@ def move_to_front(
     """
     job = jobs.locked(session, job_id)
     _require_waiting(job)
-    others = Job.state == JobState.QUEUED, Job.pool == job.pool, Job.id != job.id
-    first = session.execute(
-        select(Job.id, Job.priority, Job.owner_id, Job.project_id)
-        .where(*others)
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-    ).one_or_none()
-    if first is None or (-job.priority, job.id) < (-first.priority, first.id):
+    first = claim_order.first_of_queue(session, job.pool, preemptible=job.preemptible, by=turns, now=clock.now(session))
+    if first is None or first.job_id == job.id:
         return job
-    priority = first.priority if job.id < first.id else first.priority + 1
+    account = job.owner_id if turns is TurnsBy.USER else job.project_id
+    is_older = job.id < first.job_id and account == first.account and not first.is_contested
+    priority = first.priority if is_older else first.priority + 1
     if priority > MAX_PRIORITY:
-        other = f"{first.id}, which" if viewer.sees(first) else "another job, which you do not see and which"
+        other = f"{first.job_id}, which" if viewer.sees(first) else "another job, which you do not see and which"
         raise JobNotChangeable(
-            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {other} was submitted before it, "
+            f"The job {job.id} cannot be moved to the front of the pool '{job.pool}': {other} goes before it, "
             f"has the highest priority, {MAX_PRIORITY}. Lower that first."
         )
     if priority > max(max_priority, job.priority):
@@ -136,7 +136,7 @@ def _differences(session: Session, job: Job, wanted: JobChange, default_runtime:
     defaults = {
         "pool": Resources().pool,
         "max_runtime_seconds": default_runtime,
-        **{name: JobSpec.model_fields[name].default for name in ("priority", "keep")},
+        **{name: JobSpec.model_fields[name].default for name in ("priority", "preemptible", "keep")},
     }
     after |= {name: default for name, default in defaults.items() if name in after and after[name] is None}
     return {name: _Changed(before[name], value) for name, value in after.items() if value != before[name]}
@@ -165,7 +165,7 @@ def _apply(session: Session, job: Job, differences: Mapping[str, _Changed], by: 
     after = {name: changed.after for name, changed in differences.items()}
     columns: dict[str, object] = {name: value for name, value in after.items() if name != "labels"}
     if "max_queued_seconds" in after and job.state is JobState.QUEUED and job.started_at is None:
-        queued_since = session.scalar(select(events.last_at(job.id))) or job.created_at
+        queued_since = events.queued_since(session, job)
         columns["not_after"] = transitions.deadline_of(after["max_queued_seconds"], queued_since)
     if "labels" in after:
         _replace_labels(session, job.id, after["labels"])

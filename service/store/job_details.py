@@ -96,7 +96,8 @@ def read_queue(
     session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None
 ) -> dict[str, tuple[QueuePosition, Estimate | None]]:
     """Return the queue position of each of these jobs that is queued, and when it ends, by job id."""
-    positions = queue_position.read(session, jobs, lease_seconds)
+    orders = forecaster.orders if forecaster is not None else None
+    positions = queue_position.read(session, jobs, lease_seconds, orders)
     forecasts = forecaster.read(session, list(positions)) if forecaster is not None and positions else {}
     return {id: _with_forecast(position, forecasts.get(id)) for id, position in positions.items()}
 

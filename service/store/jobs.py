@@ -57,6 +57,7 @@ def create(
         pool=spec.resources.pool,
         gpus=spec.resources.gpus,
         priority=spec.priority,
+        preemptible=spec.preemptible,
         spec=stored,
         notices=[notice.model_dump() for notice in notices],
         model_summary=summary.model_dump() if summary else None,

@@ -21,8 +21,9 @@ from fitqueue.reports import Position
 from fitqueue.spec.fields.training import InitialWeights
 from fitqueue.states import JobState, Reason
 from service import clock
+from service.forecast.turns import TurnsBy
 from service.models import Checkpoint, Dataset, Job
-from service.store import claim_limits, gpu_reservation, gpus, snapshots, transitions, usage, workers
+from service.store import claims, gpus, snapshots, transitions, turns, usage, workers
 from service.store.gpus import Machine, VisibleGPU
 from service.store.retry_policy import AttemptFailure, AttemptHistory, Fail, Retry, Wait, retry_or_fail
 from service.store.usage import MeasuredUse
@@ -71,6 +72,8 @@ class StopRequests:
     pause: bool = False
     drain: bool = False
     """Whether the time is over that its draining worker gave it."""
+    preempt: bool = False
+    """Whether another job needs its device."""
 
 
 class LeaseLost(Exception):
@@ -78,11 +81,16 @@ class LeaseLost(Exception):
 
 
 def claim(
-    session: Session, worker_id: str, pools: Sequence[str], gpus_seen: Sequence[VisibleGPU], lease_seconds: float
+    session: Session,
+    worker_id: str,
+    pools: Sequence[str],
+    gpus_seen: Sequence[VisibleGPU],
+    lease_seconds: float,
+    by: TurnsBy = TurnsBy.USER,
 ) -> ClaimedJob | None:
     """Claim the first job in these pools that fits, together with the GPUs it needs, of those that are free.
 
-    Jobs go by priority, then by age. A large job that has waited for its GPUs long enough goes first
+    `claim_order` says which one is first. A large job that has waited for its GPUs long enough goes first
     (`gpu_reservation`), and those of users and projects at their limits wait (`claim_limits`). Return None if no job
     fits, or if the worker drains.
     """
@@ -92,26 +100,7 @@ def claim(
     if gpus_seen:
         gpus.lock(session, gpus_seen)
         machine = gpus.inspect(session, gpus_seen)
-    within_limits = claim_limits.is_within_limits(session)
-    now = clock.now(session)
-    # SKIP LOCKED: workers that claim at the same time take different jobs. SQLite, which has one writer, ignores it.
-    candidate = (
-        select(Job.id)
-        .where(
-            Job.state == JobState.QUEUED,
-            Job.pool.in_(pools),
-            Job.gpus <= len(machine.free),
-            transitions.is_claimable(now),
-            within_limits,
-            gpu_reservation.may_claim_gpus(session, machine, within_limits, now, lease_seconds),
-        )
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    expires_at = now + timedelta(seconds=lease_seconds)
-    claimed = transitions.claim(session, candidate, worker_id, machine.free, expires_at, now)
+    claimed = claims.claim_first(session, worker_id, pools, machine, lease_seconds, by)
     if claimed is None:
         return None
     job = claimed.job
@@ -158,12 +147,27 @@ def renew(
         update(Job)
         .where(*_held(lease))
         .values(lease_expires_at=now + timedelta(seconds=lease_seconds), **usage.columns(measured))
-        .returning(Job.cancel_requested_at, Job.pause_requested_at, workers.is_drain_over(lease.worker_id, now))
+        .returning(
+            Job.cancel_requested_at,
+            Job.pause_requested_at,
+            workers.is_drain_over(lease.worker_id, now),
+            Job.preempt_requested_at,
+            Job.claimed_at,
+            Job.turn_charge,
+            Job.gpus,
+        )
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if row is None:
         return None
-    return StopRequests(cancel=row[0] is not None, pause=row[1] is not None, drain=bool(row[2]))
+    if row.claimed_at is not None and turns.is_overrun(row.claimed_at, row.turn_charge, row.gpus, now):
+        turns.expect_longer(session, held_job(session, lease), now)
+    return StopRequests(
+        cancel=row.cancel_requested_at is not None,
+        pause=row.pause_requested_at is not None,
+        drain=bool(row[2]),
+        preempt=row.preempt_requested_at is not None,
+    )
 
 
 def record_use(session: Session, lease: Lease, measured: MeasuredUse) -> None:
@@ -218,18 +222,20 @@ def finish(session: Session, lease: Lease, reason: Reason, message: str) -> bool
     return job is not None or _was_finished_by(session, lease)
 
 
-def requeue(session: Session, lease: Lease, why: str) -> bool:
+def requeue(session: Session, lease: Lease, why: str, *, preempted: bool = False) -> bool:
     """Put the job back into the queue, as at a shutdown: this does not count as a failed attempt.
 
     A job that a user asked to cancel is cancelled, and one that a user asked to pause is paused.
 
     Args:
         why: a sentence for people.
+        preempted: whether it made room for another job.
 
     Returns:
         False if the lease is lost.
     """
-    return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session)) is not None
+    data = {"preempted": True} if preempted else {}
+    return _requeue_pause_or_cancel(session, lease.job_id, lease.attempt, why, clock.now(session), data) is not None
 
 
 def requeue_all(session: Session, why: str, ended_at: datetime) -> int:
@@ -243,7 +249,7 @@ def requeue_all(session: Session, why: str, ended_at: datetime) -> int:
     """
     running = session.execute(select(Job.id, Job.attempt).where(Job.state == JobState.RUNNING).order_by(Job.id)).all()
     for job_id, attempt in running:
-        _requeue_pause_or_cancel(session, job_id, attempt, why, ended_at)
+        _requeue_pause_or_cancel(session, job_id, attempt, why, ended_at, {})
     return len(running)
 
 
@@ -329,7 +335,7 @@ def _retry_or_fail(session: Session, job: Job, failure: AttemptFailure, now: dat
         job.attempt,
         outcome.message,
         now,
-        failure.why,
+        {"failure": failure.why},
         not_before=now + timedelta(seconds=outcome.delay_seconds),
         **_counted(outcome),
     )
@@ -370,12 +376,12 @@ def _requeue_pause_or_cancel(
     attempt: int,
     message: str,
     now: datetime,
-    failure: str | None = None,
+    data: Mapping[str, Any],
     **changes: object,
 ) -> Job | None:
     """Requeue, pause or cancel a running job, as users have asked."""
     for move in (transitions.requeue, transitions.pause):
-        moved = move(session, job_id, attempt, message, now, failure, **changes)
+        moved = move(session, job_id, attempt, message, now, data, **changes)
         if moved is not None:
             return moved
     cancel_requested = session.execute(

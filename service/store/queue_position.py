@@ -9,18 +9,27 @@ from sqlalchemy.orm import Session, aliased
 from fitqueue.states import EventKind, JobState
 from fitqueue.views import QueuePosition
 from service import clock
+from service.forecast.turns import Standing
 from service.models import QUEUED, Event, Job
 from service.store import claim_limits, workers
+from service.store.queue_order import QueueOrder, QueueOrders
 from service.store.workers import LiveWorker
 
 
-def read(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[str, QueuePosition]:
-    """Return the queue position of each of these jobs that is queued, by job id."""
+def read(
+    session: Session, jobs: Sequence[Job], lease_seconds: float, orders: QueueOrders | None = None
+) -> dict[str, QueuePosition]:
+    """Return the queue position of each of these jobs that is queued, by job id.
+
+    Args:
+        orders: reads the order of the queue, and keeps it for a while; None: it is read now, by the turns of users.
+    """
     queued = [job for job in jobs if job.state is JobState.QUEUED]
     if not queued:
         return {}
-    positions = _positions(session, queued)
-    waits = read_waits(session, queued, lease_seconds)
+    order = (orders or QueueOrders()).read(session, [job.id for job in queued])
+    positions = positions_of(session, queued, order)
+    waits = read_waits(session, queued, lease_seconds, order)
     return {
         job.id: QueuePosition(position=positions[job.id], waiting_for=waits[job.id], ahead=positions[job.id] - 1)
         for job in queued
@@ -28,13 +37,34 @@ def read(session: Session, jobs: Sequence[Job], lease_seconds: float) -> dict[st
     }
 
 
-def read_waits(session: Session, queued: Sequence[Job], lease_seconds: float) -> dict[str, str]:
-    """Return what each of these queued jobs waits for, by job id."""
+def read_waits(
+    session: Session, queued: Sequence[Job], lease_seconds: float, order: QueueOrder | None = None
+) -> dict[str, str]:
+    """Return what each of these queued jobs waits for, by job id.
+
+    Args:
+        order: the order of the queue; None: jobs go by age alone, or it does not matter.
+    """
     now = clock.now(session)
     alive = workers.list_alive(session, lease_seconds)
     failures = _last_failures(session, [job.id for job in queued if _pauses(job, now)])
     limits = claim_limits.waits(session, queued)
-    return {job.id: waiting_for(job, alive, now, failures.get(job.id), limits.get(job.id)) for job in queued}
+    return {
+        job.id: waiting_for(job, alive, now, failures.get(job.id), limits.get(job.id)) + _turn(job, order)
+        for job in queued
+    }
+
+
+def _turn(job: Job, order: QueueOrder | None) -> str:
+    """Return why jobs of others go before one that is older than they are; nothing if none does."""
+    place = order.places.get(job.id) if order is not None else None
+    if order is None or place is None or not place.overtaking:
+        return ""
+    count = place.overtaking
+    jobs = f"{count} job{'s' if count > 1 else ''} of others go{'' if count > 1 else 'es'} first"
+    standing = order.standings.get(place.account, Standing())
+    share = f", with a share of {standing.share:g}" if standing.share != 1 else ""
+    return f"; {jobs}: {standing.name} used {order.share_of_use(place.account):.0%} of the last days{share}"
 
 
 def waiting_for(
@@ -61,6 +91,8 @@ def waiting_for(
         return f"its next attempt at {job.not_before:%Y-%m-%dT%H:%M:%SZ}{cause}"
     if limit is not None:
         return limit
+    if job.preemptible:
+        return "idle devices"
     return f"a worker with {gpus} free" if job.gpus else "a free worker"
 
 
@@ -68,15 +100,26 @@ def _pauses(job: Job, now: datetime) -> bool:
     return job.not_before is not None and job.not_before > now
 
 
-def _positions(session: Session, queued: Sequence[Job]) -> Mapping[str, int]:
+def positions_of(session: Session, queued: Sequence[Job], order: QueueOrder | None) -> Mapping[str, int]:
+    """Return the position of each job in the queue of its pool.
+
+    Args:
+        order: the order of the queue; None: jobs go by age alone.
+    """
+    if order is None:
+        return _positions_by_age(session, queued)
+    return {job.id: order.places[job.id].position for job in queued if job.id in order.places}
+
+
+def _positions_by_age(session: Session, queued: Sequence[Job]) -> Mapping[str, int]:
     """Return the position of each job in the queue of its pool.
 
     Of each pool and priority, the jobs before the first one are counted by their index; the others are ranked from
     there. So a page of jobs that were submitted one after the other costs little more than one of them.
     """
-    groups: dict[tuple[str, int], list[str]] = {}
+    groups: dict[tuple[str, bool, int], list[str]] = {}
     for job in sorted(queued, key=lambda job: job.id):
-        groups.setdefault((job.pool, job.priority), []).append(job.id)
+        groups.setdefault((job.pool, job.preemptible, job.priority), []).append(job.id)
     ahead = count_ahead(session, [ids[0] for ids in groups.values()])
     ranks = _ranks(session, queued) if len(groups) < len(queued) else {}
     return {
@@ -90,10 +133,13 @@ def _positions(session: Session, queued: Sequence[Job]) -> Mapping[str, int]:
 def count_ahead(session: Session, job_ids: Collection[str]) -> dict[str, int]:
     """Return how many queued jobs of its pool are before each of these queued ones."""
     other = aliased(Job)
-    in_queue = (other.state == QUEUED, other.pool == Job.pool)
-    higher = select(func.count()).where(*in_queue, other.priority > Job.priority).scalar_subquery()
-    older = select(func.count()).where(*in_queue, other.priority == Job.priority, other.id < Job.id).scalar_subquery()
-    query = select(Job.id, higher + older).where(Job.id.in_(job_ids), Job.state == JobState.QUEUED)
+    in_queue = (other.state == QUEUED, other.reason.is_(None), other.pool == Job.pool)
+    count = select(func.count()).where(*in_queue)
+    sooner = count.where(other.preemptible < Job.preemptible).scalar_subquery()
+    of_kind = count.where(other.preemptible == Job.preemptible)
+    higher = of_kind.where(other.priority > Job.priority).scalar_subquery()
+    older = of_kind.where(other.priority == Job.priority, other.id < Job.id).scalar_subquery()
+    query = select(Job.id, sooner + higher + older).where(Job.id.in_(job_ids), Job.state == JobState.QUEUED)
     return {row[0]: row[1] for row in session.execute(query)}
 
 
@@ -101,7 +147,12 @@ def _ranks(session: Session, queued: Sequence[Job]) -> dict[str, int]:
     """Return the rank of each job among the queued ones of its pool and priority, from the oldest of these."""
     ids = [job.id for job in queued]
     ranked = (
-        select(Job.id, func.row_number().over(partition_by=(Job.pool, Job.priority), order_by=Job.id).label("rank"))
+        select(
+            Job.id,
+            func.row_number()
+            .over(partition_by=(Job.pool, Job.preemptible, Job.priority), order_by=Job.id)
+            .label("rank"),
+        )
         .where(Job.state == JobState.QUEUED, Job.id.between(min(ids), max(ids)))
         .subquery()
     )

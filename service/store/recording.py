@@ -18,7 +18,7 @@ from service import clock
 from service.forecast.pace import next_pace
 from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Artifact, Checkpoint, Epoch, EpochMetric, Job, LogLine
-from service.store import counters, diagnoses, events, step_metrics, training_times
+from service.store import counters, diagnoses, events, step_metrics, training_times, turns
 from service.store.counters import Duration
 from service.store.limits import check_checkpoints
 
@@ -40,6 +40,7 @@ def begin_training(session: Session, job: Job, position: Position) -> None:
     if job.seconds_per_epoch is None:
         [similar] = training_times.read(session, [job])
         job.seconds_per_epoch = similar.seconds_per_epoch if similar is not None else None
+    turns.expect_pace(session, job, clock.now(session))
     _changed(job)
 
 

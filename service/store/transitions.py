@@ -8,18 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ScalarSelect, and_, or_, select, update
+from sqlalchemy import ScalarSelect, Update, and_, bindparam, or_, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from fitqueue.states import FINAL_STATES, WAITING_STATES, EventKind, JobState, Reason, state_of
 from fitqueue.webhooks import WebhookEvent
 from service.models import Job, JobLabel
-from service.store import counters, events, gpus, training_times, usage, webhook_deliveries
+from service.store import counters, events, gpus, training_times, turns, usage, webhook_deliveries
 from service.store.counters import Duration
 from service.store.retention import FIRST_LOOK
+
+NOW: Final = bindparam("now", type_=Job.not_before.type)
+"""The time of a claim, as a parameter: building a statement takes longer than running it."""
 
 Requester = Mapping[str, str | None]
 """Who asked for a transition, as its event shows it: `{"by": the name of a user}`."""
@@ -54,11 +57,11 @@ def submit(session: Session, job: Job, labels: dict[str, str]) -> None:
     events.append(session, job, EventKind.SUBMITTED, job.created_at, "The job was checked and stored.")
 
 
-def is_claimable(now: datetime) -> ColumnElement[bool]:
+def is_claimable(now: Any, job: Any = Job) -> ColumnElement[bool]:
     """Return the condition that a queued job may be claimed now: not too early for another try, and not too late."""
     return and_(
-        or_(Job.not_before.is_(None), Job.not_before <= now),
-        or_(Job.not_after.is_(None), Job.not_after > now),
+        or_(job.not_before.is_(None), job.not_before <= now),
+        or_(job.not_after.is_(None), job.not_after > now),
     )
 
 
@@ -67,27 +70,43 @@ def deadline_of(max_queued_seconds: int | None, queued_since: datetime) -> datet
     return None if max_queued_seconds is None else queued_since + timedelta(seconds=max_queued_seconds)
 
 
-def claim(
-    session: Session,
-    candidate: ScalarSelect[str],
-    worker_id: str,
-    free_gpus: Sequence[str],
-    lease_expires_at: datetime,
-    now: datetime,
-) -> Claimed | None:
-    """Give the job that `candidate` selects to the worker, as a new attempt with its GPUs (queued → running)."""
-    job = _move(
-        session,
+def claim_statement(candidate: ScalarSelect[str], turn_charge: ColumnElement[float]) -> Update:
+    """Return the statement that `claim` runs, with parameters that no column is named like.
+
+    Args:
+        candidate: selects the job.
+        turn_charge: what it counts in the turns.
+    """
+    return _update(
         (Job.id == candidate, Job.state == JobState.QUEUED),
         state=JobState.RUNNING,
         attempt=Job.attempt + 1,
-        worker_id=worker_id,
-        lease_expires_at=lease_expires_at,
-        claimed_at=now,
+        worker_id=bindparam("claimed_by"),
+        lease_expires_at=bindparam("expires_at", type_=Job.lease_expires_at.type),
+        claimed_at=NOW,
         not_before=None,
         not_after=None,
         last_write=0,
+        turn_charge=turn_charge,
     )
+
+
+def claim(
+    session: Session,
+    statement: Update,
+    parameters: Mapping[str, Any],
+    worker_id: str,
+    free_gpus: Sequence[str],
+    lease_expires_at: datetime,
+) -> Claimed | None:
+    """Give the job that the statement selects to the worker, as a new attempt with its GPUs (queued → running).
+
+    Args:
+        statement: what `claim_statement` returned.
+        parameters: those of its candidate, and `now`.
+    """
+    now: datetime = parameters["now"]
+    job = _run(session, statement, {**parameters, "claimed_by": worker_id, "expires_at": lease_expires_at})
     if job is None:
         return None
     if job.started_at is None:
@@ -96,9 +115,10 @@ def claim(
     held = tuple(free_gpus[: job.gpus])
     if held:
         gpus.hold(session, job, held, now)
-    queued_since = session.scalar(select(events.last_at(job.id))) or job.created_at
+    queued_since = events.queued_since(session, job)
     message = f"The worker {worker_id} claimed the job for attempt {job.attempt}."
     events.append(session, job, EventKind.CLAIMED, now, message, {"worker": worker_id, "gpus": list(held)})
+    turns.begin_attempt(session, job, now)
     counters.observe(session, Duration.CLAIM_LATENCY, job.pool, max((now - queued_since).total_seconds(), 0.0))
     return Claimed(job, held)
 
@@ -150,19 +170,19 @@ def requeue(
     attempt: int,
     message: str,
     now: datetime,
-    failure: str | None = None,
+    data: Mapping[str, Any] = MappingProxyType({}),
     **changes: object,
 ) -> Job | None:
     """Put the job back into the queue, unless a user has asked for something else (running → queued).
 
     Args:
-        failure: why the attempt failed; None if it did not.
+        data: what the event says beyond its message, such as why the attempt failed.
         changes: other columns, such as the time before which the job may not be claimed.
     """
     nothing_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_(None)
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *nothing_asked), JobState.QUEUED, changes)
     if job is not None:
-        events.append(session, job, EventKind.REQUEUED, now, message, _failure_data(failure))
+        events.append(session, job, EventKind.REQUEUED, now, message, data)
         webhook_deliveries.announce(session, job, WebhookEvent.JOB_REQUEUED, message, now)
         usage.end_attempt(session, job, now)
     return job
@@ -174,7 +194,7 @@ def pause(
     attempt: int,
     message: str,
     now: datetime,
-    failure: str | None = None,
+    data: Mapping[str, Any] = MappingProxyType({}),
     **changes: object,
 ) -> Job | None:
     """Pause the job, if a user has asked for that and for nothing more (running → paused).
@@ -184,7 +204,7 @@ def pause(
     pause_asked = Job.cancel_requested_at.is_(None), Job.pause_requested_at.is_not(None)
     job = _end_lease(session, (Job.id == job_id, *_running(attempt), *pause_asked), JobState.PAUSED, changes)
     if job is not None:
-        events.append(session, job, EventKind.PAUSED, now, message, _failure_data(failure))
+        events.append(session, job, EventKind.PAUSED, now, message, data)
         usage.end_attempt(session, job, now)
     return job
 
@@ -252,12 +272,9 @@ def _end_lease(
         lease_expires_at=None,
         worker_id=None,
         pause_requested_at=None,
+        preempt_requested_at=None,
         **changes,
     )
-
-
-def _failure_data(failure: str | None) -> dict[str, str]:
-    return {} if failure is None else {"failure": failure}
 
 
 def _running(attempt: int) -> tuple[ColumnElement[bool], ...]:
@@ -285,6 +302,7 @@ def _end(
         not_before=None,
         not_after=None,
         pause_requested_at=None,
+        preempt_requested_at=None,
         finished_at=now,
         retention_due_at=now + FIRST_LOOK,
         **changes,
@@ -299,15 +317,17 @@ def _end(
 
 
 def _move(session: Session, condition: tuple[ColumnElement[bool], ...], **values: object) -> Job | None:
-    statement = (
-        update(Job)
-        .where(*condition)
-        .values(version=Job.version + 1, **values)
-        .returning(Job)
-        # Objects in the session are refreshed from what the database returns, never from a guess.
-        .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    job = session.scalars(statement).one_or_none()
+    return _run(session, _update(condition, **values))
+
+
+def _update(condition: tuple[ColumnElement[bool], ...], **values: object) -> Update:
+    return update(Job).where(*condition).values(version=Job.version + 1, **values)
+
+
+def _run(session: Session, statement: Update, parameters: Mapping[str, Any] | None = None) -> Job | None:
+    # Objects in the session are refreshed from what the database returns, never from a guess.
+    returning = statement.returning(Job).execution_options(synchronize_session=False, populate_existing=True)
+    job = session.scalars(returning, parameters).one_or_none()
     # Every transition passes here, so none can forget it. After an expired lease a silent worker may still have a
     # process on the GPU, but each process exits when 0.9 of a lease has passed without a renewal.
     if job is not None and job.gpus and job.state is not JobState.RUNNING:

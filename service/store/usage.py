@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from fitqueue.states import JobState
 from service import clock
 from service.models import Artifact, Checkpoint, Job, PoolUsage, Snapshot
-from service.store import owner_usage, shared_rows
+from service.store import owner_usage, shared_rows, turns
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def end_attempt(session: Session, job: Job, now: datetime) -> None:
     used = {"gpu_seconds": gpu_seconds, "cpu_seconds": job.attempt_cpu_seconds}
     shared_rows.add(session, PoolUsage, {"pool": job.pool}, used)
     owner_usage.add(session, job, used)
+    turns.end_attempt(session, job, now)
 
 
 def of_attempt(job: Job, now: datetime) -> Use:

@@ -1,6 +1,7 @@
 """The jobs that wait for a worker, in the order in which they are claimed."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +17,15 @@ from service.store.access import EVERYTHING, Viewer
 from service.store.cursors import invalid_cursor
 from service.store.forecasts import Forecaster, QueuedForecast
 from service.store.ownership import Ownership
+from service.store.queue_order import Place, QueueOrder, QueueOrders
 
 MAX_CURSOR: Final = 200
-"""The characters of a cursor: a priority, an id and the name of a pool."""
+"""The characters of a cursor: what the order of claims depends on, an id and the name of a pool."""
 
-_CURSOR: Final = re.compile(r"(-?[0-9]{1,3})\.([^.]+)\.(.+)", re.DOTALL)
+_MOST_IDS: Final = 1000
+"""Ids in one statement. Where few of the jobs that wait are listed, each page looks at many."""
+
+_CURSOR: Final = re.compile(r"([01])\.(-?[0-9]{1,3})\.([0-9]{1,20})\.([^.]+)\.(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,6 @@ class QueueFilter:
     project: str | None = None
     viewer: Viewer = EVERYTHING
 
-    @property
-    def has_gaps(self) -> bool:
-        """Whether others, which are not listed, may be between them."""
-        return bool(self.viewer.hidden) or self.owner is not None or self.project is not None
-
     def conditions(self, session: Session) -> list[ColumnElement[bool]]:
         """Return the conditions beside that of the pool."""
         conditions = [_is_queued(session), *self.viewer.condition(Job)]
@@ -78,16 +78,14 @@ def list_page(
         InvalidRequest: no page of the queue has given this cursor.
     """
     after = None if cursor is None else _decode(cursor)
-    rows: list[Job] = []
-    is_listed = filter.conditions(session)
-    for conditions in _ranges(filter.pool, after):
-        missing = limit + 1 - len(rows)
-        if missing:
-            query = select(Job).where(*is_listed, *conditions)
-            rows += session.scalars(query.order_by(Job.pool, Job.priority.desc(), Job.id).limit(missing))
+    order = (forecaster.orders if forecaster is not None else QueueOrders()).read(session)
+    if order is None:
+        rows = _by_age(session, filter, after, limit + 1)
+    else:
+        rows = _by_turns(session, filter, order, after, limit + 1)
     page = rows[:limit]
-    next_cursor = _encode(page[-1]) if len(rows) > limit else None
-    return _with_details(session, page, lease_seconds, forecaster, has_gaps=filter.has_gaps), next_cursor
+    next_cursor = _encode(page[-1], order) if len(rows) > limit else None
+    return _with_details(session, page, lease_seconds, forecaster, order), next_cursor
 
 
 def count(session: Session, filter: QueueFilter) -> int:
@@ -99,9 +97,46 @@ def count(session: Session, filter: QueueFilter) -> int:
 
 @dataclass(frozen=True)
 class _Key:
+    preemptible: bool
     priority: int
+    score: int
     id: str
     pool: str
+
+
+def _by_age(session: Session, filter: QueueFilter, after: _Key | None, limit: int) -> list[Job]:
+    rows: list[Job] = []
+    is_listed = filter.conditions(session)
+    for conditions in _ranges(filter.pool, after):
+        missing = limit - len(rows)
+        if missing:
+            query = select(Job).where(*is_listed, Job.reason.is_(None), *conditions)
+            order = Job.pool, Job.preemptible, Job.priority.desc(), Job.id
+            rows += session.scalars(query.order_by(*order).limit(missing))
+    return rows
+
+
+def _by_turns(session: Session, filter: QueueFilter, order: QueueOrder, after: _Key | None, limit: int) -> list[Job]:
+    places = [place for place in order.places.values() if filter.pool in {None, place.pool}]
+    start = 0 if after is None else _first_after(places, order.places.get(after.id), after)
+    is_listed = filter.conditions(session)
+    rows: list[Job] = []
+    size = limit
+    while start < len(places) and len(rows) < limit:
+        ids = [place.id for place in places[start : start + size]]
+        # Some are not listed, or have been claimed since the order was read.
+        found = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(ids), *is_listed))}
+        rows += [found[id] for id in ids if id in found]
+        start += size
+        size = min(2 * size, _MOST_IDS)
+    return rows[:limit]
+
+
+def _first_after(places: Sequence[Place], last: Place | None, after: _Key) -> int:
+    """Return the index of the first place after the last one of a page, which may have left the queue."""
+    key = after.pool, after.preemptible, -after.priority, after.score, after.id
+    key = key if last is None else last.key
+    return bisect_right(places, key, key=lambda place: place.key)
 
 
 def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnElement[bool]]]:
@@ -110,8 +145,11 @@ def _ranges(pool: str | None, after: _Key | None) -> Iterator[Sequence[ColumnEle
         yield [] if pool is None else [Job.pool == pool]
         return
     if pool in {None, after.pool}:
-        yield Job.pool == after.pool, Job.priority == after.priority, Job.id > after.id
-        yield Job.pool == after.pool, Job.priority < after.priority
+        of_kind = Job.pool == after.pool, Job.preemptible == after.preemptible
+        yield *of_kind, Job.priority == after.priority, Job.id > after.id
+        yield *of_kind, Job.priority < after.priority
+        if not after.preemptible:
+            yield Job.pool == after.pool, Job.preemptible.is_(True)
     if pool is None:
         yield [Job.pool > after.pool]
 
@@ -127,19 +165,23 @@ def _is_queued(session: Session) -> ColumnElement[bool]:
 
 
 def _with_details(
-    session: Session, jobs: Sequence[Job], lease_seconds: float, forecaster: Forecaster | None, *, has_gaps: bool
+    session: Session,
+    jobs: Sequence[Job],
+    lease_seconds: float,
+    forecaster: Forecaster | None,
+    order: QueueOrder | None,
 ) -> list[WaitingJob]:
-    """Return the jobs with their details. `has_gaps`: others, which cannot be seen, may be between them."""
-    waits = queue_position.read_waits(session, jobs, lease_seconds)
+    waits = queue_position.read_waits(session, jobs, lease_seconds, order)
     since = _queued_since(session, jobs)
     labels = job_details.labels_of(session, jobs)
     owned = ownership.read(session, jobs)
     forecasts = forecaster.read(session, [job.id for job in jobs]) if forecaster is not None and jobs else {}
+    positions = queue_position.positions_of(session, jobs, order) if jobs else {}
     now = clock.now(session)
     return [
         WaitingJob(
             job=job,
-            position=position,
+            position=(position := positions.get(job.id, 1)),
             waiting_for=waits[job.id],
             since=since.get(job.id, job.created_at),
             labels=labels.get(job.id, {}),
@@ -147,25 +189,8 @@ def _with_details(
             forecast=(forecast := forecasts.get(job.id) or QueuedForecast(position - 1, None, None)),
             finishes_at=job_details.after(now, forecast.ends),
         )
-        for job, names, position in zip(jobs, owned, _positions(session, jobs, has_gaps=has_gaps), strict=True)
+        for job, names in zip(jobs, owned, strict=True)
     ]
-
-
-def _positions(session: Session, jobs: Sequence[Job], *, has_gaps: bool) -> Iterator[int]:
-    """Yield the positions of jobs. If they follow each other, only those before the first one must be counted."""
-    if has_gaps:
-        ahead = queue_position.count_ahead(session, [job.id for job in jobs])
-        yield from (ahead.get(job.id, 0) + 1 for job in jobs)
-        return
-    pool, position = None, 0
-    for job in jobs:
-        if pool is None:
-            position = queue_position.count_ahead(session, [job.id]).get(job.id, 0)
-        elif job.pool != pool:
-            position = 0
-        pool = job.pool
-        position += 1
-        yield position
 
 
 def _queued_since(session: Session, jobs: Sequence[Job]) -> dict[str, datetime]:
@@ -173,12 +198,13 @@ def _queued_since(session: Session, jobs: Sequence[Job]) -> dict[str, datetime]:
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
-def _encode(job: Job) -> str:
-    return f"{job.priority}.{job.id}.{job.pool}"
+def _encode(job: Job, order: QueueOrder | None) -> str:
+    score = 0 if order is None else order.places[job.id].score
+    return f"{job.preemptible:d}.{job.priority}.{score}.{job.id}.{job.pool}"
 
 
 def _decode(cursor: str) -> _Key:
     match = _CURSOR.fullmatch(cursor)
     if match is None:
         raise invalid_cursor(cursor, "No page of the queue has given this cursor.")
-    return _Key(int(match[1]), match[2], match[3])
+    return _Key(match[1] == "1", int(match[2]), int(match[3]), match[4], match[5])

@@ -63,7 +63,7 @@ class Renewed(Message):
     type: Literal["renewed"] = "renewed"
 
 
-StopCause = Literal["cancel", "pause", "shutdown", "drain", "max_runtime"]
+StopCause = Literal["cancel", "pause", "shutdown", "drain", "preempt", "max_runtime"]
 
 
 class Stop(Message):

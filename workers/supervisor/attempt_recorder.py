@@ -190,9 +190,9 @@ class AttemptRecorder:
         self._discard(self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)))
         _logger.info("The job ended.", extra={"reason": str(reason)})
 
-    def requeue(self, why: str) -> None:
+    def requeue(self, why: str, *, preempted: bool = False) -> None:
         """Put the job back into the queue, as at a shutdown; see `leases.requeue`."""
-        self._end(lambda session: leases.requeue(session, self._lease, why))
+        self._end(lambda session: leases.requeue(session, self._lease, why, preempted=preempted))
         _logger.info("The job was requeued.", extra={"why": why})
 
     def fail_attempt(self, failure: AttemptFailure) -> None:

@@ -24,7 +24,9 @@ def leave_cause(requests: StopRequests, stopping: Event) -> StopCause | None:
         return "pause"
     if stopping.is_set():
         return "shutdown"
-    return "drain" if requests.drain else None
+    if requests.drain:
+        return "drain"
+    return "preempt" if requests.preempt else None
 
 
 class ChildStopper:

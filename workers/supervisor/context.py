@@ -6,6 +6,7 @@ from threading import Event
 
 from service.dataset_cache import DatasetCache
 from service.db import Database
+from service.forecast.turns import TurnsBy
 from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.storage import WORKER_RETRY_TIMEOUT, Storage
 from workers.shared.protocol import Devices
@@ -63,6 +64,7 @@ class WorkerContext:
     limits: JobLimits = DEFAULT_LIMITS
     spares: SpareChildren | None = None
     read_gpu_memory: ReadGPUMemory = lambda _: None
+    turns_by: TurnsBy = TurnsBy.USER
 
     def spawn(self, devices: Devices) -> Child:
         """Return a child that computes on these devices.

@@ -14,6 +14,7 @@ _LEFT_WORKER: Final[dict[StopCause, str]] = {
     "shutdown": "The worker was shut down; the job is queued again.",
     "drain": "The worker was drained; the job is queued again.",
     "pause": "The job left its worker, and is paused.",
+    "preempt": "The job made room for another one; it is queued again, and goes on when a device is idle.",
 }
 _ENDED_BY_FORCE: Final[dict[StopCause, Ended]] = {
     "cancel": Ended(
@@ -40,6 +41,8 @@ class Requeue:
 
     why: str
     """A sentence for people."""
+    preempted: bool = False
+    """Whether it made room for another job."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def before_training(cause: StopCause) -> Outcome:
     """Decide about a job that was stopped before its training began."""
     if cause == "cancel":
         return Finish(Reason.CANCELLED_BY_USER, "The job was cancelled before training began.")
-    return Requeue(_LEFT_WORKER[cause])
+    return _left_worker(cause)
 
 
 def on_error(error: BaseException) -> Outcome:
@@ -143,7 +146,7 @@ def _without_last_message(end: AttemptEnd) -> Outcome:
 
 
 def _left_worker(cause: StopCause | None) -> Requeue:
-    return Requeue(_LEFT_WORKER[cause if cause in _LEFT_WORKER else "shutdown"])
+    return Requeue(_LEFT_WORKER[cause if cause in _LEFT_WORKER else "shutdown"], preempted=cause == "preempt")
 
 
 def _fail(why: str, reason: Reason | None = None, details: str = "") -> FailAttempt:

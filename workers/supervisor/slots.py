@@ -108,4 +108,5 @@ class SlotPool:
     def _claim(self) -> ClaimedJob | None:
         gpus = [gpu.to_visible() for gpu in self._list_gpus()]
         with self._context.database.write() as session:
-            return leases.claim(session, self._worker_id, self._pools, gpus, self._context.lease_seconds)
+            context = self._context
+            return leases.claim(session, self._worker_id, self._pools, gpus, context.lease_seconds, context.turns_by)

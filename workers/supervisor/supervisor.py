@@ -122,8 +122,8 @@ class Supervisor:
                     self._recorder.fail_attempt(failure)
                 else:
                     self._recorder.finish(reason, message)
-            case Requeue(why=why):
-                self._recorder.requeue(why)
+            case Requeue(why=why, preempted=preempted):
+                self._recorder.requeue(why, preempted=preempted)
             case FailAttempt(failure=failure, forget_snapshot=forget_snapshot):
                 if forget_snapshot and self._snapshot is not None:
                     self._recorder.forget_snapshot(self._snapshot, f"{failure.why}.")

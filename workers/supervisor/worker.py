@@ -20,6 +20,7 @@ from service.init_process import continue_below_init
 from service.job_limits import JobLimits
 from service.logs import configure_logging
 from service.overdue import end_overdue
+from service.preempting import preempt
 from service.purging import apply_retention, purge, purge_audit_log, purge_unnamed_datasets
 from service.queue import Notifier
 from service.secrecy import hide_secrets
@@ -52,6 +53,7 @@ _logger = logging.getLogger(__name__)
 # The database is polled for jobs whatever Redis says, about every two to five seconds.
 POLL_SECONDS: Final = 3.5
 EXPIRY_SECONDS: Final = 1.0
+PREEMPTION_SECONDS: Final = 1.0
 LIVENESS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 PURGE_SECONDS: Final = 5.0
@@ -147,6 +149,7 @@ class Worker:
             PeriodicTask("poller", slot_pool.start_work, POLL_SECONDS, self._stopping),
             PeriodicTask("expiry", reaper.expire_once, EXPIRY_SECONDS, self._stopping),
             PeriodicTask("queue deadlines", self.end_overdue, EXPIRY_SECONDS, self._stopping),
+            PeriodicTask("preemption", self.preempt, PREEMPTION_SECONDS, self._stopping),
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
             PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
             PeriodicTask("dataset purger", self.purge_datasets, SWEEP_SECONDS, self._stopping),
@@ -201,6 +204,9 @@ class Worker:
     def end_overdue(self) -> None:
         end_overdue(self._database, self._settings.lease_seconds)
 
+    def preempt(self) -> None:
+        preempt(self._database, self._settings.lease_seconds)
+
     def sweep_storage(self) -> None:
         sweep(self._database, self._storage)
 
@@ -249,6 +255,7 @@ class Worker:
             ),
             spares=self._make_spares(directory, threads),
             read_gpu_memory=self._read_gpu_memory,
+            turns_by=settings.turns_by,
         )
 
     def _make_spares(self, directory: Path, threads: int) -> SpareChildren | None:

@@ -78,7 +78,7 @@ def of_stop(stop: Stop, position: Position | None) -> Ended | Stopped:
     Args:
         position: where it was stopped; None if `fit` had not begun.
     """
-    if stop.cause in {"shutdown", "drain", "pause"}:
+    if stop.cause in {"shutdown", "drain", "pause", "preempt"}:
         return Stopped()
     reason, description = _STOP_REASONS[stop.cause]
     if position is None:

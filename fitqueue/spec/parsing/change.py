@@ -18,6 +18,7 @@ class JobChange(Strict):
     name: JobName | None = None
     pool: PoolName | None = None
     priority: Priority | None = None
+    preemptible: bool | None = None
     labels: dict[LabelKey, LabelValue | None] | None = None
     """Labels to add or to replace; null removes one."""
     max_runtime_seconds: Seconds | None = None

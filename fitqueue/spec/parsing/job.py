@@ -58,6 +58,9 @@ class JobSpec(Strict):
         default=False, description="save the model with its optimizer when training ends, to go on from there"
     )
     priority: Priority = Field(default=0, description="jobs with a higher priority start sooner")
+    preemptible: bool = Field(
+        default=False, description="run on devices that nobody else needs, and make room when somebody does"
+    )
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="drawn at random if it is not given")
     deterministic: bool = Field(
         default=False, description="use only operations that give identical results each time, on GPUs too; slower"

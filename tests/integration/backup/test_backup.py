@@ -87,7 +87,7 @@ def test_a_restored_service_has_the_same_rows_and_files(
     with new.database.read() as session:
         left_out = table_rows.count_all(session).keys() & table_rows.LEFT_OUT
     assert left_out == {"storage_identity"}, "nobody is logged in, and no worker is there"
-    changed = {"events", "jobs", "pool_usage"}
+    changed = {"events", "jobs", "pool_usage", "turn_usage"}
     assert {name: rows[name] for name in rows.keys() - changed} == {
         name: restored[name] for name in restored.keys() - changed
     }

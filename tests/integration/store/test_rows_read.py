@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from fitqueue.job_sort import JobSort
 from fitqueue.states import JobState, Reason
 from service.db import Database, make_engine
-from service.models import Job
-from service.store import datasets, job_list, jobs, queue_position, tokens, waiting_jobs
+from service.models import ADMIN_ID, QUEUED, Job, User
+from service.store import datasets, job_list, jobs, leases, tokens, waiting_jobs
 from service.store.job_list import Filter
 from service.store.waiting_jobs import QueueFilter
 from tests.integration.fixture_types import MakeSpec
@@ -135,11 +135,23 @@ def test_no_list_reads_all_jobs(many_jobs: Database) -> None:
     assert max(_read_queue(many_jobs, None), _read_queue(many_jobs, "pool1")) < MANY / 2
 
 
+def test_a_claim_does_not_read_the_jobs_of_those_who_are_at_a_limit(many_jobs: Database) -> None:
+    def claim() -> object:
+        return leases.claim(session, "w1", ["pool1"], [], 30)
+
+    with many_jobs.write() as session:
+        assert claim() is not None
+        session.get_one(User, ADMIN_ID).limits = {"running_jobs": 1}
+    with many_jobs.write() as session, _counted(session) as counts:
+        assert claim() is None
+    assert counts[0] < MANY / 8, "every fourth job is queued in this pool"
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_without_being_told_which_index_to_use_sqlite_reads_all_jobs(
     many_jobs: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_list, "_looked_up", lambda _session, conditions, _sort: conditions)
-    monkeypatch.setattr(waiting_jobs, "_is_queued", lambda _session: Job.state == queue_position.QUEUED)
+    monkeypatch.setattr(waiting_jobs, "_is_queued", lambda _session: Job.state == QUEUED)
     assert _read_two_pages(many_jobs, JobSort.NAME, **FILTERS["common state"]) > MANY
     assert _read_queue(many_jobs, None) > MANY

@@ -59,6 +59,7 @@ def test_defaults_are_filled_in(parse: Parse, cnn: dict[str, Any]) -> None:
         },
         "callbacks": [],
         "resources": {"gpus": 0, "pool": "default", "strategy": "auto"},
+        "preemptible": False,
         "priority": 0,
         "seed": None,
         "max_runtime_seconds": None,

@@ -1,0 +1,115 @@
+"""Which preemptible jobs make room for others: as few as possible, and those that lose least.
+
+A job takes what is free, or is about to be. Only if it fits nowhere, preemptible jobs of one machine make room, so many
+that it fits then: the fewest, and of these the ones that were claimed last. A job that would not even fit then waits.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import combinations
+from typing import Final
+
+MOST_COMBINED: Final = 10
+"""Of so many preemptible jobs on a machine, those that were claimed last, all combinations are compared."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A live worker that claims jobs. Workers that see the same GPUs are on one machine."""
+
+    id: str
+    pools: frozenset[str]
+    slots: int
+    gpus: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job on a worker. One that `leaves` was asked to make room before."""
+
+    id: str
+    worker_id: str
+    gpus: frozenset[str]
+    claimed_at: datetime
+    preemptible: bool
+    leaves: bool = False
+
+
+@dataclass(frozen=True)
+class WaitingJob:
+    """A job that is not preemptible, and waits for a worker."""
+
+    pool: str
+    gpus: int
+
+
+@dataclass
+class _State:
+    """What is free, or is about to be."""
+
+    slots: dict[str, int]
+    gpus: set[str]
+    victims: list[RunningJob] = field(default_factory=list)
+
+
+def choose_victims(
+    workers: Sequence[Worker], running: Iterable[RunningJob], waiting: Iterable[WaitingJob]
+) -> list[RunningJob]:
+    """Return the jobs that must be asked to make room.
+
+    Args:
+        workers: those that claim jobs.
+        running: what they train.
+        waiting: jobs that are not preemptible, in the order of claims.
+    """
+    state = _State({worker.id: worker.slots for worker in workers}, set[str]().union(*(w.gpus for w in workers)))
+    victims: list[RunningJob] = []
+    for job in running:
+        if job.leaves:
+            continue
+        state.gpus -= job.gpus
+        if job.worker_id in state.slots:
+            state.slots[job.worker_id] -= 1
+            victims += [job] if job.preemptible else []
+    state.victims = sorted(victims, key=lambda job: job.claimed_at, reverse=True)
+    chosen: list[RunningJob] = []
+    hopeless: set[WaitingJob] = set()
+    for needed in waiting:
+        if not state.victims:
+            break
+        if needed not in hopeless:
+            made = _make_room(workers, state, needed)
+            chosen += made or []
+            hopeless |= {needed} if made is None else set()
+    return chosen
+
+
+def _make_room(workers: Sequence[Worker], state: _State, job: WaitingJob) -> Sequence[RunningJob] | None:
+    """Let a job take what is free; return the jobs that make room for it, and None if it fits nowhere."""
+    serving = [worker for worker in workers if job.pool in worker.pools]
+    options = [(worker, victims) for worker in serving if (victims := _victims_on(worker, state, job)) is not None]
+    if not options:
+        return None
+    worker, victims = min(options, key=lambda option: (len(option[1]), [-v.claimed_at.timestamp() for v in option[1]]))
+    for victim in victims:
+        state.victims.remove(victim)
+        state.slots[victim.worker_id] += 1
+        state.gpus |= victim.gpus
+    state.slots[worker.id] -= 1
+    state.gpus -= set(sorted(state.gpus & worker.gpus)[: job.gpus])
+    return victims
+
+
+def _victims_on(worker: Worker, state: _State, job: WaitingJob) -> Sequence[RunningJob] | None:
+    """Return the fewest jobs that make room for one on this worker: none if it fits now; None if it never does."""
+    candidates = [
+        victim for victim in state.victims if victim.worker_id == worker.id or (victim.gpus & worker.gpus and job.gpus)
+    ][:MOST_COMBINED]
+    for count in range(len(candidates) + 1):
+        for victims in combinations(candidates, count):
+            slots = state.slots[worker.id] + sum(victim.worker_id == worker.id for victim in victims)
+            free = (state.gpus | frozenset[str]().union(*(victim.gpus for victim in victims))) & worker.gpus
+            if slots > 0 and len(free) >= job.gpus:
+                return victims
+    return None

@@ -1,0 +1,102 @@
+"""Preemptible jobs make room for others: they are asked to leave their workers, and learn it at their next renewal.
+
+`service/forecast/victims.py` decides who. A job that was asked leaves its worker as at a drain: it is queued again,
+with a snapshot, and goes on exactly where it stopped.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import false, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from fitqueue.states import JobState
+from service import clock
+from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims
+from service.models import QUEUED, GPUClaim, Job
+from service.store import claim_limits, transitions, workers
+from service.store.claim_order import Condition
+from service.store.gpus import Machine
+
+MAX_WAITING: Final = 200
+"""The jobs of a pool that are looked at, in the order of claims, but for turns: which of them needs room matters, and
+not whose it is."""
+
+_LOCK: Final = 0x707265656D7074
+_RUNNING: Final = Job.lease_expires_at.is_not(None), Job.state == JobState.RUNNING
+_NOT_ASKED: Final = Job.preemptible.is_(True), Job.preempt_requested_at.is_(None)
+
+
+def may_be_needed(session: Session) -> bool:
+    """Tell whether a preemptible job runs. This only reads, so it can be asked often."""
+    return session.scalar(select(Job.id).where(*_RUNNING, *_NOT_ASKED).limit(1)) is not None
+
+
+def request(session: Session, lease_seconds: float) -> list[str]:
+    """Ask preemptible jobs to make room, as many as other jobs need; return their ids."""
+    if session.get_bind().dialect.name != "sqlite" and not session.scalar(
+        select(func.pg_try_advisory_xact_lock(_LOCK))
+    ):
+        return []  # another worker does it at this moment
+    alive = [worker for worker in workers.list_alive(session, lease_seconds) if not worker.is_draining]
+    machines = [Worker(worker.id, worker.pools, worker.slots, worker.gpus) for worker in alive]
+    victims = choose_victims(machines, _running(session), _waiting(session, sorted(_pools(machines))))
+    return [job.id for job in victims if _ask(session, job)]
+
+
+def conditions(session: Session, machine: Machine) -> list[Condition]:
+    """Return the conditions that a queued job does not take GPUs for which others on the machine make room."""
+    if not machine.free:
+        return []
+    is_visible = GPUClaim.gpu_uuid.in_(machine.visible)
+    query = select(Job.id).join(GPUClaim, Job.id == GPUClaim.job_id).where(is_visible, *_RUNNING)
+    if session.scalar(query.where(Job.preempt_requested_at.is_not(None)).limit(1)) is None:
+        return []
+    return [lambda job: or_(job.gpus == 0, job.preemptible == false())]
+
+
+def _pools(machines: list[Worker]) -> frozenset[str]:
+    return frozenset[str]().union(*(machine.pools for machine in machines))
+
+
+def _running(session: Session) -> list[RunningJob]:
+    gpus: dict[str, set[str]] = {}
+    for job_id, uuid in session.execute(select(GPUClaim.job_id, GPUClaim.gpu_uuid)):
+        gpus.setdefault(job_id, set()).add(uuid)
+    columns = Job.id, Job.worker_id, Job.claimed_at, Job.preemptible, Job.preempt_requested_at
+    return [
+        RunningJob(
+            id=row.id,
+            worker_id=row.worker_id,
+            gpus=frozenset(gpus.get(row.id, ())),
+            claimed_at=row.claimed_at,
+            preemptible=row.preemptible,
+            leaves=row.preempt_requested_at is not None,
+        )
+        for row in session.execute(select(*columns).where(*_RUNNING))
+    ]
+
+
+def _waiting(session: Session, pools: list[str]) -> list[WaitingJob]:
+    """Return the jobs that need devices: a job that may not run now, by a limit, needs none."""
+    room = claim_limits.read_room(session)
+    may_run = transitions.is_claimable(clock.now(session)), *(condition(Job) for condition in room.conditions())
+    rows: list[Any] = []
+    for pool in pools:
+        query = select(Job.id, Job.pool, Job.gpus, Job.priority, Job.owner_id, Job.project_id).where(
+            Job.state == QUEUED, Job.reason.is_(None), Job.pool == pool, Job.preemptible.is_(False)
+        )
+        rows += session.execute(query.where(*may_run).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
+    rows.sort(key=lambda row: (-row.priority, row.id))
+    return [WaitingJob(row.pool, row.gpus) for row in rows if room.take(row)]
+
+
+def _ask(session: Session, victim: RunningJob) -> bool:
+    """Ask a job, unless it has left its worker meanwhile."""
+    asked = session.execute(
+        update(Job)
+        .where(Job.id == victim.id, *_RUNNING, *_NOT_ASKED, Job.claimed_at == victim.claimed_at)
+        .values(preempt_requested_at=clock.now(session), version=Job.version + 1)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    return asked.one_or_none() is not None

@@ -1,0 +1,113 @@
+"""Preemptible jobs make room for others, and only for these."""
+
+import pytest
+
+from fitqueue.states import EventKind, JobState
+from service.db import Database
+from service.models import ADMIN_ID, User
+from service.store import leases, preemption, workers
+from service.store.leases import Lease
+from tests.integration.fixture_types import Claim, RegisterWorker, Submit, TryClaim
+from tests.integration.store.operations import FOUR_GPUS, events_of, finish, get_job
+
+
+def _request(database: Database) -> list[str]:
+    with database.write() as session:
+        return preemption.request(session, 30.0)
+
+
+def _may_be_needed(database: Database) -> bool:
+    with database.read() as session:
+        return preemption.may_be_needed(session)
+
+
+def _renew(database: Database, lease: Lease) -> leases.StopRequests | None:
+    with database.write() as session:
+        return leases.renew(session, lease, 30.0)
+
+
+def _make_room(database: Database, lease: Lease) -> None:
+    with database.write() as session:
+        assert leases.requeue(session, lease, "The job made room.", preempted=True)
+
+
+def test_a_preemptible_job_makes_room_and_comes_back(
+    database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker
+) -> None:
+    register_worker("w1", gpus=[])
+    idle = submit(preemptible=True)
+    lease = claim().lease
+    assert _may_be_needed(database)
+    assert _request(database) == []
+    other = submit()
+    assert _request(database) == [idle]
+    assert _request(database) == [], "it was asked"
+    assert not _may_be_needed(database)
+    requests = _renew(database, lease)
+    assert requests is not None
+    assert requests.preempt
+    _make_room(database, lease)
+    job = get_job(database, idle)
+    assert (job.state, job.failed_attempts, job.preempt_requested_at) == (JobState.QUEUED, 0, None)
+    last = events_of(database, idle)[-1]
+    assert (last.kind, last.data) == (EventKind.REQUEUED, {"preempted": True})
+    claimed = claim().lease
+    assert claimed.job_id == other
+    assert finish(database, claimed)
+    assert claim().lease.job_id == idle
+
+
+@pytest.mark.parametrize(
+    "why", ["free slot", "other worker", "preemptible", "not preemptible", "pool", "GPUs", "drains"]
+)
+def test_no_job_makes_room_in_vain(
+    why: str, database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker
+) -> None:
+    with database.write() as session:
+        slots = 2 if why == "free slot" else 1
+        workers.register(session, "w1", host="h", pools=["default"], slots=slots, devices=[], gpus=[])
+    submit(preemptible=why != "not preemptible")
+    claim()
+    if why == "other worker":
+        register_worker("w2", gpus=[])
+    if why == "drains":
+        with database.write() as session:
+            workers.drain(session, "w1")
+    resources = {"pool": "other"} if why == "pool" else {"gpus": 1} if why == "GPUs" else {}
+    submit(preemptible=why == "preemptible", resources=resources)
+    assert _request(database) == []
+
+
+def test_so_many_jobs_make_room_as_a_large_one_needs_and_others_do_not_take_it(
+    database: Database, submit: Submit, try_claim: TryClaim, claim: Claim
+) -> None:
+    with database.write() as session:
+        workers.register(session, "w1", host="h", pools=["default"], slots=4, devices=[], gpus=FOUR_GPUS)
+    idle = [submit(preemptible=True, resources={"gpus": 1}) for _ in range(3)]
+    held = [claim(gpus=FOUR_GPUS).lease for _ in idle]
+    large = submit(resources={"gpus": 3})
+    assert sorted(_request(database)) == sorted(idle[1:]), "those that were claimed last"
+    _make_room(database, held[1])
+    assert try_claim(gpus=FOUR_GPUS) is None, "the GPUs are for the large job"
+    assert _request(database) == []
+    _make_room(database, held[2])
+    assert claim(gpus=FOUR_GPUS).lease.job_id == large
+    assert get_job(database, idle[0]).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"), [(None, 3), ({"gpus": 6}, 2), ({"running_jobs": 5}, 1), ({"gpus": 4}, 0)]
+)
+def test_no_job_makes_room_for_those_that_are_at_a_limit(
+    limits: dict[str, int] | None, expected: int, database: Database, submit: Submit, claim: Claim
+) -> None:
+    with database.write() as session:
+        workers.register(session, "w1", host="h", pools=["default"], slots=9, devices=[], gpus=FOUR_GPUS)
+    idle = [submit(preemptible=True, resources={"gpus": 1}) for _ in range(3)]
+    for _ in idle:
+        claim(gpus=FOUR_GPUS)
+    with database.write() as session:
+        session.get_one(User, ADMIN_ID).limits = limits
+    for _ in range(4):
+        submit(resources={"gpus": 1})
+    assert len(_request(database)) == expected, "one GPU is free"

@@ -14,8 +14,9 @@ from statistics import median, quantiles
 from typing import Final
 
 from service.forecast.estimate import Estimate
+from service.forecast.machines import Worker
 from service.forecast.pace import Training, blended, next_pace, start_seconds, time_left, whole_time
-from service.forecast.schedule import RESERVATION_SECONDS, RunningJob, WaitingJob, Worker, schedule
+from service.forecast.schedule import RESERVATION_SECONDS, RunningJob, WaitingJob, schedule
 from service.forecast.similar import nearest
 
 DAY: Final = 86_400.0

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, or_
 from sqlalchemy.orm import Session
 
+from fitqueue.limits import Limits
 from fitqueue.text import plural
 from service.models import Job
 from service.store import holders, holdings
@@ -77,6 +78,11 @@ def conditions(session: Session) -> list[Condition]:
 def read_room(session: Session) -> Room:
     """Return what may still run at this moment. Nothing is locked, so the claim checks it again."""
     return Room(_running(session, _with_claim_limits(holders.all_limited(session))))
+
+
+def read(session: Session) -> dict[str, Limits]:
+    """Return the limits of users and projects that the claim checks, by their ids."""
+    return {each.id: each.limits for each in _with_claim_limits(holders.all_limited(session))}
 
 
 def waits(session: Session, queued: Sequence[Job]) -> dict[str, str]:

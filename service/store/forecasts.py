@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 from fitqueue.states import JobState
 from service import clock
 from service.forecast.estimate import Estimate
+from service.forecast.machines import Worker
 from service.forecast.pace import Training, time_left, whole_time
-from service.forecast.schedule import RunningJob, WaitingJob, Worker, count_ahead, schedule
+from service.forecast.schedule import Limit, RunningJob, WaitingJob, count_ahead, schedule
 from service.forecast.turns import TurnsBy
 from service.models import Job, TrainingTime
-from service.store import claim_order, training_times, workers
+from service.store import claim_limits, claim_order, training_times, workers
 from service.store.queue_order import QueueOrder, QueueOrders
 
 MAX_WAITING: Final = 1000
@@ -45,7 +46,10 @@ _TRAINING: Final = (
     Job.max_runtime_seconds,
     Job.may_end_early,
 )
-_KIND: Final = (Job.id, Job.pool, Job.gpus, Job.timing_key, Job.work)
+_KIND: Final = (Job.id, Job.pool, Job.gpus, Job.timing_key, Job.work, Job.owner_id, Job.project_id)
+
+_SECONDS_TO_LEAVE: Final = 5.0
+"""How long a job that was asked to make room for another one still holds its device."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,13 @@ def make_forecast(
     # A draining worker trains its jobs, and claims none of any pool.
     pools = [frozenset[str]() if worker.is_draining else worker.pools for worker in alive]
     fleet = [Worker(served, worker.slots, worker.gpus) for served, worker in zip(pools, alive, strict=True)]
-    query = select(Job.worker_id, Job.paced_epochs, *_KIND, *_TRAINING).where(Job.state == JobState.RUNNING)
-    running = session.execute(query).all()
+    columns = Job.worker_id, Job.paced_epochs, Job.preempt_requested_at, *_KIND, *_TRAINING
+    running = session.execute(select(*columns).where(Job.state == JobState.RUNNING)).all()
+    limits = {id: Limit(limit.running_jobs, limit.gpus) for id, limit in claim_limits.read(session).items()}
     paces = {job.timing_key: job.seconds_per_epoch for job in running if job.timing_key and job.paced_epochs > 1}
-    waiting = _waiting(session, frozenset[str]().union(*pools), order, paces, now)
-    runs = schedule(fleet, _running_jobs(running, {worker.id: i for i, worker in enumerate(alive)}, now), waiting)
+    waiting = _waiting(session, frozenset[str]().union(*pools), order, paces, limits.keys(), now)
+    indexes = {worker.id: i for i, worker in enumerate(alive)}
+    runs = schedule(fleet, _running_jobs(running, indexes, limits.keys(), now), waiting, limits)
     ahead = count_ahead(fleet, waiting)
     return {
         id: QueuedForecast(ahead[id], runs[id].starts if id in runs else None, runs[id].ends if id in runs else None)
@@ -147,17 +153,33 @@ def _seconds_since(at: datetime | None, now: datetime) -> float | None:
     return None if at is None else max(0.0, (now - at).total_seconds())
 
 
-def _running_jobs(rows: Sequence[Any], indexes: Mapping[str, int], now: datetime) -> list[RunningJob]:
+def _running_jobs(
+    rows: Sequence[Any], indexes: Mapping[str, int], limited: Set[str], now: datetime
+) -> list[RunningJob]:
     """Return the running jobs of live workers, whose indexes are given by their ids."""
     return [
-        RunningJob(indexes[row.worker_id], row.gpus, time_left(training_of(row, now)))
+        RunningJob(indexes[row.worker_id], row.gpus, _time_left(row, now), _holders(row, limited))
         for row in rows
         if row.worker_id in indexes
     ]
 
 
+def _time_left(row: Any, now: datetime) -> Estimate | None:
+    return time_left(training_of(row, now)) if row.preempt_requested_at is None else Estimate(_SECONDS_TO_LEAVE)
+
+
+def _holders(row: Any, limited: Set[str]) -> frozenset[str]:
+    """Return those for whose limits a job counts, of all who have limits."""
+    return frozenset({row.owner_id, row.project_id} & limited)
+
+
 def _waiting(
-    session: Session, pools: Set[str], order: QueueOrder | None, paces: Mapping[str, float], now: datetime
+    session: Session,
+    pools: Set[str],
+    order: QueueOrder | None,
+    paces: Mapping[str, float],
+    limited: Set[str],
+    now: datetime,
 ) -> list[WaitingJob]:
     """Return the first queued jobs of these pools in the order of claims.
 
@@ -166,12 +188,14 @@ def _waiting(
         pools: the pools that live workers serve.
         order: the order of the queue; None: jobs go by age alone.
         paces: the paces of running jobs, by their kind.
+        limited: the users and projects that have limits.
         now: the time of the database.
     """
     rows = _first_by_age(session, pools) if order is None else _first_by_turns(session, pools, order)
     times = training_times.read(session, rows)
     return [
-        _waiting_job(row, similar, paces.get(row.timing_key), now) for row, similar in zip(rows, times, strict=True)
+        _waiting_job(row, similar, paces.get(row.timing_key), _holders(row, limited), now)
+        for row, similar in zip(rows, times, strict=True)
     ]
 
 
@@ -197,7 +221,9 @@ def _first_by_turns(session: Session, pools: Set[str], order: QueueOrder) -> lis
     return [found[place.id] for place in first if place.id in found]
 
 
-def _waiting_job(row: Any, similar: TrainingTime | None, pace: float | None, now: datetime) -> WaitingJob:
+def _waiting_job(
+    row: Any, similar: TrainingTime | None, pace: float | None, holders: frozenset[str], now: datetime
+) -> WaitingJob:
     training = training_of(row, now)
     if training.seconds_per_epoch is None:
         known = similar is not None and similar.key == row.timing_key and similar.paced_epochs > 1
@@ -210,6 +236,7 @@ def _waiting_job(row: Any, similar: TrainingTime | None, pace: float | None, now
         takes=whole_time(training, similar.start_seconds if similar is not None else 0.0),
         ready_in=0.0 if row.not_before is None else max(0.0, (row.not_before - now).total_seconds()),
         waited=_seconds_since(row.created_at, now) or 0.0,
+        holders=holders,
     )
 
 

@@ -11,8 +11,8 @@ from fitqueue.states import Phase, Reason
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
 from service.db import Database
 from service.forecast.estimate import Estimate
-from service.models import Job, TrainingTime
-from service.store import job_details, jobs, leases, recording, training_times, waiting_jobs
+from service.models import Job, Project, TrainingTime
+from service.store import job_details, jobs, leases, preemption, recording, training_times, waiting_jobs
 from service.store.forecasts import MAX_WAITING, Forecaster, QueuedForecast, make_forecast
 from service.store.leases import Lease
 from service.store.waiting_jobs import QueueFilter
@@ -259,3 +259,34 @@ def test_only_the_first_jobs_of_a_long_queue_are_forecast(
     assert len(forecast) == MAX_WAITING
     assert template.id in forecast
     assert f"job_z{MAX_WAITING - 1:05}" not in forecast
+
+
+def test_a_job_of_a_project_at_its_limit_starts_when_one_of_its_jobs_ends(
+    database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker, advance_clock: AdvanceClock
+) -> None:
+    submit()
+    _train(database, claim, advance_clock, epochs=5)
+    register_worker("w1", gpus=[])
+    register_worker("w2", gpus=[])
+    with database.write() as session:
+        session.execute(update(Project).values(limits={"running_jobs": 1}))
+    submit()
+    _enter(database, claim().lease)
+    job_id = submit()
+    assert _forecast(database)[job_id].starts == Estimate(pytest.approx(500.0, abs=20), False)
+
+
+def test_a_job_for_which_another_makes_room_starts_soon(
+    database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker, advance_clock: AdvanceClock
+) -> None:
+    submit()
+    _train(database, claim, advance_clock, epochs=5)
+    register_worker("w1", gpus=[])
+    submit(preemptible=True)
+    _enter(database, claim().lease)
+    job_id = submit()
+    with database.write() as session:
+        assert preemption.request(session, 30.0)
+    starts = _forecast(database)[job_id].starts
+    assert starts is not None
+    assert starts.seconds <= 15

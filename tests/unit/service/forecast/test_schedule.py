@@ -1,15 +1,17 @@
 """Who starts when."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from service.forecast.estimate import Estimate
-from service.forecast.schedule import Run, RunningJob, WaitingJob, Worker, count_ahead, schedule
+from service.forecast.machines import Worker
+from service.forecast.schedule import Limit, Run, RunningJob, WaitingJob, count_ahead, schedule
 
 CPU = Worker(frozenset({"default"}), 1)
 GPUS = frozenset({"GPU-a", "GPU-b"})
 
 
-def _job(id: str, takes: float | None = 10.0, *, pool: str = "default", gpus: int = 0, **fields: float) -> WaitingJob:
+def _job(id: str, takes: float | None = 10.0, *, pool: str = "default", gpus: int = 0, **fields: Any) -> WaitingJob:
     return WaitingJob(id, pool, gpus, None if takes is None else Estimate(takes), **fields)
 
 
@@ -107,3 +109,34 @@ def test_a_thousand_jobs_of_many_kinds_all_start() -> None:
     starts = _schedule(workers, [], *waiting)
     assert len(starts) == 1000
     assert max(starts.values()) == 60.0 * (500 // 20 - 1), "half of them need a GPU, and each machine has one"
+
+
+ADA = frozenset({"ada"})
+
+
+def test_jobs_of_somebody_at_a_limit_wait_and_others_overtake_them() -> None:
+    running = [RunningJob(0, 0, Estimate(5.0), ADA)]
+    waiting = [_job("a", holders=ADA), _job("b", holders=ADA), _job("c")]
+    runs = schedule([CPU, CPU], running, waiting, {"ada": Limit(jobs=1, gpus=None)})
+    assert _starts(runs) == {"c": 0.0, "a": 5.0, "b": 15.0}
+
+
+def test_a_job_that_ends_anywhere_makes_room_in_a_limit() -> None:
+    workers = [Worker(frozenset({"x"}), 1), CPU]
+    running = [RunningJob(0, 0, Estimate(5.0, is_upper_bound=True), ADA)]
+    runs = schedule(workers, running, [_job("a", holders=ADA)], {"ada": Limit(jobs=1, gpus=None)})
+    assert runs["a"].starts == Estimate(5.0, is_upper_bound=True)
+
+
+def test_a_limit_of_gpus_holds_up_jobs_with_gpus_and_reserves_none_for_them() -> None:
+    machine = [Worker(frozenset({"default"}), 1, GPUS) for _ in range(3)]
+    running = [RunningJob(0, 1, Estimate(30.0), ADA)]
+    large = _job("large", gpus=2, waited=61.0, holders=ADA)
+    cpu, small = _job("cpu", holders=ADA), _job("small", gpus=1)
+    runs = schedule(machine, running, [large, cpu, small], {"ada": Limit(jobs=None, gpus=2)})
+    assert _starts(runs) == {"cpu": 0.0, "small": 0.0, "large": 30.0}
+
+
+def test_a_job_that_no_limit_lets_run_has_no_start() -> None:
+    runs = schedule([CPU], [], [_job("a", holders=ADA), _job("b")], {"ada": Limit(jobs=0, gpus=None)})
+    assert _starts(runs) == {"b": 0.0}

@@ -15,6 +15,7 @@ from fitqueue.errors import Conflict, Forbidden, TokenNotFound
 from fitqueue.roles import Scope
 from fitqueue.spec.parsing.job import JobName
 from fitqueue.views import Page
+from service import clock
 from service.api import PREFIX, auditing
 from service.api.account_views import token_view
 from service.api.context import get_services, principal
@@ -37,7 +38,12 @@ class NewToken(BaseModel):
     name: JobName = Field(description="what its jobs and data sets have as `submitted_by`")
     user: Text | None = Field(default=None, max_length=64, description="for admins: whose it is; null: one's own")
     scope: Scope = Field(default=Scope.ALL, description="what it may do of what its user may")
-    expires_in_days: int | None = Field(default=None, ge=1, le=MAX_DAYS, description="null: it does not expire")
+    expires_in_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_DAYS,
+        description="null: it does not expire, or together with the token of the request",
+    )
 
 
 class TokensQuery(Query):
@@ -63,7 +69,7 @@ def list_tokens(query: TokensQuery) -> Response:
 def create_token() -> Response:
     """The answer is the only one with the token itself: only its hash is stored.
 
-    It may do no more than the token of this request.
+    It may do no more than the token of this request, and one's own is valid for no longer.
     """
     return answer(create(json_body()), 201)
 
@@ -73,18 +79,34 @@ def create(body: object) -> NewTokenView:
 
     Raises:
         InvalidRequest: the request does not describe one.
-        Forbidden: it is for somebody else, or may do more than the token of the request.
+        Forbidden: it is for somebody else, or may do more or is valid for longer than the token of the request.
         UserNotFound: there is no such user.
     """
     wanted = validated(NewToken, body)
     _require_no_more(wanted.scope)
     with get_services().database.write() as session:
-        return create_as(auditing.actor(), session, wanted, _user(session, wanted.user))
+        user = _user(session, wanted.user)
+        longest = _time_left(session) if user.id == principal().user_id else None
+        return create_as(auditing.actor(), session, wanted, user, longest)
 
 
-def create_as(by: Actor, session: Session, wanted: NewToken, user: User) -> NewTokenView:
-    """Create a token of a user, as somebody who may do so."""
-    expires_in = None if wanted.expires_in_days is None else timedelta(days=wanted.expires_in_days)
+def create_as(
+    by: Actor, session: Session, wanted: NewToken, user: User, longest: timedelta | None = None
+) -> NewTokenView:
+    """Create a token of a user, as somebody who may do so.
+
+    Args:
+        longest: how long it may be valid; None: for ever.
+
+    Raises:
+        Forbidden: it would be valid for longer.
+    """
+    expires_in = longest if wanted.expires_in_days is None else timedelta(days=wanted.expires_in_days)
+    if longest is not None and expires_in is not None and expires_in > longest:
+        raise Forbidden(
+            f"The token of the request is valid for {longest / timedelta(days=1):.1f} more days; it cannot create one "
+            f"that is valid for {wanted.expires_in_days}."
+        )
     new = tokens.issue(session, wanted.name, user.id, scope=wanted.scope, expires_in=expires_in)
     data = {"name": wanted.name, "user": user.name, "scope": wanted.scope}
     audit.record(session, by, AuditAction.TOKEN_CREATE, new.row.id, data)
@@ -142,6 +164,12 @@ def _user(session: Session, name: str | None) -> User:
     if not who.is_admin:
         raise Forbidden(f"{who.user} is a {who.role}; the tokens of others are for admins.")
     return users.get(session, name)
+
+
+def _time_left(session: Session) -> timedelta | None:
+    """Return how long the token of the request is still valid; None: for ever."""
+    expires_at = principal().token_expires_at
+    return None if expires_at is None else expires_at - clock.now(session)
 
 
 def _require_no_more(scope: Scope) -> None:

@@ -34,6 +34,7 @@ class Principal:
     token_id: str
     token: str
     """The token's name."""
+    token_expires_at: datetime | None
     scope: Scope
     viewer: Viewer
 
@@ -145,6 +146,7 @@ def _principal(session: Session, row: Any) -> Principal:
         requests_per_minute=(row.limits or {}).get("requests_per_minute"),
         token_id=row.token_id,
         token=row.token,
+        token_expires_at=row.expires_at,
         scope=row.scope,
         viewer=access.viewer_of(session, row.user_id, row.role),
     )

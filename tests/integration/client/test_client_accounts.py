@@ -135,6 +135,22 @@ def test_tokens_are_narrow_expire_and_are_revoked(client: Client, service: Any, 
         ada.create_token("never", expires_in_days=0)
 
 
+def test_a_token_creates_none_that_outlives_it(client: Client, service: Any, log_in: LogIn) -> None:
+    short = log_in("ada").create_token("short", expires_in_days=10)
+    with Client(service.url, short.token) as ada:
+        created = ada.create_token("same").expires_at
+        assert created is not None
+        assert short.expires_at is not None
+        assert abs(created - short.expires_at) < timedelta(seconds=1)
+        assert ada.create_token("shorter", expires_in_days=9).expires_at is not None
+        with pytest.raises(errors.Forbidden, match=r"valid for 10\.0 more days; it cannot create one .* for 11\."):
+            ada.create_token("longer", expires_in_days=11)
+        assert [token.name for token in ada.tokens()] == ["laptop", "short", "same", "shorter"]
+    admin = client.create_token("for a day", expires_in_days=1)
+    with Client(service.url, admin.token) as other:
+        assert other.create_token("for a year", user="ada", expires_in_days=365).user == "ada"
+
+
 def test_a_model_and_its_data_are_sent_to_the_project(client: Client, log_in: LogIn) -> None:
     client.create_project("vision", open=False)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])

@@ -137,9 +137,7 @@ def test_tokens_are_narrow_expire_and_are_revoked(client: Client, service: Any, 
 
 def test_a_model_and_its_data_are_sent_to_the_project(client: Client, log_in: LogIn) -> None:
     client.create_project("vision", open=False)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    x, y = np.zeros((8, 4), "float32"), np.zeros((8, 1), "float32")
+    model, x, y = _model_and_data()
     job = client.submit(model=model, x=x, y=y, project="vision", verbose=0)
     assert job.project == job.spec["project"] == "vision"
     assert {dataset.project for dataset in client.datasets(unnamed=True, owner="admin")} == {"vision"}
@@ -147,3 +145,18 @@ def test_a_model_and_its_data_are_sent_to_the_project(client: Client, log_in: Lo
     assert fitqueue.spec_of(model, x, y, project="vision")["project"] == "vision"
     eve = log_in("eve")
     assert list(eve.datasets(unnamed=True, owner="admin")) == list(eve.list()) == []
+
+
+def test_a_model_is_sent_as_a_preemptible_job(client: Client) -> None:
+    model, x, y = _model_and_data()
+    job = client.fit(model, x, y, preemptible=True, verbose=0, wait=False)
+    assert job.preemptible
+    assert job.spec["preemptible"] is True
+    assert "preemptible" not in fitqueue.spec_of(model, x, y)
+    assert fitqueue.spec_of(model, x, y, preemptible=True)["preemptible"] is True
+
+
+def _model_and_data() -> tuple[Any, Any, Any]:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model, np.zeros((8, 4), "float32"), np.zeros((8, 1), "float32")

@@ -1,4 +1,4 @@
-"""Forms of limits and retentions. A field that is left empty is no limit, or keeps something for ever."""
+"""Forms of limits and retentions. A field that is left empty removes a limit, or keeps something for ever."""
 
 from typing import Final, Literal
 

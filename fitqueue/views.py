@@ -223,6 +223,9 @@ class JobSummary(View, Pictured):
     pause_requested_at: datetime | None = Field(
         default=None, description="set while a running job has been asked to pause and has not yet stopped"
     )
+    preempt_requested_at: datetime | None = Field(
+        default=None, description="set while a preemptible job has been asked to make room and has not yet stopped"
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -53,6 +53,11 @@ def move(jobs: tuple[str, ...], first: bool, priority: int | None, pool: str | N
 @click.option("--no-label", "removed", multiple=True, metavar="KEY", help="Remove a label. Repeatable.")
 @click.option("--max-runtime", type=_Seconds(), help="How long it may train; `none` removes the limit.")
 @click.option("--max-queued", type=_Seconds(), help="How long it may wait for its first worker; `none`: for ever.")
+@click.option(
+    "--preemptible/--no-preemptible",
+    default=None,
+    help="Run it on devices that nobody else needs, and make room for others.",
+)
 @click.option("--keep/--no-keep", default=None, help="Exempt it from the retention of its project; at any time.")
 def change(
     jobs: tuple[str, ...],
@@ -61,9 +66,12 @@ def change(
     removed: Sequence[str],
     max_runtime: int | None,
     max_queued: int | None,
+    preemptible: bool | None,
     keep: bool | None,
 ) -> int:
-    """Change the name, the labels or the limits of JOBS that wait. `fitqueue move` changes their places.
+    """Change the name, the labels or the limits of JOBS that wait, or whether they make room for others.
+
+    `fitqueue move` changes their places.
 
     --keep and --no-keep alone also change jobs that run or have ended.
     """
@@ -71,10 +79,10 @@ def change(
     fields: dict[str, Any] = {field: value or None for field, value in values.items() if value is not None}
     if labels or removed:
         fields["labels"] = {**dict.fromkeys(removed), **dict(map(label_of, labels))}
-    if keep is not None:
-        fields["keep"] = keep
+    flags = {"preemptible": preemptible, "keep": keep}
+    fields |= {field: value for field, value in flags.items() if value is not None}
     if not fields:
-        options = "--name, --label, --no-label, --max-runtime, --max-queued, --keep or --no-keep"
+        options = "--name, --label, --no-label, --max-runtime, --max-queued, --preemptible or --keep"
         raise click.UsageError(f"Say what to change: {options}.")
     return _change_each(jobs, lambda client, job: client.change(job, **fields))
 
@@ -88,4 +96,4 @@ def _outcome(job: JobView) -> str:
     if job.state not in WAITING_STATES:
         return f"{job.state}, {'kept' if job.keep else 'not kept'}"
     place = f"no. {job.queue.position} of the pool {job.pool}" if job.queue else f"pool {job.pool}"
-    return f"{job.state}, {place}, priority {job.priority}"
+    return f"{job.state}, {place}, priority {job.priority}{', preemptible' if job.preemptible else ''}"

@@ -162,6 +162,7 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Started", local_time(job.started_at)),
         ("Asked to stop", local_time(job.cancel_requested_at)),
         ("Asked to pause", local_time(job.pause_requested_at)),
+        ("Makes room", f"since {local_time(job.preempt_requested_at)}" if job.preempt_requested_at else ""),
         ("Ended", local_time(job.finished_at)),
         ("Ran", between(job.started_at, job.finished_at)),
         ("Removed", "\n".join(removed.message for removed in job.removed)),

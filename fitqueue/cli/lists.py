@@ -144,7 +144,7 @@ def _print_queue(rows: Sequence[QueuedJob]) -> None:
     owners, projects = if_several([row.owner for row in rows]), if_several([row.project for row in rows])
     now = datetime.now(UTC)
     columns: list[Column | str] = ["PLACE", "ID", Column("NAME", wraps=True, rank=3), Column("POOL", rank=4)]
-    columns += [Column("PRIORITY", rank=9), Column("GPUS", rank=8), Column("WAITS FOR", wraps=True, rank=1)]
+    columns += [Column("PRIORITY", wraps=True, rank=9), Column("GPUS", rank=8), Column("WAITS FOR", wraps=True, rank=1)]
     columns += [Column("STARTS IN", wraps=True, rank=2), Column("OWNER", wraps=True, rank=6)]
     print_table(
         [*columns, Column("PROJECT", wraps=True, rank=7), Column("SINCE", rank=5)],
@@ -154,7 +154,7 @@ def _print_queue(rows: Sequence[QueuedJob]) -> None:
                 ids[row.id],
                 row.name or "",
                 pool,
-                str(row.priority or ""),
+                ", ".join(filter(None, [str(row.priority or ""), "preemptible" if row.preemptible else ""])),
                 str(row.gpus or ""),
                 row.waiting_for,
                 starts_text(row),

@@ -175,7 +175,8 @@ class _Narrator:
 
     def new_lines(self, job: JobView) -> Iterator[Text]:
         """Yield a line for each thing that has happened since the last call."""
-        status = (job.state, job.attempt, job.cancel_requested_at, job.pause_requested_at)
+        requests = job.cancel_requested_at, job.pause_requested_at, job.preempt_requested_at
+        status = (job.state, job.attempt, *requests)
         if status != self._status:
             self._last_epoch = 0  # another attempt may have started from the beginning
             if not job.state.is_final:
@@ -212,6 +213,8 @@ def _status_line(job: JobView) -> str:
         return f"{name} was asked to stop"
     if job.pause_requested_at:
         return f"{name} was asked to pause"
+    if job.preempt_requested_at:
+        return f"{name} was asked to make room for another job; it goes on by itself"
     if job.state is JobState.PAUSED:
         return f"{name} is paused; to resume it: fitqueue resume {job.id}"
     if job.state is JobState.QUEUED:

@@ -163,8 +163,8 @@ class JobMethods(ClientBase):
 
         Args:
             job_id: the job.
-            fields: `name`, `pool`, `priority`, `max_runtime_seconds`, `max_queued_seconds`, `keep`, as in a job; and
-                `labels`, a dict of those to add or replace, with None to remove one.
+            fields: `name`, `pool`, `priority`, `preemptible`, `max_runtime_seconds`, `max_queued_seconds`, `keep`, as
+                in a job; and `labels`, a dict of those to add or replace, with None to remove one.
 
         Raises:
             JobNotFound: there is no job with this id.

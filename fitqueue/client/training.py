@@ -106,6 +106,7 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
         labels: Mapping[str, str] | None = None,
         pool: str | None = None,
         priority: int | None = None,
+        preemptible: bool = False,
         seed: int | None = None,
         restore: Restore = "best",
         wait: bool = True,
@@ -131,6 +132,7 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
             labels: of the job, to find it by.
             pool: the pool of workers that train it.
             priority: jobs with a higher one start sooner.
+            preemptible: train on devices that nobody else needs, and make room for others.
             seed: of the random generators; drawn at random if it is not given.
             restore: the weights that the model gets: those of the best epoch, of the last one, or none. "all" gives
                 those of the last epoch and the variables of the optimizer, so that the next `fit`, here or as a job,
@@ -159,8 +161,8 @@ class TrainingMethods(WaitingMethods, DatasetMethods):
             validation_freq=validation_freq,
         )  # fmt: skip
         options = JobOptions(
-            gpus=gpus, name=name, project=project, labels=labels, pool=pool, priority=priority, seed=seed,
-            save_optimizer=restore == "all",
+            gpus=gpus, name=name, project=project, labels=labels, pool=pool, priority=priority,
+            preemptible=preemptible, seed=seed, save_optimizer=restore == "all",
         )  # fmt: skip
         with uploading(verbose) as transfers:
             described = describe(model, x, y, sample_weight, validation_data, call, options, transfers.collecting)

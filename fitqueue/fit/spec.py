@@ -50,6 +50,7 @@ class JobOptions:
     labels: Mapping[str, str] | None = None
     pool: str | None = None
     priority: int | None = None
+    preemptible: bool = False
     seed: int | None = None
     save_optimizer: bool = False
 
@@ -61,6 +62,7 @@ class JobOptions:
             "project": self.project if self.project != DEFAULT_PROJECT else None,
             "labels": self.labels or None,
             "priority": self.priority,
+            "preemptible": self.preemptible or None,
             "seed": self.seed,
             "save_optimizer": self.save_optimizer or None,
             "resources": {name: value for name, value in resources.items() if value},

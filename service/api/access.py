@@ -89,6 +89,7 @@ RULES: Final[dict[str, Rule]] = {
     "pages.change_limits_of_project": ADMIN,
     "pages.change_limits_of_user": ADMIN,
     "pages.change_project": ADMIN,
+    "pages.change_retention_of_project": ADMIN,
     "pages.change_user": ADMIN,
     "pages.compare": READ,
     "pages.create_own_token": OWN_ACCOUNT,

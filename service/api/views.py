@@ -113,6 +113,7 @@ def _job_fields(details: JobDetails) -> dict[str, Any]:
         "worker": job.worker_id,
         "cancel_requested_at": job.cancel_requested_at,
         "pause_requested_at": job.pause_requested_at,
+        "preempt_requested_at": job.preempt_requested_at,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,

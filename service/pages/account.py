@@ -9,7 +9,7 @@ from service.api.context import get_services, principal
 from service.api.errors import validated
 from service.api.me import read_me
 from service.api.tokens import TokenPath
-from service.pages import forms, limit_forms, token_lists
+from service.pages import forms, patch_forms, token_lists
 from service.pages.forms import Form
 from service.pages.rendering import render
 
@@ -42,7 +42,7 @@ def _page(form: Form | None = None, *, new: NewTokenView | None = None) -> Respo
         form.status if form else 200,
         account=read_me(get_services()),
         tokens=token_lists.split(tokens.read_tokens()),
-        limits=limit_forms.OF_USER,
+        limits=patch_forms.LIMITS_OF_USER,
         scopes=token_lists.scopes_for(principal()),
         form=form,
         new=new,

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import BigInteger, BindParameter, Integer, ScalarSelect, String, bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from fitqueue.states import EventKind
 from service.models import Event, Job
+
+Value = TypeVar("Value")
 
 _LEAVES_WORKER: Final = frozenset(
     {EventKind.REQUEUED, EventKind.PAUSED, EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED}
@@ -66,8 +68,19 @@ def finite(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def last_at(job_id: BindParameter[str] | InstrumentedAttribute[str]) -> ScalarSelect[datetime]:
     """Select the time of a job's last event that is not a change. A queued job has been waiting since then."""
+    return _of_last(Event.at, job_id)
+
+
+def last_data(job_id: InstrumentedAttribute[str]) -> ScalarSelect[dict[str, Any]]:
+    """Select the data of a job's last event that is not a change: of a queued job, why it waits."""
+    return _of_last(Event.data, job_id)
+
+
+def _of_last(
+    column: InstrumentedAttribute[Value], job_id: BindParameter[str] | InstrumentedAttribute[str]
+) -> ScalarSelect[Value]:
     is_of_job = Event.job_id == job_id, Event.kind != EventKind.CHANGED
-    return select(Event.at).where(*is_of_job).order_by(Event.id.desc()).limit(1).scalar_subquery()
+    return select(column).where(*is_of_job).order_by(Event.id.desc()).limit(1).scalar_subquery()
 
 
 # Each claim needs it, and it takes longer to build than to run.

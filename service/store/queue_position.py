@@ -1,6 +1,6 @@
 """The position of a queued job, and what it waits for, in words."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -11,7 +11,7 @@ from fitqueue.views import QueuePosition
 from service import clock
 from service.forecast.turns import Standing
 from service.models import QUEUED, Event, Job
-from service.store import claim_limits, workers
+from service.store import claim_limits, events, workers
 from service.store.queue_order import QueueOrder, QueueOrders
 from service.store.workers import LiveWorker
 
@@ -49,8 +49,10 @@ def read_waits(
     alive = workers.list_alive(session, lease_seconds)
     failures = _last_failures(session, [job.id for job in queued if _pauses(job, now)])
     limits = claim_limits.waits(session, queued)
+    preempted = _preempted(session, [job.id for job in queued if job.preemptible and job.attempt])
     return {
-        job.id: waiting_for(job, alive, now, failures.get(job.id), limits.get(job.id)) + _turn(job, order)
+        job.id: waiting_for(job, alive, now, failures.get(job.id), limits.get(job.id), preempted=job.id in preempted)
+        + _turn(job, order)
         for job in queued
     }
 
@@ -68,7 +70,13 @@ def _turn(job: Job, order: QueueOrder | None) -> str:
 
 
 def waiting_for(
-    job: Job, alive: Sequence[LiveWorker], now: datetime, failure: str | None = None, limit: str | None = None
+    job: Job,
+    alive: Sequence[LiveWorker],
+    now: datetime,
+    failure: str | None = None,
+    limit: str | None = None,
+    *,
+    preempted: bool = False,
 ) -> str:
     """Return what a queued job waits for, as it reads after «waiting for».
 
@@ -76,6 +84,7 @@ def waiting_for(
         alive: the live workers of all pools.
         failure: why its last attempt failed, if it did.
         limit: the limit of its owner or its project that it waits for, in words.
+        preempted: whether it waits because it made room for another job.
     """
     of_pool = [worker for worker in alive if job.pool in worker.pools]
     serving = [worker for worker in of_pool if not worker.is_draining]
@@ -92,7 +101,9 @@ def waiting_for(
     if limit is not None:
         return limit
     if job.preemptible:
-        return "idle devices"
+        return (
+            "idle devices again: it made room for another job, and goes on by itself" if preempted else "idle devices"
+        )
     return f"a worker with {gpus} free" if job.gpus else "a free worker"
 
 
@@ -171,3 +182,11 @@ def _last_failures(session: Session, job_ids: Collection[str]) -> Mapping[str, s
     )
     rows = session.execute(select(Event.job_id, Event.data).where(Event.id.in_(newest)))
     return {job_id: data["failure"] for job_id, data in rows if "failure" in data}
+
+
+def _preempted(session: Session, job_ids: Collection[str]) -> Set[str]:
+    """Return which of these queued jobs wait because they made room for another one."""
+    if not job_ids:
+        return frozenset()
+    rows = session.execute(select(Job.id, events.last_data(Job.id)).where(Job.id.in_(job_ids)))
+    return {job_id for job_id, data in rows if data is not None and "preempted" in data}

@@ -10,7 +10,8 @@ from playwright.sync_api import Page, expect
 
 from fitqueue.reports import Position
 from fitqueue.states import Reason
-from service.store import jobs, leases, recording, step_metrics
+from service import clock
+from service.store import jobs, leases, recording, step_metrics, workers
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Look, OpenPage
 from tests.browser.login import log_in
@@ -141,6 +142,27 @@ def test_a_job_is_cancelled_extended_and_deleted(page: Page, api: PreparedAPI) -
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
     page.context.clear_cookies()
+
+
+def test_a_job_that_makes_room_says_so_while_it_is_open(page: Page, api: PreparedAPI, look: Look) -> None:
+    job_id = store_job(api.database, preemptible=True)
+    lease = claim(api.database, job_id)
+    record_epochs(api.database, lease, [{"loss": 1.0}])
+    log_in(page, api.url, api.token, f"/jobs/{job_id}")
+    sentence = page.locator("[data-field=sentence]")
+    expect(sentence).to_contain_text("Training epoch 1 of 10")
+    with api.database.write() as session:
+        job = leases.held_job(session, lease)
+        job.preempt_requested_at = clock.now(session)
+        job.version += 1
+    expect(sentence).to_have_text("Stopping: it makes room for another job, and goes on by itself.")
+    with api.database.write() as session:
+        workers.register(session, "w1", host="h", pools=[job.pool], slots=1, devices=[], gpus=[])
+        leases.requeue(session, lease, "The job made room for another one.", preempted=True)
+    expect(sentence).to_contain_text("waiting for idle devices again: it made room for another job")
+    look(page, "preempted")
+    page.goto(f"{api.url}/queue")
+    look(page, "queue-preempted")
 
 
 def test_a_job_of_five_thousand_epochs(page: Page, api: PreparedAPI) -> None:

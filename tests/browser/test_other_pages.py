@@ -169,6 +169,24 @@ def test_a_job_is_moved_and_changed_and_a_worker_drained(page: Page, filled: Pre
     expect(page.get_by_role("button", name="Move to the front")).to_have_count(0)
 
 
+def test_a_job_that_waits_becomes_preemptible(page_in_each_appearance: Page, api: PreparedAPI, look: Look) -> None:
+    page = page_in_each_appearance
+    job_id = store_job(api.database, name="idle")
+    log_in(page, api.url, api.token, f"/jobs/{job_id}")
+    page.get_by_role("button", name="Change").click()
+    expect(page.get_by_label("Preemptible")).not_to_be_checked()
+    page.get_by_label("Preemptible").check()
+    assert_accessible(page)
+    look(page, "change")
+    page.get_by_role("dialog").get_by_role("button", name="Change").click()
+    expect(page.locator(".facts")).to_contain_text("runs on idle devices, and makes room for others")
+    page.get_by_role("button", name="Change").click()
+    expect(page.get_by_label("Preemptible")).to_be_checked()
+    page.get_by_label("Preemptible").uncheck()
+    page.get_by_role("dialog").get_by_role("button", name="Change").click()
+    expect(page.locator(".facts")).not_to_contain_text("idle devices")
+
+
 def _drop(page: Page, file: Path) -> None:
     make = """([name, bytes]) => {
         const transfer = new DataTransfer();

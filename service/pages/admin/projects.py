@@ -1,4 +1,6 @@
-"""Projects: who sees them, and their share."""
+"""Projects: who sees them, their share, their limits and their retention."""
+
+from typing import Literal
 
 from flask import Blueprint, Response, request
 from werkzeug.wrappers import Response as BaseResponse
@@ -6,7 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from service.api import projects, users
 from service.api.errors import validated
 from service.api.projects import MemberPath, ProjectPath
-from service.pages import forms, limit_forms
+from service.pages import forms, patch_forms
 from service.pages.forms import Form
 from service.pages.rendering import render
 
@@ -17,6 +19,7 @@ def register(blueprint: Blueprint) -> None:
         ("/admin/projects", "create_project", create_project),
         ("/admin/projects/<project>", "change_project", change_project),
         ("/admin/projects/<project>/limits", "change_limits_of_project", change_limits),
+        ("/admin/projects/<project>/retention", "change_retention_of_project", change_retention),
         ("/admin/projects/<project>/members", "add_project_member", add_member),
         ("/admin/projects/<project>/members/<user>/remove", "remove_project_member", remove_member),
     ):
@@ -38,9 +41,19 @@ def change_project(project: str) -> BaseResponse:
 
 
 def change_limits(project: str) -> BaseResponse:
+    return _change_part(project, "limits")
+
+
+def change_retention(project: str) -> BaseResponse:
+    return _change_part(project, "retention")
+
+
+def _change_part(project: str, part: Literal["limits", "retention"]) -> BaseResponse:
     reference = validated(ProjectPath, {"project": project}).project
     saved = forms.to("pages.admin_projects", f"project-{project}")
-    return forms.handle(f"limits-{project}", lambda _: projects.change(reference, limit_forms.posted()), _page, saved)
+    return forms.handle(
+        f"{part}-{project}", lambda _: projects.change(reference, patch_forms.posted(part)), _page, saved
+    )
 
 
 def add_member(project: str) -> BaseResponse:
@@ -67,7 +80,8 @@ def _page(form: Form | None = None) -> Response:
         projects=projects.read_projects(),
         users=[user.name for user in users.read_users() if user.disabled_at is None],
         max_share=users.MAX_SHARE,
-        limits=limit_forms.OF_PROJECT,
+        limits=patch_forms.LIMITS_OF_PROJECT,
+        kept_days=patch_forms.KEPT_DAYS,
         form=form,
         saved=request.args.get("saved"),
     )

@@ -13,7 +13,7 @@ from service.api.errors import validated
 from service.api.tokens import TokenPath
 from service.api.users import UserPath
 from service.models import Token
-from service.pages import forms, limit_forms, token_lists
+from service.pages import forms, patch_forms, token_lists
 from service.pages.forms import Form
 from service.pages.rendering import render
 from service.pages.token_lists import TokenList
@@ -50,7 +50,7 @@ def change_user(user: str) -> BaseResponse:
 def change_limits(user: str) -> BaseResponse:
     reference = validated(UserPath, {"user": user}).user
     saved = forms.to("pages.admin_users", f"user-{user}")
-    return forms.handle(f"limits-{user}", lambda _: users.change(reference, limit_forms.posted()), _page, saved)
+    return forms.handle(f"limits-{user}", lambda _: users.change(reference, patch_forms.posted("limits")), _page, saved)
 
 
 def create_token(user: str) -> BaseResponse:
@@ -78,7 +78,7 @@ def _page(form: Form | None = None, *, new: NewTokenView | None = None) -> Respo
         scopes=token_lists.scopes_for(principal()),
         max_priority=MAX_PRIORITY,
         max_share=users.MAX_SHARE,
-        limits=limit_forms.OF_USER,
+        limits=patch_forms.LIMITS_OF_USER,
         form=form,
         saved=request.args.get("saved"),
         new=new,

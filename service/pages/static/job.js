@@ -83,7 +83,12 @@ function take(news) {
 /** What the job's head depends on, beyond what `showProgress` shows. */
 function shapeOf() {
   const queue = job.queue ? [job.queue.position, job.queue.waiting_for, job.queue.starts_in_seconds] : [];
-  return [job.state, job.phase, job.attempt, job.cancel_requested_at, job.pause_requested_at, ...queue].join("|");
+  return [job.state, job.phase, job.attempt, ...requests(), ...queue].join("|");
+}
+
+/** Since when it is asked to leave its worker, for each reason for which it may be. */
+function requests() {
+  return [job.cancel_requested_at, job.pause_requested_at, job.preempt_requested_at];
 }
 
 /** What tells that there may be other files. Epochs may last milliseconds: the list follows every ten seconds. */
@@ -122,7 +127,7 @@ function showProgress() {
   const bar = head.querySelector("progress");
   if (bar) showEpochAndBest(head, bar);
   if (job.state !== "running") document.getElementById("icon").href = plainIcon;
-  if (job.state !== "running" || job.phase !== "training" || !progress.steps || job.cancel_requested_at || job.pause_requested_at) return;
+  if (job.state !== "running" || job.phase !== "training" || !progress.steps || requests().some(Boolean)) return;
   head.querySelector("[data-field=sentence]").replaceChildren(t("trains", progress), " ", timeLeft());
   const metrics = Object.entries(progress.metrics).map(([name, value]) => `${name} ${figures(value)}`);
   head.querySelector("[data-field=metrics]").textContent = metrics.join(" · ");
@@ -241,7 +246,7 @@ async function act(action, values) {
 }
 
 /** Ask for what an action needs. Resolves to the body of its request: undefined if it needs none, null if it is off. */
-async function askBody(action, { name, pool, priority }) {
+async function askBody(action, { name, pool, priority, preemptible }) {
   if (action === "extend") {
     const given = await askFor([{ label: t("ask.epochs"), name: "epochs", type: "number", min: 1, value: job?.progress.epochs ?? 1, required: true }], t("action.extend"));
     return given && { epochs: Number(given.epochs) };
@@ -251,8 +256,9 @@ async function askBody(action, { name, pool, priority }) {
       { label: t("ask.name"), name: "name", type: "text", maxlength: 128, value: name },
       { label: t("ask.pool"), name: "pool", type: "text", required: true, value: pool },
       { label: t("ask.priority"), name: "priority", type: "number", min: -100, max: 100, required: true, value: priority },
+      { label: t("ask.preemptible"), name: "preemptible", type: "checkbox", checked: preemptible !== undefined },
     ], t("action.change"));
-    return given && { name: given.name || null, pool: given.pool, priority: Number(given.priority) };
+    return given && { name: given.name || null, pool: given.pool, priority: Number(given.priority), preemptible: "preemptible" in given };
   }
   return undefined;
 }

@@ -19,6 +19,7 @@ from fitqueue import cli
 from fitqueue.client import Client
 from fitqueue.reports import ArtifactWritten, Position
 from fitqueue.states import Phase, Reason
+from service import clock
 from service.app import create_app
 from service.db import Database
 from service.migrate import upgrade
@@ -103,6 +104,15 @@ class SimulatedWorker:
     def requeue(self) -> None:
         with self.database.write() as session:
             assert leases.requeue(session, self.lease, "The worker was shut down.")
+
+    def ask_to_make_room(self) -> None:
+        with self._held_job() as (session, job):
+            job.preempt_requested_at = clock.now(session)
+            job.version += 1
+
+    def make_room(self) -> None:
+        with self.database.write() as session:
+            assert leases.requeue(session, self.lease, "The job made room for another one.", preempted=True)
 
     @contextmanager
     def _held_job(self) -> Iterator[tuple[Session, Job]]:

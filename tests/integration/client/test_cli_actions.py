@@ -1,6 +1,7 @@
 """The commands that change jobs, with a real service."""
 
 import json
+import re
 import threading
 from typing import Any
 
@@ -43,6 +44,19 @@ def test_pause_and_resume(run: Any, job: dict[str, Any], service: Any, client: C
         assert (code, out) == (3, "")
         assert err == f"Error: The job {running} has already succeeded (completed).\n"
         assert run(command, "job_none")[0] == run(command)[0] == 3
+
+
+def test_a_job_that_makes_room_says_so(run: Any, job: dict[str, Any], service: Any, client: Client) -> None:
+    idle = client.submit({**job, "preemptible": True}).id
+    worker = service.claim()
+    assert "Makes room" not in run("show", idle)[1]
+    worker.ask_to_make_room()
+    assert re.search(r"Makes room +since \d{4}-", run("show", idle)[1])
+    worker.make_room()
+    shown = " ".join(run("show", idle)[1].split())
+    assert "waiting for idle devices again: it made room for another job, and goes on by itself" in shown
+    assert "Makes room" not in shown
+    assert re.search(r"PRIORITY.*\n.* preemptible .*made room", run("queue")[1])
 
 
 def test_an_error_for_one_job_does_not_keep_the_others_from_being_paused(

@@ -24,6 +24,15 @@ def test_jobs_are_moved_and_changed(run: Any, job: dict[str, Any], client: Clien
     assert (job_view.spec["max_runtime_seconds"], job_view.spec["max_queued_seconds"]) == (None, 3600)
 
 
+def test_a_job_that_waits_is_made_preemptible_and_back(run: Any, job: dict[str, Any], client: Client) -> None:
+    job_id = client.submit(job).id
+    place = "queued, no. 1 of the pool default, priority 0"
+    assert run("change", job_id, "--preemptible") == (0, "", f"{job_id}: {place}, preemptible\n")
+    assert client.get(job_id).preemptible
+    assert run("change", job_id, "--no-preemptible") == (0, "", f"{job_id}: {place}\n")
+    assert not client.get(job_id).preemptible
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -153,9 +153,7 @@ def test_a_token_creates_none_that_outlives_it(client: Client, service: Any, log
 
 def test_a_model_and_its_data_are_sent_to_the_project(client: Client, log_in: LogIn) -> None:
     client.create_project("vision", open=False)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    x, y = np.zeros((8, 4), "float32"), np.zeros((8, 1), "float32")
+    model, x, y = _model_and_data()
     job = client.submit(model=model, x=x, y=y, project="vision", verbose=0)
     assert job.project == job.spec["project"] == "vision"
     assert {dataset.project for dataset in client.datasets(unnamed=True, owner="admin")} == {"vision"}
@@ -163,3 +161,18 @@ def test_a_model_and_its_data_are_sent_to_the_project(client: Client, log_in: Lo
     assert fitqueue.spec_of(model, x, y, project="vision")["project"] == "vision"
     eve = log_in("eve")
     assert list(eve.datasets(unnamed=True, owner="admin")) == list(eve.list()) == []
+
+
+def test_a_model_is_sent_as_a_preemptible_job(client: Client) -> None:
+    model, x, y = _model_and_data()
+    job = client.fit(model, x, y, preemptible=True, verbose=0, wait=False)
+    assert job.preemptible
+    assert job.spec["preemptible"] is True
+    assert "preemptible" not in fitqueue.spec_of(model, x, y)
+    assert fitqueue.spec_of(model, x, y, preemptible=True)["preemptible"] is True
+
+
+def _model_and_data() -> tuple[Any, Any, Any]:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model, np.zeros((8, 4), "float32"), np.zeros((8, 1), "float32")

@@ -40,6 +40,7 @@ from tests.storages import new_storage
 
 WIDTHS: Final = (60, 80, 100)
 ENDED, RUNNING, FAILED, QUEUED, PAUSED = "基线模型🚀", "digits-augmented-v2", "a" * 100, "waits", "paused"
+PREEMPTED: Final = "idle-devices"
 LAST: Final = "waits for its turn behind all of the others 等待"
 USER, FORMER_USER, PROJECT = "ada", "grace.hopper@example.org", "retina"
 UNBROKEN: Final = {FAILED, "x_" + "y" * 70}
@@ -60,7 +61,7 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "jobs of a project": ["jobs", "--project", PROJECT],
     "queue": ["queue"],
     "queue: empty": ["queue", "--pool", "none"],
-    **{f"show {name}": ["show", name] for name in (ENDED, RUNNING, FAILED, QUEUED, PAUSED)},
+    **{f"show {name}": ["show", name] for name in (ENDED, RUNNING, FAILED, PREEMPTED, QUEUED, PAUSED)},
     "show: no job": ["show", "nobody"],
     "show: curves": ["show", ENDED, "--curve"],
     "show: model": ["show", ENDED, "--model"],
@@ -74,6 +75,7 @@ SCREENS: Final[Mapping[str, Sequence[str]]] = {
     "extend": ["extend", QUEUED, "--epochs", "3"],
     "move": ["move", ENDED, "--first"],
     "change": ["change", ENDED, "--name", "another"],
+    "change: preemptible": ["change", PREEMPTED, "--preemptible"],
     "delete": ["delete", RUNNING],
     "weights": ["weights", ENDED, "-o", "best.weights.h5"],
     "metrics": ["metrics", ENDED],
@@ -194,8 +196,9 @@ def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def _submit_jobs(service: Any, client: Client) -> None:
     labels = {"purpose": "comparison of augmentations", "team": "视觉"}
-    for name in (ENDED, RUNNING, FAILED, PAUSED, "cancelled", QUEUED, LAST):
-        job_id = client.submit({**small_job(12), "name": name, "labels": labels}).id
+    for name in (ENDED, RUNNING, FAILED, PREEMPTED, PAUSED, "cancelled", QUEUED, LAST):
+        is_preemptible = name == PREEMPTED
+        job_id = client.submit({**small_job(12), "name": name, "labels": labels, "preemptible": is_preemptible}).id
         if name == ENDED:
             _train(service.claim())
         elif name == RUNNING:
@@ -206,6 +209,8 @@ def _submit_jobs(service: Any, client: Client) -> None:
             running.progress(2, 4, loss=0.4)
         elif name == FAILED:
             service.claim().finish(Reason.OUT_OF_MEMORY, "The device did not have enough memory.")
+        elif name == PREEMPTED:
+            service.claim().make_room()
         elif name == PAUSED:
             client.pause(job_id)
         elif name == "cancelled":
@@ -383,6 +388,19 @@ def test_owners_and_projects_are_shown_in_100_columns_if_there_are_several(comma
     assert any({USER, PROJECT} <= {*row.split()} for row in rows)
     if command != "queue":
         assert not {"OWNER", "PROJECT"} & {*show(None, *command.split(), "--owner", USER)[0].splitlines()[0].split()}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_queue_says_who_made_room_and_why_others_go_first(width: int, show: Show, shared_service: Any) -> None:
+    with shared_service.database.write() as session:
+        workers.heartbeat(session, f"wk_0{'0' * 23}", devices=["NVIDIA H100 80GB HBM3"], gpus=["GPU-a"])
+    words = {*show(width, "queue")[0].split()}
+    for text in (
+        "idle devices again: it made room for another job, and goes on by itself",
+        "1 job of others goes first: admin used 100% of the last days",
+    ):
+        assert {*text.split()} <= words
+    assert ("preemptible" in words) is (width >= 100)
 
 
 def test_piped_output_has_no_width_of_its_own(show: Show) -> None:

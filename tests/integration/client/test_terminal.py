@@ -123,6 +123,21 @@ def test_watch_shows_a_pause_and_how_to_end_it(
     assert screen.finish() == 0
 
 
+def test_watch_shows_that_a_job_makes_room(terminal: Any, service: Any, client: Client, job: dict[str, Any]) -> None:
+    submitted = client.submit({**job, "preemptible": True})
+    worker = service.claim()
+    screen = terminal("watch", submitted.id)
+    screen.until("is running on wk_1, attempt 1 of 5")
+    worker.ask_to_make_room()
+    screen.until(f"({submitted.id}) was asked to make room for another job; it goes on by itself")
+    worker.make_room()
+    screen.until("is queued again, after attempt 1")
+    again = service.claim()
+    screen.until("is running on wk_1, attempt 2 of 5")
+    again.finish()
+    assert screen.finish() == 0
+
+
 def test_interrupting_watch_does_not_affect_the_job(terminal: Any, client: Client, job: dict[str, Any]) -> None:
     submitted = client.submit(job)
     screen = terminal("watch", submitted.id)

@@ -221,6 +221,9 @@ WRITES: Final[Mapping[str, MakeWrite]] = {
     "POST /admin/projects/<project>/limits": _form(
         AuditAction.PROJECT_CHANGE, "/admin/projects/{project}/limits", "project", **{"limits/gpus": "2"}
     ),
+    "POST /admin/projects/<project>/retention": _form(
+        AuditAction.PROJECT_CHANGE, "/admin/projects/{project}/retention", "project", **{"retention/logs_days": "90"}
+    ),
     "POST /admin/projects/<project>/members": _form(
         AuditAction.PROJECT_ADD_MEMBER, "/admin/projects/{project}/members", "project", user="outsider"
     ),

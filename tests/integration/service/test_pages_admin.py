@@ -218,6 +218,30 @@ def test_limits_are_set_shown_and_removed(admin: FlaskClient, ada: FlaskClient) 
     assert project(admin, "lab")["limits"]["gpus"] == 8
 
 
+def test_the_retention_of_a_project_is_set_shown_and_removed(admin: FlaskClient) -> None:
+    lab = project(admin, "lab")["id"]
+    path = f"/admin/projects/{lab}/retention"
+    assert project(admin, "lab")["retention"]["snapshots_days"] == 30
+    wanted = {"logs_days": "90", "snapshots_days": "", "keep_checkpoints": "best_and_last"}
+    form = {f"retention/{name}": value for name, value in wanted.items()}
+    answer = admin.post(path, data=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/admin/projects?saved=project-{lab}")
+    stored = project(admin, "lab")["retention"]
+    assert (stored["logs_days"], stored["snapshots_days"], stored["events_days"]) == (90, None, None)
+    assert stored["keep_checkpoints"] == "best_and_last"
+    page = admin.get("/admin/projects").text
+    assert re.search(r'name="retention/logs_days"\s+value="90"', page)
+    assert re.search(r'name="retention/snapshots_days"\s+value=""', page)
+    assert '<option value="best_and_last" selected>' in page
+    wrong = {"retention/logs_days": "0", "retention/events_days": "soon", "retention/keep_checkpoints": "some"}
+    answer = admin.post(path, data=wrong)
+    assert answer.status_code == 422
+    for name in wrong:
+        assert f'id="retention-{lab}-{name}-fault"' in answer.text
+    assert 'value="soon"' in answer.text, "what was written stays"
+    assert project(admin, "lab")["retention"] == stored
+
+
 WEBHOOK = {"url": "https://93.184.216.34/hook", "project": "lab", "events": ["job.failed", "job.requeued"]}
 
 

@@ -104,6 +104,7 @@ GET    /admin/audit                                          401    403    403  
 GET    /admin/webhooks                                       401    403    403   403       403      ok    ok   ok
 GET    /admin/webhooks/<webhook_id>                          401    403    403   403       403      ok    ok   ok
 POST   /admin/projects/<project>/limits                      401    403    403   403       403      ok    403  403
+POST   /admin/projects/<project>/retention                   401    403    403   403       403      ok    403  403
 POST   /admin/users/<user>/limits                            401    403    403   403       403      ok    403  403
 POST   /admin/webhooks                                       401    403    403   403       403      ok    403  403
 POST   /admin/webhooks/<webhook_id>/delete                   401    403    403   403       403      ok    403  403

@@ -2,13 +2,14 @@
 
 import pytest
 
+from fitqueue.spec.parsing.change import parse_change
 from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import ADMIN_ID, User
-from service.store import leases, preemption, workers
+from service.store import job_changes, jobs, leases, preemption, queue_position, workers
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim, RegisterWorker, Submit, TryClaim
-from tests.integration.store.operations import FOUR_GPUS, events_of, finish, get_job
+from tests.integration.store.operations import FOUR_GPUS, events_of, finish, get_job, requeue
 
 
 def _request(database: Database) -> list[str]:
@@ -55,6 +56,26 @@ def test_a_preemptible_job_makes_room_and_comes_back(
     assert claimed.job_id == other
     assert finish(database, claimed)
     assert claim().lease.job_id == idle
+
+
+def test_a_job_says_that_it_waits_because_it_made_room(
+    database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker
+) -> None:
+    def waiting_for() -> str:
+        with database.read() as session:
+            return queue_position.read_waits(session, [jobs.get(session, idle)], 30.0)[idle]
+
+    register_worker("w1", gpus=[])
+    idle = submit(preemptible=True)
+    assert waiting_for() == "idle devices"
+    _make_room(database, claim().lease)
+    again = "idle devices again: it made room for another job, and goes on by itself"
+    assert waiting_for() == again
+    with database.write() as session:
+        job_changes.change(session, idle, parse_change({"name": "new"}))
+    assert waiting_for() == again, "a change is not why it waits"
+    requeue(database, claim().lease)
+    assert waiting_for() == "idle devices", "its worker was shut down"
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,14 @@ def test_what_a_queued_job_waits_for_is_a_noun_phrase(
     assert waiting_for(job, alive, NOW, failure) == expected
 
 
+def test_a_preemptible_job_waits_for_idle_devices_and_says_why_it_waits_again() -> None:
+    preemptible = _job(preemptible=True)
+    again = "idle devices again: it made room for another job, and goes on by itself"
+    assert waiting_for(preemptible, [CPU_WORKER], NOW) == "idle devices"
+    assert waiting_for(preemptible, [CPU_WORKER], NOW, preempted=True) == again
+    assert waiting_for(preemptible, [CPU_WORKER], NOW, limit="a place", preempted=True) == "a place"
+
+
 def test_a_limit_matters_when_a_worker_could_take_the_job() -> None:
     limit = "a place: ada runs 4 of at most 4 jobs"
     assert waiting_for(_job(), [CPU_WORKER], NOW, limit=limit) == limit

@@ -66,7 +66,7 @@ def _turn(job: Job, order: QueueOrder | None) -> str:
     jobs = f"{count} job{'s' if count > 1 else ''} of others go{'' if count > 1 else 'es'} first"
     standing = order.standings.get(place.account, Standing())
     share = f", with a share of {standing.share:g}" if standing.share != 1 else ""
-    return f"; {jobs}: {standing.name} used {order.share_of_use(place.account):.0%} of the last days{share}"
+    return f"; {jobs}: {standing.name} used {100 * order.share_of_use(place.account):.0f} % of the last days{share}"
 
 
 def waiting_for(

@@ -397,7 +397,7 @@ def test_the_queue_says_who_made_room_and_why_others_go_first(width: int, show: 
     words = {*show(width, "queue")[0].split()}
     for text in (
         "idle devices again: it made room for another job, and goes on by itself",
-        "1 job of others goes first: admin used 100% of the last days",
+        "1 job of others goes first: admin used 100 % of the last days",
     ):
         assert {*text.split()} <= words
     assert ("preemptible" in words) is (width >= 100)

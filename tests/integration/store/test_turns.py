@@ -250,7 +250,7 @@ def test_a_job_says_why_others_go_first(database: Database, submit_as: Submit, c
         rows, _ = waiting_jobs.list_page(session, QueueFilter(), None, 10, 30.0)
         forecast = make_forecast(session, 30.0)
     assert {row.job.id: row.waiting_for for row in rows}[mine] == (
-        "a free worker; 2 jobs of others go first: a used 67% of the last days"
+        "a free worker; 2 jobs of others go first: a used 67 % of the last days"
     )
     assert rows[0].waiting_for == "a free worker"
     assert forecast[mine].ahead == 2

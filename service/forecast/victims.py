@@ -7,11 +7,6 @@ that it fits then: the fewest, and of these the ones that were claimed last. A j
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import combinations
-from typing import Final
-
-MOST_COMBINED: Final = 10
-"""Of so many preemptible jobs on a machine, those that were claimed last, all combinations are compared."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +98,44 @@ def _make_room(workers: Sequence[Worker], state: _State, job: WaitingJob) -> Seq
 
 def _victims_on(worker: Worker, state: _State, job: WaitingJob) -> Sequence[RunningJob] | None:
     """Return the fewest jobs that make room for one on this worker: none if it fits now; None if it never does."""
-    candidates = [
-        victim for victim in state.victims if victim.worker_id == worker.id or (victim.gpus & worker.gpus and job.gpus)
-    ][:MOST_COMBINED]
-    for count in range(len(candidates) + 1):
-        for victims in combinations(candidates, count):
-            slots = state.slots[worker.id] + sum(victim.worker_id == worker.id for victim in victims)
-            free = (state.gpus | frozenset[str]().union(*(victim.gpus for victim in victims))) & worker.gpus
-            if slots > 0 and len(free) >= job.gpus:
-                return victims
+    gains = [gain for victim in state.victims if (gain := _gain(victim, worker)).is_wanted(job)]
+    slots, gpus = 1 - state.slots[worker.id], job.gpus - len(state.gpus & worker.gpus)
+    for count in range(len(gains) + 1):
+        if _can_free(gains, count, slots, gpus):
+            return _claimed_last(gains, count, slots, gpus)
     return None
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """What a worker gets when a job makes room."""
+
+    victim: RunningJob
+    slots: int
+    gpus: int
+
+    def is_wanted(self, job: WaitingJob) -> bool:
+        return self.slots > 0 or (self.gpus > 0 and job.gpus > 0)
+
+
+def _gain(victim: RunningJob, worker: Worker) -> _Gain:
+    return _Gain(victim, int(victim.worker_id == worker.id), len(victim.gpus & worker.gpus))
+
+
+def _can_free(gains: Sequence[_Gain], count: int, slots: int, gpus: int) -> bool:
+    """Tell whether so many of these jobs, of whichever the most is gained, free these slots and GPUs."""
+    largest = sorted(gains, key=lambda gain: gain.gpus, reverse=True)
+    of_slots = [gain for gain in largest if gain.slots][: max(slots, 0)]
+    others = [gain for gain in largest if gain not in of_slots][: count - len(of_slots)]
+    return slots <= len(of_slots) <= count and sum(gain.gpus for gain in (*of_slots, *others)) >= gpus
+
+
+def _claimed_last(gains: Sequence[_Gain], count: int, slots: int, gpus: int) -> list[RunningJob]:
+    """Return so many of these jobs, which are sorted by their claims: the first ones with which the others can do."""
+    chosen: list[RunningJob] = []
+    for index, gain in enumerate(gains):
+        others = count - len(chosen) - 1
+        if others >= 0 and _can_free(gains[index + 1 :], others, slots - gain.slots, gpus - gain.gpus):
+            chosen.append(gain.victim)
+            slots, gpus = slots - gain.slots, gpus - gain.gpus
+    return chosen

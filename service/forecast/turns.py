@@ -68,8 +68,8 @@ def score(used: float, share: float) -> int:
 
 
 def decay(seconds: float) -> float:
-    """Return how much of a use counts after some time."""
-    return float(0.5 ** (seconds / HALF_LIFE_SECONDS))
+    """Return how much of a use counts after some time. A clock that goes back makes nothing more of it."""
+    return float(0.5 ** (max(seconds, 0.0) / HALF_LIFE_SECONDS))
 
 
 def weight(gpus: int) -> int:

@@ -56,6 +56,11 @@ def submit_as(database: Database, make_spec: MakeSpec, users: tuple[str, ...]) -
     return submit_as
 
 
+def _clock_time(database: Database) -> datetime:
+    with database.read() as session:
+        return clock.now(session)
+
+
 def _owner(database: Database, claimed: ClaimedJob) -> str:
     return get_job(database, claimed.lease.job_id).owner_id
 
@@ -130,6 +135,21 @@ def test_a_job_that_takes_longer_than_expected_counts_more_while_it_runs(
     assert _used(database)["usr_a"] > 10 * DEFAULT_SECONDS
     assert finish(database, lease)
     assert _used(database)["usr_a"] == pytest.approx(10 * DEFAULT_SECONDS, rel=0.05)
+
+
+@pytest.mark.parametrize("years", [-20, -1, 20])
+def test_a_user_may_come_back_after_years_and_the_clock_may_be_set_back(
+    years: int, database: Database, submit_as: Submit, claim: Claim
+) -> None:
+    at = _clock_time(database) - timedelta(days=365 * years)
+    with database.write() as session:
+        session.add(TurnUsage(account_id="usr_a", used=1e6, used_at=at.timestamp()))
+    for owner in ("usr_a", "usr_b"):
+        submit_as(owner)
+    owners = [_owner(database, claim()) for _ in range(2)]
+    assert owners == (["usr_a", "usr_b"] if years > 0 else ["usr_b", "usr_a"])
+    expected = 0.0 if years > 0 else 1e6
+    assert _used(database)["usr_a"] == pytest.approx(expected + DEFAULT_SECONDS)
 
 
 def test_turns_go_by_projects_if_they_shall(database: Database, submit_as: Submit) -> None:

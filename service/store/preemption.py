@@ -38,7 +38,8 @@ def request(session: Session, lease_seconds: float) -> list[str]:
     ):
         return []  # another worker does it at this moment
     alive = [worker for worker in workers.list_alive(session, lease_seconds) if not worker.is_draining]
-    machines = [Worker(worker.id, worker.pools, worker.slots, worker.gpus) for worker in alive]
+    # No job gets a GPU that another program uses. If it counted, jobs would make room in vain, again and again.
+    machines = [Worker(each.id, each.pools, each.slots, each.gpus - each.foreign_gpus) for each in alive]
     victims = choose_victims(machines, _running(session), _waiting(session, sorted(_pools(machines))))
     return [job.id for job in victims if _ask(session, job)]
 

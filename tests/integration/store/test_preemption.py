@@ -6,6 +6,7 @@ from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import ADMIN_ID, User
 from service.store import leases, preemption, workers
+from service.store.gpus import MeasuredGPU, VisibleGPU
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim, RegisterWorker, Submit, TryClaim
 from tests.integration.store.operations import FOUR_GPUS, events_of, finish, get_job
@@ -93,6 +94,22 @@ def test_so_many_jobs_make_room_as_a_large_one_needs_and_others_do_not_take_it(
     _make_room(database, held[2])
     assert claim(gpus=FOUR_GPUS).lease.job_id == large
     assert get_job(database, idle[0]).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_no_job_makes_room_for_one_that_needs_a_gpu_that_another_program_uses(
+    gpus: int, database: Database, submit: Submit, claim: Claim
+) -> None:
+    seen = [VisibleGPU("GPU-a"), VisibleGPU("GPU-b", is_used=True)]
+    use = [MeasuredGPU("GPU-a", "H100", memory_used_bytes=2**34), MeasuredGPU("GPU-b", "H100", memory_used_bytes=2**34)]
+    with database.write() as session:
+        workers.register(session, "w1", host="h", pools=["default"], slots=9, devices=[], gpus=["GPU-a", "GPU-b"])
+    idle = submit(preemptible=True, resources={"gpus": 1})
+    with database.write() as session:
+        assert leases.claim(session, "w1", ["default"], seen, 30.0) is not None
+        assert workers.heartbeat(session, "w1", devices=[], gpus=["GPU-a", "GPU-b"], gpu_use=use)
+    submit(resources={"gpus": gpus})
+    assert _request(database) == ([idle] if gpus == 1 else [])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,14 @@ class WaitingJob:
     gpus: int
 
 
+@dataclass(frozen=True)
+class Spare:
+    """What no job that waits needs of a worker, and of the GPUs that it sees."""
+
+    slots: int
+    gpus: int
+
+
 @dataclass
 class _State:
     """What is free, or is about to be."""
@@ -58,6 +66,22 @@ def choose_victims(
         running: what they train.
         waiting: jobs that are not preemptible, in the order of claims.
     """
+    return _play(_begin(workers, running), workers, waiting)
+
+
+def count_spare(
+    worker: Worker, workers: Sequence[Worker], running: Iterable[RunningJob], waiting: Iterable[WaitingJob]
+) -> Spare:
+    """Return what a preemptible job may take on a worker: what no waiting job needs, which would ask it to leave.
+
+    The other arguments are those of `choose_victims`.
+    """
+    state = _begin(workers, running)
+    _play(state, workers, waiting)
+    return Spare(state.slots[worker.id], len(state.gpus & worker.gpus))
+
+
+def _begin(workers: Sequence[Worker], running: Iterable[RunningJob]) -> _State:
     state = _State({worker.id: worker.slots for worker in workers}, set[str]().union(*(w.gpus for w in workers)))
     victims: list[RunningJob] = []
     for job in running:
@@ -68,11 +92,14 @@ def choose_victims(
             state.slots[job.worker_id] -= 1
             victims += [job] if job.preemptible else []
     state.victims = sorted(victims, key=lambda job: job.claimed_at, reverse=True)
+    return state
+
+
+def _play(state: _State, workers: Sequence[Worker], waiting: Iterable[WaitingJob]) -> list[RunningJob]:
+    """Let one job after the other take what is free; return the jobs that make room for them."""
     chosen: list[RunningJob] = []
     hopeless: set[WaitingJob] = set()
     for needed in waiting:
-        if not state.victims:
-            break
         if needed not in hopeless:
             made = _make_room(workers, state, needed)
             chosen += made or []

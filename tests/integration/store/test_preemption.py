@@ -96,6 +96,37 @@ def test_so_many_jobs_make_room_as_a_large_one_needs_and_others_do_not_take_it(
     assert get_job(database, idle[0]).state is JobState.RUNNING
 
 
+def test_the_gpu_goes_to_the_job_that_needs_it_and_not_to_another_pool_of_the_machine(
+    database: Database, submit: Submit, claim: Claim, try_claim: TryClaim, register_worker: RegisterWorker
+) -> None:
+    register_worker("w1", gpus=["GPU-a"])
+    register_worker("w2", ["other"], gpus=["GPU-a"])
+    idle = submit(preemptible=True, resources={"gpus": 1, "pool": "other"})
+    lease = claim("w2", ("other",), gpus=["GPU-a"]).lease
+    needed = submit(resources={"gpus": 1})
+    assert _request(database) == [idle]
+    _make_room(database, lease)
+    assert try_claim("w2", ("other",), gpus=["GPU-a"]) is None, "it would be asked to make room again"
+    assert claim("w1", gpus=["GPU-a"]).lease.job_id == needed
+
+
+def test_the_slot_stays_free_while_another_job_leaves_the_gpu(
+    database: Database, submit: Submit, claim: Claim, try_claim: TryClaim, register_worker: RegisterWorker
+) -> None:
+    register_worker("w1", gpus=["GPU-a"])
+    register_worker("w2", ["other"], gpus=["GPU-a"])
+    submit(preemptible=True, resources={"gpus": 1, "pool": "other"})
+    with_gpu = claim("w2", ("other",), gpus=["GPU-a"]).lease
+    submit(preemptible=True)
+    in_slot = claim("w1", gpus=["GPU-a"]).lease
+    needed = submit(resources={"gpus": 1})
+    assert len(_request(database)) == 2
+    _make_room(database, in_slot)
+    assert try_claim("w1", gpus=["GPU-a"]) is None
+    _make_room(database, with_gpu)
+    assert claim("w1", gpus=["GPU-a"]).lease.job_id == needed
+
+
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_no_job_makes_room_for_one_that_needs_a_gpu_that_another_program_uses(
     gpus: int, database: Database, submit: Submit, claim: Claim

@@ -1,13 +1,14 @@
 """Which preemptible jobs make room for others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims
+from service.forecast.victims import RunningJob, Spare, WaitingJob, Worker, choose_victims, count_spare
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DEFAULT = frozenset({"default"})
@@ -130,8 +131,30 @@ def test_each_waiting_job_takes_what_it_was_given(
     chosen = _chosen(workers, running, *waiting)
     assert len(set(chosen)) == len(chosen)
     assert set(chosen) <= {each.id for each in running if each.preemptible}
-    asked = [
-        RunningJob(each.id, each.worker_id, each.gpus, each.claimed_at, each.preemptible, each.id in chosen)
-        for each in running
-    ]
+    asked = [replace(each, leaves=each.id in chosen) for each in running]
     assert _chosen(workers, asked, *waiting) == []
+
+
+@given(machine=_machines(), gpus=st.lists(st.integers(0, 4), max_size=5), wanted=st.integers(0, 6))
+def test_a_preemptible_job_that_takes_what_is_spare_is_not_asked_to_leave(
+    machine: tuple[list[Worker], list[RunningJob]], gpus: list[int], wanted: int
+) -> None:
+    workers, running = machine
+    waiting = [WaitingJob("default", count) for count in gpus]
+    chosen = choose_victims(workers, running, waiting)
+    asked = [replace(each, leaves=each in chosen) for each in running]
+    spare = count_spare(workers[0], workers, asked, waiting)
+    free = sorted(workers[0].gpus - frozenset[str]().union(*(each.gpus for each in running)))
+    if spare.slots > 0 and wanted <= min(spare.gpus, len(free)):
+        taken = frozenset(free[:wanted])
+        asked.append(RunningJob("new", workers[0].id, taken, START + timedelta(days=1), preemptible=True))
+    assert choose_victims(workers, asked, waiting) == []
+
+
+def test_what_is_spare_is_what_no_waiting_job_needs() -> None:
+    machine = [_worker("w1", slots=2, gpus=4), _worker("w2", slots=1, gpus=4, pools=frozenset({"other"}))]
+    running = [_running(1, 0, 1, preemptible=False), _running(2, 2, leaves=True)]
+    assert count_spare(machine[1], machine, running, []) == Spare(slots=1, gpus=2)
+    assert count_spare(machine[1], machine, running, [WaitingJob("default", 1)]) == Spare(slots=1, gpus=1)
+    assert count_spare(machine[1], machine, running, [WaitingJob("default", 3)]) == Spare(slots=1, gpus=2)
+    assert count_spare(machine[1], machine, running, [WaitingJob("other", 1)]) == Spare(slots=0, gpus=1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.forecast.turns import (
     DEFAULT_SECONDS,
     HALF_LIFE_SECONDS,
+    MAX_SCORE,
     Standing,
     charge,
     decay,
@@ -73,6 +74,12 @@ def test_what_was_used_and_the_share_count() -> None:
     assert _ids(jobs, {"ada": Standing(used=1.0)}) == ["c", "a", "d", "b"]
     assert _ids(jobs, {"ada": Standing(used=1e4)}) == ["c", "d", "a", "b"]
     assert _ids(jobs, {"bob": Standing(share=3.0)}) == ["a", "c", "d", "b"]
+
+
+@pytest.mark.parametrize("share", [5e-324, 1e-20])
+def test_the_smallest_share_has_a_score(share: float) -> None:
+    assert score(1e6, share) == MAX_SCORE
+    assert len(str(score(1e6, share))) == 19
 
 
 def test_levels_come_before_turns_and_what_goes_before_counts_in_the_next_one() -> None:

@@ -37,7 +37,7 @@ def request(session: Session, lease_seconds: float) -> list[str]:
     ):
         return []  # another worker does it at this moment
     machines = _machines(session, lease_seconds)
-    victims = choose_victims(machines, _running(session), _waiting(session, sorted(_pools(machines))))
+    victims = choose_victims(machines, _running(session), _waiting(session, machines))
     return [job.id for job in victims if _ask(session, job)]
 
 
@@ -51,7 +51,7 @@ def conditions(session: Session, worker_id: str, lease_seconds: float) -> list[C
     claiming = next((machine for machine in machines if machine.id == worker_id), None)
     if claiming is None:
         return []
-    spare = count_spare(claiming, machines, _running(session), _waiting(session, sorted(_pools(machines))))
+    spare = count_spare(claiming, machines, _running(session), _waiting(session, machines))
     most = spare.gpus if spare.slots > 0 else -1
     return [lambda job: or_(job.preemptible == false(), job.gpus <= most)]
 
@@ -62,8 +62,12 @@ def _machines(session: Session, lease_seconds: float) -> list[Worker]:
     return [Worker(each.id, each.pools, each.slots, each.gpus - each.foreign_gpus) for each in alive]
 
 
-def _pools(machines: list[Worker]) -> frozenset[str]:
-    return frozenset[str]().union(*(machine.pools for machine in machines))
+def _most_gpus(machines: list[Worker]) -> dict[str, int]:
+    """Return the GPUs of the largest machine of each pool."""
+    most: dict[str, int] = {}
+    for machine in machines:
+        most |= {pool: max(len(machine.gpus), most.get(pool, 0)) for pool in machine.pools}
+    return most
 
 
 def _running(session: Session) -> list[RunningJob]:
@@ -84,16 +88,18 @@ def _running(session: Session) -> list[RunningJob]:
     ]
 
 
-def _waiting(session: Session, pools: list[str]) -> list[WaitingJob]:
-    """Return the jobs that need devices: a job that may not run now, by a limit, needs none."""
+def _waiting(session: Session, machines: list[Worker]) -> list[WaitingJob]:
+    """Return the jobs that need devices: one that may not run now, by a limit, or fits on no machine, needs none."""
     room = claim_limits.read_room(session)
     may_run = transitions.is_claimable(clock.now(session)), *(condition(Job) for condition in room.conditions())
     rows: list[Any] = []
-    for pool in pools:
+    for pool, most in sorted(_most_gpus(machines).items()):
         query = select(Job.id, Job.pool, Job.gpus, Job.priority, Job.owner_id, Job.project_id).where(
             Job.state == QUEUED, Job.reason.is_(None), Job.pool == pool, Job.preemptible.is_(False)
         )
-        rows += session.execute(query.where(*may_run).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
+        rows += session.execute(
+            query.where(*may_run, Job.gpus <= most).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)
+        ).all()
     rows.sort(key=lambda row: (-row.priority, row.id))
     return [WaitingJob(row.pool, row.gpus) for row in rows if room.take(row)]
 

@@ -127,6 +127,20 @@ def test_the_slot_stays_free_while_another_job_leaves_the_gpu(
     assert claim("w1", gpus=["GPU-a"]).lease.job_id == needed
 
 
+def test_jobs_that_fit_on_no_machine_hide_no_other_that_needs_room(
+    database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preemption, "MAX_WAITING", 2)
+    register_worker("w1", gpus=["GPU-a"])
+    idle = submit(preemptible=True)
+    claim()
+    for _ in range(3):
+        submit(resources={"gpus": 2})
+    assert _request(database) == []
+    submit()
+    assert _request(database) == [idle]
+
+
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_no_job_makes_room_for_one_that_needs_a_gpu_that_another_program_uses(
     gpus: int, database: Database, submit: Submit, claim: Claim

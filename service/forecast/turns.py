@@ -17,6 +17,9 @@ HALF_LIFE_SECONDS: Final = 2 * 86_400.0
 DEFAULT_SECONDS: Final = 600.0
 """How long a job counts when it is claimed, if nothing is known of it, nor of others of its account."""
 
+MAX_SCORE: Final = 1e18
+"""So that the smallest of shares gives a number that a cursor can hold."""
+
 
 class TurnsBy(StrEnum):
     """What an account is."""
@@ -64,12 +67,12 @@ Queued = TypeVar("Queued", bound=QueuedJob)
 
 def score(used: float, share: float) -> int:
     """Return the score of an account, in whole seconds: what was charged in the same moment counts the same."""
-    return round(used / share)
+    return round(min(used / share, MAX_SCORE))
 
 
 def decay(seconds: float) -> float:
-    """Return how much of a use counts after some time."""
-    return float(0.5 ** (seconds / HALF_LIFE_SECONDS))
+    """Return how much of a use counts after some time. A clock that goes back makes nothing more of it."""
+    return float(0.5 ** (max(seconds, 0.0) / HALF_LIFE_SECONDS))
 
 
 def weight(gpus: int) -> int:

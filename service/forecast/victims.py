@@ -7,11 +7,6 @@ that it fits then: the fewest, and of these the ones that were claimed last. A j
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import combinations
-from typing import Final
-
-MOST_COMBINED: Final = 10
-"""Of so many preemptible jobs on a machine, those that were claimed last, all combinations are compared."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,14 @@ class WaitingJob:
     gpus: int
 
 
+@dataclass(frozen=True)
+class Spare:
+    """What no job that waits needs of a worker, and of the GPUs that it sees."""
+
+    slots: int
+    gpus: int
+
+
 @dataclass
 class _State:
     """What is free, or is about to be."""
@@ -63,6 +66,22 @@ def choose_victims(
         running: what they train.
         waiting: jobs that are not preemptible, in the order of claims.
     """
+    return _play(_begin(workers, running), workers, waiting)
+
+
+def count_spare(
+    worker: Worker, workers: Sequence[Worker], running: Iterable[RunningJob], waiting: Iterable[WaitingJob]
+) -> Spare:
+    """Return what a preemptible job may take on a worker: what no waiting job needs, which would ask it to leave.
+
+    The other arguments are those of `choose_victims`.
+    """
+    state = _begin(workers, running)
+    _play(state, workers, waiting)
+    return Spare(state.slots[worker.id], len(state.gpus & worker.gpus))
+
+
+def _begin(workers: Sequence[Worker], running: Iterable[RunningJob]) -> _State:
     state = _State({worker.id: worker.slots for worker in workers}, set[str]().union(*(w.gpus for w in workers)))
     victims: list[RunningJob] = []
     for job in running:
@@ -73,11 +92,14 @@ def choose_victims(
             state.slots[job.worker_id] -= 1
             victims += [job] if job.preemptible else []
     state.victims = sorted(victims, key=lambda job: job.claimed_at, reverse=True)
+    return state
+
+
+def _play(state: _State, workers: Sequence[Worker], waiting: Iterable[WaitingJob]) -> list[RunningJob]:
+    """Let one job after the other take what is free; return the jobs that make room for them."""
     chosen: list[RunningJob] = []
     hopeless: set[WaitingJob] = set()
     for needed in waiting:
-        if not state.victims:
-            break
         if needed not in hopeless:
             made = _make_room(workers, state, needed)
             chosen += made or []
@@ -103,13 +125,44 @@ def _make_room(workers: Sequence[Worker], state: _State, job: WaitingJob) -> Seq
 
 def _victims_on(worker: Worker, state: _State, job: WaitingJob) -> Sequence[RunningJob] | None:
     """Return the fewest jobs that make room for one on this worker: none if it fits now; None if it never does."""
-    candidates = [
-        victim for victim in state.victims if victim.worker_id == worker.id or (victim.gpus & worker.gpus and job.gpus)
-    ][:MOST_COMBINED]
-    for count in range(len(candidates) + 1):
-        for victims in combinations(candidates, count):
-            slots = state.slots[worker.id] + sum(victim.worker_id == worker.id for victim in victims)
-            free = (state.gpus | frozenset[str]().union(*(victim.gpus for victim in victims))) & worker.gpus
-            if slots > 0 and len(free) >= job.gpus:
-                return victims
+    gains = [gain for victim in state.victims if (gain := _gain(victim, worker)).is_wanted(job)]
+    slots, gpus = 1 - state.slots[worker.id], job.gpus - len(state.gpus & worker.gpus)
+    for count in range(len(gains) + 1):
+        if _can_free(gains, count, slots, gpus):
+            return _claimed_last(gains, count, slots, gpus)
     return None
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """What a worker gets when a job makes room."""
+
+    victim: RunningJob
+    slots: int
+    gpus: int
+
+    def is_wanted(self, job: WaitingJob) -> bool:
+        return self.slots > 0 or (self.gpus > 0 and job.gpus > 0)
+
+
+def _gain(victim: RunningJob, worker: Worker) -> _Gain:
+    return _Gain(victim, int(victim.worker_id == worker.id), len(victim.gpus & worker.gpus))
+
+
+def _can_free(gains: Sequence[_Gain], count: int, slots: int, gpus: int) -> bool:
+    """Tell whether so many of these jobs, of whichever the most is gained, free these slots and GPUs."""
+    largest = sorted(gains, key=lambda gain: gain.gpus, reverse=True)
+    of_slots = [gain for gain in largest if gain.slots][: max(slots, 0)]
+    others = [gain for gain in largest if gain not in of_slots][: count - len(of_slots)]
+    return slots <= len(of_slots) <= count and sum(gain.gpus for gain in (*of_slots, *others)) >= gpus
+
+
+def _claimed_last(gains: Sequence[_Gain], count: int, slots: int, gpus: int) -> list[RunningJob]:
+    """Return so many of these jobs, which are sorted by their claims: the first ones with which the others can do."""
+    chosen: list[RunningJob] = []
+    for index, gain in enumerate(gains):
+        others = count - len(chosen) - 1
+        if others >= 0 and _can_free(gains[index + 1 :], others, slots - gain.slots, gpus - gain.gpus):
+            chosen.append(gain.victim)
+            slots, gpus = slots - gain.slots, gpus - gain.gpus
+    return chosen

@@ -14,7 +14,8 @@ class Worker(Base):
     """A registered worker. It is alive while it sends heartbeats and has not signed off.
 
     - `versions` has the versions of its programs, by name.
-    - `gpu_use` is a list with the fields of GPUUse, as the newest heartbeat told them.
+    - `gpu_use` is a list with the fields of GPUUse, as the newest heartbeat told them, and `is_foreign`: whether a
+      program outside FitQueue used the GPU.
     - `draining_since` is set while it claims no job. At `drains_until` it requeues those that it still trains; None: it
       trains them to their end.
     """

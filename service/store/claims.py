@@ -44,16 +44,19 @@ def claim_first(
     now = clock.now(session)
     expires_at = now + timedelta(seconds=lease_seconds)
     fit = {"free_gpus": len(machine.free), "now": now}
+    spared: list[Condition] | None = None
     passed: list[Turn] = []
     is_locked = False
     while True:
         reserved = gpu_reservation.conditions(session, machine, within_limits, now, lease_seconds, by)
-        made_room = preemption.conditions(session, machine)
-        others = [*within_limits, *reserved, *made_room, *(_is_not(turn) for turn in passed)]
+        others = [*within_limits, *reserved, *(spared or ()), *(_is_not(turn) for turn in passed)]
         may_claim = claim_order.all_of(_fits, *others)
         turn = claim_order.first(session, pools, claim_order.select_turns(may_claim, by) if others else _TURNS[by], fit)
         if turn is None:
             return None
+        if turn.preemptible and machine.visible and spared is None:
+            spared = preemption.conditions(session, worker_id, lease_seconds)
+            continue
         if turn.is_contested and not is_locked:
             is_locked = True
             if claim_order.lock(session):

@@ -9,11 +9,15 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from service.models import GPUClaim, Job
+
+FOREIGN_BYTES: Final = 1024**3
+"""A GPU with more memory in use is not claimed: a program that computes takes more, a desktop less."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,12 @@ def inspect(session: Session, visible: Sequence[VisibleGPU]) -> Machine:
         free=tuple(gpu.uuid for gpu in visible if gpu.uuid not in held and not gpu.is_used),
         foreign=frozenset(gpu.uuid for gpu in visible if gpu.uuid not in held and gpu.is_used),
     )
+
+
+def foreign(session: Session, measured: Sequence[MeasuredGPU]) -> frozenset[str]:
+    """Return which of these GPUs, which were measured just now, a program outside FitQueue uses."""
+    used = {gpu.uuid for gpu in measured if (gpu.memory_used_bytes or 0) > FOREIGN_BYTES}
+    return frozenset(used - _held_among(session, used))
 
 
 def hold(session: Session, job: Job, uuids: Sequence[str], now: datetime) -> None:

@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
 from service import clock
-from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims
+from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims, count_spare
 from service.models import QUEUED, GPUClaim, Job
 from service.store import claim_limits, transitions, workers
 from service.store.claim_order import Condition
-from service.store.gpus import Machine
 
 MAX_WAITING: Final = 200
 """The jobs of a pool that are looked at, in the order of claims, but for turns: which of them needs room matters, and
@@ -37,25 +36,38 @@ def request(session: Session, lease_seconds: float) -> list[str]:
         select(func.pg_try_advisory_xact_lock(_LOCK))
     ):
         return []  # another worker does it at this moment
-    alive = [worker for worker in workers.list_alive(session, lease_seconds) if not worker.is_draining]
-    machines = [Worker(worker.id, worker.pools, worker.slots, worker.gpus) for worker in alive]
-    victims = choose_victims(machines, _running(session), _waiting(session, sorted(_pools(machines))))
+    machines = _machines(session, lease_seconds)
+    victims = choose_victims(machines, _running(session), _waiting(session, machines))
     return [job.id for job in victims if _ask(session, job)]
 
 
-def conditions(session: Session, machine: Machine) -> list[Condition]:
-    """Return the conditions that a queued job does not take GPUs for which others on the machine make room."""
-    if not machine.free:
+def conditions(session: Session, worker_id: str, lease_seconds: float) -> list[Condition]:
+    """Return the conditions that a preemptible job takes nothing for which others make room, or would have to.
+
+    Workers of one machine may serve different pools. One of them would else give a GPU to the next preemptible job of
+    its pool, and maybe to the one that has just left, before another one gives it to the job for which that left.
+    """
+    machines = _machines(session, lease_seconds)
+    claiming = next((machine for machine in machines if machine.id == worker_id), None)
+    if claiming is None:
         return []
-    is_visible = GPUClaim.gpu_uuid.in_(machine.visible)
-    query = select(Job.id).join(GPUClaim, Job.id == GPUClaim.job_id).where(is_visible, *_RUNNING)
-    if session.scalar(query.where(Job.preempt_requested_at.is_not(None)).limit(1)) is None:
-        return []
-    return [lambda job: or_(job.gpus == 0, job.preemptible == false())]
+    spare = count_spare(claiming, machines, _running(session), _waiting(session, machines))
+    most = spare.gpus if spare.slots > 0 else -1
+    return [lambda job: or_(job.preemptible == false(), job.gpus <= most)]
 
 
-def _pools(machines: list[Worker]) -> frozenset[str]:
-    return frozenset[str]().union(*(machine.pools for machine in machines))
+def _machines(session: Session, lease_seconds: float) -> list[Worker]:
+    alive = [worker for worker in workers.list_alive(session, lease_seconds) if not worker.is_draining]
+    # No job gets a GPU that another program uses. If it counted, jobs would make room in vain, again and again.
+    return [Worker(each.id, each.pools, each.slots, each.gpus - each.foreign_gpus) for each in alive]
+
+
+def _most_gpus(machines: list[Worker]) -> dict[str, int]:
+    """Return the GPUs of the largest machine of each pool."""
+    most: dict[str, int] = {}
+    for machine in machines:
+        most |= {pool: max(len(machine.gpus), most.get(pool, 0)) for pool in machine.pools}
+    return most
 
 
 def _running(session: Session) -> list[RunningJob]:
@@ -76,16 +88,18 @@ def _running(session: Session) -> list[RunningJob]:
     ]
 
 
-def _waiting(session: Session, pools: list[str]) -> list[WaitingJob]:
-    """Return the jobs that need devices: a job that may not run now, by a limit, needs none."""
+def _waiting(session: Session, machines: list[Worker]) -> list[WaitingJob]:
+    """Return the jobs that need devices: one that may not run now, by a limit, or fits on no machine, needs none."""
     room = claim_limits.read_room(session)
     may_run = transitions.is_claimable(clock.now(session)), *(condition(Job) for condition in room.conditions())
     rows: list[Any] = []
-    for pool in pools:
+    for pool, most in sorted(_most_gpus(machines).items()):
         query = select(Job.id, Job.pool, Job.gpus, Job.priority, Job.owner_id, Job.project_id).where(
             Job.state == QUEUED, Job.reason.is_(None), Job.pool == pool, Job.preemptible.is_(False)
         )
-        rows += session.execute(query.where(*may_run).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)).all()
+        rows += session.execute(
+            query.where(*may_run, Job.gpus <= most).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)
+        ).all()
     rows.sort(key=lambda row: (-row.priority, row.id))
     return [WaitingJob(row.pool, row.gpus) for row in rows if room.take(row)]
 

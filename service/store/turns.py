@@ -21,6 +21,9 @@ from service.models import Job, Project, TurnUsage, User
 _OVERRUN: Final = 1.25
 """What an attempt that takes longer than it was estimated counts, as a multiple of what it has taken."""
 
+_FORGOTTEN_SECONDS: Final = 100 * HALF_LIFE_SECONDS
+"""What was used longer ago does not count."""
+
 
 def account_column(by: TurnsBy, job: Any = Job) -> ColumnElement[str]:
     """Return the column that says whose turn a job is."""
@@ -112,7 +115,7 @@ def _add(session: Session, job: Job, used: float, now: datetime, ended_after: fl
 def _upsert(dialect: str) -> Insert:
     statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(cast(Table, TurnUsage.__table__))
     new = statement.excluded
-    old = TurnUsage.used * func.power(0.5, (new.used_at - TurnUsage.used_at) / HALF_LIFE_SECONDS)
+    old = TurnUsage.used * _decay(new.used_at - TurnUsage.used_at)
     mean = blended(func.coalesce(TurnUsage.mean_seconds, new.mean_seconds), new.mean_seconds)
     changes = {
         "used": case((old + new.used > 0, old + new.used), else_=0.0),
@@ -120,6 +123,12 @@ def _upsert(dialect: str) -> Insert:
         "mean_seconds": func.coalesce(mean, TurnUsage.mean_seconds),
     }
     return statement.on_conflict_do_update(index_elements=["account_id"], set_=changes)
+
+
+def _decay(seconds: ColumnElement[float]) -> ColumnElement[float]:
+    """Return what `decay` returns. PostgreSQL raises an error where the result is almost 0, after six years."""
+    power = func.power(0.5, seconds / HALF_LIFE_SECONDS)
+    return case((seconds <= 0, 1.0), (seconds > _FORGOTTEN_SECONDS, 0.0), else_=power)
 
 
 _UPSERTS: Final = {dialect: _upsert(dialect) for dialect in ("sqlite", "postgresql")}

@@ -25,7 +25,7 @@ MAX_CURSOR: Final = 200
 _MOST_IDS: Final = 1000
 """Ids in one statement. Where few of the jobs that wait are listed, each page looks at many."""
 
-_CURSOR: Final = re.compile(r"([01])\.(-?[0-9]{1,3})\.([0-9]{1,20})\.([^.]+)\.(.+)", re.DOTALL)
+_CURSOR: Final = re.compile(r"([01])\.(-?[0-9]{1,3})\.([0-9]{1,20})\.([a-z0-9_]+)\.([a-z0-9_-]+)")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fitqueue.states import JobState
 from service import clock
 from service.models import GPUClaim, Job, Worker
 from service.store.access import Viewer
-from service.store.gpus import MeasuredGPU, claims
+from service.store.gpus import MeasuredGPU, claims, foreign
 
 FORGOTTEN_AFTER: Final = timedelta(days=1)
 
@@ -28,6 +28,8 @@ class LiveWorker:
     slots: int
     id: str = ""
     is_draining: bool = False
+    foreign_gpus: frozenset[str] = frozenset()
+    """Those that a program outside FitQueue used at the last heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def register(
             devices=list(devices),
             gpu_uuids=list(gpus),
             memory_bytes=memory_bytes,
-            gpu_use=_gpu_use(gpu_use, now),
+            gpu_use=_gpu_use(session, gpu_use, now),
             versions=dict(versions or {}),
             started_at=now,
             last_seen_at=now,
@@ -107,16 +109,17 @@ def heartbeat(
             devices=list(devices),
             gpu_uuids=list(gpus),
             memory_bytes=memory_bytes,
-            gpu_use=_gpu_use(gpu_use, now),
+            gpu_use=_gpu_use(session, gpu_use, now),
         )
         .returning(Worker.id)
     ).one_or_none()
     return row is not None
 
 
-def _gpu_use(gpus: Sequence[MeasuredGPU], now: datetime) -> list[dict[str, Any]]:
+def _gpu_use(session: Session, gpus: Sequence[MeasuredGPU], now: datetime) -> list[dict[str, Any]]:
     """Return the column `gpu_use`. The time is the database's, as all others are: the clocks of machines differ."""
-    return [{**asdict(gpu), "measured_at": now.isoformat()} for gpu in gpus]
+    used = foreign(session, gpus)
+    return [{**asdict(gpu), "measured_at": now.isoformat(), "is_foreign": gpu.uuid in used} for gpu in gpus]
 
 
 def sign_off(session: Session, worker_id: str) -> None:
@@ -229,14 +232,18 @@ def _holders(worker: Worker, held: Sequence[GPUClaim]) -> dict[str, str]:
 
 def list_alive(session: Session, lease_seconds: float) -> list[LiveWorker]:
     rows = session.execute(
-        select(Worker.pools, Worker.gpu_uuids, Worker.slots, Worker.id, Worker.draining_since).where(
+        select(Worker.pools, Worker.gpu_uuids, Worker.slots, Worker.id, Worker.draining_since, Worker.gpu_use).where(
             *_are_alive(session, lease_seconds)
         )
     )
     return [
-        LiveWorker(frozenset(pools), frozenset(uuids), slots, id, since is not None)
-        for pools, uuids, slots, id, since in rows
+        LiveWorker(frozenset(pools), frozenset(uuids), slots, id, since is not None, _foreign(use))
+        for pools, uuids, slots, id, since, use in rows
     ]
+
+
+def _foreign(gpu_use: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(gpu["uuid"] for gpu in gpu_use if gpu.get("is_foreign"))
 
 
 def most_memory(session: Session, lease_seconds: float, pool: str) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from service.store.gpus import MeasuredGPU, VisibleGPU
+from service.store.gpus import FOREIGN_BYTES, MeasuredGPU, VisibleGPU
 
 _logger = logging.getLogger(__name__)
 
@@ -16,9 +16,6 @@ _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 _MIG: Final = "MIG-"
 _GPU: Final = "GPU-"
-
-FOREIGN_BYTES: Final = 1024**3
-"""A GPU with more memory in use is not claimed: a program that computes takes more, a desktop less."""
 
 
 @dataclass(frozen=True)

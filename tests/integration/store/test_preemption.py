@@ -7,6 +7,7 @@ from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import ADMIN_ID, User
 from service.store import job_changes, jobs, leases, preemption, queue_position, workers
+from service.store.gpus import MeasuredGPU, VisibleGPU
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim, RegisterWorker, Submit, TryClaim
 from tests.integration.store.operations import FOUR_GPUS, events_of, finish, get_job, requeue
@@ -114,6 +115,67 @@ def test_so_many_jobs_make_room_as_a_large_one_needs_and_others_do_not_take_it(
     _make_room(database, held[2])
     assert claim(gpus=FOUR_GPUS).lease.job_id == large
     assert get_job(database, idle[0]).state is JobState.RUNNING
+
+
+def test_the_gpu_goes_to_the_job_that_needs_it_and_not_to_another_pool_of_the_machine(
+    database: Database, submit: Submit, claim: Claim, try_claim: TryClaim, register_worker: RegisterWorker
+) -> None:
+    register_worker("w1", gpus=["GPU-a"])
+    register_worker("w2", ["other"], gpus=["GPU-a"])
+    idle = submit(preemptible=True, resources={"gpus": 1, "pool": "other"})
+    lease = claim("w2", ("other",), gpus=["GPU-a"]).lease
+    needed = submit(resources={"gpus": 1})
+    assert _request(database) == [idle]
+    _make_room(database, lease)
+    assert try_claim("w2", ("other",), gpus=["GPU-a"]) is None, "it would be asked to make room again"
+    assert claim("w1", gpus=["GPU-a"]).lease.job_id == needed
+
+
+def test_the_slot_stays_free_while_another_job_leaves_the_gpu(
+    database: Database, submit: Submit, claim: Claim, try_claim: TryClaim, register_worker: RegisterWorker
+) -> None:
+    register_worker("w1", gpus=["GPU-a"])
+    register_worker("w2", ["other"], gpus=["GPU-a"])
+    submit(preemptible=True, resources={"gpus": 1, "pool": "other"})
+    with_gpu = claim("w2", ("other",), gpus=["GPU-a"]).lease
+    submit(preemptible=True)
+    in_slot = claim("w1", gpus=["GPU-a"]).lease
+    needed = submit(resources={"gpus": 1})
+    assert len(_request(database)) == 2
+    _make_room(database, in_slot)
+    assert try_claim("w1", gpus=["GPU-a"]) is None
+    _make_room(database, with_gpu)
+    assert claim("w1", gpus=["GPU-a"]).lease.job_id == needed
+
+
+def test_jobs_that_fit_on_no_machine_hide_no_other_that_needs_room(
+    database: Database, submit: Submit, claim: Claim, register_worker: RegisterWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preemption, "MAX_WAITING", 2)
+    register_worker("w1", gpus=["GPU-a"])
+    idle = submit(preemptible=True)
+    claim()
+    for _ in range(3):
+        submit(resources={"gpus": 2})
+    assert _request(database) == []
+    submit()
+    assert _request(database) == [idle]
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_no_job_makes_room_for_one_that_needs_a_gpu_that_another_program_uses(
+    gpus: int, database: Database, submit: Submit, claim: Claim
+) -> None:
+    seen = [VisibleGPU("GPU-a"), VisibleGPU("GPU-b", is_used=True)]
+    use = [MeasuredGPU("GPU-a", "H100", memory_used_bytes=2**34), MeasuredGPU("GPU-b", "H100", memory_used_bytes=2**34)]
+    with database.write() as session:
+        workers.register(session, "w1", host="h", pools=["default"], slots=9, devices=[], gpus=["GPU-a", "GPU-b"])
+    idle = submit(preemptible=True, resources={"gpus": 1})
+    with database.write() as session:
+        assert leases.claim(session, "w1", ["default"], seen, 30.0) is not None
+        assert workers.heartbeat(session, "w1", devices=[], gpus=["GPU-a", "GPU-b"], gpu_use=use)
+    submit(resources={"gpus": gpus})
+    assert _request(database) == ([idle] if gpus == 1 else [])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from fitqueue.errors import JobNotChangeable
+from fitqueue.errors import InvalidRequest, JobNotChangeable
 from fitqueue.roles import Role
 from fitqueue.spec import JobSpec
 from fitqueue.states import JobState
@@ -54,6 +54,11 @@ def submit_as(database: Database, make_spec: MakeSpec, users: tuple[str, ...]) -
         return job.id
 
     return submit_as
+
+
+def _clock_time(database: Database) -> datetime:
+    with database.read() as session:
+        return clock.now(session)
 
 
 def _owner(database: Database, claimed: ClaimedJob) -> str:
@@ -132,6 +137,21 @@ def test_a_job_that_takes_longer_than_expected_counts_more_while_it_runs(
     assert _used(database)["usr_a"] == pytest.approx(10 * DEFAULT_SECONDS, rel=0.05)
 
 
+@pytest.mark.parametrize("years", [-20, -1, 20])
+def test_a_user_may_come_back_after_years_and_the_clock_may_be_set_back(
+    years: int, database: Database, submit_as: Submit, claim: Claim
+) -> None:
+    at = _clock_time(database) - timedelta(days=365 * years)
+    with database.write() as session:
+        session.add(TurnUsage(account_id="usr_a", used=1e6, used_at=at.timestamp()))
+    for owner in ("usr_a", "usr_b"):
+        submit_as(owner)
+    owners = [_owner(database, claim()) for _ in range(2)]
+    assert owners == (["usr_a", "usr_b"] if years > 0 else ["usr_b", "usr_a"])
+    expected = 0.0 if years > 0 else 1e6
+    assert _used(database)["usr_a"] == pytest.approx(expected + DEFAULT_SECONDS)
+
+
 def test_turns_go_by_projects_if_they_shall(database: Database, submit_as: Submit) -> None:
     with database.write() as session:
         session.add(Project(id="prj_x", name="x", created_at=clock.now(session)))
@@ -193,6 +213,31 @@ def test_a_page_goes_on_after_jobs_that_were_claimed(database: Database, submit_
     with database.read() as session:
         rows, _ = waiting_jobs.list_page(session, QueueFilter(), cursor, 20, 30.0)
     assert [row.job.id for row in rows] == rest
+
+
+@pytest.mark.parametrize("share", [5e-324, 1e-20, 1e300])
+def test_any_share_gives_turns_and_pages(share: float, database: Database, submit_as: Submit, claim: Claim) -> None:
+    with database.write() as session:
+        session.execute(update(User).where(User.id == "usr_a").values(share=share))
+        session.add(TurnUsage(account_id="usr_a", used=1e6, used_at=clock.now(session).timestamp()))
+    for owner in ("usr_a", "usr_a", "usr_b"):
+        submit_as(owner)
+    listed = _order(database)
+    assert _order(database, limit=1) == listed
+    assert [claim().lease.job_id for _ in listed] == listed
+
+
+@pytest.mark.parametrize(
+    "cursor", ["0.0.0.job_a.a\x00b", "0.0.0.job_\x00a.ab", "0.0.0.job_a.\ud800", "0.0.0.job_a.a\n"]
+)
+@pytest.mark.parametrize("owners", [["usr_a"], ["usr_a", "usr_b"]])
+def test_a_cursor_with_characters_that_no_id_has_is_invalid(
+    cursor: str, owners: list[str], database: Database, submit_as: Submit
+) -> None:
+    for owner in owners:
+        submit_as(owner)
+    with database.read() as session, pytest.raises(InvalidRequest, match="parameter is invalid"):
+        waiting_jobs.list_page(session, QueueFilter(), cursor, 5, 30.0)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])

@@ -112,7 +112,8 @@ def test_jobs_train_at_the_same_time_on_different_gpus(host: Host, until: Until)
     assert [worker.gpus_held_by for worker in details] == [holders] * WORKERS, "they all see the same GPUs"
     for worker in details:
         use = [
-            MeasuredGPU(**{name: gpu[name] for name in gpu if name != "measured_at"}) for gpu in worker.worker.gpu_use
+            MeasuredGPU(**{name: gpu[name] for name in gpu if name not in {"measured_at", "is_foreign"}})
+            for gpu in worker.worker.gpu_use
         ]
         assert use == [MeasuredGPU(uuid, "Simulated", UTILIZATION, 0, TOTAL_BYTES) for uuid in UUIDS]
         assert set(worker.worker.versions) == {"fitqueue", "python", "tensorflow", "keras"}

@@ -4,8 +4,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from service.store.gpus import MeasuredGPU, VisibleGPU
-from workers.supervisor.devices import FOREIGN_BYTES, GPU, NVML, parse_quota, processors
+from service.store.gpus import FOREIGN_BYTES, MeasuredGPU, VisibleGPU
+from workers.supervisor.devices import GPU, NVML, parse_quota, processors
 
 
 class FakeError(Exception):

@@ -100,6 +100,7 @@ def read(session: Session, by: TurnsBy) -> QueueOrder:
     columns = Job.id, Job.pool, account, Job.preemptible, Job.priority, Job.gpus
     query = select(*columns, turns.seconds_left().label("seconds_left")).where(*claim_order.BY_AGE)
     rows = session.execute(query.order_by(Job.pool, Job.preemptible, Job.priority.desc(), Job.id)).all()
+    rows = sorted(rows, key=lambda row: row.pool)  # databases order text by their locale
     standings = turns.read(session, by, None, clock.now(session))
     places = [
         place for _, of_pool in groupby(rows, key=lambda row: row.pool) for place in _places(list(of_pool), standings)

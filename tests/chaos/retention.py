@@ -60,15 +60,19 @@ def let_days_pass(database: Database) -> None:
 
 def wait_for_removals(database: Database) -> list[str]:
     """Wait until the workers have removed all that is due; return the problem, if they do not."""
+
+    def is_nothing_due() -> bool:
+        let_days_pass(database)
+        return not _due(database)
+
     try:
-        until(lambda: not _due(database), REMOVAL_TIMEOUT, "what is due is not removed", 0.5)
+        until(is_nothing_due, REMOVAL_TIMEOUT, "what is due is not removed", 0.5)
     except NotInTime as error:
         return [f"{error}: {_due(database)}"]
     return []
 
 
 def _due(database: Database) -> list[retention_preview.DueAmount]:
-    let_days_pass(database)
     with database.read() as session:
         return retention_preview.read(session)
 

@@ -7,7 +7,9 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from fitqueue.states import EventKind
-from service.models import Event
+from service.models import Event, Job
+
+MIN_JOBS: Final = 10
 
 _IS_PREEMPTION: Final = Event.kind == EventKind.REQUEUED, Event.data["preempted"].as_boolean()
 
@@ -31,6 +33,10 @@ def count_resumed(session: Session) -> int:
 
 
 def problems_of_preemption(session: Session) -> Iterator[str]:
-    """Yield that no preempted job resumed. Those that did have to end as undisturbed ones, like all others."""
-    if count_resumed(session) == 0:
-        yield f"no job resumed after one of {count_preemptions(session)} preemptions"
+    """Yield that no preempted job resumed. Those that did have to end as undisturbed ones, like all others.
+
+    Many jobs end before they learn that they must leave, so a run with few preemptible ones is excused.
+    """
+    jobs = session.scalar(select(func.count()).where(Job.preemptible)) or 0
+    if jobs >= MIN_JOBS and count_resumed(session) == 0:
+        yield f"of {jobs} preemptible jobs, none resumed after one of {count_preemptions(session)} preemptions"

@@ -1,4 +1,4 @@
-"""Every third job is preemptible, and whether one made room for another and went on."""
+"""Every second three jobs are preemptible, and whether one made room for another and went on."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -15,8 +15,11 @@ _IS_PREEMPTION: Final = Event.kind == EventKind.REQUEUED, Event.data["preempted"
 
 
 def fields_of(number: str) -> dict[str, Any]:
-    """Return the field that makes the job with this number preemptible: those submitted later make it leave."""
-    return {"preemptible": number.isdecimal() and int(number) % 3 == 0}
+    """Return the field that makes the job with this number preemptible.
+
+    The first jobs are, while all workers are idle. As long as others wait, no worker starts a preemptible one.
+    """
+    return {"preemptible": number.isdecimal() and int(number) // 3 % 2 == 0}
 
 
 def count_preemptions(session: Session) -> int:

@@ -59,6 +59,7 @@ class ClaimedJob:
     """How many epochs had been trained when the job was extended; None if it never was."""
     initial_weights_key: str | None
     """The storage key of a checkpoint to start from; None also if the job that had it was deleted."""
+    initial_weights_sha256: str | None
     weights_dataset_key: str | None = None
     """The storage key of an `.npz` of weights to start from."""
     weights_dataset_sha256: str | None = None
@@ -106,6 +107,7 @@ def claim(
     job = claimed.job
     dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
     weights = session.get(Dataset, job.weights_dataset_id) if job.weights_dataset_id else None
+    initial_weights_key, initial_weights_sha256 = _initial_weights(session, job.spec)
     return ClaimedJob(
         lease=Lease(job.id, job.attempt, worker_id),
         gpus=claimed.gpus,
@@ -115,21 +117,23 @@ def claim(
         seconds_used=job.seconds_used,
         stalled_attempts=job.stalled_attempts,
         extended_at_epoch=job.extended_at_epoch,
-        initial_weights_key=_initial_weights_key(session, job.spec),
+        initial_weights_key=initial_weights_key,
+        initial_weights_sha256=initial_weights_sha256,
         weights_dataset_key=weights.storage_key if weights else None,
         weights_dataset_sha256=weights.sha256 if weights else None,
     )
 
 
-def _initial_weights_key(session: Session, spec: Mapping[str, Any]) -> str | None:
-    """Return the key of the other job's checkpoint at this moment: it may still be training."""
+def _initial_weights(session: Session, spec: Mapping[str, Any]) -> tuple[str, str] | tuple[None, None]:
+    """Return key and sha256 of the other job's checkpoint at this moment: it may still be training."""
     stored = spec.get("initial_weights")
     if not stored or stored.get("job") is None:
-        return None
+        return None, None
     initial = InitialWeights.model_validate(stored, strict=False, extra="ignore")
-    key = select(Checkpoint.storage_key).join(Job, Checkpoint.job_id == Job.id)
+    file = select(Checkpoint.storage_key, Checkpoint.sha256).join(Job, Checkpoint.job_id == Job.id)
     name = Checkpoint.name == initial.stored_checkpoint
-    return session.scalar(key.where(Job.id == initial.job, Job.deleted_at.is_(None), name))
+    row = session.execute(file.where(Job.id == initial.job, Job.deleted_at.is_(None), name)).one_or_none()
+    return (None, None) if row is None else (row.storage_key, row.sha256)
 
 
 def renew(

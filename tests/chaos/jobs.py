@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Any, Final
 
-from tests.chaos.limits import project_of
+from tests.chaos import limits, preemption, retention
 
 Spec = dict[str, Any]
 
@@ -100,16 +100,14 @@ KINDS: Final[dict[str, Spec]] = {
 
 
 def spec(kind: str, number: str) -> Spec:
-    """Return a job of this kind, as a user submits it. It must not fail merely because it was killed often.
-
-    Every third numbered one is preemptible: the jobs that are submitted while it trains make it leave its worker.
-    """
+    """Return a job of this kind, as a user submits it. It must not fail merely because it was killed often."""
     return {
         **KINDS[kind],
-        **project_of(number),
+        **limits.project_of(number),
+        **retention.fields_of(number),
+        **preemption.fields_of(number),
         "name": kind,
         "labels": {LABEL: number},
-        "preemptible": number.isdecimal() and int(number) % 3 == 0,
         "seed": 11,
         "max_attempts": 100,
     }

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from fitqueue.states import FINAL_STATES, EventKind
 from service.models import Event, Job
-from tests.chaos import verdict
+from tests.chaos import preemption, retention, verdict
 from tests.chaos.cluster import Cluster
 from tests.chaos.killer import Counts
 from tests.chaos.moves import Hit
@@ -21,6 +21,9 @@ from tests.chaos.verdict import Verdict
 
 LEASE_LOST = "The lease is lost"
 """The begin of what a worker logs when it discards an attempt that is no longer its own."""
+
+REMOVED = "What projects no longer keep was removed."
+"""What a worker logs when it has removed something of ended jobs."""
 
 
 @dataclass
@@ -58,6 +61,10 @@ def make_report(
                 **_figures_of_jobs(session),
                 "moves": dict(sorted(counts.moves.items())),
                 "moves_skipped": dict(sorted(counts.skipped.items())),
+                "preemptions": preemption.count_preemptions(session),
+                "preemptions_resumed": preemption.count_resumed(session),
+                "removed_of_jobs": retention.removed_of_jobs(session),
+                "removed_bytes": _removed_bytes(cluster),
                 "jobs_hit": len({hit.job_id for hit in counts.hits}),
                 "seconds_to_resume": _spread(_seconds_to_resume(session, counts.hits)),
                 "leases_lost": _count_in_logs(cluster, LEASE_LOST),
@@ -107,6 +114,12 @@ def _spread(seconds: list[float]) -> dict[str, float]:
     if len(seconds) < 2:
         return {}
     return {"count": len(seconds), "median": round(median(seconds), 2), "p90": round(quantiles(seconds, n=10)[8], 2)}
+
+
+def _removed_bytes(cluster: Cluster) -> int:
+    """Return how many bytes workers have logged as removed; one that was killed in between has logged nothing."""
+    lines = (line for log in cluster.logs.glob("worker-*.log") for line in log.read_text(errors="replace").splitlines())
+    return sum(json.loads(line)["bytes"] for line in lines if REMOVED in line)
 
 
 def _count_in_logs(cluster: Cluster, text: str) -> int:

@@ -13,6 +13,7 @@ from tests.chaos.limits import create_limited_project
 from tests.chaos.other_problems import missing_moves, problems_for_clients, problems_of_processes
 from tests.chaos.outcome import Outcome, read_outcome
 from tests.chaos.report import Report, make_report
+from tests.chaos.retention import create_brief_project, let_days_pass, wait_for_removals
 from tests.waiting import NotInTime, until
 
 LEASE_SECONDS: Final = 6.0
@@ -42,6 +43,7 @@ def run_chaos(
         pace: how fast the moves follow each other.
     """
     create_limited_project(cluster.database)
+    create_brief_project(cluster.database)
     began = time.monotonic()
     baseline, expected = _train_baseline(cluster)
     seconds_undisturbed = time.monotonic() - began
@@ -52,6 +54,7 @@ def run_chaos(
     seconds_disturbed = time.monotonic() - began - seconds_undisturbed
     late = _wait_for_jobs(cluster, 0, began + seconds)
     seconds_total = time.monotonic() - began
+    late += wait_for_removals(cluster.database)
     report = make_report(cluster, seed, {**baseline, **submitted}, expected, killer.counts)
     report.verdict.others += late
     report.verdict.others += problems_for_clients(cluster, submitted, expected)
@@ -87,6 +90,7 @@ def _submit_jobs(cluster: Cluster, count: int, deadline: float) -> dict[str, str
         if not is_in_time:
             break
         submitted[submit(cluster.client, kind, str(number))] = kind
+        let_days_pass(cluster.database)
     return submitted
 
 

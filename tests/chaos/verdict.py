@@ -14,6 +14,8 @@ from service.models import Artifact, Checkpoint, Epoch, Event, Job, Snapshot
 from service.storage.identity import MARKER
 from tests.chaos.limits import problems_of_limits
 from tests.chaos.outcome import Outcome, read_outcome
+from tests.chaos.preemption import problems_of_preemption
+from tests.chaos.retention import outcome_left, problems_of_retention
 
 _ENDED = {EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED}
 _LEFT_WORKER = {EventKind.REQUEUED, EventKind.PAUSED, *_ENDED}
@@ -53,6 +55,8 @@ def find_problems(
             *_problems_of_all_jobs(session, submitted),
             *_problems_of_files(session, storage),
             *problems_of_limits(session),
+            *problems_of_preemption(session),
+            *problems_of_retention(session),
         ],
         unreferenced=_unreferenced_files(session, storage),
     )
@@ -63,8 +67,9 @@ def _problems_of_job(session: Session, job_id: str, expected: Outcome) -> Iterat
     if job is None:
         yield "the job is gone"
         return
-    yield from read_outcome(session, job_id).differences(expected)
-    rows = session.execute(select(Event.kind, Event.attempt).where(Event.job_id == job_id).order_by(Event.id)).all()
+    yield from read_outcome(session, job_id).differences(outcome_left(session, job, expected))
+    of_training = Event.job_id == job_id, Event.kind != EventKind.REMOVED
+    rows = session.execute(select(Event.kind, Event.attempt).where(*of_training).order_by(Event.id)).all()
     yield from _problems_of_history([(row.kind, row.attempt) for row in rows], job)
 
 

@@ -5,6 +5,7 @@ Each job is trained by a real child, and compared with an undisturbed one to the
 
 import dataclasses
 import errno
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from fitqueue.states import EventKind, JobState, Reason
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.storage import FolderStorage, StorageError
+from service.storage import FolderStorage, StorageError, checkpoint_key
 from service.storage.identity import MARKER
 from service.storage_marking import identity_reader, mark_storage
 from service.store import actions, events, files, jobs, queue_position, snapshots, workers
@@ -59,10 +60,11 @@ JOB: dict[str, Any] = {
 
 
 class ScriptedStorage(FolderStorage):
-    """A storage to which a test does something before each file is stored or read."""
+    """A storage to which a test does something before each file is stored or read, or after it was read."""
 
     before_put: Callable[[str], None] = staticmethod(lambda key: None)
     before_open: Callable[[str], None] = staticmethod(lambda key: None)
+    after_read: Callable[[str], None] = staticmethod(lambda key: None)
 
     def put(self, key: str, source: Path) -> None:
         self.before_put(key)
@@ -70,7 +72,11 @@ class ScriptedStorage(FolderStorage):
 
     def open(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         self.before_open(key)
-        return super().open(key, start, length)
+        return self._chunks(key, super().open(key, start, length))
+
+    def _chunks(self, key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        yield from chunks
+        self.after_read(key)
 
 
 class Disk:
@@ -354,6 +360,71 @@ def leave_after(trainings: Jobs, storage: ScriptedStorage, job_id: str, count: i
     job = trainings.attempt(job_id, stopping=stopping, fork_server=ForkServer("trains_slowly"))
     storage.before_put = lambda key: None
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 0)
+
+
+def after_read_of_snapshot(action: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that acts once a worker has read a snapshot back. Its child has not opened the file yet."""
+    return lambda key: action(key) if key.startswith("snapshots/") else None
+
+
+@pytest.mark.parametrize(("left", "failed_attempts", "outages"), [(0, 0, 1), (-1, 1, 0)], ids=["emptied", "truncated"])
+def test_a_snapshot_that_is_damaged_after_it_was_read_back(
+    left: int, failed_attempts: int, outages: int,
+    trainings: Jobs, storage: ScriptedStorage, database: Database, expected: Any,
+) -> None:  # fmt: skip
+    """The next attempt resumes from the one before."""
+    job_id = trainings.submit(max_attempts=3)
+    leave_after(trainings, storage, job_id, 3)
+
+    def damage(key: str) -> None:
+        path = storage.local_path(key)
+        path.write_bytes(path.read_bytes()[:left])
+
+    storage.after_read = after_read_of_snapshot(damage)
+    job = trainings.attempt(job_id)
+    assert (job.state, job.failed_attempts, job.outages) == (JobState.QUEUED, failed_attempts, outages)
+    storage.after_read = lambda key: None
+    trainings.finish(job_id)
+    assert len(trainings.events(job_id, EventKind.SNAPSHOT_DISCARDED)) == 1
+    assert [event.attempt for event in trainings.events(job_id, EventKind.RESUMED)] == [3]
+    check_exact(trainings, database, storage, job_id, expected)
+
+
+def test_a_disk_that_goes_after_a_snapshot_was_read_back(
+    trainings: Jobs, storage: ScriptedStorage, disk: Disk, database: Database, expected: Any
+) -> None:
+    """This says nothing about the snapshot: the job waits, and resumes from it."""
+    job_id = trainings.submit()
+    leave_after(trainings, storage, job_id, 3)
+    storage.after_read = after_read_of_snapshot(lambda _: disk.unmount())
+    job = trainings.attempt(job_id)
+    assert (job.state, job.failed_attempts, job.outages) == (JobState.QUEUED, 0, 1)
+    disk.mount()
+    storage.after_read = lambda key: None
+    trainings.finish(job_id)
+    assert trainings.events(job_id, EventKind.SNAPSHOT_DISCARDED) == []
+    assert len(trainings.events(job_id, EventKind.RESUMED)) == 1
+    check_exact(trainings, database, storage, job_id, expected)
+
+
+# --- Other files ------------------------------------------------------------------------------------------------------
+
+
+def test_initial_weights_that_arrive_damaged(
+    trainings: Jobs, storage: ScriptedStorage, claim: Callable[[], ClaimedJob]
+) -> None:
+    """They are those of another job, and HDF5 would not notice a wrong byte."""
+    job_id = trainings.submit()
+    key = checkpoint_key("job_1", 1, "weights.h5")
+    path = storage.temporary_folder() / "weights"
+    path.write_bytes(b"half a")
+    storage.put(key, path)
+    sha256 = hashlib.sha256(b"half a file").hexdigest()
+    claimed = dataclasses.replace(claim(), initial_weights_key=key, initial_weights_sha256=sha256)
+    with pytest.raises(OSError, match="arrived with sha256"):
+        Supervisor(trainings.context, claimed).run()
+    job = trainings.view(job_id)
+    assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
 
 
 # --- Files that hang --------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ import tensorflow as tf
 from fitqueue.reports import Position
 from fitqueue.states import Reason
 from workers.keras_tools.errors import ModelBuildError
-from workers.keras_tools.npz import DataError
+from workers.keras_tools.npz import DataError, DataUnreadable
 from workers.shared.protocol import Ended, Stop, Stopped
 from workers.trainer import outcome
 from workers.trainer.checkpoints import WriteFailed
+from workers.trainer.snapshot import SnapshotOutOfReach
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,8 @@ def test_a_job_that_makes_room(cause: Any) -> None:
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
+UNREADABLE_WEIGHTS = ModelBuildError("/initial_weights/job", "x")
+UNREADABLE_WEIGHTS.__cause__ = DataUnreadable("x")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
         (DataError("x"), False, Reason.INVALID_DATA),
         (ModelBuildError("/model", "x"), False, Reason.INVALID_MODEL),
         (WriteFailed("x"), True, Reason.STORAGE_FAILED),
+        (SnapshotOutOfReach("x"), True, Reason.STORAGE_FAILED),
         (FULL, True, Reason.STORAGE_FAILED),
         (tf.errors.ResourceExhaustedError(None, None, "No space left on device"), True, Reason.STORAGE_FAILED),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), True, Reason.OUT_OF_MEMORY),
@@ -87,6 +91,10 @@ def test_a_training_that_raises(error: Exception, in_fit: bool, reason: Reason) 
         (FULL, True),
         (OSError(errno.ESTALE, "Stale file handle"), True),
         (WriteFailed("x", is_outage=True), True),
+        (SnapshotOutOfReach("x"), True),
+        (DataUnreadable("x"), True),
+        (UNREADABLE_WEIGHTS, True),
+        (DataError("x"), False),
         (WriteFailed("x"), False),
         (OSError(errno.EACCES, "Permission denied"), False),
         (MemoryError(), False),

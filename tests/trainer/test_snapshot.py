@@ -1,6 +1,9 @@
 """Snapshots as files, and what an extension changes in them."""
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import ml_dtypes
@@ -12,6 +15,7 @@ from workers.trainer.snapshot import (
     CallbackState,
     Snapshot,
     SnapshotMismatch,
+    SnapshotOutOfReach,
     for_extension,
     read_snapshot,
     write_snapshot,
@@ -43,11 +47,33 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (read.files, read.fingerprint) == (written.files, written.fingerprint)
 
 
-def test_half_a_snapshot_cannot_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [1, 3, 200, -100])
+def test_a_part_of_a_snapshot_is_not_read(left: int, tmp_path: Path) -> None:
     path = tmp_path / "1.snapshot"
     write_snapshot(snapshot(), path)
-    path.write_bytes(path.read_bytes()[:-100])
+    path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(SnapshotMismatch, match="The snapshot cannot be read: "):
+        read_snapshot(path)
+
+
+def test_a_damaged_snapshot_is_not_read(tmp_path: Path) -> None:
+    """Whatever NumPy raises: one wrong byte makes an archive encrypted, say, or compressed in an unknown way."""
+    path = tmp_path / "1.snapshot"
+    write_snapshot(snapshot(), path)
+    intact = path.read_bytes()
+    for position, value in product(range(len(intact)), (0x00, 0x01, 0x08, 0xFF)):
+        path.write_bytes(intact[:position] + bytes([value]) + intact[position + 1 :])
+        with suppress(SnapshotMismatch, SnapshotOutOfReach):  # a byte that nobody reads may be wrong
+            read_snapshot(path)
+
+
+@pytest.mark.parametrize("left", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["nothing", "an empty file"])
+def test_a_snapshot_that_is_gone_is_not_refused(left: Callable[[Path], None], tmp_path: Path) -> None:
+    """The worker has just read it: its disk may have gone away."""
+    path = tmp_path / "1.snapshot"
+    write_snapshot(snapshot(), path)
+    left(path)
+    with pytest.raises(SnapshotOutOfReach, match="The snapshot cannot be read: "):
         read_snapshot(path)
 
 

@@ -1,5 +1,6 @@
 """Read arrays from .npz files. Users upload them, so nothing in them is ever unpickled."""
 
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +14,9 @@ from fitqueue.spec.findings import listed
 Array = np.ndarray[Any, np.dtype[Any]]
 Value = TypeVar("Value")
 
+UNREADABLE: Final = (OSError, ValueError, EOFError, RuntimeError, BadZipFile, zlib.error)
+"""What NumPy raises for an empty, truncated or damaged archive, and for one on a disk that fails."""
+
 _SUFFIX: Final = ".npy"
 
 
@@ -20,11 +24,16 @@ class DataError(Exception):
     """The data of a job cannot be loaded or prepared. The message is for the job's owner."""
 
 
+class DataUnreadable(DataError):
+    """A file cannot be read. It could when it was stored, so it may be read again."""
+
+
 def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
     """Return these arrays of a file, by name. A single `.npy` has one array, under the name `arr_0`.
 
     Raises:
-        DataError: the file cannot be read, or an array is missing.
+        DataUnreadable: the file cannot be read.
+        DataError: an array is missing.
     """
     try:
         # Unpickling would run whatever code is in the file.
@@ -35,8 +44,8 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
             # The whole name of a member: for `x` alone, NumPy would take a member without the ending for the array.
             stored = {name: name + _SUFFIX for name in archive.files if name + _SUFFIX in archive.zip.namelist()}
             return {name: _native(archive[member]) for name, member in _named(stored, names).items()}
-    except (OSError, ValueError, BadZipFile, EOFError) as error:
-        raise DataError(f"The data set cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise DataUnreadable(f"The data set cannot be read: {error}") from error
 
 
 def _named(arrays: Mapping[str, Value], names: Collection[str]) -> dict[str, Value]:

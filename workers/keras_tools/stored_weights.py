@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import h5py
 import numpy as np
 
 from fitqueue.weights import LAYERS, OPTIMIZER, STATES
 from workers.keras_tools.hdf5 import Refused, variables
-from workers.keras_tools.npz import Array, DataError
+from workers.keras_tools.npz import UNREADABLE, Array, DataUnreadable
 from workers.keras_tools.training_state import StoredState, state_in
 from workers.keras_tools.weights import StoredWeights, from_arrays
 
@@ -34,12 +34,12 @@ def read_stored(path: Path, *, with_optimizer: bool = True) -> Stored:
         with_optimizer: whether to read the variables of an optimizer, which take twice the memory of the weights.
 
     Raises:
-        DataError: the file cannot be read.
+        DataUnreadable: the file cannot be read.
     """
     try:
         arrays = _arrays(path, LAYERS, STATES, *([OPTIMIZER] if with_optimizer else []))
-    except (OSError, ValueError, BadZipFile, EOFError, KeyError, Refused) as error:
-        raise DataError(f"The weights cannot be read: {error}") from error
+    except (*UNREADABLE, KeyError, Refused) as error:
+        raise DataUnreadable(f"The weights cannot be read: {error}") from error
     return Stored(from_arrays(arrays), state_in(arrays))
 
 
@@ -47,7 +47,7 @@ def read_weights(path: Path) -> StoredWeights:
     """Return the weights in a file; see `read_stored`.
 
     Raises:
-        DataError: the file cannot be read.
+        DataUnreadable: the file cannot be read.
     """
     return read_stored(path, with_optimizer=False).weights
 

@@ -63,7 +63,7 @@ def fetch_initial_weights(
     Those of another job are copied, because that job may save newer ones, and replace the file, at any moment.
 
     Raises:
-        OSError: they cannot be fetched.
+        OSError: they cannot be fetched, or what arrived is not what was stored.
     """
     if claimed.weights_dataset_key is not None and claimed.weights_dataset_sha256 is not None:
         key, sha256 = claimed.weights_dataset_key, claimed.weights_dataset_sha256
@@ -71,5 +71,10 @@ def fetch_initial_weights(
     if claimed.initial_weights_key is None:
         return None
     path = folder / ("initial.keras" if claimed.initial_weights_key.endswith(".keras") else "initial.weights.h5")
-    fetch(storage, claimed.initial_weights_key, path, on_chunk)
+    arrived = fetch(storage, claimed.initial_weights_key, path, on_chunk)
+    if arrived != claimed.initial_weights_sha256:
+        raise OSError(
+            f"the weights {claimed.initial_weights_key} arrived with sha256 {arrived}, and were stored with "
+            f"{claimed.initial_weights_sha256}"
+        )
     return str(path.absolute())

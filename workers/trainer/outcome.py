@@ -15,12 +15,13 @@ from fitqueue.text import strip_ansi, truncate
 from workers.keras_tools.downloads import is_network_error
 from workers.keras_tools.errors import ModelBuildError
 from workers.keras_tools.messages import without_graph_words
-from workers.keras_tools.npz import DataError
+from workers.keras_tools.npz import DataError, DataUnreadable
 from workers.shared.outages import is_disk_outage
 from workers.shared.protocol import Ended, Stop, Stopped
 from workers.trainer.artifacts import ArtifactsTooLarge
 from workers.trainer.checkpoints import WriteFailed
 from workers.trainer.control import StopRequested
+from workers.trainer.snapshot import SnapshotOutOfReach
 
 MAX_MESSAGE_LENGTH: Final = 2_000
 
@@ -36,7 +37,7 @@ _GRAPH_NODES: Final = re.compile(r"\s*\[\[.*\Z", re.DOTALL)
 _REASONS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Reason], ...]] = (
     (DataError, Reason.INVALID_DATA),
     (ModelBuildError, Reason.INVALID_MODEL),
-    (WriteFailed, Reason.STORAGE_FAILED),
+    ((WriteFailed, SnapshotOutOfReach), Reason.STORAGE_FAILED),
     (ArtifactsTooLarge, Reason.LIMIT_REACHED),
     ((MemoryError, tf.errors.ResourceExhaustedError), Reason.OUT_OF_MEMORY),
 )
@@ -101,7 +102,7 @@ def of_error(error: BaseException, *, in_fit: bool, terminates_on_nan: bool) -> 
     return Ended(
         reason=_reason(error, in_fit, terminates_on_nan),
         message=error_message(error),
-        may_recover=_is_outage(error) or (isinstance(error, DataError | ModelBuildError) and is_network_error(error)),
+        may_recover=_is_outage(error) or (isinstance(error, DataError | ModelBuildError) and _may_come_back(error)),
     )
 
 
@@ -137,4 +138,10 @@ def _is_outage(error: BaseException) -> bool:
     """Return whether a disk failed, which time or an operator mends."""
     if isinstance(error, WriteFailed):
         return error.is_outage
-    return _is_full_disk(error) or is_disk_outage(error)
+    return isinstance(error, SnapshotOutOfReach) or _is_full_disk(error) or is_disk_outage(error)
+
+
+def _may_come_back(error: BaseException) -> bool:
+    """Return whether data or weights were not there, and were not merely wrong."""
+    is_unreadable = isinstance(error, DataUnreadable) or isinstance(error.__cause__, DataUnreadable)
+    return is_unreadable or is_network_error(error)

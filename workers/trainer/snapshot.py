@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -22,7 +21,8 @@ from keras.src.random.seed_generator import global_seed_generator
 
 from fitqueue.reports import Position
 from workers.keras_tools.adapting import Learned
-from workers.keras_tools.npz import Array
+from workers.keras_tools.npz import UNREADABLE, Array
+from workers.shared.outages import is_disk_outage
 
 # The attributes that a callback of each class changes while it runs. All others follow from its arguments.
 _STATE_ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -36,6 +36,13 @@ _STATE_ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
 
 class SnapshotMismatch(Exception):
     """The snapshot belongs to another job, or is damaged."""
+
+
+class SnapshotOutOfReach(Exception):
+    """The disk of the snapshot failed or went away, or a file that the worker had just read back is empty now.
+
+    The next attempt finds out whether the snapshot can still be used.
+    """
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,8 @@ def read_snapshot(path: Path) -> Snapshot:
     """Return the snapshot in a file.
 
     Raises:
-        SnapshotMismatch: the file cannot be read, or is incomplete.
+        SnapshotMismatch: the file is damaged or incomplete.
+        SnapshotOutOfReach: it cannot be read now.
     """
     with _open_snapshot(path) as (file, about):
         stored = (file[f"array_{i}"] for i in range(len(about["dtypes"])))
@@ -186,7 +194,8 @@ def read_learned(path: Path) -> Learned:
     """Return what the layers with `adapt` had learned when the snapshot in a file was taken.
 
     Raises:
-        SnapshotMismatch: the file cannot be read.
+        SnapshotMismatch: the file is damaged.
+        SnapshotOutOfReach: it cannot be read now.
     """
     with _open_snapshot(path) as (_, about):
         learned: Learned = about.get("learned", {})
@@ -195,12 +204,17 @@ def read_learned(path: Path) -> Learned:
 
 @contextmanager
 def _open_snapshot(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Open a file, and yield it with its JSON document."""
+    """Open a file, and yield it with its JSON document.
+
+    The worker has just read it back, but from here on anything may happen to it.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             yield file, json.loads(file["about"].tobytes())
-    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
-        raise SnapshotMismatch(f"The snapshot cannot be read: {error}") from error
+    except (*UNREADABLE, KeyError, TypeError) as error:
+        is_out_of_reach = isinstance(error, FileNotFoundError | EOFError) or is_disk_outage(error)
+        kind = SnapshotOutOfReach if is_out_of_reach else SnapshotMismatch
+        raise kind(f"The snapshot cannot be read: {error}") from error
 
 
 def _storable(array: Array) -> Array:

@@ -1,5 +1,6 @@
 """Jobs that start from a checkpoint of another job: which one they get, and what is refused."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -48,9 +49,11 @@ def _claimed_content(
     """Return the file that a job with these initial weights starts from."""
     response = http.post(URL, json=raw_spec | {"initial_weights": initial})
     assert response.status_code == 201, response.text
-    key = claim().initial_weights_key
-    assert key is not None
-    return b"".join(services.storage.open(key))
+    claimed = claim()
+    assert claimed.initial_weights_key is not None
+    content = b"".join(services.storage.open(claimed.initial_weights_key))
+    assert claimed.initial_weights_sha256 == hashlib.sha256(content).hexdigest()
+    return content
 
 
 @pytest.mark.parametrize(

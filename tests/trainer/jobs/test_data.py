@@ -10,7 +10,7 @@ import pytest
 
 from fitqueue.datasets import BUILTIN, ArrayInfo
 from fitqueue.spec.fields.data import DataSpec, PrepareStep, prepared_info
-from workers.keras_tools.npz import DataError, read_npz
+from workers.keras_tools.npz import DataError, DataUnreadable, read_npz
 from workers.trainer import data
 from workers.trainer.data import load, prepare
 
@@ -80,9 +80,10 @@ def test_a_missing_array(tmp_path: Path) -> None:
         load(DataSpec(dataset="mine", x="x", y="y"), tmp_path / "a.npz")
 
 
-def test_a_file_that_is_not_an_npz(tmp_path: Path) -> None:
-    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(DataError, match="cannot be read"):
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"PK\x05\x06"])
+def test_a_file_that_is_not_an_npz(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataUnreadable, match="cannot be read"):
         load(DataSpec(dataset="mine", x="x", y="y"), tmp_path / "a.npz")
 
 

@@ -84,4 +84,5 @@ def is_readable(member: zipfile.ZipInfo) -> bool:
 
 def _is_added(member: zipfile.ZipInfo) -> bool:
     name = member.filename.rpartition("/")[2]
-    return member.is_dir() or member.filename.startswith(_ADDED_FOLDER) or name in _ADDED_FILES
+    is_folder = member.filename.endswith("/")  # `is_dir` fails if there is no name
+    return is_folder or member.filename.startswith(_ADDED_FOLDER) or name in _ADDED_FILES

@@ -30,7 +30,7 @@ from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
 from service.backup.making import make_backup
 from service.backup.place import BackupPlace
 from service.backup.progress import Progress
-from service.models import LAB_ID, Job
+from service.models import ADMIN_ID, LAB_ID, Job, TurnUsage
 from service.storage_marking import mark_storage
 from service.store import retention, tokens, webhook_leases, workers
 from service.store.gpus import MeasuredGPU
@@ -394,6 +394,7 @@ def test_owners_and_projects_are_shown_in_100_columns_if_there_are_several(comma
 def test_the_queue_says_who_made_room_and_why_others_go_first(width: int, show: Show, shared_service: Any) -> None:
     with shared_service.database.write() as session:
         workers.heartbeat(session, f"wk_0{'0' * 23}", devices=["NVIDIA H100 80GB HBM3"], gpus=["GPU-a"])
+        session.get_one(TurnUsage, ADMIN_ID).used = 3600.0
     words = {*show(width, "queue")[0].split()}
     for text in (
         "idle devices again: it made room for another job, and goes on by itself",

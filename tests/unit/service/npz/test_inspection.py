@@ -262,6 +262,13 @@ def test_a_damaged_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFact
         assert len(npz.inspect(path, LIMIT).arrays) <= 2
 
 
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(50))
+    path.write_bytes(path.read_bytes().replace(b"x.npy", b"\0.npy"))
+    assert "it is not an array in the .npy format" in _refusal_message(path)
+
+
 def test_damaged_numbers_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, x=np.arange(50), y=np.full(50, 1.5))

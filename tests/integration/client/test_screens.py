@@ -9,6 +9,7 @@ import json
 import math
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -195,6 +196,8 @@ def folder(shared_service: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def _submit_jobs(service: Any, client: Client) -> None:
+    with service.database.write() as session:
+        session.add(TurnUsage(account_id=ADMIN_ID, used=3600.0, used_at=time.time()))
     labels = {"purpose": "comparison of augmentations", "team": "视觉"}
     for name in (ENDED, RUNNING, FAILED, PREEMPTED, PAUSED, "cancelled", QUEUED, LAST):
         is_preemptible = name == PREEMPTED
@@ -394,7 +397,6 @@ def test_owners_and_projects_are_shown_in_100_columns_if_there_are_several(comma
 def test_the_queue_says_who_made_room_and_why_others_go_first(width: int, show: Show, shared_service: Any) -> None:
     with shared_service.database.write() as session:
         workers.heartbeat(session, f"wk_0{'0' * 23}", devices=["NVIDIA H100 80GB HBM3"], gpus=["GPU-a"])
-        session.get_one(TurnUsage, ADMIN_ID).used = 3600.0
     words = {*show(width, "queue")[0].split()}
     for text in (
         "idle devices again: it made room for another job, and goes on by itself",

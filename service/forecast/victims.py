@@ -33,10 +33,14 @@ class RunningJob:
 
 @dataclass(frozen=True)
 class WaitingJob:
-    """A job that is not preemptible, and waits for a worker."""
+    """A job that is not preemptible, and waits for a worker.
+
+    `reserves`: it has waited so long that the GPUs of a machine are reserved for it as they become free.
+    """
 
     pool: str
     gpus: int
+    reserves: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class _State:
     slots: dict[str, int]
     gpus: set[str]
     victims: list[RunningJob] = field(default_factory=list)
+    reserved: set[str] = field(default_factory=set)
+    """GPUs that no job gets before the one for which they are reserved."""
 
 
 def choose_victims(
@@ -103,13 +109,24 @@ def _play(state: _State, workers: Sequence[Worker], waiting: Iterable[WaitingJob
         if needed not in hopeless:
             made = _make_room(workers, state, needed)
             chosen += made or []
-            hopeless |= {needed} if made is None else set()
+            if made is None:
+                hopeless.add(needed)
+                state.reserved |= _reserved_for(needed, workers)
     return chosen
+
+
+def _reserved_for(job: WaitingJob, workers: Iterable[Worker]) -> frozenset[str]:
+    """Return the GPUs of the machines that could once have as many GPUs free as a job needs."""
+    if not (job.gpus and job.reserves):
+        return frozenset()
+    large = [worker.gpus for worker in workers if job.pool in worker.pools and len(worker.gpus) >= job.gpus]
+    return frozenset[str]().union(*large)
 
 
 def _make_room(workers: Sequence[Worker], state: _State, job: WaitingJob) -> Sequence[RunningJob] | None:
     """Let a job take what is free; return the jobs that make room for it, and None if it fits nowhere."""
-    serving = [worker for worker in workers if job.pool in worker.pools]
+    open_to_it = [worker for worker in workers if not (job.gpus and worker.gpus & state.reserved)]
+    serving = [worker for worker in open_to_it if job.pool in worker.pools]
     options = [(worker, victims) for worker in serving if (victims := _victims_on(worker, state, job)) is not None]
     if not options:
         return None

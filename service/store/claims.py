@@ -55,7 +55,7 @@ def claim_first(
         if turn is None:
             return None
         if turn.preemptible and machine.visible and spared is None:
-            spared = preemption.conditions(session, worker_id, lease_seconds)
+            spared = preemption.conditions(session, worker_id, lease_seconds, by)
             continue
         if turn.is_contested and not is_locked:
             is_locked = True

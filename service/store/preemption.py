@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session
 
 from fitqueue.states import JobState
 from service import clock
+from service.forecast.turns import Standing, TurnsBy
 from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims, count_spare
 from service.models import QUEUED, GPUClaim, Job
-from service.store import claim_limits, transitions, workers
+from service.store import claim_limits, transitions, turns, workers
 from service.store.claim_order import Condition
+from service.store.gpu_reservation import RESERVATION_DELAY
 
 MAX_WAITING: Final = 200
-"""The jobs of a pool that are looked at, in the order of claims, but for turns: which of them needs room matters, and
-not whose it is."""
+"""The jobs of a pool that are looked at: those with the highest priorities, and of these the oldest."""
 
 _LOCK: Final = 0x707265656D7074
 _RUNNING: Final = Job.lease_expires_at.is_not(None), Job.state == JobState.RUNNING
@@ -30,18 +31,18 @@ def may_be_needed(session: Session) -> bool:
     return session.scalar(select(Job.id).where(*_RUNNING, *_NOT_ASKED).limit(1)) is not None
 
 
-def request(session: Session, lease_seconds: float) -> list[str]:
+def request(session: Session, lease_seconds: float, by: TurnsBy = TurnsBy.USER) -> list[str]:
     """Ask preemptible jobs to make room, as many as other jobs need; return their ids."""
     if session.get_bind().dialect.name != "sqlite" and not session.scalar(
         select(func.pg_try_advisory_xact_lock(_LOCK))
     ):
         return []  # another worker does it at this moment
     machines = _machines(session, lease_seconds)
-    victims = choose_victims(machines, _running(session), _waiting(session, machines))
+    victims = choose_victims(machines, _running(session), _waiting(session, machines, by))
     return [job.id for job in victims if _ask(session, job)]
 
 
-def conditions(session: Session, worker_id: str, lease_seconds: float) -> list[Condition]:
+def conditions(session: Session, worker_id: str, lease_seconds: float, by: TurnsBy) -> list[Condition]:
     """Return the conditions that a preemptible job takes nothing for which others make room, or would have to.
 
     Workers of one machine may serve different pools. One of them would else give a GPU to the next preemptible job of
@@ -51,7 +52,7 @@ def conditions(session: Session, worker_id: str, lease_seconds: float) -> list[C
     claiming = next((machine for machine in machines if machine.id == worker_id), None)
     if claiming is None:
         return []
-    spare = count_spare(claiming, machines, _running(session), _waiting(session, machines))
+    spare = count_spare(claiming, machines, _running(session), _waiting(session, machines, by))
     most = spare.gpus if spare.slots > 0 else -1
     return [lambda job: or_(job.preemptible == false(), job.gpus <= most)]
 
@@ -88,20 +89,28 @@ def _running(session: Session) -> list[RunningJob]:
     ]
 
 
-def _waiting(session: Session, machines: list[Worker]) -> list[WaitingJob]:
-    """Return the jobs that need devices: one that may not run now, by a limit, or fits on no machine, needs none."""
+def _waiting(session: Session, machines: list[Worker], by: TurnsBy) -> list[WaitingJob]:
+    """Return the jobs that need devices, in the order of claims.
+
+    One that may not run now, by a limit, or fits on no machine, needs none.
+    """
+    now = clock.now(session)
     room = claim_limits.read_room(session)
-    may_run = transitions.is_claimable(clock.now(session)), *(condition(Job) for condition in room.conditions())
+    may_run = transitions.is_claimable(now), *(condition(Job) for condition in room.conditions())
+    columns = Job.id, Job.pool, Job.gpus, Job.priority, Job.owner_id, Job.project_id, Job.created_at
+    account = turns.account_column(by).label("account")
     rows: list[Any] = []
     for pool, most in sorted(_most_gpus(machines).items()):
-        query = select(Job.id, Job.pool, Job.gpus, Job.priority, Job.owner_id, Job.project_id).where(
+        query = select(*columns, account).where(
             Job.state == QUEUED, Job.reason.is_(None), Job.pool == pool, Job.preemptible.is_(False)
         )
         rows += session.execute(
             query.where(*may_run, Job.gpus <= most).order_by(Job.priority.desc(), Job.id).limit(MAX_WAITING)
         ).all()
-    rows.sort(key=lambda row: (-row.priority, row.id))
-    return [WaitingJob(row.pool, row.gpus) for row in rows if room.take(row)]
+    standings = turns.read(session, by, {row.account for row in rows}, now)
+    rows.sort(key=lambda row: (-row.priority, standings.get(row.account, Standing()).score, row.id))
+    reserving_since = now - RESERVATION_DELAY
+    return [WaitingJob(row.pool, row.gpus, row.created_at <= reserving_since) for row in rows if room.take(row)]
 
 
 def _ask(session: Session, victim: RunningJob) -> bool:

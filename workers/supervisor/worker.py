@@ -205,7 +205,7 @@ class Worker:
         end_overdue(self._database, self._settings.lease_seconds)
 
     def preempt(self) -> None:
-        preempt(self._database, self._settings.lease_seconds)
+        preempt(self._database, self._settings.lease_seconds, self._settings.turns_by)
 
     def sweep_storage(self) -> None:
         sweep(self._database, self._storage)

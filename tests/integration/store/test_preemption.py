@@ -2,15 +2,17 @@
 
 import pytest
 
+from fitqueue.roles import Role
 from fitqueue.spec.parsing.change import parse_change
 from fitqueue.states import EventKind, JobState
 from service.db import Database
-from service.models import ADMIN_ID, User
-from service.store import job_changes, jobs, leases, preemption, queue_position, workers
+from service.models import ADMIN_ID, Job, User
+from service.store import job_changes, jobs, leases, preemption, queue_position, users, workers
 from service.store.gpus import MeasuredGPU, VisibleGPU
 from service.store.leases import Lease
-from tests.integration.fixture_types import Claim, RegisterWorker, Submit, TryClaim
+from tests.integration.fixture_types import AdvanceClock, Claim, RegisterWorker, Submit, TryClaim
 from tests.integration.store.operations import FOUR_GPUS, events_of, finish, get_job, requeue
+from tests.integration.store.test_gpu_reservation import LONGER_THAN_THE_DELAY
 
 
 def _request(database: Database) -> list[str]:
@@ -160,6 +162,29 @@ def test_jobs_that_fit_on_no_machine_hide_no_other_that_needs_room(
     assert _request(database) == []
     submit()
     assert _request(database) == [idle]
+
+
+def test_no_job_gives_up_a_gpu_for_one_that_waits_behind_a_reservation(
+    database: Database, submit: Submit, claim: Claim, try_claim: TryClaim, advance_clock: AdvanceClock
+) -> None:
+    with database.write() as session:
+        workers.register(session, "w1", host="h", pools=["default"], slots=9, devices=[], gpus=["GPU-a", "GPU-b"])
+        other = users.create(session, "other", Role.MEMBER).id
+    submit(resources={"gpus": 1})
+    claim(gpus=["GPU-a", "GPU-b"])
+    idle = submit(preemptible=True, resources={"gpus": 1})
+    lease = claim(gpus=["GPU-a", "GPU-b"]).lease
+    submit(resources={"gpus": 2})
+    small = submit(resources={"gpus": 1})
+    advance_clock(LONGER_THAN_THE_DELAY)
+    with database.write() as session:
+        assert workers.heartbeat(session, "w1", devices=[], gpus=["GPU-a", "GPU-b"])
+    assert _request(database) == [], "the GPU would wait for the other one"
+    with database.write() as session:
+        session.get_one(Job, small).owner_id = other
+    assert _request(database) == [idle], "it is the other user's turn"
+    _make_room(database, lease)
+    assert claim(gpus=["GPU-a", "GPU-b"]).lease.job_id == small
 
 
 @pytest.mark.parametrize("gpus", [1, 2])

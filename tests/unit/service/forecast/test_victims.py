@@ -54,6 +54,22 @@ def test_no_job_makes_room_for_one_that_does_not_fit_then() -> None:
     assert _chosen([_worker(slots=2, gpus=2)], running, WaitingJob("default", 2), WaitingJob("default", 1)) == ["job_1"]
 
 
+def test_no_job_gives_up_a_gpu_that_is_reserved_for_a_large_job() -> None:
+    workers = [_worker(slots=3, gpus=2)]
+    running = [_running(1, 0), _running(2, 1, preemptible=False)]
+    large, small = WaitingJob("default", 2, reserves=True), WaitingJob("default", 1)
+    assert _chosen(workers, running, large, small) == []
+    assert _chosen(workers, running, small, large) == ["job_1"]
+    other = Worker("w2", DEFAULT, 1, _gpus(7))
+    assert _chosen([*workers, other], [*running, _running(3, 7, worker="w2")], large, small) == ["job_3"]
+
+
+def test_a_job_without_gpus_reserves_none() -> None:
+    workers = [_worker(slots=1, gpus=1), _worker("w2", slots=1, pools=frozenset({"x"})), _worker("w3", gpus=1)]
+    running = [_running(1, 0, worker="w3"), _running(2, worker="w2", preemptible=False)]
+    assert _chosen(workers, running, WaitingJob("x", 0, reserves=True), WaitingJob("default", 1)) == ["job_1"]
+
+
 def test_a_job_of_another_worker_of_the_machine_gives_its_gpu_and_not_its_slot() -> None:
     machine = [_worker("w1", gpus=1), _worker("w2", gpus=1, pools=frozenset({"other"}))]
     assert _chosen(machine, [_running(1, 0, worker="w2")], WaitingJob("default", 1)) == ["job_1"]

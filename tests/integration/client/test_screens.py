@@ -19,7 +19,7 @@ import click
 import numpy as np
 import pytest
 from rich.cells import cell_len
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from fitqueue import cli
 from fitqueue.cli import commands
@@ -28,10 +28,11 @@ from fitqueue.retention import KeptCheckpoints, Removable, Retention
 from fitqueue.states import Phase, Reason
 from fitqueue.text import strip_ansi
 from fitqueue.views import LayerView, MemoryEstimate, ModelSummary
+from service import clock
 from service.backup.making import make_backup
 from service.backup.place import BackupPlace
 from service.backup.progress import Progress
-from service.models import ADMIN_ID, LAB_ID, Job, TurnUsage
+from service.models import ADMIN_ID, LAB_ID, Job, TurnUsage, Worker
 from service.storage_marking import mark_storage
 from service.store import retention, tokens, webhook_leases, workers
 from service.store.gpus import MeasuredGPU
@@ -273,6 +274,11 @@ def _register_workers(service: Any) -> None:
         tokens.create(session, "a token of the laboratory in the second building")
 
 
+def _let_workers_be_alive(service: Any) -> None:
+    with service.database.write() as session:
+        session.execute(update(Worker).values(last_seen_at=clock.now(session)))
+
+
 def _create_webhooks(service: Any) -> None:
     long_url = "https://ci.laboratory.example.org/hooks/of-the-laboratory/fitqueue?key=secret"
     with Client(service.url, service.token) as client:
@@ -300,6 +306,7 @@ def show(shared_service: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp
         values = {"URL": shared_service.url, "WEBHOOK": list(client.webhooks())[-1].id}
 
     def command(width: int | None, *arguments: str) -> tuple[str, str]:
+        _let_workers_be_alive(shared_service)
         shown, remarks = Screen(width is not None), Screen(width is not None)
         with monkeypatch.context() as patch:
             patch.setenv("COLUMNS", str(width or 40))
@@ -394,9 +401,7 @@ def test_owners_and_projects_are_shown_in_100_columns_if_there_are_several(comma
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_queue_says_who_made_room_and_why_others_go_first(width: int, show: Show, shared_service: Any) -> None:
-    with shared_service.database.write() as session:
-        workers.heartbeat(session, f"wk_0{'0' * 23}", devices=["NVIDIA H100 80GB HBM3"], gpus=["GPU-a"])
+def test_the_queue_says_who_made_room_and_why_others_go_first(width: int, show: Show) -> None:
     words = {*show(width, "queue")[0].split()}
     for text in (
         "idle devices again: it made room for another job, and goes on by itself",

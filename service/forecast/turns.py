@@ -32,7 +32,7 @@ class TurnsBy(StrEnum):
 class Standing:
     """What an account has used of late, in GPU-seconds, and its share.
 
-    `mean_seconds` is how long its latest attempts took; None if there were none.
+    `mean_seconds` is how long its latest jobs took; None if none has ended.
     """
 
     used: float = 0.0

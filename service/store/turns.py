@@ -90,10 +90,13 @@ def is_overrun(claimed_at: datetime, turn_charge: float, gpus: int, now: datetim
 
 
 def end_attempt(session: Session, job: Job, now: datetime) -> None:
-    """Count what the attempt took in place of what it was charged. `attempt_seconds` says how long it ran."""
+    """Count what the attempt took in place of what it was charged. `attempt_seconds` says how long it ran.
+
+    An attempt that left its worker before its end says nothing about how long the next one takes.
+    """
     seconds = job.attempt_seconds
     truth = weight(job.gpus) * seconds
-    _add(session, job, truth - job.turn_charge * decay(seconds), now, seconds)
+    _add(session, job, truth - job.turn_charge * decay(seconds), now, seconds if job.state.is_final else None)
     job.turn_charge = 0.0
 
 

@@ -122,6 +122,8 @@ def test_the_truth_replaces_what_a_job_was_charged_and_is_forgotten(
     advance_clock(10)
     requeue(database, lease)
     assert _used(database)["usr_a"] == pytest.approx(110, rel=0.1)
+    claim()
+    assert _used(database)["usr_a"] == pytest.approx(210, rel=0.1), "an attempt that was cut short says nothing"
 
 
 def test_a_job_that_takes_longer_than_expected_counts_more_while_it_runs(

@@ -60,8 +60,7 @@ def test_keras_knows_the_names_of_optimizers() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in CLASSES if kind == "layers"])
 def test_snake_case_equals_that_of_keras(kind: str, name: str) -> None:
-    keras.backend.clear_session()
-    assert keras.src.utils.naming.auto_name(name) == snake_case(name)
+    assert keras.src.utils.naming.to_snake_case(name) == snake_case(name)
 
 
 def test_nothing_that_runs_code_or_opens_files_is_in_the_catalogue() -> None:

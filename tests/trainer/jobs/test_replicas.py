@@ -178,9 +178,8 @@ TWO_OUTPUTS = {"class_name": "Functional", "config": {
 }}  # fmt: skip
 
 
-@pytest.mark.parametrize("devices", [2, 3])
 @pytest.mark.parametrize(
-    ("samples", "batch_size"), [(33, 32), (33, 16), (21, 5), (5, 64), (9, 7)], ids=lambda value: str(value)
+    ("samples", "batch_size", "devices"), [(33, 32, 3), (33, 16, 2), (21, 5, 3), (5, 64, 2), (9, 7, 3)]
 )
 def test_every_sample_counts_once_for_each_output(
     samples: int, batch_size: int, devices: int, compare: Callable[..., Any]

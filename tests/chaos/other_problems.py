@@ -2,8 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import select
+
+from fitqueue.states import EventKind
+from service.models import Event
 from tests.chaos.api_calls import retry
 from tests.chaos.cluster import Cluster
 from tests.chaos.killer import Killer
@@ -55,7 +60,7 @@ def problems_of_processes(cluster: Cluster) -> Iterator[str]:
     cluster.api.terminate()
     cluster.api.wait()
     yield from _problems_of_removal("processes", cluster.processes_left)
-    yield from _problems_of_removal("work directories", cluster.disk.left)
+    yield from _problems_of_removal("work directories", lambda: _work_left(cluster))
 
 
 def _problems_of_removal(what: str, list_left: Callable[[], list[Any]]) -> Iterator[str]:
@@ -69,7 +74,19 @@ def _directories_of_dead_workers(cluster: Cluster) -> list[str]:
     worker_ids = {worker.id for worker in cluster.workers}
     if None in worker_ids:  # a worker is not ready yet, but its directory exists
         return []
-    return sorted(path.name for path in cluster.disk.left() if path.name not in worker_ids)
+    return sorted(path.name for path in _work_left(cluster) if path.name not in worker_ids)
+
+
+def _work_left(cluster: Cluster) -> list[Path]:
+    """Return what is on the disk of the workers, except for unsaved files of which the job says where they are."""
+    return [path for path in cluster.disk.left() if path.name != "unsaved" or _not_announced(cluster, path)]
+
+
+def _not_announced(cluster: Cluster, unsaved: Path) -> set[str]:
+    with cluster.database.read() as session:
+        rows = session.execute(select(Event.message, Event.data).where(Event.kind == EventKind.REQUEUED)).all()
+    told = "\n".join(f"{row.message} {row.data.get('failure')}" for row in rows)
+    return {str(folder) for folder in unsaved.glob("*/*") if f"{folder} on " not in told}
 
 
 def missing_moves(killer: Killer) -> list[str]:

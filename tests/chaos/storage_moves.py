@@ -65,9 +65,22 @@ class StorageMoves:
             os.mkfifo(path)
         except OSError:  # it has just been replaced
             return False
+        self._is_broken = True  # while the storage is gone, the file cannot be put back
         self._log(f"hanging file: {path}")
-        self._repairs.add(HANGING_SECONDS, partial(_put_back, aside, path))
+        self._repairs.add(HANGING_SECONDS, partial(self._put_back, aside, path))
         return True
+
+    def _put_back(self, aside: Path, path: Path) -> None:
+        """Put the file back, unless it was deleted meanwhile, and let those go on that wait for it."""
+        self._is_broken = False
+        is_wanted = path.exists()
+        with suppress(OSError):  # nobody waits
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        with suppress(OSError):
+            if is_wanted:
+                aside.replace(path)
+            else:
+                aside.unlink()
 
     def _path_of_snapshot(self) -> Path | None:
         """Return a snapshot of an open job, rather of one that waits for its next attempt."""
@@ -82,15 +95,3 @@ class StorageMoves:
             key = session.scalar(query)
             return None if key is None else self._cluster.storage / key
         return None
-
-
-def _put_back(aside: Path, path: Path) -> None:
-    """Put the file back, unless it was deleted meanwhile, and let those go on that wait for it."""
-    is_wanted = path.exists()
-    with suppress(OSError):  # nobody waits
-        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
-    with suppress(OSError):
-        if is_wanted:
-            aside.replace(path)
-        else:
-            aside.unlink()

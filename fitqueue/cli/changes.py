@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from fitqueue.cli import screen
 from fitqueue.cli.batch import for_each
 from fitqueue.cli.job_names import find_job
 from fitqueue.cli.options import label_of
@@ -96,4 +97,4 @@ def _outcome(job: JobView) -> str:
     if job.state not in WAITING_STATES:
         return f"{job.state}, {'kept' if job.keep else 'not kept'}"
     place = f"no. {job.queue.position} of the pool {job.pool}" if job.queue else f"pool {job.pool}"
-    return f"{job.state}, {place}, priority {job.priority}{', preemptible' if job.preemptible else ''}"
+    return f"{job.state}, {place}, {screen.priority_text(job)}"

@@ -151,7 +151,7 @@ def _facts(job: JobView) -> list[tuple[str, Any]]:
         ("Diagnosis", screen.diagnosis_text(job)),
         ("Queue", screen.queue_text(job.queue) if job.queue else ""),
         ("Ends", screen.ends_text(job)),
-        ("Pool", f"{job.pool}, priority {job.priority}{', preemptible' if job.preemptible else ''}"),
+        ("Pool", f"{job.pool}, {screen.priority_text(job)}"),
         ("Worker", job.worker or ""),
         ("Attempt", f"{job.attempt} of {job.max_attempts}"),
         ("Owner", job.owner or ""),

@@ -92,6 +92,11 @@ def queue_text(queue: QueuePosition) -> str:
     return f"Number {queue.position} in the queue, waiting for {queue.waiting_for}{starts and f', starts in {starts}'}"
 
 
+def priority_text(job: JobView) -> str:
+    """Return for example `priority 5, preemptible`."""
+    return f"priority {job.priority}{', preemptible' if job.preemptible else ''}"
+
+
 def starts_text(queue: QueueForecast) -> str:
     """Return in how long a job starts, in words; empty if nobody knows."""
     seconds = queue.starts_in_seconds

@@ -161,11 +161,7 @@ class _Schedule:
         freed: dict[Slots, None] = {}
         while self._ends and self._ends[0][0] <= self._now:
             _, _, slots, need = heapq.heappop(self._ends)
-            slots.free += 1
-            slots.machine.free += need.gpus
-            for holder in need.holders:
-                self._jobs[holder] -= 1
-                self._gpus[holder] -= need.gpus
+            self._count(slots, need, -1)
             if need.holders:  # workers with free slots may have waited for the room in a limit
                 freed |= dict.fromkeys(self._slots)
             freed |= dict.fromkeys(slots.machine.workers if need.gpus else [slots])
@@ -244,12 +240,16 @@ class _Schedule:
         return job
 
     def _occupy(self, slots: Slots, need: _Need, ends: Estimate | None) -> None:
-        slots.free -= 1
-        slots.machine.free -= need.gpus
-        for holder in need.holders:
-            self._jobs[holder] += 1
-            self._gpus[holder] += need.gpus
+        self._count(slots, need, 1)
         if ends is None or ends.is_upper_bound:
             self._loose |= slots.worker.pools | need.holders
         if ends is not None:
             heapq.heappush(self._ends, (ends.seconds, next(self._numbers), slots, need))
+
+    def _count(self, slots: Slots, need: _Need, jobs: int) -> None:
+        """Count a job that starts, or that ends with -1."""
+        slots.free -= jobs
+        slots.machine.free -= jobs * need.gpus
+        for holder in need.holders:
+            self._jobs[holder] += jobs
+            self._gpus[holder] += jobs * need.gpus

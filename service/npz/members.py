@@ -84,5 +84,5 @@ def is_readable(member: zipfile.ZipInfo) -> bool:
 
 def _is_added(member: zipfile.ZipInfo) -> bool:
     name = member.filename.rpartition("/")[2]
-    is_folder = member.filename.endswith("/")  # `is_dir` fails if there is no name
+    is_folder = member.filename.endswith("/")  # not `is_dir`, which raises an IndexError for an empty name
     return is_folder or member.filename.startswith(_ADDED_FOLDER) or name in _ADDED_FILES

@@ -114,7 +114,7 @@ def _conditions(running: Collection[_Running], projects: bool) -> Iterator[Condi
     of_kind = [each for each in running if each.holder.is_project is projects]
     full = [each.holder.id for each in of_kind if each.is_full]
     if full:
-        yield lambda job: _holder_id(job, projects).not_in(full)
+        yield lambda job: holders.column(job, projects=projects).not_in(full)
     by_free_gpus = defaultdict[int, list[str]](list)
     for each in of_kind:
         if each.free_gpus is not None:
@@ -125,12 +125,7 @@ def _conditions(running: Collection[_Running], projects: bool) -> Iterator[Condi
 
 
 def _has_gpus(free: int, ids: Collection[str], projects: bool, job: Any) -> ColumnElement[bool]:
-    return or_(job.gpus <= free, _holder_id(job, projects).not_in(ids))
-
-
-def _holder_id(job: Any, projects: bool) -> ColumnElement[str]:
-    column: ColumnElement[str] = job.project_id if projects else job.owner_id
-    return column
+    return or_(job.gpus <= free, holders.column(job, projects=projects).not_in(ids))
 
 
 def _limit(job: _Queued, running: Mapping[str, _Running]) -> str | None:

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from service.forecast.turns import Standing, TurnsBy, decay, score
-from service.models import QUEUED, Job, Project, TurnUsage, User
+from service.forecast.turns import Standing, TurnsBy, decay, level, score
+from service.models import QUEUED, Job, TurnUsage
 from service.store import turns
 
 BY_AGE: Final = Job.state == QUEUED, Job.reason.is_(None)
@@ -41,7 +41,6 @@ _JOBS: Final = [Job.__table__.alias(f"job_{n}") for n in range(8)]
 
 _GROUP: Final = ("pool", "project_id", "owner_id")
 """What the jobs of an owner in a project have in common."""
-
 
 _OF_TURN: Final = (*_GROUP, "preemptible", "priority")
 """What the jobs that have the same turn have in common."""
@@ -72,7 +71,7 @@ def select_turns(condition: Condition, by: TurnsBy) -> Select[Any]:
     groups = _groups(of_all_pools=False)
     of_group = [of_owner[name] == groups.c[name] for name in _GROUP]
     best_id = _first_id(of_owner, *of_group, condition(_JobOfGroup(of_owner, groups.c)))
-    account, table = (best.owner_id, User) if by is TurnsBy.USER else (best.project_id, Project)
+    account, table = turns.account_column(by, best), turns.account_table(by)
     columns = best.id, best.pool, best.preemptible, best.priority, best.project_id, best.owner_id
     return (
         select(*columns, account.label("account"), table.share, TurnUsage.used, TurnUsage.used_at)
@@ -114,7 +113,7 @@ def _first_id(job: Any, *conditions: ColumnElement[bool], dialect: str = "") -> 
 
 def _select_waiting(by: TurnsBy, dialect: str) -> Select[Any]:
     groups = _groups(of_all_pools=True, dialect=dialect)
-    return select(groups.c.pool, groups.c.owner_id if by is TurnsBy.USER else groups.c.project_id)
+    return select(groups.c.pool, turns.account_column(by, groups.c))
 
 
 WAITING: Final = {(by, dialect): _select_waiting(by, dialect) for by in TurnsBy for dialect in ("sqlite", "postgresql")}
@@ -165,8 +164,8 @@ def first(session: Session, pools: Sequence[str], statement: Select[Any], parame
     rows = [row for pool in pools for row in session.execute(statement, {"pool": pool, **parameters})]
     if not rows:
         return None
-    level = min((row.preemptible, -row.priority) for row in rows)
-    waiting = [row for row in rows if (row.preemptible, -row.priority) == level]
+    first_level = min(map(level, rows))
+    waiting = [row for row in rows if level(row) == first_level]
     best = min(waiting, key=lambda row: (_score(row, now), row.id))
     is_contested = any(row.account != best.account for row in waiting)
     return Turn(

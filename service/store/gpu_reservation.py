@@ -18,7 +18,7 @@ from service.forecast.turns import TurnsBy
 from service.models import Job
 from service.store import claim_order, transitions, workers
 from service.store.claim_order import Condition, Turn
-from service.store.gpus import Machine
+from service.store.gpus import Machine, most_by_pool
 
 RESERVATION_DELAY: Final = timedelta(seconds=RESERVATION_SECONDS)
 """How long a job lets later ones overtake it."""
@@ -76,9 +76,6 @@ def _reachable_gpus(session: Session, machine: Machine, lease_seconds: float) ->
     All workers of the machine count: they may serve different pools, and a GPU that a job of one of
     them frees can go to a job of another.
     """
-    most: dict[str, int] = {}
-    for worker in workers.list_alive(session, lease_seconds):
-        if not worker.is_draining and not worker.gpus.isdisjoint(machine.visible):
-            count = len(worker.gpus - machine.foreign)
-            most |= {pool: max(count, most.get(pool, 0)) for pool in worker.pools}
-    return most
+    alive = workers.list_alive(session, lease_seconds)
+    of_machine = [each for each in alive if not each.is_draining and not each.gpus.isdisjoint(machine.visible)]
+    return most_by_pool((each.pools, len(each.gpus - machine.foreign)) for each in of_machine)

@@ -6,7 +6,7 @@ primary key of `gpu_claims` lets nobody hold a GPU twice.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -78,10 +78,18 @@ def inspect(session: Session, visible: Sequence[VisibleGPU]) -> Machine:
     )
 
 
+def most_by_pool(counts: Iterable[tuple[Collection[str], int]]) -> dict[str, int]:
+    """Return the largest number of GPUs in each pool, of workers with their pools and their numbers of GPUs."""
+    most: dict[str, int] = {}
+    for pools, count in counts:
+        most |= {pool: max(count, most.get(pool, 0)) for pool in pools}
+    return most
+
+
 def foreign(session: Session, measured: Sequence[MeasuredGPU]) -> frozenset[str]:
     """Return which of these GPUs, which were measured just now, a program outside FitQueue uses."""
     used = {gpu.uuid for gpu in measured if (gpu.memory_used_bytes or 0) > FOREIGN_BYTES}
-    return frozenset(used - _held_among(session, used))
+    return frozenset(used - _held_among(session, used)) if used else frozenset()
 
 
 def hold(session: Session, job: Job, uuids: Sequence[str], now: datetime) -> None:

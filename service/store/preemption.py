@@ -14,7 +14,7 @@ from service import clock
 from service.forecast.turns import Standing, TurnsBy
 from service.forecast.victims import RunningJob, WaitingJob, Worker, choose_victims, count_spare
 from service.models import QUEUED, GPUClaim, Job
-from service.store import claim_limits, transitions, turns, workers
+from service.store import claim_limits, gpus, transitions, turns, workers
 from service.store.claim_order import Condition
 from service.store.gpu_reservation import RESERVATION_DELAY
 
@@ -63,24 +63,16 @@ def _machines(session: Session, lease_seconds: float) -> list[Worker]:
     return [Worker(each.id, each.pools, each.slots, each.gpus - each.foreign_gpus) for each in alive]
 
 
-def _most_gpus(machines: list[Worker]) -> dict[str, int]:
-    """Return the GPUs of the largest machine of each pool."""
-    most: dict[str, int] = {}
-    for machine in machines:
-        most |= {pool: max(len(machine.gpus), most.get(pool, 0)) for pool in machine.pools}
-    return most
-
-
 def _running(session: Session) -> list[RunningJob]:
-    gpus: dict[str, set[str]] = {}
+    held: dict[str, set[str]] = {}
     for job_id, uuid in session.execute(select(GPUClaim.job_id, GPUClaim.gpu_uuid)):
-        gpus.setdefault(job_id, set()).add(uuid)
+        held.setdefault(job_id, set()).add(uuid)
     columns = Job.id, Job.worker_id, Job.claimed_at, Job.preemptible, Job.preempt_requested_at
     return [
         RunningJob(
             id=row.id,
             worker_id=row.worker_id,
-            gpus=frozenset(gpus.get(row.id, ())),
+            gpus=frozenset(held.get(row.id, ())),
             claimed_at=row.claimed_at,
             preemptible=row.preemptible,
             leaves=row.preempt_requested_at is not None,
@@ -100,7 +92,8 @@ def _waiting(session: Session, machines: list[Worker], by: TurnsBy) -> list[Wait
     columns = Job.id, Job.pool, Job.gpus, Job.priority, Job.owner_id, Job.project_id, Job.created_at
     account = turns.account_column(by).label("account")
     rows: list[Any] = []
-    for pool, most in sorted(_most_gpus(machines).items()):
+    largest = gpus.most_by_pool((machine.pools, len(machine.gpus)) for machine in machines)
+    for pool, most in sorted(largest.items()):
         query = select(*columns, account).where(
             Job.state == QUEUED, Job.reason.is_(None), Job.pool == pool, Job.preemptible.is_(False)
         )

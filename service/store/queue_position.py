@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from fitqueue.states import EventKind, JobState
+from fitqueue.text import plural
 from fitqueue.views import QueuePosition
 from service import clock
 from service.forecast.turns import Standing
@@ -63,7 +64,7 @@ def _turn(job: Job, order: QueueOrder | None) -> str:
     if order is None or place is None or not place.overtaking:
         return ""
     count = place.overtaking
-    jobs = f"{count} job{'s' if count > 1 else ''} of others go{'' if count > 1 else 'es'} first"
+    jobs = f"{plural(count, 'job')} of others go{'es' if count == 1 else ''} first"
     standing = order.standings.get(place.account, Standing())
     share = f", with a share of {standing.share:g}" if standing.share != 1 else ""
     return f"; {jobs}: {standing.name} used {100 * order.share_of_use(place.account):.0f} % of the last days{share}"

@@ -31,9 +31,14 @@ def account_column(by: TurnsBy, job: Any = Job) -> ColumnElement[str]:
     return column
 
 
+def account_table(by: TurnsBy) -> type[User] | type[Project]:
+    """Return the table of the accounts."""
+    return User if by is TurnsBy.USER else Project
+
+
 def read(session: Session, by: TurnsBy, accounts: Collection[str] | None, now: datetime) -> dict[str, Standing]:
     """Return how these accounts stand; None: all that there are."""
-    table = User if by is TurnsBy.USER else Project
+    table = account_table(by)
     query = select(table.id, table.name, table.share, TurnUsage.used, TurnUsage.used_at, TurnUsage.mean_seconds)
     query = query.outerjoin(TurnUsage, TurnUsage.account_id == table.id)
     rows = session.execute(query if accounts is None else query.where(table.id.in_(sorted(accounts))))

@@ -1,6 +1,7 @@
 """A supervisor with a real database, a real storage and real children that misbehave; no worker around it."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,7 +20,8 @@ from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.fork_server import ForkServer
 from workers.supervisor.supervisor import Supervisor
 
-SHORT_TIMEOUTS = Timeouts(first_message=5.0, term=0.2, kill=0.4, silence=5.0, outage=0.5)
+PATIENT = Timeouts(first_message=300.0, term=300.0, kill=300.0, silence=300.0, outage=0.5)
+"""A child that does what it should is never late, however slow the machine is."""
 
 
 @pytest.fixture
@@ -47,10 +49,13 @@ def stopping() -> Event:
 def make_context(
     database: Database, tmp_path: Path, stopping: Event, fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., WorkerContext]:
-    """Make the context of a worker whose children run the named module of this folder."""
+    """Make the context of a worker whose children run the named module of this folder.
+
+    `timeouts` are the deadlines, in seconds, that the child is to miss.
+    """
     monkeypatch.syspath_prepend(Path(__file__).parent)
 
-    def make(trainer: str, lease_seconds: float = 30.0) -> WorkerContext:
+    def make(trainer: str, lease_seconds: float = 30.0, **timeouts: float) -> WorkerContext:
         storage = new_storage(tmp_path / "storage")
         return WorkerContext(
             database=database,
@@ -64,7 +69,7 @@ def make_context(
             threads=0,
             snapshot_seconds=300.0,
             stopping=stopping,
-            timeouts=SHORT_TIMEOUTS,
+            timeouts=dataclasses.replace(PATIENT, **timeouts),
         )
 
     return make
@@ -83,7 +88,7 @@ def claim(database: Database) -> Callable[..., ClaimedJob]:
 
 @pytest.fixture
 def supervise(
-    make_context: Callable[[str], WorkerContext],
+    make_context: Callable[..., WorkerContext],
     submit: Callable[..., str],
     claim: Callable[[], ClaimedJob],
     view: Callable[[str], Job],
@@ -91,12 +96,12 @@ def supervise(
 ) -> Callable[..., Job]:
     """Have a job trained by the misbehaving child of this name, in so many attempts; return the job afterwards."""
 
-    def supervise(trainer: str, times: int = 1, **fields: Any) -> Job:
+    def supervise(trainer: str, times: int = 1, timeouts: Mapping[str, float] | None = None, **fields: Any) -> Job:
         job_id = submit(**fields)
         for attempt in range(times):
             if attempt > 0:
                 end_pause(job_id)
-            Supervisor(make_context(trainer), claim()).run()
+            Supervisor(make_context(trainer, **(timeouts or {})), claim()).run()
         return view(job_id)
 
     def end_pause(job_id: str) -> None:

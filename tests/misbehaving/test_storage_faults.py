@@ -116,7 +116,6 @@ def context(make_context: Callable[..., WorkerContext], storage: ScriptedStorage
         storage=storage,
         datasets=DatasetCache(storage, tmp_path / "datasets", 0),
         snapshot_seconds=0.0,
-        timeouts=dataclasses.replace(context.timeouts, silence=SECONDS, first_message=SECONDS),
     )
 
 

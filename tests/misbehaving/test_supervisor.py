@@ -33,6 +33,12 @@ MakeContext = Callable[..., WorkerContext]
 Train = Callable[[], tuple[Job, list[list[str]]]]
 RequeueMessages = Callable[[str], list[str]]
 
+SILENT_SOON = {"silence": 0.5}
+STOPPED_SOON = {"term": 0.2, "kill": 0.4}
+
+LEASE_SECONDS = 5.0
+"""Longer than a machine stands still for a while."""
+
 
 @pytest.fixture
 def requeue_messages(database: Database) -> RequeueMessages:
@@ -112,15 +118,15 @@ def test_metrics_within_an_epoch_are_recorded(supervise: Supervise, database: Da
 def test_a_silent_child_is_killed_and_the_job_is_queued_again(
     supervise: Supervise, requeue_messages: RequeueMessages
 ) -> None:
-    job = supervise("falls_silent")
+    job = supervise("falls_silent", timeouts=SILENT_SOON)
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
     assert requeue_messages(job.id) == [
-        "The training process sent nothing for 5 s and was killed; the job is queued again."
+        "The training process sent nothing for 0.5 s and was killed; the job is queued again."
     ]
 
 
 def test_three_silent_children_at_one_position_end_the_job(supervise: Supervise) -> None:
-    job = supervise("falls_silent", times=3)
+    job = supervise("falls_silent", times=3, timeouts=SILENT_SOON)
     assert (job.state, job.reason, job.failed_attempts) == (JobState.FAILED, Reason.NO_PROGRESS, 2)
 
 
@@ -170,10 +176,10 @@ def test_a_child_of_a_frozen_worker_exits_when_its_lease_ends(
 def test_a_child_whose_lease_is_renewed_keeps_running(fork_server: ForkServer, make_context: MakeContext) -> None:
     began = time.monotonic()
     with make_context("trains_for_ever").fork_server.spawn() as child:
-        child.send(start_message(lease_seconds=1.0))
+        child.send(start_message(lease_seconds=LEASE_SECONDS))
         for _ in child.outputs(poll=30.0):
             child.send(Renewed())
-            if time.monotonic() - began > 3.0:
+            if time.monotonic() - began > 1.5 * LEASE_SECONDS:
                 break
     assert child.exit_code == -signal.SIGKILL, "the end of the block killed it"
 
@@ -223,7 +229,7 @@ def test_lines_that_are_not_messages_are_skipped(supervise: Supervise) -> None:
 
 
 def test_a_child_that_never_sends_a_message_is_killed_and_its_job_is_queued_again(supervise: Supervise) -> None:
-    job = supervise("never_sends")
+    job = supervise("never_sends", timeouts={"first_message": 0.5})
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 1)
 
 
@@ -236,7 +242,7 @@ def test_stopping_is_certain(
     claimed = claim()
     with database.write() as session:
         actions.cancel(session, job_id)
-    Supervisor(make_context(trainer), claimed).run()
+    Supervisor(make_context(trainer, **STOPPED_SOON), claimed).run()
     job = view(job_id)
     assert (job.state, job.reason) == (JobState.CANCELLED, Reason.CANCELLED_BY_USER)
 
@@ -246,7 +252,7 @@ def test_a_shutdown_requeues_the_job_whatever_the_child_does(
     trainer: str, supervise: Supervise, stopping: threading.Event
 ) -> None:
     stopping.set()
-    job = supervise(trainer)
+    job = supervise(trainer, timeouts=STOPPED_SOON)
     assert (job.state, job.failed_attempts) == (JobState.QUEUED, 0)
 
 
@@ -257,7 +263,7 @@ def test_max_runtime_counts_earlier_attempts(
     job_id = submit(max_runtime_seconds=3600)
     with database.write() as session:
         jobs.get(session, job_id).seconds_used = 3600.0
-    Supervisor(make_context("ignores_stop"), claim()).run()
+    Supervisor(make_context("ignores_stop", **STOPPED_SOON), claim()).run()
     assert view(job_id).reason is Reason.MAX_RUNTIME
 
 
@@ -287,7 +293,7 @@ def test_no_child_and_no_file_outlives_its_job(
 
     monkeypatch.setattr(ForkServer, "spawn", spawn_and_remember)
     supervise("dies_by_signal", name="SIGSEGV")
-    supervise("never_sends")
+    supervise("never_sends", timeouts={"first_message": 0.5})
     assert [child.exit_code for child in children] == [-signal.SIGSEGV, -signal.SIGKILL]
     assert list(make_context("any").work_dir.iterdir()) == []
 

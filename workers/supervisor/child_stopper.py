@@ -64,12 +64,16 @@ class ChildStopper:
         self.was_active = True
         self._active_at = time.monotonic()
 
+    def note_silence(self) -> None:
+        """Note that there is nothing to read from the child; kill it if that is so for too long."""
+        limit = self._timeouts.silence if self.was_active else self._timeouts.first_message
+        if time.monotonic() - self._active_at >= limit:
+            self.was_killed_for_silence = True
+            self._child.signal(SIGKILL)
+
     def enforce(self) -> None:
         """Do what is due: ask the child to stop, then send SIGTERM, then SIGKILL."""
         now = time.monotonic()
-        if now - self._active_at >= (self._timeouts.silence if self.was_active else self._timeouts.first_message):
-            self.was_killed_for_silence = True
-            self._child.signal(SIGKILL)
         if self.cause is None:
             self._ask(self._due_cause(now))
         if self.cause is not None:

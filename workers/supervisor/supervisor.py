@@ -173,9 +173,12 @@ class Supervisor:
             self._renewer.watch(child, meter)
             stopper = self._make_stopper(child)
             for output in child.outputs(POLL_SECONDS):
-                if output is not None:
-                    stopper.note_activity()
+                if output is None:
+                    stopper.note_silence()
+                else:
                     self._handle(output, uploads, meter)
+                    # Not before: while the database is slow, what the child sends waits to be read.
+                    stopper.note_activity()
                 self._recorder.store_lines()
                 self._enforce_limits(child, uploads, stopper, memory)
                 meter.sample_if_due()

@@ -8,9 +8,16 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from fitqueue import cli
+from fitqueue.cli import completion
 from fitqueue.cli.completion import add_completions
 from fitqueue.cli.job_names import short_ids
 from fitqueue.client import Client
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell waits two seconds, a test for as long as a slow machine takes."""
+    monkeypatch.setattr(completion, "_SECONDS", 60.0)
 
 
 def completed(line: str) -> list[str]:

@@ -55,6 +55,12 @@ class Watched:
         self.stopper.enforce()
         return self.child.received
 
+    def after_silence(self, seconds: float) -> list[Any]:
+        """As `after`, while there is nothing to read from the child."""
+        self.clock.seconds += seconds
+        self.stopper.note_silence()
+        return self.child.received
+
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
@@ -66,8 +72,16 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 def test_an_active_child_is_left_alone(watched: Watched) -> None:
     for _ in range(7):
         watched.stopper.note_activity()
-        assert watched.after(500.0) == []
+        assert watched.after_silence(500.0) == []
     assert watched.stopper.cause is None
+
+
+def test_a_child_that_nobody_reads_is_not_silent(watched: Watched) -> None:
+    """What it sent waits while the database is slow."""
+    assert watched.after(3_000.0) == []
+    watched.stopper.note_activity()
+    assert watched.after(599.0) == []
+    assert not watched.stopper.was_killed_for_silence
 
 
 @pytest.mark.parametrize(
@@ -123,15 +137,15 @@ def test_a_child_that_does_not_read_is_killed_all_the_same(watched: Watched) -> 
 
 
 def test_a_child_that_never_sends_anything_is_killed_early(watched: Watched) -> None:
-    assert watched.after(59.0) == []
-    assert watched.after(1.0) == [SIGKILL]
+    assert watched.after_silence(59.0) == []
+    assert watched.after_silence(1.0) == [SIGKILL]
     assert watched.stopper.was_killed_for_silence
     assert not watched.stopper.was_active
 
 
 def test_a_silent_child_is_killed(watched: Watched) -> None:
     watched.stopper.note_activity()
-    assert watched.after(599.0) == []
-    assert watched.after(1.0) == [SIGKILL]
+    assert watched.after_silence(599.0) == []
+    assert watched.after_silence(1.0) == [SIGKILL]
     assert watched.stopper.was_killed_for_silence
     assert watched.stopper.was_active

@@ -9,6 +9,8 @@ BIN := .venv/bin
 # together because they share servers. In the order of the folders, long files come first and short ones last, so that
 # no process is left alone with a long one; xdist's own order is by the number of tests.
 SEVERAL_AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Databases and files of tests are in memory where that is possible: on a disk the tests of databases take twice as long.
+PYTEST := TMPDIR="$$(tools/test-folder)" $(BIN)/pytest
 # Thousands of random jobs, a fifth of the time of all unit tests.
 NOT_FAST := --ignore tests/unit/fitqueue/spec/test_any_job.py
 
@@ -27,13 +29,13 @@ up: $(ENVIRONMENT) ## start the API, Redis and a worker here, or WORKERS=4; also
 	@$(BIN)/fitqueue up $(UP_OPTIONS)
 
 fast: lint ## run the linters and the unit tests, which need no TensorFlow and no containers
-	$(BIN)/pytest $(SEVERAL_AT_ONCE) $(NOT_FAST) --quiet tests/unit
+	$(PYTEST) $(SEVERAL_AT_ONCE) $(NOT_FAST) --quiet tests/unit
 
 test: $(ENVIRONMENT) ## run the tests
-	$(BIN)/pytest $(SEVERAL_AT_ONCE) -m "not slow and not chaos and not docker"
+	$(PYTEST) $(SEVERAL_AT_ONCE) -m "not slow and not chaos and not docker"
 
 test-slow: $(ENVIRONMENT) ## run the tests, and those that train on whole data sets
-	$(BIN)/pytest $(SEVERAL_AT_ONCE) -m "not chaos and not docker"
+	$(PYTEST) $(SEVERAL_AT_ONCE) -m "not chaos and not docker"
 
 test-docker: $(ENVIRONMENT) ## build the images and test `docker compose up` with four workers; needs a Docker engine
 	$(BIN)/pytest -m docker
@@ -42,7 +44,7 @@ chaos: $(ENVIRONMENT) ## kill everything at random while jobs train, and compare
 	$(BIN)/pytest -m chaos tests/chaos
 
 faults: $(ENVIRONMENT) ## run the integration tests while one in a hundred database calls fails
-	$(BIN)/pytest -p tests.faults tests/integration/store tests/integration/service tests/integration/client
+	$(PYTEST) -p tests.faults tests/integration/store tests/integration/service tests/integration/client
 
 gpu-check: ## on a machine with a GPU: train the reference's CNN on it and on the CPU, and compare
 	@tools/gpu-check $(PYTHON)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, undefer
 from fitqueue.datasets import BUILTIN, DatasetInfo
 from fitqueue.errors import DatasetNotFound, IdempotencyMismatch, JobNotEnded, JobNotFound
 from fitqueue.spec import JobSpec
+from fitqueue.states import JobState
 from fitqueue.views import ModelSummary, Notice
 from service import clock
 from service.forecast import similar
@@ -144,6 +145,12 @@ def names(session: Session, job_ids: Collection[str]) -> dict[str, str | None]:
     """Return the names of jobs, by id."""
     rows = session.execute(select(Job.id, Job.name).where(Job.id.in_(job_ids)))
     return {row.id: row.name for row in rows}
+
+
+def states(session: Session, job_ids: Collection[str]) -> dict[str, JobState]:
+    """Return the states of those jobs that exist, by id."""
+    rows = session.execute(select(Job.id, Job.state).where(Job.id.in_(job_ids), Job.deleted_at.is_(None)))
+    return {row.id: row.state for row in rows}
 
 
 def version(session: Session, job_id: str) -> int:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import socket
 import threading
 import time
@@ -29,6 +30,7 @@ from workers.supervisor.context import WorkerContext
 from workers.supervisor.fork_server import TRAINER
 from workers.supervisor.reaper import Reaper
 from workers.supervisor.supervisor import Supervisor
+from workers.supervisor.unsaved import KEPT_WITHOUT_JOB, sweep
 from workers.supervisor.uploads import Uploads
 
 Claim = Callable[[], ClaimedJob]
@@ -184,6 +186,29 @@ def test_files_that_could_not_be_stored_are_moved_and_the_job_says_where(
     assert list(context.work_dir.iterdir()) == []
     Reaper(database, Notifier("redis://127.0.0.1:1/0"), tmp_path).run_once()
     assert unsaved.exists()
+
+
+def test_files_that_another_attempt_has_stored_are_swept(
+    submit: Submit, claim: Claim, make_context: MakeContext, view: View, database: Database, tmp_path: Path
+) -> None:
+    job_id = submit()
+    context = make_context("saves_many")
+    Supervisor(dataclasses.replace(context, storage=FullStorage(tmp_path / "full")), claim()).run()
+    lost = context.unsaved_dir / "job_of_another_database"
+    lost.mkdir()
+    kept = {context.unsaved_dir / job_id, lost}
+    sweep(database, context.unsaved_dir)
+    assert {*context.unsaved_dir.iterdir()} == kept, "until the job has succeeded"
+    with database.write() as session:
+        jobs.get(session, job_id).not_before = None
+    Supervisor(context, claim()).run()
+    assert view(job_id).state is JobState.SUCCEEDED
+    sweep(database, context.unsaved_dir)
+    assert [*context.unsaved_dir.iterdir()] == [lost]
+    week_ago = time.time() - KEPT_WITHOUT_JOB.total_seconds() - 1
+    os.utime(lost, (week_ago, week_ago))
+    sweep(database, context.unsaved_dir)
+    assert [*context.unsaved_dir.iterdir()] == []
 
 
 class StuckStorage(FolderStorage):

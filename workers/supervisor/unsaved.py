@@ -1,16 +1,23 @@
-"""Keeps the files of an attempt that could not be stored, for people to find."""
+"""Keeps the files of an attempt that could not be stored, for people to find, for as long as they are of use."""
 
 import errno
 import logging
 import shutil
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from fitqueue.states import JobState
+from service.db import Database
+from service.store import jobs
 from workers.shared.paths import attempt_of, fetched_dir
 from workers.shared.protocol import FileReport, encode
 
 LIST: Final = "not_stored.jsonl"
+KEPT_WITHOUT_JOB: Final = timedelta(days=7)
+"""A job that the database does not know may be of a database that is about to be restored."""
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +49,25 @@ def move(
         _logger.error("The files that were not stored could not be moved.", extra={"error": str(error)})
         return None
     return target
+
+
+def sweep(database: Database, unsaved_dir: Path) -> None:
+    """Delete the files of jobs that have succeeded since, in an attempt that wrote them again, and of deleted jobs."""
+    folders = [path for path in unsaved_dir.glob("*") if path.is_dir()]
+    with database.read() as session:
+        states = jobs.states(session, [folder.name for folder in folders])
+    for folder in folders:
+        state = states.get(folder.name)
+        if state is JobState.SUCCEEDED or (state is None and _age(folder) > KEPT_WITHOUT_JOB):
+            _logger.info("Removed files that had not been stored.", extra={"job": folder.name})
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(folder: Path) -> timedelta:
+    try:
+        return timedelta(seconds=time.time() - folder.stat().st_mtime)
+    except FileNotFoundError:  # another worker of this machine has deleted it
+        return timedelta(0)
 
 
 def _rename_or_copy(directory: Path, target: Path) -> None:

@@ -30,6 +30,7 @@ from service.storage_marking import identity_reader
 from service.store import workers as registry
 from service.sweeping import sweep
 from workers.shared.protocol import Devices
+from workers.supervisor import unsaved
 from workers.supervisor.celery_app import make_app
 from workers.supervisor.context import Timeouts, WorkerContext
 from workers.supervisor.devices import NVML, ListGPUs, processors
@@ -123,6 +124,7 @@ class Worker:
         """Set when the worker shuts down and its jobs must leave it."""
         self._database = database
         self._storage = storage
+        self._unsaved_dir = settings.work_dir / "unsaved"
         self._notifier = Notifier(settings.redis_url)
         self._sender = make_sender(settings)
         self._list_gpus = list_gpus
@@ -152,6 +154,7 @@ class Worker:
             PeriodicTask("preemption", self.preempt, PREEMPTION_SECONDS, self._stopping),
             PeriodicTask("reaper", reaper.run_once, third, self._stopping),
             PeriodicTask("sweeper", self.sweep_storage, SWEEP_SECONDS, self._stopping),
+            PeriodicTask("unsaved files", self.sweep_unsaved, SWEEP_SECONDS, self._stopping),
             PeriodicTask("dataset purger", self.purge_datasets, SWEEP_SECONDS, self._stopping),
             PeriodicTask("audit purger", self.purge_audit_log, SWEEP_SECONDS, self._stopping),
             PeriodicTask("purger", self.purge_jobs, PURGE_SECONDS, self._stopping),
@@ -210,6 +213,9 @@ class Worker:
     def sweep_storage(self) -> None:
         sweep(self._database, self._storage)
 
+    def sweep_unsaved(self) -> None:
+        unsaved.sweep(self._database, self._unsaved_dir)
+
     def purge_datasets(self) -> None:
         unused_for = timedelta(days=self._settings.unnamed_dataset_days)
         purge_unnamed_datasets(self._database, self._storage, unused_for, self._stopping)
@@ -238,7 +244,7 @@ class Worker:
             datasets=DatasetCache(self._storage, settings.work_dir / "datasets", settings.dataset_cache_bytes),
             fork_server=self._fork_server,
             work_dir=directory,
-            unsaved_dir=settings.work_dir / "unsaved",
+            unsaved_dir=self._unsaved_dir,
             lease_seconds=settings.lease_seconds,
             cpu_devices=settings.cpu_devices,
             job_memory_bytes=settings.job_memory_bytes,

@@ -26,12 +26,15 @@ class DatasetCache:
         self._max_bytes = max_bytes
         # One fetch at a time: jobs that start together mostly want the same data set.
         self._fetching = Lock()
+        self._chunks = 0
+        """How many have arrived of all fetches, which says whether one makes progress."""
 
     def path(self, key: str, sha256: str, on_chunk: Callable[[], None] = lambda: None) -> Path:
         """Return where the data set is on this machine, to be read at once: it goes when others need the room.
 
         Args:
-            on_chunk: called again and again while it waits or fetches; what it raises ends the call.
+            on_chunk: called again and again while chunks arrive, here or in the fetch that it waits for; what it raises
+                ends the call.
 
         Raises:
             OSError: it could not be fetched, or what arrived is not what was stored.
@@ -42,8 +45,11 @@ class DatasetCache:
                 next(self._storage.open(key), None)  # raises if the storage is down
             return stored_here
         path = self._folder / f"{sha256}.npz"
+        seen = -1
         while not self._fetching.acquire(timeout=1.0):
-            on_chunk()
+            if seen != self._chunks:
+                seen = self._chunks
+                on_chunk()
         try:
             if not path.exists():
                 self._fetch(key, sha256, path, on_chunk)
@@ -65,11 +71,15 @@ class DatasetCache:
         return target
 
     def _fetch(self, key: str, sha256: str, path: Path, on_chunk: Callable[[], None]) -> None:
+        def count() -> None:
+            self._chunks += 1
+            on_chunk()
+
         self._folder.mkdir(parents=True, exist_ok=True)
         self._make_room(self._storage.size(key))
         temporary = self._folder / f"{secrets.token_hex(16)}.part"
         try:
-            if (arrived := fetch(self._storage, key, temporary, on_chunk)) != sha256:
+            if (arrived := fetch(self._storage, key, temporary, count)) != sha256:
                 raise OSError(f"the data set {key} arrived with sha256 {arrived}, and was stored with {sha256}")
             flush(temporary)
             temporary.replace(path)

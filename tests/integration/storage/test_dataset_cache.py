@@ -77,6 +77,47 @@ def test_concurrent_requests_for_a_data_set_fetch_it_once(
     assert opened == [dataset.key]
 
 
+def test_who_waits_for_a_fetch_that_hangs_does_not_seem_to_be_active(
+    storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise its own deadline would never come."""
+    cache, dataset = DatasetCache(storage, tmp_path / "cache", 100), store_dataset(b"first")
+    hangs, may_continue, waits = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def open_slowly(storage: BucketStorage, key: str) -> Iterator[bytes]:
+        yield b"fi"
+        hangs.set()
+        may_continue.wait(60)
+        yield b"rst"
+
+    class CountedLock:
+        """Tells of each second that somebody waits."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self.release = self._lock.release
+
+        def acquire(self, timeout: float) -> bool:
+            waits.release()
+            return self._lock.acquire(timeout=0.01)
+
+    monkeypatch.setattr(BucketStorage, "open", open_slowly)
+    monkeypatch.setattr(cache, "_fetching", CountedLock())
+    fetching = threading.Thread(target=cache.path, args=dataset)
+    fetching.start()
+    assert hangs.wait(60)
+    active: list[int] = []
+    waiting = threading.Thread(target=cache.path, args=(*dataset, lambda: active.append(1)))
+    waiting.start()
+    for _ in range(20):
+        assert waits.acquire(timeout=60)
+    assert len(active) <= 1
+    may_continue.set()
+    fetching.join(60)
+    waiting.join(60)
+    assert cache.path(*dataset).read_bytes() == b"first"
+
+
 def test_the_least_recently_used_data_set_is_deleted_first(
     storage: BucketStorage, store_dataset: StoreDataset, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ from service.api import auditing
 from service.api.context import Services, principal
 from service.api.job_check import CheckedJob, DatasetFinder, check_job, missing_dataset, missing_weights
 from service.ids import new_id
-from service.store import checkpoints, jobs
+from service.store import checkpoints, jobs, submission_limits
 from service.store.jobs import Idempotency
 
 _logger = logging.getLogger(__name__)
@@ -63,12 +63,15 @@ def dry_run(services: Services, body: Any) -> DryRun:
 
     Raises:
         InvalidSpec: the job cannot be trained.
+        LimitExceeded: the user or the project has no room for it.
         CheckerBusy: too many models are being checked.
     """
     with services.check_queue.admitted(principal().user_id) as is_admitted:
         if not is_admitted:
             raise CheckerBusy()
         checked = check_job(services, body, DatasetFinder(services, principal().viewer, body))
+    with services.database.read() as session:
+        submission_limits.check_room_for_job(session, principal().user_id, checked.project_id)
     return DryRun(spec=checked.spec.to_json(), notices=checked.notices, model=checked.summary)
 
 
@@ -82,6 +85,7 @@ def submit(services: Services, body: Any, idempotency: Idempotency | None) -> Su
 
     Raises:
         InvalidSpec: the job cannot be trained.
+        LimitExceeded: the user or the project has no room for it.
         IdempotencyMismatch: the key was used with another body.
     """
     if (earlier := _find_earlier(services, idempotency)) is not None:

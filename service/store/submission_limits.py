@@ -23,6 +23,17 @@ def check_new_job(session: Session, job: Job) -> None:
     _check(session, job, stored=True)
 
 
+def check_room_for_job(session: Session, owner_id: str, project_id: str) -> None:
+    """Check what `check_new_job` checks, before there is a job and without a lock.
+
+    Raises:
+        LimitExceeded: the owner or the project has no room for one more.
+    """
+    limited = holders.limited(session, owner_id, project_id)
+    faults = [fault for holder in limited for fault in _queued_faults(session, holder, new=1)]
+    _raise_if_any(faults + [fault for holder in limited for fault in _stored_faults(session, holder)])
+
+
 def check_resumed_job(session: Session, job: Job) -> None:
     """Check that the owner and the project of a job, which is queued now, have not too many of them.
 
@@ -55,13 +66,14 @@ def _raise_if_any(faults: list[Fault]) -> None:
         raise LimitExceeded(" ".join(fault.message for fault in faults), errors=faults)
 
 
-def _queued_faults(session: Session, holder: Holder) -> Iterator[Fault]:
+def _queued_faults(session: Session, holder: Holder, new: int = 0) -> Iterator[Fault]:
+    """Yield what is wrong with one job more, which is counted already unless it is `new`."""
     limit = holder.limits.queued_jobs
     if limit is None:
         return
     count = holdings.queued(session, [holder.id], projects=holder.is_project).get(holder.id, 0)
-    if count > limit:
-        message = f"{holder.subject} may have at most {limit:,} queued jobs, and has {count - 1:,}."
+    if count + new > limit:
+        message = f"{holder.subject} may have at most {limit:,} queued jobs, and has {count + new - 1:,}."
         yield limit_fault("", message, None, f"at most {limit:,} queued jobs")
 
 

@@ -131,6 +131,7 @@ def test_more_queued_jobs_than_allowed(
     assert refused.json is not None
     assert refused.json["code"] == "limit_exceeded"
     assert refused.json["detail"] == "ada may have at most 2 queued jobs, and has 2."
+    assert faults(ada.post(f"{URL}?dry_run=true", json=raw_spec)) == faults(refused)
     assert ada.get(f"{URL}?total=true").json["total"] == 2, "nothing was stored"  # type: ignore[index]
     assert http.post(URL, json=raw_spec).status_code == 201, "others are not limited"
     assert job is not None
@@ -182,9 +183,11 @@ def test_more_bytes_than_allowed(ada: FlaskClient, limit: Callable[..., None], r
     refused = upload(large, "large")
     assert faults(refused) == [("", "limit_exceeded", None, f"at most {len(small) + 10:,} bytes stored")]
     assert f"has {len(small):,}; this would be {len(large):,} more" in refused.json["detail"]
-    assert ada.post(URL, json=raw_spec).status_code == 201, "a job may still be submitted"
+    for address, status in ((f"{URL}?dry_run=true", 200), (URL, 201)):
+        assert ada.post(address, json=raw_spec).status_code == status, "a job may still be submitted"
     limit(stored_bytes=len(small))
-    assert faults(ada.post(URL, json=raw_spec))[0][3] == f"at most {len(small):,} bytes stored"
+    for address in (URL, f"{URL}?dry_run=true"):
+        assert faults(ada.post(address, json=raw_spec))[0][3] == f"at most {len(small):,} bytes stored"
     assert ada.delete("/api/v1/datasets/small").status_code == 204
     assert ada.post(URL, json=raw_spec).status_code == 201
 

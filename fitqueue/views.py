@@ -10,12 +10,15 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 
+from fitqueue.dataset_views import ArrayView as ArrayView
+from fitqueue.dataset_views import DatasetPreview as DatasetPreview
+from fitqueue.dataset_views import DatasetView as DatasetView
+from fitqueue.dataset_views import LeftOutArray as LeftOutArray
 from fitqueue.diagnosis import Diagnosis
 from fitqueue.errors import Fault
 from fitqueue.metric_views import EpochView as EpochView
 from fitqueue.metric_views import NumberedStepView as NumberedStepView
 from fitqueue.metric_views import StepView as StepView
-from fitqueue.non_finite import NonFinite
 from fitqueue.pictures.picture import Picture, Pictured
 from fitqueue.retention import Removable
 from fitqueue.states import EventKind, JobState, Phase, Reason
@@ -28,6 +31,8 @@ from fitqueue.view import View
 from fitqueue.webhook_views import DeliveryView as DeliveryView
 from fitqueue.webhook_views import NewWebhook as NewWebhook
 from fitqueue.webhook_views import WebhookView as WebhookView
+from fitqueue.worker_views import GPUUse as GPUUse
+from fitqueue.worker_views import WorkerView as WorkerView
 
 Item = TypeVar("Item")
 
@@ -397,125 +402,6 @@ class ArtifactView(View):
     sha256: str
     created_at: datetime
     href: str
-
-
-class ArrayView(View):
-    """One array of a data set. What is not known of a built-in one is null."""
-
-    name: str
-    shape: list[int | None] = Field(description="samples first; null for an axis whose length varies between samples")
-    dtype: str
-    minimum: float | None = Field(default=None, description="the lowest of its finite values")
-    maximum: float | None = Field(default=None, description="the highest of its finite values")
-    nan_count: int | None = Field(default=None, description="how many values are NaN")
-    infinite_count: int | None = Field(default=None, description="how many values are infinite")
-    class_count: int | None = Field(default=None, description="how many classes it has, if it is an array of labels")
-
-
-class LeftOutArray(View):
-    """Part of an uploaded file that nobody can train on."""
-
-    name: str
-    reason: str
-
-
-class DatasetView(View):
-    """A data set: uploaded, or built in."""
-
-    SHOWN = ("id", "name", "builtin", "size")
-
-    id: str
-    name: str
-    builtin: bool
-    arrays: list[ArrayView]
-    left_out: list[LeftOutArray] = Field(
-        default=[], description="parts of the uploaded file that nobody can train on, such as arrays of text"
-    )
-    size: int | None = Field(description="bytes; null for a built-in data set that a worker downloads when it needs it")
-    sha256: str | None
-    source: str | None
-    created_at: datetime | None
-    owner: str | None = Field(default=None, description="name of the user whose it is; null if it is built in")
-    project: str | None = Field(default=None, description="null if it is built in")
-    submitted_by: str | None = Field(
-        default=None, description="name of the token that it was uploaded with; null if unknown, or if it is built in"
-    )
-
-
-class DatasetPreview(View):
-    """Some rows of an array of a data set. A row is what the array has at one index of its first axis."""
-
-    SHOWN = ("name", "shape", "dtype", "looks_like", "first")
-
-    name: str
-    shape: list[int] = Field(description="the shape of the whole array")
-    dtype: str
-    looks_like: Literal["image", "table", "sequence", "scalar"] = Field(
-        description="what a row may be, by its shape alone: `image` is height × width, or with 1, 3 or 4 "
-        "channels behind, of 8 to 512 pixels each way; `table` is a row of numbers; `scalar` is one number"
-    )
-    first: int = Field(description="the index of the first row")
-    rows: list[Any] = Field(
-        description="numbers, or lists of them that are nested as the axes are; null where not finite; 0 and 1 for bool"
-    )
-    non_finite_values: dict[NonFinite, list[int]] = Field(
-        default_factory=dict,
-        description="which of the values in `rows` are NaN or infinite: their indices, counted from 0 over all rows",
-    )
-    truncated: bool = Field(description="whether rows that were asked for are missing, or the rows are not whole")
-
-
-class GPUUse(View):
-    """How much of a GPU is used, by any program. What its driver does not say is null."""
-
-    uuid: str
-    name: str
-    utilization_percent: int | None = Field(
-        default=None, description="how much of the time a program computed on it, in about the last second"
-    )
-    memory_used_bytes: int | None = None
-    memory_total_bytes: int | None = None
-    measured_at: datetime = Field(description="the time of the heartbeat that told it")
-
-
-class WorkerView(View):
-    """A worker: a process that trains jobs on one machine."""
-
-    SHOWN = ("id", "host", "alive", "slots", "devices", "jobs")
-
-    id: str
-    host: str
-    pools: list[str]
-    slots: int = Field(description="how many jobs it can train at once")
-    devices: list[str] = Field(description="names of its devices, for people")
-    gpus: list[str] = Field(description="UUIDs of the GPUs that it sees; all workers on a machine see the same ones")
-    gpus_held: list[str] = Field(description="UUIDs of the GPUs that its jobs hold")
-    gpus_held_by: dict[str, str] = Field(
-        default_factory=dict,
-        description="the id of the job that holds a GPU, by UUID: for the GPUs that it sees, whichever worker trains "
-        "the job, and for those that its jobs hold",
-    )
-    gpu_use: list[GPUUse] = Field(
-        default_factory=list, description="how much of its GPUs is used, measured with its last heartbeat"
-    )
-    versions: dict[str, str] = Field(
-        default_factory=dict,
-        description="the versions of `fitqueue`, `python`, `tensorflow` and `keras`; what it does not know is left out",
-    )
-    memory_bytes: int | None = Field(
-        default=None, description="what a job may take of its machine's memory; null if it does not say"
-    )
-    jobs: list[str] = Field(description="ids of the jobs that it is training")
-    alive: bool
-    draining_since: datetime | None = Field(
-        default=None, description="since when it claims no job, because a user drains it or it shuts down; else null"
-    )
-    drains_until: datetime | None = Field(
-        default=None,
-        description="when a draining worker requeues the jobs that it still trains; null: it trains them to their end",
-    )
-    started_at: datetime
-    last_seen_at: datetime
 
 
 class Readiness(BaseModel):

@@ -10,7 +10,7 @@ from fitqueue.reports import CheckpointWritten, EpochEnded, Position, PrintedLin
 from fitqueue.spec import parse_job
 from fitqueue.states import Phase, Reason
 from service.db import Database
-from service.store import jobs, leases, recording
+from service.store import attempt_outcomes, jobs, leases, recording
 from service.store.leases import Lease
 
 LEASE_SECONDS = 86_400.0
@@ -45,7 +45,7 @@ def start_job(database: Database, name: str, epochs: int = 0) -> Lease:
 def end_job(database: Database, lease: Lease) -> str:
     """Let a job succeed, and return its id."""
     with database.write() as session:
-        assert leases.finish(session, lease, Reason.COMPLETED, "All epochs were trained.")
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "All epochs were trained.")
     return lease.job_id
 
 

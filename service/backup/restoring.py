@@ -25,7 +25,7 @@ from service.storage import Storage
 from service.storage.fetching import reads_back
 from service.storage.keys import KINDS, backup_key
 from service.storage_marking import mark_storage
-from service.store import leases, storage_identity, table_rows
+from service.store import attempt_outcomes, storage_identity, table_rows
 from service.store.table_rows import RowWriter
 
 _MAX_LINE: Final = 256 * 1024**2
@@ -66,7 +66,7 @@ class Restore:
             upgrade(database_url)
             with database.write() as session:
                 why = f"The service was restored from the backup {self._name}; the job is queued again."
-                requeued = leases.requeue_all(session, why, self._manifest.created_at)
+                requeued = attempt_outcomes.requeue_all(session, why, self._manifest.created_at)
             mark_storage(database, storage, adopt=True)
         return requeued
 

@@ -13,7 +13,7 @@ from service import clock
 from service.db import Database
 from service.ids import new_id
 from service.models import Epoch, EpochMetric, Job
-from service.store import jobs, leases, recording
+from service.store import attempt_outcomes, jobs, leases, recording
 from service.store.leases import Lease
 from tests.reports import epoch_ended
 from tests.small_job import small_job
@@ -83,4 +83,4 @@ def insert_epochs(database: Database, lease: Lease, count: int, values: Mapping[
 
 def finish(database: Database, lease: Lease, reason: Reason = Reason.COMPLETED, message: str = "All done.") -> None:
     with database.write() as session:
-        assert leases.finish(session, lease, reason, message)
+        assert attempt_outcomes.finish(session, lease, reason, message)

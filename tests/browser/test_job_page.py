@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from fitqueue.reports import Position
 from fitqueue.states import Reason
 from service import clock
-from service.store import jobs, leases, recording, step_metrics, workers
+from service.store import attempt_outcomes, jobs, leases, recording, step_metrics, workers
 from tests.browser.accessibility import assert_accessible
 from tests.browser.conftest import Look, OpenPage
 from tests.browser.login import log_in
@@ -99,7 +99,7 @@ def test_an_attempt_that_resumed_is_marked_and_replaces_what_was_lost(page: Page
     log_in(page, api.url, api.token, f"/jobs/{job_id}")
     expect(page.locator("#curves")).to_have_attribute("data-drawn", "4")
     with api.database.write() as session:
-        leases.requeue(session, lease, "The worker shuts down.")
+        attempt_outcomes.requeue(session, lease, "The worker shuts down.")
     again = claim(api.database, job_id)
     with api.database.write() as session:
         recording.begin_training(session, leases.held_job(session, again), recording.Position(2, 0))
@@ -158,7 +158,7 @@ def test_a_job_that_makes_room_says_so_while_it_is_open(page: Page, api: Prepare
     expect(sentence).to_have_text("Stopping: it makes room for another job, and goes on by itself.")
     with api.database.write() as session:
         workers.register(session, "w1", host="h", pools=[job.pool], slots=1, devices=[], gpus=[])
-        leases.requeue(session, lease, "The job made room for another one.", preempted=True)
+        attempt_outcomes.requeue(session, lease, "The job made room for another one.", preempted=True)
     expect(sentence).to_contain_text("waiting for idle devices again: it made room for another job")
     look(page, "preempted")
     page.goto(f"{api.url}/queue")

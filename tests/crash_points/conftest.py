@@ -21,7 +21,7 @@ from service import clock
 from service.dataset_cache import DatasetCache
 from service.db import Database
 from service.models import Job
-from service.store import events, jobs, leases, retry_policy
+from service.store import attempt_outcomes, events, jobs, leases, retry_policy
 from tests.crash_points.plan import NO_CRASH, Plan
 from tests.results import result
 from tests.small_job import WITH_DROPOUT
@@ -150,7 +150,7 @@ def train(
             exit_codes.append(work(partial(before, len(exit_codes) + 1)))
             shift[0] += timedelta(seconds=2 * LEASE_SECONDS)
             with database.write() as session:
-                leases.expire_leases(session)
+                attempt_outcomes.expire_leases(session)
             shift[0] += timedelta(seconds=retry_policy.OUTAGE_DELAY_SECONDS)
         return job, exit_codes
 

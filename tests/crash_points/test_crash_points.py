@@ -13,7 +13,7 @@ import pytest
 from service.db import Database
 from service.models import Job
 from service.storage import FolderStorage
-from service.store import checkpoints, leases, recording, snapshots
+from service.store import attempt_outcomes, checkpoints, leases, recording, snapshots
 from tests.crash_points.conftest import BeforeClaim, history
 from tests.crash_points.plan import Moment, Plan, make_crash
 from tests.results import result
@@ -30,7 +30,7 @@ WORKER_STEPS: dict[str, tuple[Any, str, int]] = {
     "store": (FolderStorage, "put", 3),
     "record": (recording, "record_epoch", 2),
     "delete": (FolderStorage, "delete", 2),
-    "finish": (leases, "finish", 1),
+    "finish": (attempt_outcomes, "finish", 1),
 }
 """For each step: what does it, and which call of it crashes, counted from 1."""
 CHILD_STEPS = ("save", "flush", "rename", "report", "snapshot")
@@ -145,7 +145,11 @@ def lose_answer_to_finish(database: Database) -> None:
     """The job is ended, but the worker only sees that the database is gone."""
     dialect = dialect_of(database)
     make_crash(
-        leases, "finish", "after", 1, act=lambda: make_crash(dialect, "do_commit", "after", 1, act=lose_connection)
+        attempt_outcomes,
+        "finish",
+        "after",
+        1,
+        act=lambda: make_crash(dialect, "do_commit", "after", 1, act=lose_connection),
     )
 
 

@@ -15,7 +15,7 @@ from service.db import Database
 from service.models import Job
 from service.queue import TASK_NAME, Notifier
 from service.storage import FolderStorage
-from service.store import actions, events, jobs, leases, logs, recording, step_metrics
+from service.store import actions, attempt_outcomes, events, jobs, logs, recording, step_metrics
 from service.store.leases import ClaimedJob
 from workers.shared.exit_codes import LEASE_NOT_RENEWED
 from workers.shared.protocol import Renewed, Start
@@ -274,7 +274,7 @@ def test_nothing_is_recorded_when_the_lease_is_lost(
     job_id = submit()
     lost = claim()
     with database.write() as session:
-        leases.requeue(session, lost.lease, "test")
+        attempt_outcomes.requeue(session, lost.lease, "test")
     held = claim()
     Supervisor(make_context("crashes_after_last_message"), lost).run()
     job = view(job_id)
@@ -424,7 +424,7 @@ def train_with_slow_storage(
 
     def expire_leases() -> list[str]:
         with database.write() as session:
-            return leases.expire_leases(session)
+            return attempt_outcomes.expire_leases(session)
 
     def train() -> tuple[Job, list[list[str]]]:
         lease_seconds = 3.0

@@ -31,7 +31,7 @@ from service.job_limits import DEFAULT_LIMITS, JobLimits
 from service.models import Job, Snapshot
 from service.storage import Storage, StorageError, artifact_key, checkpoint_key, snapshot_key
 from service.storage.fetching import reads_back
-from service.store import leases, recording, snapshots, step_metrics
+from service.store import attempt_outcomes, leases, recording, snapshots, step_metrics
 from service.store.leases import Lease, LeaseLost
 from service.store.retry_policy import AttemptFailure
 from workers.shared.protocol import PhaseChanged, Progress, Resumed
@@ -185,19 +185,19 @@ class AttemptRecorder:
 
     def finish(self, reason: Reason, message: str) -> None:
         """End the job. Before a job succeeds, its last checkpoint must have been read back."""
-        self._end(lambda session: leases.finish(session, self._lease, reason, message))
+        self._end(lambda session: attempt_outcomes.finish(session, self._lease, reason, message))
         # The newest snapshot stays, so that the job can be extended.
         self._discard(self._write(lambda session: snapshots.keep_newest(session, self._lease.job_id, 1)))
         _logger.info("The job ended.", extra={"reason": str(reason)})
 
     def requeue(self, why: str, *, preempted: bool = False) -> None:
-        """Put the job back into the queue, as at a shutdown; see `leases.requeue`."""
-        self._end(lambda session: leases.requeue(session, self._lease, why, preempted=preempted))
+        """Put the job back into the queue, as at a shutdown; see `attempt_outcomes.requeue`."""
+        self._end(lambda session: attempt_outcomes.requeue(session, self._lease, why, preempted=preempted))
         _logger.info("The job was requeued.", extra={"why": why})
 
     def fail_attempt(self, failure: AttemptFailure) -> None:
-        """Count a failed attempt; see `leases.fail_attempt`."""
-        self._end(lambda session: leases.fail_attempt(session, self._lease, failure))
+        """Count a failed attempt; see `attempt_outcomes.fail_attempt`."""
+        self._end(lambda session: attempt_outcomes.fail_attempt(session, self._lease, failure))
         _logger.warning("The attempt failed.", extra={"why": failure.why})
 
     # --- Mechanism ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Final
 
 from service.db import Database
 from service.queue import Notifier
-from service.store import leases
+from service.store import attempt_outcomes
 from workers.supervisor import orphans
 from workers.supervisor.notifications import notify_pools_with_work
 
@@ -32,10 +32,10 @@ class Reaper:
     def expire_once(self) -> None:
         """Fail the attempts of silent workers. Call it often: until then nobody trains their jobs."""
         with self._database.read() as session:
-            if not leases.any_expired(session):
+            if not attempt_outcomes.any_expired(session):
                 return
         with self._database.write() as session:
-            leases.expire_leases(session)
+            attempt_outcomes.expire_leases(session)
         notify_pools_with_work(self._database, self._notifier)
 
     def run_once(self) -> None:

@@ -26,7 +26,7 @@ from service.migrate import upgrade
 from service.models import Job
 from service.settings import Settings
 from service.storage import FolderStorage, artifact_key, checkpoint_key
-from service.store import leases, recording, snapshots, step_metrics, tokens, workers
+from service.store import attempt_outcomes, leases, recording, snapshots, step_metrics, tokens, workers
 from service.store.leases import Lease
 from tests.reports import checkpoint_written, epoch_ended, printed, snapshot_written
 from tests.storages import new_storage
@@ -99,11 +99,11 @@ class SimulatedWorker:
 
     def finish(self, reason: Reason = Reason.COMPLETED, message: str = "All epochs were trained.") -> None:
         with self.database.write() as session:
-            assert leases.finish(session, self.lease, reason, message)
+            assert attempt_outcomes.finish(session, self.lease, reason, message)
 
     def requeue(self) -> None:
         with self.database.write() as session:
-            assert leases.requeue(session, self.lease, "The worker was shut down.")
+            assert attempt_outcomes.requeue(session, self.lease, "The worker was shut down.")
 
     def ask_to_make_room(self) -> None:
         with self._held_job() as (session, job):
@@ -112,7 +112,7 @@ class SimulatedWorker:
 
     def make_room(self) -> None:
         with self.database.write() as session:
-            assert leases.requeue(session, self.lease, "The job made room for another one.", preempted=True)
+            assert attempt_outcomes.requeue(session, self.lease, "The job made room for another one.", preempted=True)
 
     @contextmanager
     def _held_job(self) -> Iterator[tuple[Session, Job]]:

@@ -16,6 +16,7 @@ from service.models import LogLine, User
 from service.storage import artifact_key, dataset_key
 from service.store import (
     actions,
+    attempt_outcomes,
     datasets,
     jobs,
     leases,
@@ -107,7 +108,7 @@ class Lab:
                 LogLine(job_id=job.id, at=job.created_at, attempt=1, stream="stdout", text="a secret line")
             )  # fmt: skip
             if ends:
-                assert leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+                assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
 
     def dataset(self, name: str | None = None, owner: str = "owner", dataset_id: str | None = None) -> str:
         """Store a data set of the project, and return its id."""

@@ -13,7 +13,7 @@ from fitqueue.roles import Role
 from service.api.context import Services
 from service.db import Database
 from service.settings import Settings
-from service.store import leases, tokens, users
+from service.store import attempt_outcomes, tokens, users
 from service.token_bucket import TokenBuckets
 from tests.integration.fixture_types import Claim
 from tests.integration.service.npz import npz
@@ -143,7 +143,7 @@ def test_more_queued_jobs_than_allowed(
     lease = claim().lease
     assert ada.post(f"{URL}/{job['id']}/resume").status_code == 202
     with http.application.extensions["fitqueue"].database.write() as session:
-        assert leases.requeue(session, lease, "The worker stops."), "what was accepted stays accepted"
+        assert attempt_outcomes.requeue(session, lease, "The worker stops."), "what was accepted stays accepted"
 
 
 def test_the_same_request_again_is_answered_at_the_limit(

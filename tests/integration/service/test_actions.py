@@ -12,7 +12,7 @@ from service.api.context import Services
 from service.db import Database
 from service.models import Job
 from service.queue import Notifier
-from service.store import job_details, jobs, leases, recording, snapshots
+from service.store import attempt_outcomes, job_details, jobs, leases, recording, snapshots
 from service.store.job_details import JobDetails
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim
@@ -68,7 +68,7 @@ def end(database: Database, lease: Lease, reason: Reason = Reason.COMPLETED, epo
         job = leases.held_job(session, lease)
         recording.record_epoch(session, job, epoch_ended(epoch))
         snapshots.record(session, job, snapshot_written(epoch), key)
-        assert leases.finish(session, lease, reason, "The training ended.")
+        assert attempt_outcomes.finish(session, lease, reason, "The training ended.")
 
 
 def event_data(http: FlaskClient, job: str, kind: EventKind) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def test_a_running_job_is_asked_to_pause(http: FlaskClient, database: Database, 
     assert perform(http, job, "resume").pause_requested_at is None
     perform(http, job, "pause")
     with database.write() as session:
-        leases.requeue(session, lease, "The job was paused.")
+        attempt_outcomes.requeue(session, lease, "The job was paused.")
     paused = JobView.model_validate_json(http.get(f"{URL}/{job}").data)
     assert (paused.state, paused.worker, paused.pause_requested_at) == (JobState.PAUSED, None, None)
     assert event_data(http, job, EventKind.PAUSE_REQUESTED) == [{"by": "admin"}] * 2

@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 
 from fitqueue.states import Reason
 from service.db import Database
-from service.store import leases, recording
+from service.store import attempt_outcomes, leases, recording
 from service.store.leases import Lease
 from tests.reports import epoch_ended
 
@@ -19,7 +19,7 @@ def test_a_large_answer_is_compressed(http: FlaskClient, database: Database, lea
         for epoch in range(1, 201):
             recording.record_epoch(session, job, epoch_ended(epoch, {"loss": 1 / epoch, "val_loss": 2 / epoch}))
         # The time that is left of a running one would differ between two answers.
-        assert leases.finish(session, lease, Reason.COMPLETED, "All epochs were trained.")
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "All epochs were trained.")
     for path in (f"{url}/metrics", f"{url}/news", url.removeprefix("/api/v1")):
         plain, compressed = http.get(path), http.get(path, headers=GZIP)
         assert compressed.headers["Content-Encoding"] == "gzip"

@@ -18,7 +18,7 @@ from fitqueue.states import Reason
 from fitqueue.views import DatasetView, JobView, Page, Problem
 from service.api.context import Services
 from service.db import Database
-from service.store import leases, tokens
+from service.store import attempt_outcomes, tokens
 from tests.integration.fixture_types import Claim
 from tests.integration.service.npz import npz
 
@@ -203,7 +203,7 @@ def test_a_job_uses_an_uploaded_data_set_and_keeps_it_until_it_ends(
     assert path is not None
     assert path.exists()
     with services.database.write() as session:
-        leases.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
+        attempt_outcomes.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
     assert http.delete(f"{URL}/mine").status_code == 204
     assert _stored_files(storage_folder) == []
     assert http.get(f"/api/v1/jobs/{job.id}").status_code == 200

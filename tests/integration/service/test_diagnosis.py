@@ -10,7 +10,7 @@ from fitqueue.diagnosis import Diagnosis
 from fitqueue.states import Reason
 from fitqueue.views import JobView
 from service.db import Database
-from service.store import leases, recording
+from service.store import attempt_outcomes, leases, recording
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim
 from tests.integration.store.operations import record_snapshot
@@ -99,7 +99,7 @@ def test_a_job_that_a_callback_ended_is_not_advised_to_train_longer_until_it_is_
     running = _diagnosis(http, job_url)
     record_snapshot(database, lease, 9)
     with database.write() as session:
-        assert leases.finish(session, lease, Reason.EARLY_STOPPED, "EarlyStopping ended it.")
+        assert attempt_outcomes.finish(session, lease, Reason.EARLY_STOPPED, "EarlyStopping ended it.")
     stopped = _diagnosis(http, job_url)
     assert running.verdict == stopped.verdict == "learning"
     assert "fitqueue extend" in running.advice
@@ -116,7 +116,7 @@ def test_losses_that_stand_still_when_a_callback_ends_the_job_have_converged(
     _record_losses(database, lease, [(0.1 + 4.0**-epoch, 0.2 + 4.0**-epoch) for epoch in range(18)])
     assert _diagnosis(http, job_url).verdict == "bottleneck"
     with database.write() as session:
-        assert leases.finish(session, lease, Reason.EARLY_STOPPED, "EarlyStopping ended it.")
+        assert attempt_outcomes.finish(session, lease, Reason.EARLY_STOPPED, "EarlyStopping ended it.")
     assert _diagnosis(http, job_url).verdict == "converged"
 
 

@@ -8,7 +8,7 @@ from fitqueue.states import Phase, Reason
 from fitqueue.views import EventView, Page, Problem
 from service.api.context import Services
 from service.db import Database
-from service.store import leases, recording, tokens
+from service.store import attempt_outcomes, leases, recording, tokens
 from service.store.leases import Lease
 from tests.integration.service.server_sent_events import parse_events
 
@@ -32,7 +32,7 @@ def test_events_are_streamed_until_the_job_ends(http: FlaskClient, database: Dat
         recording.record_phase(session, leases.held_job(session, lease), Phase.TRAINING)
     assert next(events)["event"] == "phase_changed"
     with database.write() as session:
-        assert leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
     assert [event["event"] for event in events] == ["succeeded"]
     response.close()
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from fitqueue.states import Reason
 from fitqueue.views import CheckpointView, Page, Problem
 from service.api.context import Services
-from service.store import leases
+from service.store import attempt_outcomes
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim
 from tests.integration.service.saving import save_checkpoint
@@ -39,7 +39,7 @@ def source_with_optimizer(services: Services, lease: Lease) -> str:
 
 def _ended(services: Services, lease: Lease) -> str:
     with services.database.write() as session:
-        leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
     return lease.job_id
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from fitqueue.states import Phase
 from service.api.context import MAX_FOLLOWERS, Services
 from service.db import Database
-from service.store import actions, jobs, leases, recording
+from service.store import actions, attempt_outcomes, jobs, leases, recording
 from service.store.leases import Lease
 from tests.integration.fixture_types import Submit
 
@@ -95,7 +95,7 @@ def test_a_long_poll_of_some_fields_waits_for_a_change_of_them(
         recording.record_phase(session, leases.held_job(session, lease), Phase.TRAINING)
     poll.join(1)  # long enough for a poll that would answer this change
     with database.write() as session:
-        assert leases.requeue(session, lease, "The worker shuts down.")
+        assert attempt_outcomes.requeue(session, lease, "The worker shuts down.")
     poll.join(30)
     assert (answers[0].status_code, answers[0].json) == (200, {"state": "queued"})
 

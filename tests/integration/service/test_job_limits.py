@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from fitqueue.states import Reason
 from service.db import Database
 from service.settings import Settings
-from service.store import leases, snapshots
+from service.store import attempt_outcomes, leases, snapshots
 from tests.integration.fixture_types import Claim
 from tests.reports import snapshot_written
 
@@ -65,7 +65,7 @@ def test_an_extension_beyond_the_limit(
     with database.write() as session:
         job = leases.held_job(session, lease)
         snapshots.record(session, job, snapshot_written(1), "snapshots/a")
-        leases.finish(session, lease, Reason.LIMIT_REACHED, "The job has too many checkpoints.")
+        attempt_outcomes.finish(session, lease, Reason.LIMIT_REACHED, "The job has too many checkpoints.")
     refused = http.post(f"{URL}/{job_id}/extend", json={"epochs": 51})
     assert refused.json is not None
     assert (refused.status_code, refused.json["code"]) == (409, "job_not_extendable")

@@ -16,7 +16,7 @@ from service import clock
 from service.api.context import MAX_FOLLOWERS, Services
 from service.db import Database
 from service.models import Job, Worker
-from service.store import actions, leases, recording, tokens, workers
+from service.store import actions, attempt_outcomes, leases, recording, tokens, workers
 from tests.integration.fixture_types import Claim
 from tests.waiting import until
 
@@ -252,7 +252,7 @@ def test_a_job_can_be_cancelled_while_it_runs_and_deleted_when_it_has_ended(
     assert first.data == second.data
     assert JobView.model_validate_json(first.data).cancel_requested_at is not None
     with database.write() as session:
-        assert leases.finish(session, claimed.lease, Reason.COMPLETED, "The training had just ended.")
+        assert attempt_outcomes.finish(session, claimed.lease, Reason.COMPLETED, "The training had just ended.")
     late = http.post(f"{url}/cancel")
     assert (late.status_code, Problem.model_validate_json(late.data).code) == (409, "job_ended")
     assert http.delete(url).status_code == 204

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from fitqueue.states import Reason
 from fitqueue.views import LogLine, Page
 from service.db import Database
-from service.store import leases, recording
+from service.store import attempt_outcomes, leases, recording
 from service.store.leases import Lease
 from tests.integration.service.server_sent_events import parse_events
 from tests.reports import printed
@@ -30,7 +30,7 @@ def test_a_log_is_answered_as_json_text_and_stream(
     plain = http.get(f"{url}/logs?after={first.data[-1].id}", headers={"Accept": "text/plain"})
     assert (plain.mimetype, plain.text) == ("text/plain", "line 3\nline 4\n")
     with database.write() as session:
-        assert leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
     stream = http.get(f"{url}/logs?follow=true&after={first.data[-1].id}")
     assert [event["event"] for event in parse_events(stream.iter_encoded())] == ["stdout", "stdout"]
     stream.close()

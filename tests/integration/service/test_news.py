@@ -11,7 +11,7 @@ from fitqueue.reports import Position, PrintedLine
 from fitqueue.views import EpochView, JobNews, NumberedStepView
 from service.db import Database
 from service.models import Job
-from service.store import leases, recording, step_metrics
+from service.store import attempt_outcomes, leases, recording, step_metrics
 from service.store.leases import Lease
 from tests.integration.fixture_types import Claim, Submit
 from tests.reports import epoch_ended
@@ -110,7 +110,7 @@ def test_what_an_earlier_attempt_had_beyond_the_snapshot_is_replaced(
     reader.ask()
     assert len(reader.epochs) == 4
     with database.write() as session:
-        leases.requeue(session, lease, "the worker shuts down")
+        attempt_outcomes.requeue(session, lease, "the worker shuts down")
     reader.ask()
     again = claim().lease
     reader.ask()  # the attempt is known before it has gone back

@@ -5,7 +5,7 @@ from flask.testing import FlaskClient
 from fitqueue.states import JobState
 from fitqueue.views import JobView, Page, QueuedJob
 from service.db import Database
-from service.store import leases, preemption, workers
+from service.store import attempt_outcomes, preemption, workers
 from tests.integration.fixture_types import Claim, Submit
 
 
@@ -29,7 +29,7 @@ def test_a_job_that_is_asked_to_make_room_says_so_until_it_is_back(
     assert http.get(f"/api/v1/jobs/{idle}", headers={"If-None-Match": etag}).status_code == 200
     assert "it makes room for another job, and goes on by itself." in http.get(f"/jobs/{idle}").text
     with database.write() as session:
-        leases.requeue(session, lease, "The job made room.", preempted=True)
+        attempt_outcomes.requeue(session, lease, "The job made room.", preempted=True)
     waits = read()
     assert (waits.state, waits.preempt_requested_at) == (JobState.QUEUED, None)
     again = "idle devices again: it made room for another job, and goes on by itself"

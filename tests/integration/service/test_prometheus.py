@@ -11,7 +11,7 @@ from fitqueue.states import JobState, Phase, Reason
 from service.api.context import EXTENSION, Services
 from service.app import create_app
 from service.db import Database
-from service.store import leases, recording, workers
+from service.store import attempt_outcomes, leases, recording, workers
 from service.store.gpus import VisibleGPU
 from service.store.usage import MeasuredUse
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit
@@ -177,7 +177,7 @@ def test_the_waiting_time_of_a_requeued_job_counts_from_then_on(
     claimed = claim()
     advance_clock(5000)
     with database.write() as session:
-        assert leases.requeue(session, claimed.lease, "The worker was shut down.")
+        assert attempt_outcomes.requeue(session, claimed.lease, "The worker was shut down.")
     assert scrape()[_key("fitqueue_queue_oldest_seconds", pool="default")] < 60
     advance_clock(100)
     assert 100 <= scrape()[_key("fitqueue_queue_oldest_seconds", pool="default")] < 160
@@ -194,8 +194,10 @@ def test_counts_never_shrink_when_jobs_are_deleted(
     lease = claim().lease
     with database.write() as session:
         recording.record_epoch(session, leases.held_job(session, lease), epoch_ended(1, seconds=2.0))
-        assert leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
-        assert leases.finish(session, lease, Reason.COMPLETED, "The training ended."), "the answer may get lost"
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended."), (
+            "the answer may get lost"
+        )
     assert http.post(f"/api/v1/jobs/{cancelled}/cancel").status_code == 202
     before = scrape()
     assert before[_key("fitqueue_jobs_ended_total", reason="completed")] == 1
@@ -225,7 +227,7 @@ def test_the_use_of_a_pool_grows_while_jobs_run_and_never_shrinks(
     assert 200 <= running[_key("fitqueue_gpu_seconds_total", pool="default")] < 260
     assert running[_key("fitqueue_cpu_seconds_total", pool="default")] == 12.5
     with database.write() as session:
-        assert leases.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
+        assert attempt_outcomes.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
     assert http.delete(f"/api/v1/jobs/{job_id}").status_code == 204
     ended = scrape()
     for name in ("fitqueue_gpu_seconds_total", "fitqueue_cpu_seconds_total"):

@@ -15,7 +15,7 @@ from fitqueue.states import Reason
 from fitqueue.views import DatasetView, JobView, Page, Problem
 from service.api.context import Services
 from service.purging import purge_unnamed_datasets
-from service.store import leases
+from service.store import attempt_outcomes
 from tests.integration.fixture_types import AdvanceClock, Claim
 from tests.integration.service.npz import npz
 
@@ -117,7 +117,7 @@ def test_a_job_that_has_not_ended_keeps_them_and_a_while_longer(
     advance_clock(100 * DAY)
     _purge(services)
     with services.database.write() as session:
-        leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
     advance_clock(29 * DAY)
     _purge(services)
     assert _ids(http, unnamed="true") == [unnamed.id]

@@ -23,7 +23,7 @@ from service.db import Database
 from service.delivering import deliver_due, make_sender, purge_deliveries
 from service.processes import free_port
 from service.settings import Settings
-from service.store import jobs, leases, projects, tokens, users
+from service.store import attempt_outcomes, jobs, leases, projects, tokens, users
 from service.store.leases import Lease
 from service.webhooks.sender import Sender
 from tests.integration.fixture_types import AdvanceClock, MakeSpec
@@ -79,7 +79,7 @@ def _create(http: FlaskClient, url: str = "https://ci.example.org/hook", **field
 
 def _finish(database: Database, lease: Lease, reason: Reason = Reason.COMPLETED) -> None:
     with database.write() as session:
-        assert leases.finish(session, lease, reason, "The training ended.")
+        assert attempt_outcomes.finish(session, lease, reason, "The training ended.")
 
 
 def _deliveries(http: FlaskClient, webhook_id: str) -> Any:

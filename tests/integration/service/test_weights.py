@@ -16,7 +16,7 @@ from service.db import Database
 from service.purging import purge
 from service.storage import FolderStorage
 from service.storage_marking import mark_storage
-from service.store import leases
+from service.store import attempt_outcomes
 from service.store.leases import Lease
 from tests.integration.service.saving import save_checkpoint
 
@@ -214,7 +214,7 @@ def test_deleting_a_job_deletes_its_files(
     save_checkpoint(services, lease, b"a", ("best",))
     save_checkpoint(services, lease, b"b", ("last",), epoch=2)
     with database.write() as session:
-        assert leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
     assert http.delete(url).status_code == 204
     purge(database, services.storage, Event())
     assert list(storage_folder.rglob("*.h5")) == []

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from fitqueue.states import Reason
 from fitqueue.views import DatasetView, Page, Problem
 from service.api.context import Services
-from service.store import leases
+from service.store import attempt_outcomes
 from tests.integration.fixture_types import Claim
 from tests.integration.service.npz import npz
 
@@ -69,7 +69,7 @@ def test_a_job_keeps_the_weights_that_it_starts_with(
     assert claimed.weights_dataset_key is not None
     assert (claimed.weights_dataset_sha256, claimed.dataset_key) == (dataset.sha256, None)
     with services.database.write() as session:
-        leases.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
+        attempt_outcomes.finish(session, claimed.lease, Reason.COMPLETED, "The training ended.")
     assert http.delete(f"{URL}/mine").status_code == 204
 
 

@@ -23,7 +23,7 @@ from fitqueue.states import EXTENDABLE, FINAL_STATES, MOVES, WAITING_STATES, Eve
 from service import clock
 from service.db import Database
 from service.models import Event, GPUClaim, Job
-from service.store import actions, job_changes, jobs, leases, recording, snapshots
+from service.store import actions, attempt_outcomes, job_changes, jobs, leases, recording, snapshots
 from service.store.gpus import VisibleGPU
 from service.store.leases import Lease, LeaseLost, StopRequests
 from service.store.retry_policy import OUTAGE_DELAY_SECONDS, AttemptFailure
@@ -101,7 +101,7 @@ class Lifecycle(RuleBasedStateMachine):
         lease = self._draw_held(data)
         for _ in range(2):
             with self.database.write() as session:
-                assert leases.finish(session, lease, reason, "The training ended.")
+                assert attempt_outcomes.finish(session, lease, reason, "The training ended.")
         self.expected[lease.job_id].end(reason)
         self._forget_lease(lease)
 
@@ -110,7 +110,7 @@ class Lifecycle(RuleBasedStateMachine):
     def requeue(self, data: st.DataObject) -> None:
         lease = self._draw_held(data)
         with self.database.write() as session:
-            assert leases.requeue(session, lease, "The worker was shut down.")
+            assert attempt_outcomes.requeue(session, lease, "The worker was shut down.")
         self.expected[lease.job_id].leave_worker()
         self._forget_lease(lease)
 
@@ -119,7 +119,7 @@ class Lifecycle(RuleBasedStateMachine):
     def fail_attempt(self, data: st.DataObject, reason: Reason | None) -> None:
         lease = self._draw_held(data)
         with self.database.write() as session:
-            assert leases.fail_attempt(session, lease, AttemptFailure("The training process died", reason))
+            assert attempt_outcomes.fail_attempt(session, lease, AttemptFailure("The training process died", reason))
         self.expected[lease.job_id].fail_attempt(reason)
         self._forget_lease(lease)
 
@@ -129,7 +129,7 @@ class Lifecycle(RuleBasedStateMachine):
         lease = self._draw_held(data)
         outage = AttemptFailure("The disk is full", Reason.STORAGE_FAILED, is_outage=True)
         with self.database.write() as session:
-            assert leases.fail_attempt(session, lease, outage)
+            assert attempt_outcomes.fail_attempt(session, lease, outage)
         self.expected[lease.job_id].leave_worker()
         self._forget_lease(lease)
 
@@ -158,13 +158,13 @@ class Lifecycle(RuleBasedStateMachine):
         for lease in self.lost:
             with self.database.write() as session:
                 assert leases.renew(session, lease, LEASE_SECONDS) is None
-                assert not leases.requeue(session, lease, "late")
-                assert not leases.fail_attempt(session, lease, AttemptFailure("late", Reason.INTERNAL_ERROR))
+                assert not attempt_outcomes.requeue(session, lease, "late")
+                assert not attempt_outcomes.fail_attempt(session, lease, AttemptFailure("late", Reason.INTERNAL_ERROR))
                 with pytest.raises(LeaseLost):
                     leases.held_job(session, lease)
                 with pytest.raises(LeaseLost):
                     leases.begin_write(session, lease, 99)
-                leases.finish(session, lease, Reason.COMPLETED, "late")
+                attempt_outcomes.finish(session, lease, Reason.COMPLETED, "late")
         with self.database.read() as session:
             assert self._versions(session) == before
 
@@ -243,7 +243,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _expire_leases(self) -> None:
         with self.database.write() as session:
-            pools = leases.expire_leases(session)
+            pools = attempt_outcomes.expire_leases(session)
         expired = [lease for lease in self.held.values() if self.expiries[lease.job_id] <= self.time.shift]
         for lease in expired:
             self.expected[lease.job_id].fail_attempt(None)

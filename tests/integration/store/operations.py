@@ -8,7 +8,7 @@ from sqlalchemy import select
 from fitqueue.states import EventKind, Phase, Reason
 from service.db import Database
 from service.models import Event, Job
-from service.store import jobs, leases, recording, snapshots
+from service.store import attempt_outcomes, jobs, leases, recording, snapshots
 from service.store.leases import Lease
 from service.store.retry_policy import AttemptFailure
 from tests.reports import epoch_ended, snapshot_written
@@ -73,24 +73,24 @@ def snapshot_key_of(lease: Lease, epoch: int, step: int = 0) -> str:
 
 def finish(database: Database, lease: Lease, reason: Reason = Reason.COMPLETED) -> bool:
     with database.write() as session:
-        return leases.finish(session, lease, reason, "The training ended.")
+        return attempt_outcomes.finish(session, lease, reason, "The training ended.")
 
 
 def requeue(database: Database, lease: Lease) -> Job:
     """Requeue the job as at a shutdown of its worker, and return it."""
     with database.write() as session:
-        assert leases.requeue(session, lease, "The worker was shut down.")
+        assert attempt_outcomes.requeue(session, lease, "The worker was shut down.")
     return get_job(database, lease.job_id)
 
 
 def fail_attempt(database: Database, lease: Lease, failure: AttemptFailure = KILLED) -> Job:
     """Fail the attempt, and return the job."""
     with database.write() as session:
-        assert leases.fail_attempt(session, lease, failure)
+        assert attempt_outcomes.fail_attempt(session, lease, failure)
     return get_job(database, lease.job_id)
 
 
 def expire_leases(database: Database) -> list[str]:
     """Fail the attempts of silent workers, and return the pools in which a job is queued again."""
     with database.write() as session:
-        return leases.expire_leases(session)
+        return attempt_outcomes.expire_leases(session)

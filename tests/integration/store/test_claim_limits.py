@@ -16,7 +16,7 @@ from fitqueue.roles import Role
 from fitqueue.states import JobState, Reason
 from service.db import Database
 from service.models import LAB_ID, Job, Project, User
-from service.store import claim_limits, holders, jobs, leases, projects, queue_position, users
+from service.store import attempt_outcomes, claim_limits, holders, jobs, leases, projects, queue_position, users
 from service.store.gpus import VisibleGPU
 from tests.integration.fixture_types import AdvanceClock, MakeSpec, RegisterWorker, TryClaim
 from tests.integration.store.operations import FOUR_GPUS, finish
@@ -235,7 +235,7 @@ def _finish(session: Session, number: int) -> None:
     if running:
         job = running[number % len(running)]
         assert job.worker_id is not None
-        leases.finish(session, leases.Lease(job.id, job.attempt, job.worker_id), Reason.COMPLETED, "")
+        attempt_outcomes.finish(session, leases.Lease(job.id, job.attempt, job.worker_id), Reason.COMPLETED, "")
 
 
 _SETTINGS = settings(

@@ -4,7 +4,7 @@ from fitqueue.datasets import ArrayInfo, ArrayValues, ClassCount
 from fitqueue.errors import DatasetInUse, DatasetNotFound, NameTaken
 from fitqueue.views import LeftOutArray
 from service.db import Database
-from service.store import actions, datasets, jobs, leases, tokens
+from service.store import actions, attempt_outcomes, datasets, jobs, tokens
 from service.store.datasets import DatasetFilter
 from tests.integration.fixture_types import Claim, MakeSpec
 
@@ -106,7 +106,7 @@ def test_a_data_set_cannot_be_deleted_while_a_job_needs_it(
         datasets.delete(session, "one")
     with database.write() as session:
         actions.cancel(session, job_id)
-        leases.requeue(session, claimed.lease, "The worker was shut down.")
+        attempt_outcomes.requeue(session, claimed.lease, "The worker was shut down.")
     with database.write() as session:
         assert datasets.delete(session, "one").storage_key == f"datasets/{dataset_id}.npz"
     with database.read() as session:

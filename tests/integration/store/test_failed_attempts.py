@@ -9,7 +9,7 @@ import pytest
 from fitqueue.reports import Position
 from fitqueue.states import EventKind, JobState, Reason
 from service.db import Database
-from service.store import actions, jobs, leases
+from service.store import actions, attempt_outcomes, jobs
 from service.store.leases import ClaimedJob
 from service.store.retry_policy import OUTAGE_DELAY_SECONDS, STALL_DELAY_SECONDS, AttemptFailure
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit, TryClaim
@@ -335,6 +335,6 @@ def test_an_attempt_without_the_lease_cannot_fail(database: Database, submit: Su
         before = jobs.version(session, job_id)
     for reason in (None, Reason.INTERNAL_ERROR):
         with database.write() as session:
-            assert not leases.fail_attempt(session, old, replace(KILLED, reason=reason))
+            assert not attempt_outcomes.fail_attempt(session, old, replace(KILLED, reason=reason))
     with database.read() as session:
         assert jobs.version(session, job_id) == before

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import Event, GPUClaim
-from service.store import actions, leases, workers
+from service.store import actions, attempt_outcomes, leases, workers
 from service.store.gpus import VisibleGPU
 from service.store.leases import ClaimedJob, Lease
 from tests.integration.fixture_types import AdvanceClock, Claim, HeldGPUs, RegisterWorker, Submit, TryClaim
@@ -115,8 +115,8 @@ def test_an_attempt_without_the_lease_cannot_release_the_gpus_of_the_next(
     _expire(database, old, advance_clock)
     claim("w2", gpus=["GPU-b"])
     with database.write() as session:
-        assert not leases.requeue(session, old, "late")
-        assert not leases.fail_attempt(session, old, KILLED)
+        assert not attempt_outcomes.requeue(session, old, "late")
+        assert not attempt_outcomes.fail_attempt(session, old, KILLED)
     assert not finish(database, old)
     assert held_gpus() == {"GPU-b": job_id}
 

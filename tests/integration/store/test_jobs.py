@@ -18,6 +18,7 @@ from service.api.views import job_view
 from service.db import Database
 from service.store import (
     actions,
+    attempt_outcomes,
     deletions,
     diagnoses,
     job_details,
@@ -224,7 +225,7 @@ def test_deleting_an_ended_job_deletes_everything_that_belongs_to_it(
     written = checkpoint_written(["best", "last"], format="keras")
     with database.write() as session:
         recording.record_checkpoint(session, leases.held_job(session, lease), written, "checkpoints/a/1")
-        leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
     with database.write() as session:
         jobs.delete(session, job_id)
     with database.read() as session, pytest.raises(JobNotFound):
@@ -293,7 +294,7 @@ def test_a_step_deletes_few_rows_and_the_last_one_the_job(
                 checkpoint_written([f"{epoch}", f"same-{epoch}"], format="keras"),
                 f"checkpoints/a/{epoch}",
             )
-        leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+        attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
         jobs.delete(session, job_id)
 
     steps, sizes = 0, [_count_rows(database, job_id)]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, event, func, select
 from fitqueue.states import EventKind, JobState, Phase, Reason
 from service.db import Database
 from service.models import Event
-from service.store import actions, leases, recording
+from service.store import actions, attempt_outcomes, leases, recording
 from service.store.leases import Lease, LeaseLost, StopRequests
 from service.store.retry_policy import AttemptFailure
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit, TryClaim
@@ -115,7 +115,7 @@ def test_a_renewal_extends_the_lease_and_returns_what_users_have_asked(
         advance_clock(25)
         with database.write() as session:
             assert leases.renew(session, claimed.lease, 30) == StopRequests(cancel=False, pause=False)
-            assert leases.expire_leases(session) == []
+            assert attempt_outcomes.expire_leases(session) == []
     with database.write() as session:
         actions.cancel(session, job_id)
     with database.write() as session:
@@ -129,10 +129,10 @@ def test_an_attempt_that_lost_its_lease_cannot_write_anything(
     old = claim("w1", seconds=30)
     advance_clock(31)
     with database.read() as session:
-        assert leases.any_expired(session)
+        assert attempt_outcomes.any_expired(session)
     assert expire_leases(database) == ["default"]
     with database.read() as session:
-        assert not leases.any_expired(session)
+        assert not attempt_outcomes.any_expired(session)
     advance_clock(60)
     new = claim("w2")
     assert new.lease == Lease(job_id, 2, "w2")
@@ -140,9 +140,9 @@ def test_an_attempt_that_lost_its_lease_cannot_write_anything(
 
     with database.write() as session:
         assert leases.renew(session, old.lease, 30) is None
-        assert not leases.finish(session, old.lease, Reason.COMPLETED, "late")
-        assert not leases.requeue(session, old.lease, "late")
-        assert not leases.fail_attempt(session, old.lease, AttemptFailure("late"))
+        assert not attempt_outcomes.finish(session, old.lease, Reason.COMPLETED, "late")
+        assert not attempt_outcomes.requeue(session, old.lease, "late")
+        assert not attempt_outcomes.fail_attempt(session, old.lease, AttemptFailure("late"))
     with pytest.raises(LeaseLost):
         record_epoch(database, old.lease)
     for number in (1, 99):

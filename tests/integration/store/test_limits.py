@@ -10,7 +10,7 @@ from fitqueue.reports import CheckpointWritten
 from fitqueue.states import EventKind, Reason
 from service.db import Database
 from service.models import Job
-from service.store import checkpoints, leases, logs, recording
+from service.store import attempt_outcomes, checkpoints, leases, logs, recording
 from service.store.leases import Lease
 from service.store.limits import JobLimits, LimitReached
 from tests.integration.fixture_types import Claim, Submit
@@ -89,7 +89,7 @@ def test_the_end_of_a_job_says_how_many_events_were_left_out(database: Database,
         ended = epoch_ended(epoch, {"loss": 1.0})
         write(database, lease, partial(recording.record_epoch, ended=ended, limits=JobLimits(events=1)))
     with database.write() as session:
-        assert leases.finish(session, lease, Reason.COMPLETED, "All was trained.")
+        assert attempt_outcomes.finish(session, lease, Reason.COMPLETED, "All was trained.")
     event = events_of(database, lease.job_id)[-1]
     assert (event.kind, event.data) == (EventKind.SUCCEEDED, {"reason": "completed", "events_left_out": 2})
 

@@ -7,7 +7,7 @@ from fitqueue.spec.parsing.change import parse_change
 from fitqueue.states import EventKind, JobState
 from service.db import Database
 from service.models import ADMIN_ID, Job, User
-from service.store import job_changes, jobs, leases, preemption, queue_position, users, workers
+from service.store import attempt_outcomes, job_changes, jobs, leases, preemption, queue_position, users, workers
 from service.store.gpus import MeasuredGPU, VisibleGPU
 from service.store.leases import Lease
 from tests.integration.fixture_types import AdvanceClock, Claim, RegisterWorker, Submit, TryClaim
@@ -32,7 +32,7 @@ def _renew(database: Database, lease: Lease) -> leases.StopRequests | None:
 
 def _make_room(database: Database, lease: Lease) -> None:
     with database.write() as session:
-        assert leases.requeue(session, lease, "The job made room.", preempted=True)
+        assert attempt_outcomes.requeue(session, lease, "The job made room.", preempted=True)
 
 
 def test_a_preemptible_job_makes_room_and_comes_back(

@@ -5,7 +5,7 @@ import pytest
 from fitqueue.reports import Position
 from fitqueue.states import EventKind
 from service.db import Database
-from service.store import actions, deletions, jobs, leases, snapshots
+from service.store import actions, attempt_outcomes, deletions, jobs, leases, snapshots
 from service.store.leases import Lease, LeaseLost
 from service.store.retry_policy import OUTAGE_DELAY_SECONDS
 from tests.integration.fixture_types import AdvanceClock, Claim, Submit
@@ -96,7 +96,7 @@ def test_snapshots_are_deleted_with_their_job(database: Database, submit: Submit
     record_snapshot(database, lease, 1)
     with database.write() as session:
         actions.cancel(session, job_id)
-        leases.requeue(session, lease, "The worker was shut down.")
+        attempt_outcomes.requeue(session, lease, "The worker was shut down.")
         jobs.delete(session, job_id)
     with database.write() as session:
         assert deletions.delete_some(session) == [snapshot_key_of(lease, 1)]

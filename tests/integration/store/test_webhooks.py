@@ -17,6 +17,7 @@ from service import clock
 from service.db import Database
 from service.models import ADMIN_ID, LAB_ID, Job, Project, User, Webhook, WebhookDelivery
 from service.store import (
+    attempt_outcomes,
     deletions,
     jobs,
     leases,
@@ -233,7 +234,7 @@ def _finish_and_fail(database: Database, lease: Lease, at: int | None, statement
         engine = session.get_bind()
         sqlalchemy_event.listen(engine, "before_cursor_execute", before)
         try:
-            leases.finish(session, lease, Reason.COMPLETED, "The training ended.")
+            attempt_outcomes.finish(session, lease, Reason.COMPLETED, "The training ended.")
         finally:
             sqlalchemy_event.remove(engine, "before_cursor_execute", before)
         raise _Fault()

@@ -2,7 +2,7 @@ import pytest
 
 from fitqueue.errors import WorkerNotFound
 from service.db import Database
-from service.store import jobs, leases, queue_position, workers
+from service.store import attempt_outcomes, jobs, leases, queue_position, workers
 from service.store.gpus import MeasuredGPU
 from service.store.leases import StopRequests
 from service.store.workers import WorkerDetails
@@ -113,7 +113,7 @@ def test_a_draining_worker_claims_nothing_and_requeues_its_jobs_when_the_time_is
     advance_clock(41)
     with database.write() as session:
         assert leases.renew(session, lease, 120) == StopRequests(drain=True)
-        assert leases.requeue(session, lease, "The worker was drained.")
+        assert attempt_outcomes.requeue(session, lease, "The worker was drained.")
     assert {claim("w2").lease.job_id, claim("w2").lease.job_id} == {job_id, waiting}
 
 

@@ -16,7 +16,7 @@ from service import clock
 from service.db import Database
 from service.models import LAB_ID, Job
 from service.storage import FolderStorage, checkpoint_key
-from service.store import checkpoints, events, jobs, leases, recording, retention
+from service.store import attempt_outcomes, checkpoints, events, jobs, leases, recording, retention
 from tests.reports import checkpoint_written
 from tests.small_disk import SmallDisk
 from tests.storages import new_storage
@@ -59,7 +59,7 @@ def ended_job(database: Database, storage: FolderStorage, spec: Any) -> str:
     with database.write() as session:
         written = checkpoint_written(["best", "last"], size=FILE_BYTES)
         recording.record_checkpoint(session, leases.held_job(session, claimed.lease), written, key)
-        assert leases.finish(session, claimed.lease, Reason.COMPLETED, "It was trained.")
+        assert attempt_outcomes.finish(session, claimed.lease, Reason.COMPLETED, "It was trained.")
         a_year_ago = clock.now(session) - timedelta(days=365)
         session.execute(update(Job).where(Job.id == job_id).values(finished_at=a_year_ago))
     return job_id

@@ -10,7 +10,7 @@ import pytest
 from fitqueue.spec import parse_job
 from service.db import Database
 from service.migrate import upgrade
-from service.store import actions, jobs, leases
+from service.store import actions, attempt_outcomes, jobs, leases
 from service.store.leases import Lease, LeaseLost, StopRequests
 from tests.waiting import until
 from workers.supervisor.lease_renewer import LeaseRenewer
@@ -73,7 +73,7 @@ def test_a_lease_is_renewed_and_brings_what_users_have_asked(
 def test_a_lost_lease_is_reported(database: Database, lease: Lease) -> None:
     renewer = LeaseRenewer(database, lease, lease_seconds=0.3, hang_timeout=SECONDS)
     with database.write() as session:
-        leases.requeue(session, lease, "The test requeues it.")
+        attempt_outcomes.requeue(session, lease, "The test requeues it.")
     with renewer:
         until(lambda: not renewer._thread.is_alive(), SECONDS, "the failed renewal")
         with pytest.raises(LeaseLost):

@@ -20,7 +20,7 @@ from service.store import jobs, workers
 from tests import waiting
 
 ROOT = Path(__file__).parents[3]
-SECONDS = 200.0
+SECONDS = 600.0
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from tests.storages import new_storage
 
 MIB = 1024**2
 FILE_BYTES = 6 * MIB
-LEASE_SECONDS = 5.0
+LEASE_SECONDS = 30.0
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from workers.supervisor.context import Timeouts
 from workers.supervisor.listener import Listener, add_tasks
 from workers.supervisor.worker import LISTENER_STOP_SECONDS
 
-SECONDS = 30.0
+SECONDS = 120.0
 POOLS = ("default", "big")
 
 

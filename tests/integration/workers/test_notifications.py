@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from service import queue
-from service.queue import MUTE_SECONDS, Notifier, queue_name
+from service.queue import Notifier, queue_name
 from tests.integration.workers.conftest import answers, start
 
-MAX_SECONDS = 2.0  # one second, and what a busy machine adds
+MAX_SECONDS = 10.0
+"""One second, and what a busy machine adds. Without a bound of its own, a client of Redis waits for ever."""
 POOL = "default"
 
 Until = Callable[..., Any]
@@ -93,6 +94,12 @@ def require_password(server: Any) -> None:
     server.client.client_kill_filter(_type="normal", skipme=True)  # an open connection would stay authenticated
 
 
+@pytest.fixture(autouse=True)
+def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause that no slow machine outlasts."""
+    monkeypatch.setattr(queue, "MUTE_SECONDS", 60.0)
+
+
 @pytest.mark.parametrize("is_connected", [False, True], ids=["never connected", "connected"])
 @pytest.mark.parametrize("method", ["notify", "notify_unless_waiting"])
 @pytest.mark.parametrize("break_redis", [freeze, stop, fill, make_read_only, replace_queue, require_password])
@@ -111,12 +118,12 @@ def test_a_broken_redis_costs_a_second_and_then_nothing(
     assert took < MAX_SECONDS
 
     muted_until = notifier._muted_until
-    assert muted_until == pytest.approx(began + took + MUTE_SECONDS, abs=0.5)
+    assert began + queue.MUTE_SECONDS <= muted_until <= began + took + queue.MUTE_SECONDS
     began = time.monotonic()
     for _ in range(100):
         assert notifier.notify(POOL) is False
         assert notifier.notify_unless_waiting(POOL) is False
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < MAX_SECONDS, "each would have taken a second"
     assert notifier._muted_until == muted_until, "asking must not prolong the pause"
 
 
@@ -136,7 +143,7 @@ def test_pools_are_notified_again_when_redis_works_and_the_pause_is_over(
         server.client.config_set("maxmemory", 0)
     server.client.delete(queue_name(POOL))
     assert not notifier.notify(POOL)
-    later = time.monotonic() + MUTE_SECONDS
+    later = time.monotonic() + queue.MUTE_SECONDS
     monkeypatch.setattr(queue.time, "monotonic", lambda: later)
     assert notifier.notify_unless_waiting(POOL)
     assert count_waiting(server) == 1

@@ -16,7 +16,7 @@ from tests.results import result
 
 __all__ = ["settings"]
 
-LONG = {"epochs": 12, "batch_size": 1, "shuffle": True, "verbose": 0}
+LONG = {"epochs": 6, "batch_size": 1, "shuffle": True, "verbose": 0}
 HANDED_OVER_SECONDS = 60.0
 """It takes four seconds on an idle machine; the promise is 15."""
 

@@ -25,7 +25,7 @@ from workers.supervisor.fork_server import ForkServer, ForkServerBroken
 HERE = Path(__file__).parent
 ROOT = Path(__file__).parents[3]
 START = Start(job_id="j", attempt=1, spec={}, dataset_path=None, work_dir="", gpus=[], cpu_devices=1, threads=0)
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 @pytest.fixture

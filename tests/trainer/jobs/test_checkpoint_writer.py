@@ -15,7 +15,7 @@ from workers.trainer.checkpoint_writer import CheckpointWriter, WriteRequest
 from workers.trainer.checkpoints import CheckpointFiles, WriteFailed, is_caused_by_disk
 from workers.trainer.shadow_model import make_shadow_model
 
-SECONDS = 20.0
+SECONDS = 120.0
 
 
 class SlowDisk(CheckpointFiles):

@@ -2,7 +2,7 @@ from threading import Event
 
 from workers.supervisor.periodic import PeriodicTask
 
-SECONDS = 10.0
+SECONDS = 120.0
 
 
 def test_a_failing_task_is_tried_again() -> None:

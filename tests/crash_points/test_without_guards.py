@@ -15,7 +15,7 @@ from service.db import Database
 from service.models import Job
 from service.queue import Notifier
 from service.storage import FolderStorage
-from service.store import jobs, leases
+from service.store import attempt_outcomes, jobs
 from tests.crash_points.conftest import MakeContext, history
 from tests.crash_points.plan import Plan
 from tests.crash_points.test_crash_points import check_files, crash_in_worker, lose_answer_to_finish
@@ -56,7 +56,7 @@ def test_without_the_idempotent_finish(
 
     def before(attempt: int, database: Database) -> None:
         if not is_idempotent:
-            leases._was_finished_by = lambda session, lease: False
+            attempt_outcomes._was_finished_by = lambda session, lease: False
         lose_answer_to_finish(database)
 
     job_id = submit()

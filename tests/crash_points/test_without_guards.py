@@ -129,7 +129,7 @@ def test_without_polling_the_database(
         periodic_task.start()
     if polls:
         until(lambda: _job(database, job_id).state.is_final, 300.0, "the end of the job")
-    assert reaped.wait(10)
+    assert reaped.wait(300)
     context.stopping.set()
     slot_pool.close()
     assert all(periodic_task.join(10) for periodic_task in periodic_tasks)

@@ -95,7 +95,7 @@ def test_wait_reports_updates_until_the_job_has_ended(service: Any, client: Clie
     waiter.start()
     worker = service.claim()
     worker.progress(1, 4)
-    assert running.wait(30)
+    assert running.wait(300)
     worker.epoch(1, 0.5)
     worker.finish(Reason.EARLY_STOPPED)
     waiter.join(30)

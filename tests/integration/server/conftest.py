@@ -183,7 +183,7 @@ def _is_up(server: Server) -> bool:
 def stop(server: Server) -> None:
     server.process.send_signal(signal.SIGTERM)
     try:
-        server.process.wait(20)
+        server.process.wait(300)
     except subprocess.TimeoutExpired:
         server.process.kill()
         server.process.wait()

@@ -126,7 +126,7 @@ def _running(
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(300)
 
 
 def make_certificate(folder: Path) -> Certificate:

@@ -94,7 +94,7 @@ class Worker:
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 30.0) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = SECONDS) -> int:
         self.process.send_signal(number)
         return self.process.wait(seconds)
 

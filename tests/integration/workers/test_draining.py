@@ -54,7 +54,7 @@ def test_a_worker_is_drained_claims_again_and_drains_when_it_is_stopped(
         until(lambda: look_at(database, job_id).epoch > epoch)
         with database.write() as session:
             actions.cancel(session, job_id)
-        assert worker.process.wait(120) == 0
+        assert worker.process.wait(300) == 0
         assert look_at(database, job_id).state is JobState.CANCELLED
 
 

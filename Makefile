@@ -10,7 +10,7 @@ BIN := .venv/bin
 # no process is left alone with a long one; xdist's own order is by the number of tests.
 SEVERAL_AT_ONCE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # Databases and files of tests are in memory where that is possible: on a disk the tests of databases take twice as long.
-PYTEST := TMPDIR="$$(tools/test-folder)" $(BIN)/pytest
+PYTEST := tools/in-memory $(BIN)/pytest
 # Thousands of random jobs, a fifth of the time of all unit tests.
 NOT_FAST := --ignore tests/unit/fitqueue/spec/test_any_job.py
 

@@ -20,7 +20,8 @@ def check_new_job(session: Session, job: Job) -> None:
     Raises:
         LimitExceeded: they have too many queued jobs, or as many bytes stored as they may. Nothing may be committed.
     """
-    _check(session, job, stored=True)
+    limited = _locked(session, job.owner_id, job.project_id)
+    _raise_if_any([*_all_queued_faults(session, limited), *_all_stored_faults(session, limited)])
 
 
 def check_room_for_job(session: Session, owner_id: str, project_id: str) -> None:
@@ -30,8 +31,7 @@ def check_room_for_job(session: Session, owner_id: str, project_id: str) -> None
         LimitExceeded: the owner or the project has no room for one more.
     """
     limited = holders.limited(session, owner_id, project_id)
-    faults = [fault for holder in limited for fault in _queued_faults(session, holder, new=1)]
-    _raise_if_any(faults + [fault for holder in limited for fault in _stored_faults(session, holder)])
+    _raise_if_any([*_all_queued_faults(session, limited, new=1), *_all_stored_faults(session, limited)])
 
 
 def check_resumed_job(session: Session, job: Job) -> None:
@@ -40,7 +40,7 @@ def check_resumed_job(session: Session, job: Job) -> None:
     Raises:
         LimitExceeded: they have. Nothing may be committed.
     """
-    _check(session, job, stored=False)
+    _raise_if_any(_all_queued_faults(session, _locked(session, job.owner_id, job.project_id)))
 
 
 def check_new_dataset(session: Session, owner_id: str, project_id: str, size: int) -> None:
@@ -49,16 +49,19 @@ def check_new_dataset(session: Session, owner_id: str, project_id: str, size: in
     Raises:
         LimitExceeded: they would have too many bytes. Nothing may be committed.
     """
-    limited = holders.lock(session, holders.limited(session, owner_id, project_id))
-    _raise_if_any([fault for holder in limited for fault in _stored_faults(session, holder, size)])
+    _raise_if_any(_all_stored_faults(session, _locked(session, owner_id, project_id), size))
 
 
-def _check(session: Session, job: Job, *, stored: bool) -> None:
-    limited = holders.lock(session, holders.limited(session, job.owner_id, job.project_id))
-    faults = [fault for holder in limited for fault in _queued_faults(session, holder)]
-    if stored:
-        faults += [fault for holder in limited for fault in _stored_faults(session, holder)]
-    _raise_if_any(faults)
+def _locked(session: Session, owner_id: str, project_id: str) -> list[Holder]:
+    return holders.lock(session, holders.limited(session, owner_id, project_id))
+
+
+def _all_queued_faults(session: Session, limited: list[Holder], new: int = 0) -> list[Fault]:
+    return [fault for holder in limited for fault in _queued_faults(session, holder, new)]
+
+
+def _all_stored_faults(session: Session, limited: list[Holder], size: int | None = None) -> list[Fault]:
+    return [fault for holder in limited for fault in _stored_faults(session, holder, size)]
 
 
 def _raise_if_any(faults: list[Fault]) -> None:
@@ -66,7 +69,7 @@ def _raise_if_any(faults: list[Fault]) -> None:
         raise LimitExceeded(" ".join(fault.message for fault in faults), errors=faults)
 
 
-def _queued_faults(session: Session, holder: Holder, new: int = 0) -> Iterator[Fault]:
+def _queued_faults(session: Session, holder: Holder, new: int) -> Iterator[Fault]:
     """Yield what is wrong with one job more, which is counted already unless it is `new`."""
     limit = holder.limits.queued_jobs
     if limit is None:
@@ -77,7 +80,7 @@ def _queued_faults(session: Session, holder: Holder, new: int = 0) -> Iterator[F
         yield limit_fault("", message, None, f"at most {limit:,} queued jobs")
 
 
-def _stored_faults(session: Session, holder: Holder, size: int | None = None) -> Iterator[Fault]:
+def _stored_faults(session: Session, holder: Holder, size: int | None) -> Iterator[Fault]:
     limit = holder.limits.stored_bytes
     if limit is None:
         return

@@ -13,6 +13,9 @@ from workers.supervisor.child import ChildNotReading
 from workers.supervisor.child_stopper import ChildStopper
 from workers.supervisor.context import Timeouts
 
+READ_WITHIN_SECONDS = 2.0
+"""A request is read once a second."""
+
 TIMEOUTS = Timeouts(first_message=60.0, term=5.0, kill=7.0, silence=600.0)
 
 
@@ -45,9 +48,9 @@ class Clock:
 class Watched:
     """A stopper with what it watches."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, timeouts: Timeouts = TIMEOUTS) -> None:
         self.clock, self.child, self.stopping, self.requests = clock, RecordingChild(), Event(), StopRequests()
-        self.stopper = ChildStopper(self.child, TIMEOUTS, self.stopping, lambda: self.requests, seconds_left=3600.0)  # type: ignore[arg-type]
+        self.stopper = ChildStopper(self.child, timeouts, self.stopping, lambda: self.requests, seconds_left=3600.0)  # type: ignore[arg-type]
 
     def after(self, seconds: float) -> list[Any]:
         """Move the clock, enforce the deadlines, and return what the child has received until now."""
@@ -63,9 +66,14 @@ class Watched:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(child_stopper, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def watched(clock: Clock) -> Watched:
     return Watched(clock)
 
 
@@ -101,6 +109,13 @@ def test_a_request_is_passed_on_once_and_then_enforced(requests: StopRequests, c
     assert watched.after(0.2) == [cause, SIGTERM]
     assert watched.after(2.0) == [cause, SIGTERM, SIGKILL]
     assert watched.stopper.cause == cause
+
+
+def test_a_gpu_is_free_ten_seconds_after_a_user_asked_for_it(clock: Clock) -> None:
+    watched = Watched(clock, Timeouts())
+    watched.requests = StopRequests(cancel=True)
+    watched.after(READ_WITHIN_SECONDS)
+    assert SIGKILL in watched.after(10.0 - READ_WITHIN_SECONDS)
 
 
 def test_the_first_cause_counts(watched: Watched) -> None:

@@ -132,7 +132,7 @@ def test_without_polling_the_database(
     assert reaped.wait(300)
     context.stopping.set()
     slot_pool.close()
-    assert all(periodic_task.join(10) for periodic_task in periodic_tasks)
+    assert all(periodic_task.join(120) for periodic_task in periodic_tasks)
     assert _job(database, job_id).attempt == (1 if polls else 0)
 
 

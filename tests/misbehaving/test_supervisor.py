@@ -342,7 +342,7 @@ def test_a_slot_that_failed_pauses(
     assert working.is_alive(), "the slot must wait before it breaks another job"
     assert [view(job_id).attempt for job_id in (first, second)] == [1, 0]
     stopping.set()
-    working.join(timeout=10.0)
+    working.join(timeout=120.0)
     slot_pool.close()
 
 

@@ -124,7 +124,7 @@ def test_watch_shows_the_epochs_of_a_requeued_job_again(
     again = service.claim()
     again.epoch(1, 0.125)
     again.finish()
-    watcher.join(30)
+    watcher.join(120)
     assert "loss 0.125 " in printed[0]
     assert ["Attempts", "2"] in [line.split() for line in printed[0].splitlines()]
 

@@ -91,14 +91,14 @@ def test_wait_reports_updates_until_the_job_has_ended(service: Any, client: Clie
             running.set()
 
     ended: list[fitqueue.views.JobView] = []
-    waiter = threading.Thread(target=lambda: ended.append(client.wait(submitted.id, timeout=60, on_update=on_update)))
+    waiter = threading.Thread(target=lambda: ended.append(client.wait(submitted.id, timeout=300, on_update=on_update)))
     waiter.start()
     worker = service.claim()
     worker.progress(1, 4)
     assert running.wait(300)
     worker.epoch(1, 0.5)
     worker.finish(Reason.EARLY_STOPPED)
-    waiter.join(30)
+    waiter.join(120)
     assert seen[-1][0] == "succeeded"
     assert ended[0].reason is Reason.EARLY_STOPPED
     assert client.wait(submitted.id) == ended[0]
@@ -134,7 +134,7 @@ def test_submit_and_wait_returns_the_ended_job(service: Any, client: Client, job
     waiter.start()
     job_id = next(_until_listed(client))
     client.cancel(job_id)
-    waiter.join(30)
+    waiter.join(120)
     assert ended[0].state is JobState.CANCELLED
 
 
@@ -234,7 +234,7 @@ def test_wait_continues_through_a_pause(service: Any, client: Client, job: dict[
         elif states == [JobState.QUEUED]:
             client.pause(submitted.id)
 
-    assert client.wait(submitted.id, timeout=60, on_update=play).reason is Reason.COMPLETED
+    assert client.wait(submitted.id, timeout=300, on_update=play).reason is Reason.COMPLETED
     assert states[:2] == [JobState.QUEUED, JobState.PAUSED]
 
 

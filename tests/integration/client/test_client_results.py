@@ -66,7 +66,7 @@ def test_events_and_logs_are_followed_to_the_end(service: Any, client: Client, j
     worker.log("third")
     worker.finish()
     for follower in followers:
-        follower.join(30)
+        follower.join(120)
     assert [event.kind for event in events] == [
         EventKind.SUBMITTED,
         EventKind.CLAIMED,

@@ -249,7 +249,7 @@ def test_what_the_client_itself_says_in_these_fields_is_not_believed(
         login = _log_in(http, proxy, api)
     assert login.headers["Location"] == f"{proxy.prefix}/"
     assert "Secure" in login.headers["Set-Cookie"].split("; ")
-    [line] = until(lambda: [line for line in api.log_lines() if line.get("request_id") == request_id], 30, "the line")
+    [line] = until(lambda: [line for line in api.log_lines() if line.get("request_id") == request_id], 120, "the line")
     assert line["client"] == "127.0.0.3"
 
 

@@ -147,8 +147,8 @@ def _claim_twice_at_once(database: Database, submit_for: SubmitFor) -> int:
             assert leases.claim(session, "w1", ["default"], [], 30) is not None
             second = pool.submit(claim_in_thread)
             if session.get_bind().dialect.name != "sqlite":
-                until(lambda: second.done() or _is_waiting(database), 20, "the second claim does not wait")
-        second.result(20)
+                until(lambda: second.done() or _is_waiting(database), 120, "the second claim does not wait")
+        second.result(120)
     with database.read() as session:
         return len(session.scalars(select(Job.id).where(Job.state == JobState.RUNNING)).all())
 

@@ -280,6 +280,6 @@ def test_a_job_cannot_be_extended_while_its_data_set_is_deleted(
 
         session.delete = delete_late  # type: ignore[method-assign]
         datasets.delete(session, "letters")
-    extension.join(20)
+    extension.join(120)
     assert len(refusals) == 1
     assert try_claim() is None

@@ -61,7 +61,7 @@ def test_a_killed_checker_misses_one_request_and_restarts(own_checker: Checker) 
     first = process_of(own_checker)
     assert not [name for name in first.environ() if name.startswith("FITQUEUE")]
     os.kill(first.pid, signal.SIGKILL)
-    first.wait(10)
+    first.wait(120)
     assert own_checker.check(CHECK_REQUEST) is None
     assert own_checker.wait(120), own_checker.status()
     result = own_checker.check(CHECK_REQUEST)
@@ -194,7 +194,7 @@ def test_the_checker_ends_with_the_api() -> None:
     assert checker.wait(120), checker.status()
     process = process_of(checker)
     checker._drop("as when the API is killed")
-    process.wait(10)
+    process.wait(120)
 
 
 def test_a_checker_that_cannot_be_started_does_not_delay_requests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,10 +54,10 @@ def test_it_exits_as_shells_do_when_a_signal_ends_the_program() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_it_passes_signals_on(number: signal.Signals) -> None:
     program = f"""
-signal.signal({number:d}, lambda number, frame: os._exit(7))
+signal.pthread_sigmask(signal.SIG_BLOCK, [{number:d}])
 print("ready", flush=True)
-while True:
-    signal.pause()
+signal.sigwait([{number:d}])
+os._exit(7)
 """
     with start(program) as process:
         assert read_line(process) == "ready"
@@ -67,6 +67,7 @@ while True:
 
 def test_it_reaps_orphans() -> None:
     program = """
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 reader, writer = os.pipe()
 if os.fork() == 0:
     if os.fork() == 0:
@@ -75,10 +76,9 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 print("ready", flush=True)
-sys.stdin.close()
-signal.signal(signal.SIGTERM, lambda number, frame: os.write(writer, b"x"))
-while True:
-    signal.pause()
+signal.sigwait([signal.SIGTERM])
+os.write(writer, b"x")
+time.sleep(600)
 """
     with start(program) as process:
         assert read_line(process) == "ready"

@@ -64,7 +64,7 @@ def test_a_frozen_process_of_a_dead_worker_is_killed(
     orphans.note(attempt, process.pid)
     assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
     reap()
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(120) == -signal.SIGKILL
     assert not attempt.parent.exists()
     assert other.poll() is None, "no note names it"
 
@@ -133,5 +133,5 @@ def test_a_program_s_name_with_parentheses_and_spaces_is_parsed(tmp_path: Path, 
     process = subprocess.Popen([program, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     orphans.note(attempt, process.pid)
     assert orphans.kill_all(attempt.parent) == [process.pid]
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(120) == -signal.SIGKILL
     process.communicate()

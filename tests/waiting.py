@@ -3,7 +3,10 @@
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import Any
+from typing import Any, Final
+
+ANSWER_SECONDS: Final = 240.0
+"""How long a test waits for an answer over HTTP. The 5 s of httpx are too short for a busy machine."""
 
 
 class NotInTime(AssertionError):

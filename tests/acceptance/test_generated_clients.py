@@ -15,6 +15,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from service.stack import Stack
+from tests.waiting import ANSWER_SECONDS
 
 TYPESCRIPT = Path(__file__).with_name("typescript")
 LIGHT = ("progress", "best", "state")
@@ -41,7 +42,8 @@ JOB: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def description(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file with the description that the service gives."""
-    answer = httpx.get(f"{stack.url}/api/v1/openapi.json", headers={"Authorization": f"Bearer {stack.token}"})
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    answer = httpx.get(f"{stack.url}/api/v1/openapi.json", headers=headers, timeout=ANSWER_SECONDS)
     assert answer.status_code == 200
     path = tmp_path_factory.mktemp("description") / "openapi.json"
     path.write_bytes(answer.content)

@@ -11,7 +11,7 @@ import pytest
 
 from service.stack import Stack
 from tests.unit.docs.pages import section, text_of
-from tests.waiting import until
+from tests.waiting import ANSWER_SECONDS, until
 
 FOLDER = "/srv/fitqueue/var"
 
@@ -27,9 +27,8 @@ def logrotate() -> str:
 
 
 def _request(stack: Stack, request_id: str) -> None:
-    httpx.get(
-        f"{stack.url}/api/v1/jobs", headers={"X-Request-Id": request_id, "Authorization": f"Bearer {stack.token}"}
-    )
+    headers = {"X-Request-Id": request_id, "Authorization": f"Bearer {stack.token}"}
+    httpx.get(f"{stack.url}/api/v1/jobs", headers=headers, timeout=ANSWER_SECONDS)
 
 
 def test_logs_are_rotated_while_the_stack_writes_to_them(stack: Stack, logrotate: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import fitqueue
 from fitqueue.errors import InvalidSpec
 from fitqueue.states import EventKind, JobState, Reason
 from service.stack import Stack
+from tests.waiting import ANSWER_SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -107,7 +108,7 @@ def test_watch_exits_with_2_when_the_job_is_cancelled_and_its_weights_can_be_dow
 
 
 def test_without_a_token_only_healthz_answers(stack: Stack) -> None:
-    with httpx.Client(base_url=stack.url) as http:
+    with httpx.Client(base_url=stack.url, timeout=ANSWER_SECONDS) as http:
         assert http.get("/healthz").status_code == 200
         for path in ("/readyz", "/api/v1/jobs", "/api/v1/openapi.json", "/api/v1/workers", "/docs", "/nowhere"):
             answer = http.get(path)

@@ -20,6 +20,7 @@ import fitqueue
 from fitqueue.states import EventKind, JobState
 from service import commands
 from service.stack import Stack, StackFailed
+from tests.waiting import ANSWER_SECONDS
 
 
 @contextmanager
@@ -64,12 +65,13 @@ def part_status(folder: Path, part: str) -> str:
     """Return what the API reports about a part of the service."""
     connection = json.loads((folder / "client.json").read_text())
     headers = {"Authorization": f"Bearer {connection['token']}"}
-    return str(httpx.get(f"{connection['url']}/readyz", headers=headers).json()["parts"][part])
+    answer = httpx.get(f"{connection['url']}/readyz", headers=headers, timeout=ANSWER_SECONDS)
+    return str(answer.json()["parts"][part])
 
 
 def _opened(link: str) -> httpx.Response:
     """Return the page to which a link that logs in leads a browser."""
-    with httpx.Client(follow_redirects=True, headers={"Accept": "text/html"}) as browser:
+    with httpx.Client(follow_redirects=True, headers={"Accept": "text/html"}, timeout=ANSWER_SECONDS) as browser:
         return browser.get(link)
 
 

@@ -17,7 +17,7 @@ from service.processes import end, free_port
 from service.stack import Stack
 from service.storage_marking import mark_folder
 from service.store import tokens
-from tests.waiting import until
+from tests.waiting import ANSWER_SECONDS, until
 
 START_TIMEOUT = 120.0
 STOP_TIMEOUT = 20.0
@@ -86,6 +86,6 @@ class PreparedAPI:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", trust_env=False).is_success
+        return httpx.get(f"{url}/healthz", trust_env=False, timeout=ANSWER_SECONDS).is_success
     except httpx.TransportError:
         return False

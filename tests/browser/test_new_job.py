@@ -23,7 +23,7 @@ from tests.browser.login import log_in
 from tests.browser.problems import Problems
 from tests.browser.serving import PreparedAPI, WholeService
 from tests.small_job import small_job
-from tests.waiting import until
+from tests.waiting import ANSWER_SECONDS, until
 
 TIMEOUT = 120.0
 REFUSED = r"status of 422"
@@ -223,7 +223,8 @@ def many_requests(page: Page, api: PreparedAPI) -> Iterator[None]:
 
 
 def _is_refused(api: PreparedAPI, cookies: str) -> bool:
-    return httpx.get(f"{api.url}/api/v1/jobs", headers={"Cookie": cookies}, trust_env=False).status_code == 429
+    url, headers = f"{api.url}/api/v1/jobs", {"Cookie": cookies}
+    return httpx.get(url, headers=headers, trust_env=False, timeout=ANSWER_SECONDS).status_code == 429
 
 
 def test_a_busy_service_is_said_and_waited_for(new_page: Page, api: PreparedAPI, problems: Problems) -> None:

@@ -128,7 +128,7 @@ def test_a_job_that_waits_says_when_it_starts_and_ends(page: Page, filled: Prepa
         session.execute(update(Job).where(Job.id == waits).values(seconds_per_epoch=60, may_end_early=True))
     log_in(page, filled.url, filled.token, "/queue?pool=planned")
     row = page.locator("[data-part=waiting] tbody tr")
-    expect(row).to_contain_text("about 3 h 20 min", timeout=20_000)
+    expect(row).to_contain_text("about 3 h 20 min")
     expect(row).to_contain_text("at most 3 h 30 min")
     expect(row.locator("time[data-style=words]").first).to_have_attribute("title", re.compile(r"\d:\d\d:\d\d"))
     page.goto(f"{filled.url}/?pool=planned")

@@ -6,11 +6,13 @@ import httpx
 import pytest
 
 from fitqueue.client import Client
+from tests.waiting import ANSWER_SECONDS
 
 
 def _opened(link: str) -> httpx.Response:
     """Return the page to which the link leads a browser."""
-    with httpx.Client(follow_redirects=True, headers={"Accept": "text/html"}, trust_env=False) as browser:
+    headers = {"Accept": "text/html"}
+    with httpx.Client(follow_redirects=True, headers=headers, trust_env=False, timeout=ANSWER_SECONDS) as browser:
         return browser.get(link)
 
 

@@ -15,6 +15,7 @@ from service.storage import StorageError
 from service.storage.bucket import BucketStorage
 from service.storage_address import Bucket
 from tests.s3 import S3Server
+from tests.waiting import ANSWER_SECONDS
 
 KEY = "checkpoints/job_1/1-abc.weights.h5"
 SHORT_TIMEOUT = timedelta(seconds=0.5)
@@ -153,8 +154,8 @@ def test_a_signed_address_serves_the_file_to_anybody(
     storage.put(KEY, write_file(b"0123456789"))
     url = storage.signed_url(KEY)
     assert url is not None
-    assert httpx.get(url).content == b"0123456789"
-    assert httpx.get(url, headers={"Range": "bytes=3-"}).content == b"3456789"
+    assert httpx.get(url, timeout=ANSWER_SECONDS).content == b"0123456789"
+    assert httpx.get(url, headers={"Range": "bytes=3-"}, timeout=ANSWER_SECONDS).content == b"3456789"
     assert re.search(r"X-Amz-Expires=600\b", url)
     assert "fitqueue-secret" not in url
 

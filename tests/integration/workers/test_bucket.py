@@ -26,6 +26,7 @@ from service.storage_address import Bucket
 from service.storage_marking import identity_reader
 from service.store import tokens
 from tests.s3 import S3Server
+from tests.waiting import ANSWER_SECONDS
 
 JOB: dict[str, Any] = {
     "model": {
@@ -132,14 +133,15 @@ def test_a_job_from_the_upload_of_its_data_to_its_best_weights(
 
 
 def check_answers(client: Client, address: str, best: CheckpointView, downloads: str) -> None:
-    with httpx.Client(base_url=client.url, headers=dict(client._transport._http.headers)) as http:
+    headers = dict(client._transport._http.headers)
+    with httpx.Client(base_url=client.url, headers=headers, timeout=ANSWER_SECONDS) as http:
         known = http.get(address, headers={"If-None-Match": f'"{best.sha256}"'})
         assert known.status_code == 304
         head = http.head(address)
         assert (head.status_code, head.headers["Content-Length"]) == (200, str(best.size))
         outside = http.get(address, headers={"Range": f"bytes={best.size}-"})
         assert outside.status_code == 416
-        answer = http.get(address, headers={"Range": "bytes=10-19"})
+        answer = http.get(address, headers={"Range": "bytes=10-19"}, timeout=ANSWER_SECONDS)
         assert answer.headers["ETag"] == head.headers["ETag"] == f'"{best.sha256}"'
         if downloads == "stream":
             assert (answer.status_code, len(answer.content)) == (206, 10)
@@ -148,5 +150,5 @@ def check_answers(client: Client, address: str, best: CheckpointView, downloads:
             assert answer.headers["Location"].startswith(f"{downloads}/")
             assert answer.headers["Cache-Control"] == "no-store"
             assert "fitqueue-secret" not in answer.headers["Location"]
-            part = httpx.get(answer.headers["Location"], headers={"Range": "bytes=10-19"})
+            part = httpx.get(answer.headers["Location"], headers={"Range": "bytes=10-19"}, timeout=ANSWER_SECONDS)
             assert (part.status_code, len(part.content)) == (206, 10)

@@ -188,7 +188,7 @@ def test_a_stack_exits_with_the_exit_code_of_its_program(stack: Stack, tmp_path:
 
 def test_an_interrupted_program_is_a_failure_and_is_not_left_behind(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text("import time; print('It runs.', flush=True); [time.sleep(0.1) for _ in range(36000)]")
+    program.write_text("import time\nprint('It runs.', flush=True)\nwhile True:\n    time.sleep(0.1)\n")
     with fitqueue_up(tmp_path / "var", "--run", str(program)) as process:
         read_until(process, "It runs.")
         descendants = psutil.Process(process.pid).children(recursive=True)

@@ -21,10 +21,7 @@ from service.migrate import upgrade
 from service.processes import free_port
 from service.storage_marking import mark_folder
 from service.store import tokens
-from tests.waiting import until
-
-PATIENCE = 240.0
-"""Seconds for an answer that must come although others misbehave; on an idle machine it takes milliseconds."""
+from tests.waiting import ANSWER_SECONDS, until
 
 
 @dataclass
@@ -55,7 +52,7 @@ class Server:
 
     def connect(self, address: str = "127.0.0.1") -> socket.socket:
         """Connect from this address of the machine. The connection is closed at the end of the test."""
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE, source_address=(address, 0))
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECONDS, source_address=(address, 0))
         return self.sockets.enter_context(sock)
 
     def send(self, content: bytes, address: str = "127.0.0.1") -> socket.socket:
@@ -76,7 +73,7 @@ class Server:
 
     def get(self, path: str, token: str | None = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token or self.token}"}
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=PATIENCE)
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=ANSWER_SECONDS)
 
     def client_ports(self) -> set[int]:
         """Return the ports of the clients whose connections the server has."""

@@ -10,8 +10,8 @@ import pytest
 
 from service.api.context import REQUEST_THREADS
 from service.check_queue import MAX_PER_USER
-from tests.integration.server.conftest import PATIENCE, Serve, Server, stop
-from tests.waiting import until
+from tests.integration.server.conftest import Serve, Server, stop
+from tests.waiting import ANSWER_SECONDS, until
 
 LAYERS = 1_099
 
@@ -30,13 +30,13 @@ def job(layers: int) -> dict[str, Any]:
 def dry_run(server: Server, body: dict[str, Any]) -> httpx.Response:
     address = f"http://127.0.0.1:{server.port}/api/v1/jobs?dry_run=true"
     headers = {"Authorization": f"Bearer {server.token}"}
-    return httpx.post(address, json=body, headers=headers, timeout=10 * PATIENCE)
+    return httpx.post(address, json=body, headers=headers, timeout=10 * ANSWER_SECONDS)
 
 
 @pytest.fixture
 def server_with_checks(serve: Serve) -> Iterator[Server]:
     server = serve(checks=True)
-    until(lambda: dry_run(server, job(2)).json()["model"] is not None, PATIENCE, "the checker is ready")
+    until(lambda: dry_run(server, job(2)).json()["model"] is not None, ANSWER_SECONDS, "the checker is ready")
     yield server
     stop(server)  # the checker takes half a GiB
 

@@ -14,9 +14,10 @@ import pytest
 from fitqueue.roles import Role
 from service.db import Database
 from service.store import users
-from tests.integration.server.conftest import PATIENCE, Serve, Server
+from tests.integration.server.conftest import Serve, Server
 from tests.integration.server.real_proxies import Proxy, find_program, make_certificate, running_proxy
 from tests.unit.docs.pages import section, text_of
+from tests.waiting import ANSWER_SECONDS
 
 if "CI" not in os.environ and find_program("nginx") is None:
     pytest.skip("on Debian: apt-get install nginx-light", allow_module_level=True)
@@ -65,7 +66,7 @@ def _run_nginx(api: Server, tmp_path_factory: pytest.TempPathFactory, stack: Exi
 def http(proxy: Proxy) -> Iterator[httpx.Client]:
     """A client that knows no password."""
     context = ssl.create_default_context(cafile=str(proxy.log.parent / "certificate.pem"))
-    with httpx.Client(base_url=proxy.url, verify=context, trust_env=False, timeout=PATIENCE) as http:
+    with httpx.Client(base_url=proxy.url, verify=context, trust_env=False, timeout=ANSWER_SECONDS) as http:
         yield http
 
 

@@ -24,7 +24,7 @@ from fitqueue.client import Client
 from fitqueue.states import JobState
 from service.db import Database
 from tests.integration.client.conftest import Served, SimulatedWorker
-from tests.integration.server.conftest import PATIENCE, Serve, Server
+from tests.integration.server.conftest import Serve, Server
 from tests.integration.server.real_proxies import (
     Certificate,
     Proxy,
@@ -35,7 +35,7 @@ from tests.integration.server.real_proxies import (
 )
 from tests.small_job import small_job
 from tests.storages import new_storage
-from tests.waiting import until
+from tests.waiting import ANSWER_SECONDS, until
 
 if "CI" not in os.environ and (packages := missing_packages()):
     pytest.skip(f"on Debian: apt-get install {' '.join(packages)}", allow_module_level=True)
@@ -69,7 +69,7 @@ def http(proxy: Proxy, api: Server, certificate: Certificate) -> Iterator[httpx.
     context = ssl.create_default_context(cafile=str(certificate.file))
     headers = {"Authorization": f"Bearer {api.token}"}
     base = proxy.url.removesuffix(proxy.prefix)
-    with httpx.Client(base_url=base, headers=headers, verify=context, trust_env=False, timeout=PATIENCE) as http:
+    with httpx.Client(base_url=base, headers=headers, verify=context, trust_env=False, timeout=ANSWER_SECONDS) as http:
         yield http
 
 
@@ -170,7 +170,7 @@ def test_a_data_set_reaches_the_service_while_it_is_sent(http: httpx.Client, pro
 
     def chunks() -> Iterator[bytes]:
         yield npz[:half]
-        until(lambda: any(api.log.parent.glob("storage/incoming/*")), PATIENCE, "the service reads the body")
+        until(lambda: any(api.log.parent.glob("storage/incoming/*")), ANSWER_SECONDS, "the service reads the body")
         yield npz[half:]
 
     address = f"{proxy.prefix}{API}/datasets"
@@ -245,7 +245,7 @@ def test_what_the_client_itself_says_in_these_fields_is_not_believed(
         "X-Request-Id": request_id,
     }
     base = proxy.url.removesuffix(proxy.prefix)
-    with httpx.Client(base_url=base, transport=transport, headers=claims, timeout=PATIENCE) as http:
+    with httpx.Client(base_url=base, transport=transport, headers=claims, timeout=ANSWER_SECONDS) as http:
         login = _log_in(http, proxy, api)
     assert login.headers["Location"] == f"{proxy.prefix}/"
     assert "Secure" in login.headers["Set-Cookie"].split("; ")
@@ -271,7 +271,7 @@ def _run_client(*arguments: str, **variables: str) -> "subprocess.CompletedProce
     program = "import sys; from fitqueue.cli import main; sys.exit(main())"
     environment = {**os.environ, "NO_PROXY": "*", **variables}
     command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
 
 
 def _log_in(http: httpx.Client, proxy: Proxy, api: Server) -> httpx.Response:
